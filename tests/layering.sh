@@ -1,0 +1,99 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Which directory may include what: the table of docs/architecture.md, held by grep. Exits 1 and
+# names each offence. With a directory as argument it checks that tree instead (how the check itself
+# is checked: --self-test).
+set -u
+
+# allow <files> <extended regular expression of the headers they may include>; anything of ours or
+# of a library that is not matched is an offence. System headers are free for everybody, except
+# those of libraries with one owner.
+check() {
+    files=$1
+    allowed=$2
+    for file in $files; do
+        [ -f "$file" ] || continue
+        grep -nE '^[[:space:]]*#[[:space:]]*include' "$file" |
+            sed -E 's/^([0-9]+):[^"<]*["<]([^">]*)[">].*/\1 \2/' |
+            while read -r line header; do
+                quoted=$(sed -n "${line}p" "$file" | grep -c '"')
+                case $header in
+                sqlite3.h | microhttpd.h | cJSON.h | cjson/* | curl/* | ini.h | nettle/*) ;;
+                *) [ "$quoted" -eq 0 ] && continue ;;
+                esac
+                printf '%s\n' "$header" | grep -qE "^($allowed)\$" ||
+                    echo "$file:$line: may not include $header"
+            done
+    done
+}
+
+without() {
+    # shellcheck disable=SC2086  # file names of this tree hold no spaces
+    printf '%s\n' $1 | grep -vxF "$2"
+}
+
+check_tree() {
+    base='service/base/[a-z_]+\.h'
+    check "$(without "$(echo service/base/*.[ch])" service/base/config.c)" "$base"
+    check service/base/config.c "$base|ini\.h"
+    check "$(echo storage/*.[ch])" "$base|storage/[a-z_]+\.h|sqlite3\.h|nettle/[a-z0-9-]+\.h"
+    check "$(echo pool/*.[ch])" "$base|pool/[a-z_]+\.h"
+    lower="$base|service/[a-z_]+\.h|storage/[a-z_]+\.h|pool/[a-z_]+\.h|nettle/[a-z0-9-]+\.h"
+    rest=$(without "$(echo service/*.[ch])" service/main.c)
+    check "$(without "$rest" service/callbacks.c)" "$lower"
+    check service/callbacks.c "$lower|curl/curl\.h"
+    upper="$base|service/[a-z_]+\.h|api/[a-z_]+\.h|microhttpd\.h|nettle/[a-z0-9-]+\.h"
+    check "$(without "$(echo api/*.[ch])" api/codec.c)" "$upper"
+    check api/codec.c "$upper|cJSON\.h|cjson/cJSON\.h"
+    client="$base|cli/[a-z_]+\.h|curl/curl\.h"
+    check "$(without "$(echo cli/*.[ch])" cli/json.c)" "$client"
+    check cli/json.c "$client|cJSON\.h|cjson/cJSON\.h"
+}
+
+# A check that cannot fail proves nothing: plant one offence per rule and demand that each is seen.
+self_test() {
+    dir=$(mktemp -d) || exit 1
+    trap 'rm -rf "$dir"' EXIT
+    cd "$dir" || exit 1
+    mkdir -p service/base storage pool api cli
+    plant() { echo "#include $2" >>"$1"; }
+    plant service/base/buf.c '"storage/store.h"'
+    plant service/base/buf.c '<ini.h>'
+    plant storage/store.c '"pool/pool.h"'
+    plant storage/store.c '"service/engine.h"'
+    plant pool/pool.c '"storage/store.h"'
+    plant pool/pool.c '<sqlite3.h>'
+    plant service/engine.c '"api/http.h"'
+    plant service/engine.c '<cJSON.h>'
+    plant service/engine.c '<curl/curl.h>'
+    plant api/http.c '"storage/store.h"'
+    plant api/http.c '<cJSON.h>'
+    plant api/http.c '"http.h"'
+    plant cli/run.c '"service/engine.h"'
+    plant cli/run.c '<cJSON.h>'
+    planted=$(cat ./*/*.c ./*/*/*.c | wc -l)
+    # What is allowed must pass.
+    plant service/base/config.c '<ini.h>'
+    plant storage/sql.c '<sqlite3.h>'
+    plant api/codec.c '<cJSON.h>'
+    plant service/main.c '"api/http.h"'
+    plant cli/json.c '"service/base/buf.h"'
+    seen=$(check_tree | wc -l)
+    if [ "$seen" -ne "$planted" ]; then
+        echo "layering: planted $planted offences, saw $seen" >&2
+        check_tree >&2
+        exit 1
+    fi
+}
+
+case ${1-} in
+--self-test) self_test && exit 0 ;;
+esac
+(self_test) || exit 1
+cd "${1-$(dirname "$0")/..}" || exit 2
+offences=$(check_tree)
+if [ -n "$offences" ]; then
+    printf '%s\n' "$offences" >&2
+    exit 1
+fi
+echo "result: 1 passed, 0 failed"

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# Rules of the tree that no compiler holds, and commands of documents.
+ganger_add_test(layering tree 30 sh "${CMAKE_CURRENT_SOURCE_DIR}/layering.sh")
+ganger_add_test(banned tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/banned.sh")
+
+if(TARGET ganger)
+    add_executable(print_states print_states.c)
+    target_link_libraries(print_states PRIVATE ganger_flags ganger_base)
+    ganger_add_test(generated_docs tree 30 sh "${CMAKE_CURRENT_SOURCE_DIR}/docs.sh" "${CMAKE_BINARY_DIR}")
+    ganger_add_test(systemd_unit tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/unit_file.sh" $<TARGET_FILE:ganger>)
+
+    # Every command in the README is run for real.
+    file(GLOB readme_sh CONFIGURE_DEPENDS readme/*.sh)
+    foreach(script IN LISTS readme_sh)
+        cmake_path(GET script STEM name)
+        ganger_add_test(readme_${name} readme 180 sh "${script}")
+    endforeach()
+endif()
