@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* What no single value can tell: values derived from the machine and from each other, and rules
+ * between options. */
+#include "service/base/config_option.h"
+
+/* Small machines need one thread; beyond four CPUs two to four serve what the engine can take. */
+static uint32_t auto_threads(uint32_t n_cpus)
+{
+    return n_cpus <= 4 ? 1 : MIN(MAX(n_cpus / 4, 2u), 4u);
+}
+
+static bool is_loopback(const char *listener)
+{
+    return strncmp(listener, "unix:", 5) == 0 || strncmp(listener, "127.", 4) == 0 ||
+           strncmp(listener, "[::1]:", 6) == 0 || strncmp(listener, "localhost:", 10) == 0;
+}
+
+static size_t index_of(size_t offset)
+{
+    size_t i = 0;
+    while (i < config_n_options && config_options[i].offset != offset)
+        i++;
+    POST(i < config_n_options);
+    return i;
+}
+#define INDEX_OF(field) index_of(offsetof(struct config, field))
+
+/* Relative to the directory the service was started in, which later may be another. */
+static char *make_absolute(char *path)
+{
+    AUTO_FREE char *relative = path;
+    AUTO_FREE char *here = relative[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *absolute = NULL;
+    if (here == NULL || asprintf(&absolute, "%s/%s", here, relative) < 0)
+        return steal_ptr(&relative);
+    return absolute;
+}
+
+static bool derive_paths(struct config_set *set, struct err *err)
+{
+    struct config *cfg = &set->values;
+    if (cfg->data[0] == '\0') {
+        free(cfg->data);
+        cfg->data = config_default_data();
+        set->states[INDEX_OF(data)].automatic = true;
+    }
+    cfg->data = make_absolute(cfg->data);
+    if (cfg->listen.n > 0)
+        return true;
+    set->states[INDEX_OF(listen)].automatic = true;
+    AUTO_BUF struct buf listen;
+    buf_init(&listen, 8192);
+    buf_puts(&listen, "[\"127.0.0.1:7411\",");
+    AUTO_FREE char *item = NULL;
+    if (asprintf(&item, "unix:%s/ganger.sock", cfg->data) < 0)
+        return err_set(err, ERR_INVALID, "out of memory");
+    buf_json_string(&listen, slice_of(item));
+    buf_putc(&listen, ']');
+    const char *why = "";
+    return option_set(&config_options[INDEX_OF(listen)], cfg, buf_slice(&listen), &why) ||
+           err_set(err, ERR_INVALID, "service.data: the socket's path %s/ganger.sock %s", cfg->data,
+                   why);
+}
+
+static bool check_together(const struct config *cfg, struct err *err)
+{
+    if (cfg->pool_workers > cfg->pool_max_workers)
+        return err_set(err, ERR_INVALID, "pool.workers: %u is above pool.max_workers, which is %u",
+                       cfg->pool_workers, cfg->pool_max_workers);
+    if (cfg->http_max_body > cfg->http_max_inflight_bytes)
+        return err_set(err, ERR_INVALID,
+                       "http.max_body is above http.max_inflight_bytes: no body could be read");
+    for (uint32_t i = 0; i < cfg->listen.n; i++) {
+        if (cfg->auth == AUTH_NONE && !is_loopback(cfg->listen.items[i]))
+            return err_set(
+                err, ERR_INVALID,
+                "service.auth: none is not possible with the listener %s, which others can reach",
+                cfg->listen.items[i]);
+    }
+    return true;
+}
+
+bool config_finish(struct config_set *set, struct err *err)
+{
+    struct config *cfg = &set->values;
+    uint32_t n_cpus = config_cpu_count();
+    if (cfg->pool_workers == 0)
+        cfg->pool_workers = MIN(n_cpus, cfg->pool_max_workers);
+    if (cfg->http_threads == 0)
+        cfg->http_threads = auto_threads(n_cpus);
+    return derive_paths(set, err) && check_together(cfg, err);
+}
