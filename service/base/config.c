@@ -171,9 +171,7 @@ bool config_set_option(struct config_set *set, size_t i, struct origin origin, s
     return true;
 }
 
-/* ---- The file
- * --------------------------------------------------------------------------------------------------------
- * libinih cuts lines at a fixed length, cuts values at " ;" and repeats the key for each
+/* The file. libinih cuts lines at a fixed length, cuts values at " ;" and repeats the key for each
  * continuation line, all in silence. So comments on the line of a value are switched off, and it
  * reads through lines_read, which joins continuation lines, counts, and refuses what does not fit.
  */

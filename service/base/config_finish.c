@@ -36,6 +36,42 @@ static char *make_absolute(char *path)
     return absolute;
 }
 
+static bool has_socket(const struct config *cfg)
+{
+    for (uint32_t i = 0; i < cfg->listen.n; i++)
+        if (strncmp(cfg->listen.items[i], "unix:", 5) == 0)
+            return true;
+    return false;
+}
+
+/* Jobs and the command line find the service by the socket in its data directory (api.md 4, 6), so
+ * there always is one. Only when the path does not fit into sun_path, unix(7), and other listeners
+ * were named, it is left out. */
+static bool derive_listeners(struct config_set *set, struct err *err)
+{
+    struct config *cfg = &set->values;
+    bool is_default = cfg->listen.n == 0;
+    if (has_socket(cfg) || cfg->listen.n == MAX_LIST)
+        return true;
+    const struct option_row *row = &config_options[INDEX_OF(listen)];
+    const char *why = "";
+    set->states[INDEX_OF(listen)].automatic = is_default;
+    if (is_default && !option_set(row, cfg, SLICE_LIT("127.0.0.1:7411"), &why))
+        return err_set(err, ERR_INVALID, "service.listen: %s", why);
+    AUTO_FREE char *path = NULL;
+    if (asprintf(&path, "unix:%s/ganger.sock", cfg->data) < 0)
+        return err_set(err, ERR_INVALID, "out of memory");
+    AUTO_BUF struct buf item;
+    buf_init(&item, 8192);
+    buf_putc(&item, '[');
+    buf_json_string(&item, slice_of(path));
+    buf_putc(&item, ']');
+    if (option_set(row, cfg, buf_slice(&item), &why) || !is_default)
+        return true;
+    return err_set(err, ERR_INVALID, "service.data: the socket's path %s/ganger.sock %s", cfg->data,
+                   why);
+}
+
 static bool derive_paths(struct config_set *set, struct err *err)
 {
     struct config *cfg = &set->values;
@@ -45,21 +81,7 @@ static bool derive_paths(struct config_set *set, struct err *err)
         set->states[INDEX_OF(data)].automatic = true;
     }
     cfg->data = make_absolute(cfg->data);
-    if (cfg->listen.n > 0)
-        return true;
-    set->states[INDEX_OF(listen)].automatic = true;
-    AUTO_BUF struct buf listen;
-    buf_init(&listen, 8192);
-    buf_puts(&listen, "[\"127.0.0.1:7411\",");
-    AUTO_FREE char *item = NULL;
-    if (asprintf(&item, "unix:%s/ganger.sock", cfg->data) < 0)
-        return err_set(err, ERR_INVALID, "out of memory");
-    buf_json_string(&listen, slice_of(item));
-    buf_putc(&listen, ']');
-    const char *why = "";
-    return option_set(&config_options[INDEX_OF(listen)], cfg, buf_slice(&listen), &why) ||
-           err_set(err, ERR_INVALID, "service.data: the socket's path %s/ganger.sock %s", cfg->data,
-                   why);
+    return derive_listeners(set, err);
 }
 
 static bool check_together(const struct config *cfg, struct err *err)

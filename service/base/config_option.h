@@ -46,8 +46,9 @@ extern const size_t config_n_options;
 
 #define OPTION_NAME_MAX 64
 void option_flag(const struct option_row *row, char out[OPTION_NAME_MAX]); /* "--http-max-body" */
-void option_variable(const struct option_row *row, char out[OPTION_NAME_MAX]); /* "GANGER_HTTP_MAX_BODY"
-                                                                                */
+void option_variable(const struct option_row *row,
+                     char out[OPTION_NAME_MAX]); /* "GANGER_HTTP_MAX_BODY"
+                                                  */
 struct slice option_section(const struct option_row *row);
 const char *option_key(const struct option_row *row);
 bool option_may_be_auto(const struct option_row *row); /* a number that the machine decides */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job is: its states and their moves (one table), the reasons of failure, what is submitted, what is shown.
- * Pure vocabulary: no storage, no processes, no JSON. */
+/* What a job is: its states and their moves (one table), the reasons of failure, what is submitted,
+ * what is shown. Pure vocabulary: no storage, no processes, no JSON. */
 #ifndef GANGER_BASE_JOB_H
 #define GANGER_BASE_JOB_H
 
@@ -10,15 +10,16 @@
 
 /* clang-format off */
 #define TO(state) (1u << JOB_##state)
-/*    state       public name   end?    may move to                                                              */
-#define JOB_STATES(X)                                                                                              \
-    X(SCHEDULED, "scheduled", false, TO(BLOCKED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))                        \
-    X(BLOCKED,   "blocked",   false, TO(SCHEDULED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))                      \
-    X(QUEUED,    "queued",    false, TO(SCHEDULED) | TO(RUNNING) | TO(FAILED) | TO(CANCELLED))                     \
-    X(RUNNING,   "running",   false, TO(SUCCEEDED) | TO(FAILED) | TO(STOPPING) | TO(SCHEDULED) | TO(QUEUED))       \
-    X(STOPPING,  "stopping",  false, TO(CANCELLED) | TO(SUCCEEDED) | TO(FAILED))                                   \
-    X(SUCCEEDED, "succeeded", true,  TO(QUEUED)) /* the retry verb only */                                         \
-    X(FAILED,    "failed",    true,  TO(QUEUED))                                                                   \
+/*    state       public name   end?    may move to */
+#define JOB_STATES(X)                                                                              \
+    X(SCHEDULED, "scheduled", false, TO(BLOCKED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))        \
+    X(BLOCKED,   "blocked",   false, TO(SCHEDULED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))      \
+    X(QUEUED,    "queued",    false, TO(SCHEDULED) | TO(RUNNING) | TO(FAILED) | TO(CANCELLED))     \
+    X(RUNNING,   "running",   false, TO(SUCCEEDED) | TO(FAILED) | TO(STOPPING) |                   \
+                                     TO(SCHEDULED) | TO(QUEUED))                                   \
+    X(STOPPING,  "stopping",  false, TO(CANCELLED) | TO(SUCCEEDED) | TO(FAILED))                   \
+    X(SUCCEEDED, "succeeded", true,  TO(QUEUED)) /* the retry verb only */                         \
+    X(FAILED,    "failed",    true,  TO(QUEUED))                                                   \
     X(CANCELLED, "cancelled", true,  TO(QUEUED))
 
 /* Why a failed job failed; bit positions are stored (retry policies), so only append. */
@@ -57,12 +58,12 @@ const char *job_state_name(enum job_state state);
 bool job_state_parse(struct slice name, enum job_state *ret);
 bool job_state_is_end(enum job_state state);
 bool job_state_may_move(enum job_state from, enum job_state to);
-uint32_t job_state_moves(enum job_state from);         /* bit mask of TO() */
-uint32_t job_state_sources(enum job_state to);         /* bit mask of the states that may move to `to` */
-void job_state_diagram(struct buf *out);               /* Mermaid stateDiagram-v2, from the table */
-const char *job_reason_name(enum job_reason reason);   /* NULL for REASON_NONE */
+uint32_t job_state_moves(enum job_state from); /* bit mask of TO() */
+uint32_t job_state_sources(enum job_state to); /* bit mask of the states that may move to `to` */
+void job_state_diagram(struct buf *out);       /* Mermaid stateDiagram-v2, from the table */
+const char *job_reason_name(enum job_reason reason); /* NULL for REASON_NONE */
 bool job_reason_parse(struct slice name, enum job_reason *ret);
-uint32_t job_reasons_retried_by_default(void);         /* bit mask */
+uint32_t job_reasons_retried_by_default(void); /* bit mask */
 
 enum job_result { RESULT_STDOUT, RESULT_JSON, RESULT_NONE };
 
@@ -72,38 +73,42 @@ struct retry_policy {
     uint8_t version; /* 1 */
     uint8_t jitter;  /* full jitter: uniform in [0, delay] */
     uint8_t n_on_exit, n_never_exit;
-    uint32_t on_mask, never_mask;                      /* bits of enum job_reason */
+    uint32_t on_mask, never_mask;                                /* bits of enum job_reason */
     uint8_t on_exit[MAX_EXIT_RULES], never_exit[MAX_EXIT_RULES]; /* "exit:75" */
     uint64_t delay_us, max_delay_us;
     double factor;
 };
-/* Whether an attempt that ended so may be repeated (the number of attempts is the caller's business), and after how long. */
+/* Whether an attempt that ended so may be repeated (the number of attempts is the caller's
+ * business), and after how long. */
 bool retry_policy_allows(const struct retry_policy *p, enum job_reason reason, int exit_code);
-uint64_t retry_policy_delay_us(const struct retry_policy *p, uint32_t failed_attempts, uint64_t random);
+uint64_t retry_policy_delay_us(const struct retry_policy *p, uint32_t failed_attempts,
+                               uint64_t random);
 
-/* What a client submits, as read by the codec. Slices point into the request's arena or body and are borrowed. */
+/* What a client submits, as read by the codec. Slices point into the request's arena or body and
+ * are borrowed. */
 struct job_spec {
-    struct slice *argv;          /* n_argv ≥ 1, each terminated behind its length */
+    struct slice *argv; /* n_argv ≥ 1, each terminated behind its length */
     uint32_t n_argv;
-    struct slice *env;           /* "K=V", n_env */
+    struct slice *env; /* "K=V", n_env */
     uint32_t n_env;
-    struct slice cwd;            /* absent: the job's own directory (the service's default) */
+    struct slice cwd; /* absent: the job's own directory (the service's default) */
     struct slice stdin_bytes;
-    struct slice name, queue;    /* absent name: "job-<no>" */
-    struct slice labels;         /* raw JSON object, or absent */
-    struct slice metadata;       /* raw JSON value exactly as sent, or absent */
-    struct slice traceparent;    /* valid header value, or absent */
+    struct slice name, queue; /* absent name: "job-<no>" */
+    struct slice labels;      /* raw JSON object, or absent */
+    struct slice metadata;    /* raw JSON value exactly as sent, or absent */
+    struct slice traceparent; /* valid header value, or absent */
     int32_t priority;
-    int64_t delay_us;            /* ≥ 0; or */
-    int64_t run_at_us;           /* wall clock; 0 = not given */
-    int64_t timeout_us;          /* 0 = none */
+    int64_t delay_us;                      /* ≥ 0; or */
+    int64_t run_at_us;                     /* wall clock; 0 = not given */
+    int64_t timeout_us;                    /* 0 = none */
     int64_t queue_timeout_us, deadline_us; /* relative to creation; 0 = none */
     int32_t stop_signal;
     int64_t stop_grace_us;
-    uint32_t max_attempts;       /* ≥ 1 */
+    uint32_t max_attempts; /* ≥ 1 */
     bool has_retry;
     struct retry_policy retry;
-    uint64_t limit_output, limit_memory, limit_file_size; /* bytes; 0 = none (output always has one) */
+    uint64_t limit_output, limit_memory, limit_file_size; /* bytes; 0 = none (output always has one)
+                                                           */
     int64_t limit_cpu_us;
     uint32_t limit_processes, limit_open_files;
     bool output_limit_fails;
@@ -119,13 +124,14 @@ struct job_usage {
 };
 
 struct job_output {
-    uint64_t bytes[2];       /* kept bytes of stdout, stderr */
-    bool truncated[2];       /* more was written and dropped */
-    bool spooled[2];         /* in a file of the spool, else in the database */
-    bool expired;            /* `keep` is over */
+    uint64_t bytes[2]; /* kept bytes of stdout, stderr */
+    bool truncated[2]; /* more was written and dropped */
+    bool spooled[2];   /* in a file of the spool, else in the database */
+    bool expired;      /* `keep` is over */
 };
 
-/* One job as shown to clients. Strings are terminated, in the arena given to the reader. Times are wall µs, 0 = not yet. */
+/* One job as shown to clients. Strings are terminated, in the arena given to the reader. Times are
+ * wall µs, 0 = not yet. */
 struct job_view {
     struct job_id id;
     enum job_state state;
@@ -134,27 +140,27 @@ struct job_view {
     int64_t version;
     const char *name, *queue;
     int32_t priority;
-    struct slice labels, metadata;      /* raw JSON; absent: {} */
+    struct slice labels, metadata; /* raw JSON; absent: {} */
     int32_t exit_code, signal;
     bool has_exit_code;
-    const char *error_detail;           /* exec: "No such file or directory: foo"; NULL */
+    const char *error_detail; /* exec: "No such file or directory: foo"; NULL */
     int64_t created_us, due_us, queued_us, started_us, finished_us;
-    int64_t expires_us;                 /* when the result goes */
-    int32_t slot;                       /* worker's number while it runs and of the last attempt; -1 = none */
-    int32_t worker_pid, job_pid;        /* 0 = unknown; live facts, filled by the service */
-    double progress_fraction;           /* < 0: none */
+    int64_t expires_us; /* when the result goes */
+    int32_t slot;       /* worker's number while it runs and of the last attempt; -1 = none */
+    int32_t worker_pid, job_pid; /* 0 = unknown; live facts, filled by the service */
+    double progress_fraction;    /* < 0: none */
     const char *progress_message;
     int64_t progress_at_us;
     enum job_result result;
     struct job_usage usage;
     struct job_output output;
-    struct job_attempt *attempts;       /* earlier attempts, oldest first */
+    struct job_attempt *attempts; /* earlier attempts, oldest first */
     uint32_t n_attempts;
 };
 
 struct job_attempt {
     uint32_t attempt;
-    enum job_state state;               /* how it ended: FAILED as a rule */
+    enum job_state state; /* how it ended: FAILED as a rule */
     enum job_reason reason;
     int32_t exit_code, signal;
     bool has_exit_code;

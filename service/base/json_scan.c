@@ -5,15 +5,13 @@
 #include "service/base/json_text.h"
 #include "service/base/text.h"
 
-#define MAX_DEPTH 512 /* of any limits; the stack below is on the C stack */
+#define MAX_DEPTH 128 /* of any limits: the levels lie on the C stack */
 
-/* ---- Member names
- * -------------------------------------------------------------------------------------------------
- * A stack of the names of the open objects, newest last, and a hash table over it. When an object
- * closes, its names leave in reverse order, which undoes their linear probing exactly; so the table
- * holds open objects only. Up to SMALL_KEYS names it lives on the C stack and collisions do not
- * matter. Beyond that it moves to the heap and is hashed with a random seed, so that a hostile text
- * cannot make it slow. Its size is bounded by limits.max_nodes. */
+/* Member names: a stack of the names of the open objects, newest last, and a hash table over it.
+ * When an object closes, its names leave in reverse order, which undoes their linear probing
+ * exactly; so the table holds open objects only. Up to SMALL_KEYS names it lives on the C stack and
+ * collisions do not matter. Beyond that it moves to the heap and is hashed with a random seed, so
+ * that a hostile text cannot make it slow. Its size is bounded by limits.max_nodes. */
 
 #define SMALL_KEYS 64u
 #define SMALL_SLOTS (SMALL_KEYS * 2)
@@ -119,9 +117,7 @@ static void keys_drop(struct keys *k, uint32_t n)
         k->slots[k->stack[--k->n].slot] = 0;
 }
 
-/* ---- The scan
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- The scan ---- */
 
 enum expect { VALUE, VALUE_OR_END, NAME, NAME_OR_END, AFTER_VALUE };
 
@@ -418,7 +414,7 @@ static bool scan_all(struct scan *s)
 bool json_validate(struct slice text, struct json_limits limits, struct err *err)
 {
     PRE(limits.max_depth <= MAX_DEPTH);
-    struct scan s; /* not cleared as a whole: 16 KiB that a small text never touches */
+    struct scan s; /* not cleared as a whole: 5 KiB that a small text never touches */
     s.begin = s.p = text.ptr;
     s.end = text.ptr + text.len;
     s.expect = VALUE;

@@ -282,8 +282,8 @@ static const char *const signal_names[] = {
     [SIGPIPE] = "SIGPIPE", [SIGALRM] = "SIGALRM", [SIGTERM] = "SIGTERM", [SIGSTKFLT] = "SIGSTKFLT",
     [SIGCHLD] = "SIGCHLD", [SIGCONT] = "SIGCONT", [SIGSTOP] = "SIGSTOP", [SIGTSTP]   = "SIGTSTP",
     [SIGTTIN] = "SIGTTIN", [SIGTTOU] = "SIGTTOU", [SIGURG]  = "SIGURG",  [SIGXCPU]   = "SIGXCPU",
-    [SIGXFSZ] = "SIGXFSZ", [SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF", [SIGWINCH] = "SIGWINCH",
-    [SIGIO]   = "SIGIO",   [SIGPWR]  = "SIGPWR",  [SIGSYS]  = "SIGSYS",
+    [SIGXFSZ] = "SIGXFSZ", [SIGVTALRM] = "SIGVTALRM", [SIGPROF] = "SIGPROF",
+    [SIGWINCH] = "SIGWINCH", [SIGIO]   = "SIGIO",   [SIGPWR]  = "SIGPWR",  [SIGSYS]  = "SIGSYS",
 };
 /* clang-format on */
 

@@ -20,14 +20,15 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* Preconditions and postconditions: a broken one is a bug of ganger's, so the process ends and is restarted by its
- * supervisor; the store is safe by construction. They stay on in release builds. */
+/* Preconditions and postconditions: a broken one is a bug of ganger's, so the process ends and is
+ * restarted by its supervisor; the store is safe by construction. They stay on in release. */
 NORETURN void assert_failed(const char *what, const char *expr, const char *file, int line);
 #define PRE(cond) ((cond) ? (void)0 : assert_failed("precondition", #cond, __FILE__, __LINE__))
 #define POST(cond) ((cond) ? (void)0 : assert_failed("postcondition", #cond, __FILE__, __LINE__))
 #define ERGO(a, b) (!(a) || (b))
 
-/* Cleanup attributes: the variable's scope is the owner. `steal_*` hands the value over and disarms the owner. */
+/* Cleanup attributes: the variable's scope is the owner. `steal_*` hands the value over and disarms
+ * the owner. */
 static inline void auto_free(void *p)
 {
     free(*(void **)p);
@@ -58,9 +59,9 @@ static inline int steal_fd(int *fd)
     return value;
 }
 
-/* Small allocations never fail towards the caller: running out for a few bytes is a crash (style.md 2.3). User-sized ones
- * are bounded first and use malloc directly. */
-void *must_alloc(size_t size);                   /* zeroed; abort when there is none */
+/* Small allocations never fail towards the caller: running out for a few bytes is a crash
+ * (style.md 2.3). User-sized ones are bounded first and use malloc directly. */
+void *must_alloc(size_t size); /* zeroed; abort when there is none */
 void *must_realloc(void *p, size_t size);
 
 /* Bytes that belong to somebody else. Not terminated. A slice of NULL means "absent". */
@@ -85,17 +86,18 @@ static inline bool slice_is(struct slice a, const char *s)
     return slice_eq(a, slice_of(s));
 }
 
-/* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend, guarantees.md G10);
- * what is stored or shown uses wall-clock microseconds since 1970. */
+/* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend,
+ * guarantees.md G10); what is stored or shown uses wall-clock microseconds since 1970. */
 uint64_t clock_mono_ns(void);
 int64_t clock_wall_us(void);
 
 /* Fills `out` with random bytes from the kernel; aborts if the kernel has none. */
 void random_bytes(void *out, size_t len);
 
-/* Fault points for crash tests, compiled in by GANGER_FAILPOINTS only and driven by the environment variable
- * GANGER_FP=name:action[:nth], action one of kill, exit, error. `FAULT(name)` is true when an `error` must be simulated here.
- * `SEEDED_BUG(name)` is true when GANGER_BUG=name asks for a known bug that a harness must catch (negative control). */
+/* Fault points for crash tests, compiled in by GANGER_FAILPOINTS only and driven by the environment
+ * variable GANGER_FP=name:action[:nth], action one of kill, exit, error. `FAULT(name)` is true when
+ * an `error` must be simulated here. `SEEDED_BUG(name)` is true when GANGER_BUG=name asks for a
+ * known bug that a harness must catch (negative control). */
 #ifdef GANGER_FAILPOINTS
 bool fault_hit(const char *name);
 bool seeded_bug(const char *name);

@@ -251,7 +251,7 @@ Test(config, lists_repeat_by_flag_and_replace_lower_sources, .init = clean_envir
     struct err err = {0};
     struct config_set *set = load(0, NULL, &err);
     cr_assert_not_null(set);
-    cr_assert_eq(config_get(set)->listen.n, 2);
+    cr_assert_eq(config_get(set)->listen.n, 3, "and the socket in the data directory");
     config_free(set);
     set = LOAD(&err, "--listen", "127.0.0.1:0", "--listen=unix:/tmp/s", "--listen",
                "[::1]:5,localhost:6");
@@ -273,6 +273,19 @@ Test(config, data_is_absolute_and_the_socket_lies_in_it, .init = clean_environme
     cr_assert_str_eq(config_get(set)->data, "/tmp/d");
     cr_assert_str_eq(config_get(set)->listen.items[1], "unix:/tmp/d/ganger.sock");
     config_free(set);
+    set = LOAD(&err, "--data", "d", "--listen", "127.0.0.1:0");
+    cr_assert_not_null(set, "%s", err.detail);
+    cr_assert_eq(config_get(set)->listen.n, 2);
+    cr_assert_str_eq(config_get(set)->listen.items[1], "unix:/tmp/d/ganger.sock");
+    config_free(set);
+    char deep[160] = "/tmp/";
+    memset(deep + 5, 'd', sizeof deep - 6);
+    set = LOAD(&err, "--data", deep, "--listen", "127.0.0.1:0");
+    cr_assert_not_null(set, "%s", err.detail);
+    cr_assert_eq(config_get(set)->listen.n, 1,
+                 "a path that does not fit into a socket address is left out");
+    config_free(set);
+    cr_assert_null(LOAD(&err, "--data", deep), "unless the socket is one of the defaults");
 }
 
 Test(config, sample_file_is_valid_as_it_is_and_uncommented, .init = clean_environment)
