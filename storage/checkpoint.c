@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* When the log is written back into the database file. On the writing connection only: SQLite up
+ * to 3.51.2 has a race between a checkpoint of one connection and a commit of another one
+ * (guarantees.md 0, finding 1). */
+#include "storage/store_impl.h"
+
+#define PASSIVE_BYTES ((uint64_t)4 << 20) /* of new log since the last one */
+#define IDLE_BYTES ((uint64_t)1 << 20)    /* the same, when nothing else is to be done */
+#define RESTART_BYTES                                                                            \
+    ((uint64_t)32 << 20) /* readers have kept the log from starting over: wait for them, but not \
+                            for long */
+#define RESTART_WAIT_MS 50
+#define BUSY_TIMEOUT_MS 5000
+
+uint64_t store_wal_bytes(const struct store *store)
+{
+    return store->wal_bytes;
+}
+
+bool store_maintain(struct store *store, bool idle)
+{
+    uint64_t fresh = store->wal_bytes - store->checkpointed_bytes;
+    int mode = store->wal_bytes >= RESTART_BYTES ? SQLITE_CHECKPOINT_RESTART
+                                                 : SQLITE_CHECKPOINT_PASSIVE;
+    int rc;
+
+    PRE(!store_in_transaction(store));
+
+    if (fresh < (idle ? IDLE_BYTES : PASSIVE_BYTES))
+        return false;
+    (void)FAULT("store-in-checkpoint");
+    if (mode == SQLITE_CHECKPOINT_RESTART)
+        (void)sqlite3_busy_timeout(store->db.handle, RESTART_WAIT_MS);
+    rc = sqlite3_wal_checkpoint_v2(store->db.handle, NULL, mode, NULL, NULL);
+    if (mode == SQLITE_CHECKPOINT_RESTART)
+        (void)sqlite3_busy_timeout(store->db.handle, BUSY_TIMEOUT_MS);
+    store->checkpointed_bytes = store->wal_bytes;
+    /* A failed checkpoint loses nothing, the log keeps everything; a full disk shows up here first,
+     * though. */
+    if ((rc & 0xff) == SQLITE_FULL)
+        ballast_drop(&store->ballast);
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY && store->log != NULL)
+        log_event(store->log, LOG_WARN, "checkpoint failed",
+                  LOG_STR("error", sqlite3_errmsg(store->db.handle)),
+                  LOG_INT("wal_bytes", store->wal_bytes));
+    return true;
+}

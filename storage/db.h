@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* One SQLite connection and its prepared statements: what the store and the readers have in common.
+ * Owner: whoever opened it; used by one thread. */
+#ifndef GANGER_STORAGE_DB_H
+#define GANGER_STORAGE_DB_H
+
+#include "service/base/buf.h"
+#include "service/base/error.h"
+
+#include <sqlite3.h>
+
+struct db {
+    sqlite3 *handle;
+    sqlite3_stmt **stmts;
+    size_t n_stmts;
+};
+
+/* `flags` of sqlite3_open_v2. Sets what both kinds of connection want: a busy timeout, no mapped
+ * memory, no checkpoint but on demand, cell checks, a schema that is not trusted. */
+MUST_CHECK bool db_open(struct db *db, const char *path, int flags, uint64_t cache_bytes,
+                        struct err *err);
+void db_close(struct db *db); /* accepts a zeroed or half-opened one */
+/* Prepares all texts once; db_stmt gives them by index. */
+MUST_CHECK bool db_prepare(struct db *db, const char *const *texts, size_t n, struct err *err);
+static inline sqlite3_stmt *db_stmt(const struct db *db, size_t index)
+{
+    return db->stmts[index];
+}
+
+/* For the few statements of the opening. */
+MUST_CHECK bool db_exec(struct db *db, const char *sql, struct err *err);
+MUST_CHECK bool db_query_i64(struct db *db, const char *sql, int64_t *ret, struct err *err);
+/* One short word, cut to 15 characters. */
+MUST_CHECK bool db_query_word(struct db *db, const char *sql, char ret[16], struct err *err);
+
+/* An SQLite result code as an error; false. */
+bool db_fail(const struct db *db, int rc, const char *what, struct err *err);
+/* One step of a query: *ret_row tells whether there is a row. On failure the statement has been
+ * reset. */
+MUST_CHECK bool db_next(const struct db *db, sqlite3_stmt *stmt, bool *ret_row, struct err *err);
+
+/* A statement that is left open pins the WAL, so every borrowed one goes back by itself at the end
+ * of its scope. */
+static inline void auto_stmt(sqlite3_stmt **stmt)
+{
+    if (*stmt != NULL)
+        (void)sqlite3_reset(*stmt);
+}
+#define AUTO_STMT __attribute__((cleanup(auto_stmt)))
+
+/* Binding: absent slices and zero times become NULL. Bytes are borrowed until the statement is
+ * bound again, and read only while it is stepped. The return codes are not looked at: an index out
+ * of range is found by test_sql.c, and a text that is too long or no memory leaves the parameter
+ * unbound (NULL) only beyond SQLite's limit of 1 GB, which no body reaches. */
+static inline void bind_i64(sqlite3_stmt *stmt, int index, int64_t value)
+{
+    (void)sqlite3_bind_int64(stmt, index, value);
+}
+
+static inline void bind_time(sqlite3_stmt *stmt, int index, int64_t us)
+{
+    if (us == 0)
+        (void)sqlite3_bind_null(stmt, index);
+    else
+        (void)sqlite3_bind_int64(stmt, index, us);
+}
+
+void bind_text(sqlite3_stmt *stmt, int index, struct slice text);
+void bind_blob(sqlite3_stmt *stmt, int index, struct slice bytes);
+
+/* A column's bytes, valid until the statement is stepped or reset; ptr NULL for NULL. */
+struct slice column_slice(sqlite3_stmt *stmt, int column);
+
+#endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/jobs.h"
+
+#include "storage/store_impl.h"
+
+#define DEFAULT_QUEUE "default"
+
+/* ---- birth ---- */
+
+/* The number of a queue, made when this is its first job. */
+static bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
+                         struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_QUEUE_NAME);
+    uint32_t number = counts_find(&store->counts, name);
+
+    if (number == 0) {
+        if (!counts_add_queue(&store->counts, name, &number, err))
+            return false;
+        bind_i64(insert, 1, number);
+        bind_text(insert, 2, name);
+        if (!store_run(store, insert, err))
+            return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool spec_insert(struct store *store, int64_t no, const struct job_new *job, struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_SPEC_INSERT);
+    const struct job_spec *spec = job->spec;
+    struct slice policy = {NULL, 0};
+
+    if (spec->has_retry)
+        policy = (struct slice){(const char *)&spec->retry, sizeof(spec->retry)};
+    bind_i64(insert, 1, no);
+    bind_text(insert, 2, spec->name);
+    bind_text(insert, 3, spec->labels);
+    bind_text(insert, 4, spec->metadata);
+    bind_text(insert, 5, spec->traceparent);
+    bind_blob(insert, 6, policy);
+    bind_blob(insert, 7, job->task);
+    return store_run(store, insert, err);
+}
+
+bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
+                 struct err *err)
+{
+    const struct job_spec *spec = job->spec;
+    struct slice queue = spec->queue.ptr == NULL ? SLICE_LIT(DEFAULT_QUEUE) : spec->queue;
+    struct row row = {
+        .no = store->newest.no + 1,
+        .state = job->due_us > job->now_us ? JOB_SCHEDULED : JOB_QUEUED,
+        .salt = job->salt,
+        .priority = spec->priority,
+        .max_attempts = spec->max_attempts,
+        .version = 1,
+        .created_us = MAX(job->now_us, store->newest.created_us),
+        .queue_deadline_us = job->queue_deadline_us,
+        .deadline_us = job->deadline_us,
+        .keep_us = spec->keep_us,
+        .result = spec->result,
+        .retry = spec->has_retry,
+        .slot = -1,
+        .reason = REASON_NONE,
+    };
+
+    PRE(spec->max_attempts >= 1 && spec->keep_us >= 0);
+
+    if (row.state == JOB_SCHEDULED)
+        row.due_us = job->due_us;
+    if (!queue_number(store, queue, &row.queue, err) || !row_insert(store, &row, err) ||
+        !spec_insert(store, row.no, job, err))
+        return false;
+    store->newest = (struct newest){row.no, row.created_us};
+    *ret_id = row_id(&row);
+    return true;
+}
+
+/* ---- looking at one ---- */
+
+static void row_show(const struct row *row, struct job_row *ret)
+{
+    *ret = (struct job_row){
+        .no = row->no,
+        .id = row_id(row),
+        .state = row->state,
+        .attempt = row->attempt,
+        .max_attempts = row->max_attempts,
+        .version = row->version,
+        .created_us = row->created_us,
+        .started_us = row->started_us,
+        .deadline_us = row->deadline_us,
+        .keep_us = row->keep_us,
+        .has_retry = row->retry,
+        .priority = row->priority,
+        .result = row->result,
+    };
+}
+
+bool jobs_get_by_no(struct store *store, int64_t no, struct job_row *ret, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    row_show(&row, ret);
+    return true;
+}
+
+bool jobs_get(struct store *store, const struct job_id *id, struct job_row *ret, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, id->no, &row, err))
+        return false;
+    if (!row_has_id(&row, id))
+        return err_set(err, ERR_NOT_FOUND, "There is no such job.");
+    row_show(&row, ret);
+    return true;
+}
+
+bool jobs_retry_policy(struct store *store, int64_t no, struct retry_policy *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_SPEC_POLICY);
+    struct slice policy = {NULL, 0};
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    if (found)
+        policy = column_slice(get, 0);
+    if (policy.ptr == NULL)
+        return err_set(err, ERR_NOT_FOUND, "The job has no retry policy.");
+    if (policy.len != sizeof(*ret) || policy.ptr[0] != 1)
+        return err_set(err, ERR_STORAGE, "The stored retry policy of job %lld is damaged.",
+                       (long long)no);
+    memcpy(ret, policy.ptr, sizeof(*ret));
+    return true;
+}
+
+/* ---- attempts ---- */
+
+static bool conflict(const struct row *row, uint32_t attempt, struct err *err)
+{
+    return err_set(err, ERR_STATE_CONFLICT,
+                   "Attempt %u is not the running one: the job is %s, attempt %u.", attempt,
+                   job_state_name(row->state), row->attempt);
+}
+
+bool jobs_start(struct store *store, int64_t no, uint32_t attempt, uint32_t slot, int64_t now_us,
+                struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (attempt != row.attempt + 1)
+        return conflict(&row, attempt, err);
+    row.attempt = attempt;
+    row.slot = (int32_t)slot;
+    row.started_us = now_us;
+    return row_move(store, &row, JOB_RUNNING, err);
+}
+
+bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (row.state != JOB_RUNNING || row.attempt != attempt)
+        return conflict(&row, attempt, err);
+    row.attempt--;
+    row.slot = -1;
+    row.started_us = 0;
+    return row_move(store, &row, JOB_QUEUED, err);
+}
+
+static bool attempt_insert(struct store *store, const struct row *row, const struct job_end *end,
+                           struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_ATTEMPT_INSERT);
+
+    bind_i64(insert, 1, row->no);
+    bind_i64(insert, 2, row->attempt);
+    if (end->reason == REASON_NONE)
+        (void)sqlite3_bind_null(insert, 3);
+    else
+        bind_i64(insert, 3, (int64_t)end->reason);
+    if (end->has_exit_code)
+        bind_i64(insert, 4, end->exit_code);
+    else
+        (void)sqlite3_bind_null(insert, 4);
+    bind_i64(insert, 5, end->signal);
+    bind_time(insert, 6, end->started_us);
+    bind_time(insert, 7, end->finished_us);
+    bind_i64(insert, 8, end->usage.wall_us);
+    bind_i64(insert, 9, end->usage.user_us);
+    bind_i64(insert, 10, end->usage.system_us);
+    bind_i64(insert, 11, (int64_t)end->usage.max_rss_bytes);
+    bind_i64(insert, 12, end->usage.processes_killed);
+    return store_run(store, insert, err);
+}
+
+static bool error_put(struct store *store, int64_t no, const char *detail, struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_ERROR_PUT);
+
+    if (detail == NULL)
+        return true;
+    bind_i64(put, 1, no);
+    bind_text(put, 2, slice_of(detail));
+    return store_run(store, put, err);
+}
+
+static bool output_put(struct store *store, const struct row *row, const struct job_end *end,
+                       struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_OUTPUT_PUT);
+    const struct slice *out = end->inline_out;
+
+    if (out[0].len == 0 && out[1].len == 0)
+        return true;
+    bind_i64(put, 1, row->no);
+    bind_i64(put, 2, row->attempt);
+    bind_blob(put, 3, out[0].len == 0 ? (struct slice){NULL, 0} : out[0]);
+    bind_blob(put, 4, out[1].len == 0 ? (struct slice){NULL, 0} : out[1]);
+    return store_run(store, put, err);
+}
+
+/* It failed and is tried again: the attempt becomes history, the row waits once more and keeps
+ * nothing of it. */
+static bool attempt_repeat(struct store *store, struct row *row, const struct job_end *end,
+                           struct err *err)
+{
+    struct row waiting = *row;
+
+    waiting.started_us = 0;
+    waiting.due_us = end->state == JOB_SCHEDULED ? end->retry_at_us : 0;
+    waiting.queued_us = end->state == JOB_QUEUED ? end->finished_us : 0;
+    return row_move(store, &waiting, end->state, err) && attempt_insert(store, row, end, err);
+}
+
+/* The row leaves the queue for good, with what is known of its last attempt. */
+static bool attempt_end(struct store *store, struct row *row, const struct job_end *end,
+                        struct err *err)
+{
+    row->reason = end->reason;
+    row->has_exit_code = end->has_exit_code;
+    row->exit_code = end->exit_code;
+    row->signal = end->signal;
+    if (end->started_us != 0)
+        row->started_us = end->started_us;
+    row->finished_us = end->finished_us;
+    row->usage = end->usage;
+    row->output = end->output;
+    row->output.expired = false;
+    row->keep_us = end->keep_us;
+    return row_move(store, row, end->state, err) && output_put(store, row, end, err) &&
+           error_put(store, row->no, end->error_detail, err);
+}
+
+bool jobs_finish(struct store *store, int64_t no, uint32_t attempt, const struct job_end *end,
+                 struct err *err)
+{
+    bool repeat = end->state == JOB_SCHEDULED || end->state == JOB_QUEUED;
+    struct row row;
+
+    PRE(repeat || job_state_is_end(end->state));
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    /* Recovery: the START had left, the commit that makes it `running` had not happened. Both moves
+     * are made now. */
+    if (row.state == JOB_QUEUED && attempt == row.attempt + 1 &&
+        job_state_may_move(JOB_RUNNING, end->state)) {
+        row.attempt = attempt;
+        row.started_us = end->started_us;
+        if (!row_move(store, &row, JOB_RUNNING, err))
+            return false;
+    }
+    /* The table alone would not do: it lets an ended job go back to `queued`, for the retry verb.
+     */
+    if ((row.state != JOB_RUNNING && row.state != JOB_STOPPING) || row.attempt != attempt)
+        return conflict(&row, attempt, err);
+    return repeat ? attempt_repeat(store, &row, end, err) : attempt_end(store, &row, end, err);
+}
+
+/* ---- ends without an attempt ---- */
+
+bool jobs_cancel(struct store *store, int64_t no, int64_t now_us, const char *why,
+                 enum job_state *ret_state, struct err *err)
+{
+    struct row row;
+    enum job_state to;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (job_state_is_end(row.state) || row.state == JOB_STOPPING) {
+        *ret_state = row.state;
+        return true;
+    }
+    to = row.state == JOB_RUNNING ? JOB_STOPPING : JOB_CANCELLED;
+    if (to == JOB_CANCELLED)
+        row.finished_us = now_us;
+    if (!row_move(store, &row, to, err) || !error_put(store, no, why, err))
+        return false;
+    *ret_state = to;
+    return true;
+}
+
+bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
+                 struct err *err)
+{
+    struct row row;
+
+    PRE(reason != REASON_NONE);
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (row.state != JOB_SCHEDULED && row.state != JOB_BLOCKED && row.state != JOB_QUEUED)
+        return err_set(err, ERR_STATE_CONFLICT, "The job is %s, it does not wait any more.",
+                       job_state_name(row.state));
+    row.reason = reason;
+    row.finished_us = now_us;
+    return row_move(store, &row, JOB_FAILED, err);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* One row's life: insert, move, finish, cancel, forget, prune. Owner: the engine thread.
+ * Verbs that write need a transaction (store_begin). All moves go through `row_move` (row.h), whose
+ * WHERE is the column of job.h's table; a refused move is STATE_CONFLICT. A claim carries (job,
+ * attempt); every later write of an attempt is a compare-and-set on both.
+ * NOT_FOUND, STATE_CONFLICT, INVALID and OVERLOADED leave the transaction as it was. Any other
+ * error dooms it: store_commit will refuse it, unless store_savepoint_undo takes the failed verb
+ * back. */
+#ifndef GANGER_STORAGE_JOBS_H
+#define GANGER_STORAGE_JOBS_H
+
+#include "storage/store.h"
+
+/* A job about to be born. Bytes are borrowed. */
+struct job_new {
+    const struct job_spec *spec; /* name, queue, priority, labels, metadata, retry, keep, result,
+                                    max_attempts … */
+    struct slice task;           /* encoded task, kept as bytes */
+    int64_t now_us;
+    int64_t due_us;            /* ≤ now: queued at once; later: scheduled */
+    int64_t queue_deadline_us; /* absolute, 0 = none: fail with queue_timeout when still waiting */
+    int64_t deadline_us;       /* absolute, 0 = none */
+    uint32_t salt;             /* random part of the id */
+};
+/* ret_id: complete, ms never goes back. Numbers are consecutive within a transaction and never used
+ * twice. Fails with OVERLOADED when a new queue name would pass max_queues; the name of a queue
+ * without any row makes room. */
+MUST_CHECK bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
+                            struct err *err);
+
+/* What the engine needs to know of a row. */
+struct job_row {
+    int64_t no;
+    struct job_id id;
+    enum job_state state;
+    uint32_t attempt, max_attempts;
+    int64_t version;
+    int64_t created_us, started_us, deadline_us, keep_us;
+    bool has_retry;
+    int32_t priority;
+    enum job_result result;
+};
+/* NOT_FOUND when there is none, or the id's time and salt do not match. */
+MUST_CHECK bool jobs_get(struct store *store, const struct job_id *id, struct job_row *ret,
+                         struct err *err);
+MUST_CHECK bool jobs_get_by_no(struct store *store, int64_t no, struct job_row *ret,
+                               struct err *err);
+
+/* QUEUED → RUNNING as attempt `attempt` (= row's attempt + 1) in `slot`. */
+MUST_CHECK bool jobs_start(struct store *store, int64_t no, uint32_t attempt, uint32_t slot,
+                           int64_t now_us, struct err *err);
+
+/* How an attempt ended. */
+struct job_end {
+    enum job_state state; /* SUCCEEDED, FAILED, CANCELLED; or SCHEDULED/QUEUED: it is tried again at
+                             retry_at_us, the history row says FAILED */
+    enum job_reason reason;
+    bool has_exit_code;
+    int32_t exit_code, signal; /* exit_code = -signal after a signal */
+    const char *error_detail;  /* or NULL */
+    int64_t started_us, finished_us, retry_at_us;
+    struct job_usage usage;
+    struct job_output output;
+    struct slice inline_out[2]; /* stdout, stderr that are not in the spool */
+    int64_t keep_us;
+};
+/* Compare-and-set on (no, attempt); STATE_CONFLICT when the attempt is not the running one
+ * (fencing, G4). Works from RUNNING and STOPPING, and for recovery from QUEUED when the attempt was
+ * only reserved but had started. */
+MUST_CHECK bool jobs_finish(struct store *store, int64_t no, uint32_t attempt,
+                            const struct job_end *end, struct err *err);
+/* A start that did not happen (TASK_START_FAILED, recovery of a reservation): RUNNING → QUEUED,
+ * attempt not counted. */
+MUST_CHECK bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err *err);
+/* Reads the retry policy of a row (has_retry). */
+MUST_CHECK bool jobs_retry_policy(struct store *store, int64_t no, struct retry_policy *ret,
+                                  struct err *err);
+
+/* SCHEDULED/BLOCKED/QUEUED → CANCELLED at once; RUNNING → STOPPING. ret_state: the state after it.
+ * An ended job: STATE_CONFLICT is not raised, ret_state tells. */
+MUST_CHECK bool jobs_cancel(struct store *store, int64_t no, int64_t now_us, const char *why,
+                            enum job_state *ret_state, struct err *err);
+/* Waiting → FAILED with this reason (queue_timeout, deadline). */
+MUST_CHECK bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
+                            struct err *err);
+/* Forget an ended job now: row, payload and history. STATE_CONFLICT while it is not ended. Its
+ * spool files go to ret_files (count ≤ 2): unlink after the commit. */
+struct spool_ref {
+    int64_t no;
+    uint32_t attempt;
+    uint8_t stream;
+};
+MUST_CHECK bool jobs_forget(struct store *store, int64_t no, struct spool_ref ret_files[2],
+                            size_t *ret_n, struct err *err);
+/* Retention: up to `limit` rows whose keep is over lose payload and output (then 410), rows past
+ * row_keep go entirely (then 404). Files to unlink after the commit are written to ret_files;
+ * max_files ≥ 2. *ret_more: there is more to do now.
+ * Spool files are those of the last attempt: whoever makes an attempt history, removes its own. */
+MUST_CHECK bool jobs_prune(struct store *store, int64_t now_us, uint32_t limit,
+                           struct spool_ref *ret_files, size_t max_files, size_t *ret_n,
+                           bool *ret_more, struct err *err);
+
+/* Idempotency keys (api.md 1). key: SHA-256 of token name, route and key; body: SHA-256 of the
+ * body. */
+struct idem_entry {
+    uint8_t key[32], body[32];
+    int64_t first_no; /* first job made by that request */
+    int64_t n;        /* how many, consecutive numbers */
+    int64_t created_us;
+};
+MUST_CHECK bool idem_find(struct store *store, const uint8_t key[32], struct idem_entry *ret,
+                          bool *ret_found, struct err *err);
+/* Inserts, or replaces an entry that is over. */
+MUST_CHECK bool idem_put(struct store *store, const struct idem_entry *entry, struct err *err);
+MUST_CHECK bool idem_prune(struct store *store, int64_t older_than_us, uint32_t limit,
+                           struct err *err);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages of jobs. A walk along the row numbers, since there is no index for each filter (an index
+ * costs every job, a list is asked for now and then); so a page reads a bounded number of rows and
+ * may be short. */
+#include "storage/reader_impl.h"
+
+#include "service/base/json.h"
+
+#define MAX_ROWS_READ 10000
+
+/* The walk's place and what it has to do. */
+struct walk {
+    struct reader *reader;
+    const struct job_filter *filter;
+    struct arena *arena;
+    int64_t queue;   /* number; 0 = any */
+    int64_t last_no; /* row read last */
+    bool at_end;
+};
+
+static bool label_matches(struct slice labels, const char *key, const char *value)
+{
+    struct slice found;
+
+    return labels.ptr != NULL && labels.len > 0 && json_type_of(json_trim(labels)) == JSON_OBJECT &&
+           json_find(json_trim(labels), key, &found) && json_type_of(found) == JSON_STRING &&
+           json_string_eq(found, value);
+}
+
+/* Name and labels, looked at where they are: thousands of rows may be refused for one that is
+ * taken. */
+static bool spec_matches(const struct walk *walk, int64_t no, bool *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(walk->reader, SQL_READ_SPEC);
+    const struct job_filter *filter = walk->filter;
+    char number[32];
+    struct slice name;
+    bool found;
+
+    *ret = true;
+    if (filter->name == NULL && filter->label_key == NULL)
+        return true;
+    bind_i64(get, 1, no);
+    if (!db_next(&walk->reader->db, get, &found, err))
+        return false;
+    (void)snprintf(number, sizeof(number), "job-%lld", (long long)no);
+    name = found ? column_slice(get, 0) : (struct slice){NULL, 0};
+    if (name.ptr == NULL)
+        name = slice_of(number);
+    if (filter->name != NULL)
+        *ret = slice_is(name, filter->name);
+    if (*ret && filter->label_key != NULL)
+        *ret = found && label_matches(column_slice(get, 1), filter->label_key, filter->label_value);
+    return true;
+}
+
+/* What the hot row alone can tell. */
+static bool row_matches(const struct walk *walk, const struct row *row)
+{
+    const struct job_filter *filter = walk->filter;
+
+    if (filter->states != 0 && (filter->states >> row->state & 1) == 0)
+        return false;
+    return (walk->queue == 0 || row->queue == walk->queue) &&
+           row->created_us >= filter->created_after_us;
+}
+
+/* Number of a queue's name; 0 when there has never been one. */
+static bool queue_find(struct reader *reader, const char *name, int64_t *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_QUEUE_ID);
+    bool found;
+
+    bind_text(get, 1, slice_of(name));
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    *ret = found ? sqlite3_column_int64(get, 0) : 0;
+    return true;
+}
+
+static bool newest_no(struct reader *reader, int64_t *ret_no, bool *ret_found, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_LAST);
+
+    if (!db_next(&reader->db, get, ret_found, err))
+        return false;
+    if (*ret_found)
+        *ret_no = sqlite3_column_int64(get, 0);
+    return true;
+}
+
+/* The number of the first row from `no` on, when that one was created before `us`; else 0. */
+static bool too_old_from(struct reader *reader, int64_t no, int64_t us, int64_t *ret_no,
+                         struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_AT);
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    *ret_no = found && sqlite3_column_int64(get, 1) < us ? sqlite3_column_int64(get, 0) : 0;
+    return true;
+}
+
+/* The number before the first row that was created at `us` or later: where an ascending walk
+ * begins. Creation times never decrease as the numbers grow, so halving finds it in as many reads
+ * as the newest number has bits. */
+static bool seek_created(struct reader *reader, int64_t us, int64_t *ret_before, struct err *err)
+{
+    int64_t low = 1, high = 0, too_old;
+    bool found;
+
+    *ret_before = 0;
+    if (!newest_no(reader, &high, &found, err))
+        return false;
+    if (!found)
+        return true;
+    high++; /* every row from `high` on is young enough, or there is none */
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+
+        if (!too_old_from(reader, middle, us, &too_old, err))
+            return false;
+        if (too_old != 0)
+            low = too_old + 1;
+        else
+            high = middle;
+    }
+    *ret_before = low - 1;
+    return true;
+}
+
+static bool walk_begin(struct walk *walk, int64_t cursor, sqlite3_stmt **ret, struct err *err)
+{
+    const struct job_filter *filter = walk->filter;
+    int64_t from = cursor;
+
+    if (filter->queue != NULL) {
+        if (!queue_find(walk->reader, filter->queue, &walk->queue, err))
+            return false;
+        walk->at_end = walk->queue == 0;
+    }
+    if (cursor == 0 && !filter->oldest_first)
+        from = INT64_MAX;
+    if (cursor == 0 && filter->oldest_first && filter->created_after_us > 0 &&
+        !seek_created(walk->reader, filter->created_after_us, &from, err))
+        return false;
+    *ret = reader_stmt(walk->reader, filter->oldest_first ? SQL_READ_OLDEST : SQL_READ_NEWEST);
+    bind_i64(*ret, 1, from);
+    return true;
+}
+
+/* Reads one row; *ret_taken when the view was filled with it. The walk is at its end when there is
+ * none, or when only older ones than asked for can follow. */
+static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *view, bool *ret_taken,
+                      struct err *err)
+{
+    struct row row;
+    bool found;
+
+    *ret_taken = false;
+    if (!db_next(&walk->reader->db, stmt, &found, err))
+        return false;
+    if (found)
+        row_read(stmt, &row);
+    if (!found ||
+        (!walk->filter->oldest_first && row.created_us < walk->filter->created_after_us)) {
+        walk->at_end = true;
+        return true;
+    }
+    walk->last_no = row.no;
+    if (!row_matches(walk, &row))
+        return true;
+    if (!spec_matches(walk, row.no, ret_taken, err))
+        return false;
+    return !*ret_taken || reader_fill(walk->reader, &row, walk->arena, view, err);
+}
+
+bool reader_list(struct reader *reader, const struct job_filter *filter, int64_t cursor,
+                 size_t limit, struct arena *a, struct job_view *ret, size_t *ret_n,
+                 int64_t *ret_cursor, struct err *err)
+{
+    struct walk walk = {.reader = reader, .filter = filter, .arena = a};
+    AUTO_STMT sqlite3_stmt *stmt = NULL;
+    size_t n = 0;
+
+    PRE(limit > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));
+
+    if (!walk_begin(&walk, cursor, &stmt, err))
+        return false;
+    for (int rows = 0; rows < MAX_ROWS_READ && n < limit && !walk.at_end; rows++) {
+        bool taken;
+
+        if (!walk_step(&walk, stmt, &ret[n], &taken, err))
+            return false;
+        n += taken ? 1 : 0;
+    }
+    *ret_n = n;
+    *ret_cursor = walk.at_end ? 0 : walk.last_no;
+    return true;
+}

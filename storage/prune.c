@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* How a row ends its life: forgotten by request, or by retention in small steps that never stall
+ * the queue. Files are named to the caller, who unlinks them after the commit: a row without its
+ * file would be a lie, a file without its row is swept at the next start. */
+#include "storage/jobs.h"
+
+#include "storage/store_impl.h"
+
+struct spool_list {
+    struct spool_ref *files;
+    size_t n, max;
+};
+
+/* Output files of the row's last attempt. There are at most two. */
+static void spool_note(struct spool_list *list, const struct row *row)
+{
+    for (uint8_t stream = 0; stream < 2; stream++) {
+        if (!row->output.spooled[stream])
+            continue;
+        PRE(list->n < list->max);
+        list->files[list->n++] = (struct spool_ref){row->no, row->attempt, stream};
+    }
+}
+
+static bool row_forget(struct store *store, const struct row *row, struct err *err)
+{
+    return store_run_no(store, SQL_SPEC_DELETE, row->no, err) &&
+           store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
+           store_run_no(store, SQL_ERROR_DELETE, row->no, err) &&
+           store_run_no(store, SQL_ATTEMPTS_DELETE, row->no, err) && row_delete(store, row, err);
+}
+
+bool jobs_forget(struct store *store, int64_t no, struct spool_ref ret_files[2], size_t *ret_n,
+                 struct err *err)
+{
+    struct spool_list list = {ret_files, 0, 2};
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (!job_state_is_end(row.state))
+        return err_set(err, ERR_STATE_CONFLICT,
+                       "The job is %s; only a finished job can be deleted. Cancel it first.",
+                       job_state_name(row.state));
+    if (!row.output.expired)
+        spool_note(&list, &row);
+    if (!row_forget(store, &row, err))
+        return false;
+    *ret_n = list.n;
+    return true;
+}
+
+/* What `keep` is over for: the result and the payload go, the row stays a while to say so (410
+ * instead of 404). */
+static bool result_expire(struct store *store, struct row *row, struct spool_list *list,
+                          struct err *err)
+{
+    int64_t expires_us = row_expires_us(row);
+    int64_t wake_us = expires_us > INT64_MAX - store->row_keep_us ? INT64_MAX
+                                                                  : expires_us + store->row_keep_us;
+
+    spool_note(list, row);
+    return store_run_no(store, SQL_SPEC_EXPIRE, row->no, err) &&
+           store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
+           row_expire(store, row, wake_us, err);
+}
+
+/* The earliest row of this timer; no = 0: none is due. One at a time, as its treatment removes it
+ * from the index. */
+static bool timer_first(struct store *store, enum row_timer timer, int64_t now_us, int64_t *ret_no,
+                        struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *due = store_stmt(store, SQL_TIMERS);
+    bool found;
+
+    bind_i64(due, 1, (int64_t)timer);
+    bind_i64(due, 2, now_us);
+    bind_i64(due, 3, 1);
+    if (!db_next(&store->db, due, &found, err))
+        return false;
+    *ret_no = found ? sqlite3_column_int64(due, 0) : 0;
+    return true;
+}
+
+static bool prune_one(struct store *store, enum row_timer timer, int64_t no,
+                      struct spool_list *list, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    return timer == TIMER_ROW ? row_forget(store, &row, err)
+                              : result_expire(store, &row, list, err);
+}
+
+bool jobs_prune(struct store *store, int64_t now_us, uint32_t limit, struct spool_ref *ret_files,
+                size_t max_files, size_t *ret_n, bool *ret_more, struct err *err)
+{
+    static const enum row_timer timers[] = {TIMER_ROW, TIMER_KEEP};
+    struct spool_list list = {ret_files, 0, max_files};
+    uint32_t done = 0;
+    int64_t no = 0;
+
+    PRE(max_files >= 2);
+
+    for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+        for (;;) {
+            if (!timer_first(store, timers[i], now_us, &no, err))
+                return false;
+            if (no == 0 || done == limit || list.n + 2 > max_files)
+                break;
+            if (!prune_one(store, timers[i], no, &list, err))
+                return false;
+            done++;
+        }
+        if (no != 0)
+            break;
+    }
+    *ret_n = list.n;
+    *ret_more = no != 0;
+    return true;
+}

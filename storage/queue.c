@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/queue.h"
+
+#include "storage/store_impl.h"
+
+/* ---- the ready order ---- */
+
+static bool ready_before(const struct ready_job *a, const struct ready_job *b)
+{
+    return a->priority != b->priority ? a->priority > b->priority : a->no < b->no;
+}
+
+/* The best `max` jobs seen so far, in order. */
+struct ready_list {
+    struct ready_job *jobs;
+    size_t n, max;
+};
+
+/* False when the job comes after all of a full list. */
+static bool ready_merge(struct ready_list *list, const struct ready_job *job)
+{
+    size_t at = list->n;
+
+    if (list->n == list->max && !ready_before(job, &list->jobs[list->max - 1]))
+        return false;
+    while (at > 0 && ready_before(job, &list->jobs[at - 1]))
+        at--;
+    if (list->n < list->max)
+        list->n++;
+    memmove(&list->jobs[at + 1], &list->jobs[at], (list->n - at - 1) * sizeof(*job));
+    list->jobs[at] = *job;
+    return true;
+}
+
+/* One queue's head, as long as it comes before what is already there. */
+static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *list,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *ready = store_stmt(store, SQL_READY);
+    bool found;
+
+    bind_i64(ready, 1, queue);
+    bind_i64(ready, 2, (int64_t)list->max);
+    while (db_next(&store->db, ready, &found, err)) {
+        struct ready_job job;
+
+        if (!found)
+            return true;
+        job = (struct ready_job){sqlite3_column_int64(ready, 0), sqlite3_column_int(ready, 1),
+                                 (uint32_t)sqlite3_column_int64(ready, 2)};
+        if (!ready_merge(list, &job))
+            return true;
+    }
+    return false;
+}
+
+bool queue_peek(struct store *store, struct ready_job *ret, size_t max, size_t *ret_n,
+                struct err *err)
+{
+    const struct counts *c = &store->counts;
+    struct ready_list list = {ret, 0, max};
+
+    for (uint32_t i = 0; i < c->n && max > 0; i++) {
+        if (c->entries[i].now.count[JOB_QUEUED] > 0 && !peek_queue(store, i + 1, &list, err))
+            return false;
+    }
+    *ret_n = list.n;
+    return true;
+}
+
+static bool arena_full(struct err *err)
+{
+    return err_set(err, ERR_OVERLOADED, "There is not enough memory for this request now.");
+}
+
+/* Copies a column; an absent one stays absent. */
+static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret)
+{
+    *ret = column_slice(stmt, column);
+    if (ret->ptr == NULL)
+        return true;
+    ret->ptr = arena_dup(a, *ret);
+    return ret->ptr != NULL;
+}
+
+bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct start_info *ret,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_SPEC_START);
+    struct row row;
+    struct slice name;
+    bool found;
+
+    if (!row_load(store, no, &row, err) || !jobs_get_by_no(store, no, &ret->row, err))
+        return false;
+    bind_i64(spec, 1, no);
+    if (!db_next(&store->db, spec, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_STORAGE, "The specification of job %lld is missing.",
+                       (long long)no);
+    if (!column_keep(spec, 0, a, &name) || !column_keep(spec, 1, a, &ret->traceparent) ||
+        !column_keep(spec, 2, a, &ret->task))
+        return arena_full(err);
+    ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, row.queue)));
+    if (name.ptr == NULL) {
+        char text[32];
+
+        (void)snprintf(text, sizeof(text), "job-%lld", (long long)no);
+        name.ptr = arena_dup(a, slice_of(text));
+    }
+    ret->name = name.ptr;
+    return ret->name != NULL && ret->queue != NULL ? true : arena_full(err);
+}
+
+/* ---- timers ---- */
+
+struct due_list {
+    int64_t *nos;
+    size_t n, max;
+};
+
+/* The numbers of the rows whose timer of this kind has run out, earliest first. Collected before
+ * any of them is changed, since a change takes the row out of the index that is being read. */
+static bool timers_due(struct store *store, enum row_timer timer, int64_t now_us,
+                       struct due_list *list, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *due = store_stmt(store, SQL_TIMERS);
+    bool found;
+
+    bind_i64(due, 1, (int64_t)timer);
+    bind_i64(due, 2, now_us);
+    bind_i64(due, 3, (int64_t)list->max);
+    while (db_next(&store->db, due, &found, err)) {
+        if (!found)
+            return true;
+        list->nos[list->n++] = sqlite3_column_int64(due, 0);
+    }
+    return false;
+}
+
+bool queue_promote(struct store *store, int64_t now_us, size_t limit, int64_t *ret_nos,
+                   size_t *ret_n, struct err *err)
+{
+    struct due_list due = {ret_nos, 0, limit};
+
+    if (!timers_due(store, TIMER_PROMOTE, now_us, &due, err))
+        return false;
+    for (size_t i = 0; i < due.n; i++) {
+        struct row row;
+
+        if (!row_load(store, ret_nos[i], &row, err))
+            return false;
+        row.queued_us = now_us;
+        if (!row_move(store, &row, JOB_QUEUED, err))
+            return false;
+    }
+    *ret_n = due.n;
+    return true;
+}
+
+bool queue_expired(struct store *store, int64_t now_us, size_t limit, struct expired_job *ret,
+                   size_t *ret_n, struct err *err)
+{
+    AUTO_FREE int64_t *nos = must_alloc(MAX(limit, 1) * sizeof(*nos));
+    struct due_list due = {nos, 0, limit};
+
+    if (!timers_due(store, TIMER_EXPIRE, now_us, &due, err))
+        return false;
+    for (size_t i = 0; i < due.n; i++) {
+        struct row row;
+        bool queue_first;
+
+        if (!row_load(store, nos[i], &row, err))
+            return false;
+        queue_first = row.attempt == 0 && row.queue_deadline_us != 0 &&
+                      (row.deadline_us == 0 || row.queue_deadline_us <= row.deadline_us);
+        ret[i] = (struct expired_job){nos[i], queue_first ? REASON_QUEUE_TIMEOUT : REASON_DEADLINE};
+    }
+    *ret_n = due.n;
+    return true;
+}
+
+bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err)
+{
+    int64_t earliest_us = INT64_MAX;
+
+    for (int timer = TIMER_NONE + 1; timer < TIMER_COUNT; timer++) {
+        AUTO_STMT sqlite3_stmt *next = store_stmt(store, SQL_TIMER_NEXT);
+        bool found;
+
+        bind_i64(next, 1, timer);
+        if (!db_next(&store->db, next, &found, err))
+            return false;
+        if (found)
+            earliest_us = MIN(earliest_us, sqlite3_column_int64(next, 0));
+    }
+    *ret_us = earliest_us;
+    return true;
+}
+
+/* ---- in flight ---- */
+
+bool inflight_put(struct store *store, const struct inflight *entry, struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_INFLIGHT_PUT);
+
+    bind_i64(put, 1, entry->k);
+    bind_i64(put, 2, entry->no);
+    bind_i64(put, 3, entry->attempt);
+    return store_run(store, put, err);
+}
+
+bool inflight_clear(struct store *store, uint32_t k, struct err *err)
+{
+    return store_run_no(store, SQL_INFLIGHT_DELETE, k, err);
+}
+
+bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t *ret_n,
+                  struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *all = store_stmt(store, SQL_INFLIGHT_ALL);
+    size_t n = 0;
+    bool found;
+
+    while (db_next(&store->db, all, &found, err)) {
+        if (!found) {
+            *ret_n = n;
+            return true;
+        }
+        if (n == max)
+            return err_set(err, ERR_INTERNAL, "More than %zu attempts are in flight.", max);
+        ret[n++] = (struct inflight){(uint32_t)sqlite3_column_int64(all, 0),
+                                     sqlite3_column_int64(all, 1),
+                                     (uint32_t)sqlite3_column_int64(all, 2)};
+    }
+    return false;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The order in which jobs run: what is ready, what becomes ready when, what was in flight when a
+ * server died. */
+#ifndef GANGER_STORAGE_QUEUE_H
+#define GANGER_STORAGE_QUEUE_H
+
+#include "storage/jobs.h"
+
+/* The head of the ready order: higher priority first, then oldest (lowest number). At most max
+ * entries; nothing is changed. Reservations are the engine's business. Cost: one seek of a partial
+ * index per queue that has ready jobs, plus one row per entry. */
+struct ready_job {
+    int64_t no;
+    int32_t priority;
+    uint32_t attempt; /* the row's, i.e. of the attempt before */
+};
+MUST_CHECK bool queue_peek(struct store *store, struct ready_job *ret, size_t max, size_t *ret_n,
+                           struct err *err);
+
+/* What is needed to start a job: the task's bytes and its names. Slices live in `a`. */
+struct start_info {
+    struct job_row row;
+    struct slice task;
+    const char *name, *queue;
+    struct slice traceparent;
+};
+MUST_CHECK bool queue_start_info(struct store *store, int64_t no, struct arena *a,
+                                 struct start_info *ret, struct err *err);
+
+/* Timers. Promote: SCHEDULED → QUEUED for all that are due, at most limit; the numbers are written
+ * to ret_nos. */
+MUST_CHECK bool queue_promote(struct store *store, int64_t now_us, size_t limit, int64_t *ret_nos,
+                              size_t *ret_n, struct err *err);
+/* Waiting jobs whose queue_timeout or deadline passed: the numbers and reasons, at most limit;
+ * nothing is changed (see jobs_expire). */
+struct expired_job {
+    int64_t no;
+    enum job_reason reason;
+};
+MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, size_t limit,
+                              struct expired_job *ret, size_t *ret_n, struct err *err);
+/* The earliest of due, queue deadline, retention: wall µs, INT64_MAX = none. */
+MUST_CHECK bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err);
+
+/* In flight: reserved or running attempts, at most 2 × workers small rows, so that recovery need
+ * not look at the queue (architecture.md 3.2, 3.5). k: the engine's number for the entry. */
+struct inflight {
+    uint32_t k;
+    int64_t no;
+    uint32_t attempt;
+};
+MUST_CHECK bool inflight_put(struct store *store, const struct inflight *entry,
+                             struct err *err); /* insert or replace k */
+MUST_CHECK bool inflight_clear(struct store *store, uint32_t k, struct err *err);
+MUST_CHECK bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t *ret_n,
+                             struct err *err);
+
+#endif

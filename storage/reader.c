@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/reader.h"
+
+#include "storage/reader_impl.h"
+
+#define MAX_ATTEMPTS_SHOWN 10000 /* beyond what any retry policy may ask for; bounds the loop */
+
+static const char *const reader_texts[] = {
+#define X(name, heat, text) [SQL_##name] = (text),
+    READER_SQL(X)
+#undef X
+};
+
+bool reader_open(const char *data_dir, uint64_t cache_bytes, struct reader **ret, struct err *err)
+{
+    char path[4096];
+    struct reader *reader;
+
+    if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", data_dir) >= sizeof(path))
+        return err_set(err, ERR_STORAGE, "The name of the data directory is too long.");
+    reader = must_alloc(sizeof(*reader));
+    if (!db_open(&reader->db, path, SQLITE_OPEN_READONLY, cache_bytes, err) ||
+        !db_exec(&reader->db, "PRAGMA query_only=ON", err) ||
+        !db_prepare(&reader->db, reader_texts, ARRAY_LEN(reader_texts), err)) {
+        reader_close(reader);
+        return err_wrap(err, "open %s for reading", path);
+    }
+    (void)sqlite3_db_config(reader->db.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    *ret = reader;
+    return true;
+}
+
+void reader_close(struct reader *reader)
+{
+    if (reader == NULL)
+        return;
+    db_close(&reader->db);
+    free(reader);
+}
+
+bool reader_no_room(struct err *err)
+{
+    return err_set(err, ERR_OVERLOADED, "There is not enough memory for this answer now.");
+}
+
+static bool not_found(struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "There is no such job.");
+}
+
+/* A column's copy in the arena; NULL stays absent. False when the arena is full. */
+static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret)
+{
+    *ret = column_slice(stmt, column);
+    if (ret->ptr == NULL)
+        return true;
+    ret->ptr = arena_dup(a, *ret);
+    return ret->ptr != NULL;
+}
+
+/* The one column of a bound query of at most one row; absent when there is none. */
+static bool text_get(struct reader *reader, sqlite3_stmt *get, struct arena *a, const char **ret,
+                     struct err *err)
+{
+    struct slice text = {NULL, 0};
+    bool found;
+
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found && !column_keep(get, 0, a, &text))
+        return reader_no_room(err);
+    *ret = text.ptr;
+    return true;
+}
+
+static bool queue_fill(struct reader *reader, const struct row *row, struct arena *a,
+                       struct job_view *view, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_QUEUE);
+
+    bind_i64(get, 1, row->queue);
+    if (!text_get(reader, get, a, &view->queue, err))
+        return false;
+    if (view->queue == NULL)
+        return err_set(err, ERR_STORAGE, "The queue of job %lld is missing.", (long long)row->no);
+    return true;
+}
+
+static bool error_fill(struct reader *reader, const struct row *row, struct arena *a,
+                       struct job_view *view, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ERROR);
+
+    /* Only these have words to say; the others are spared a look. */
+    if (row->reason == REASON_NONE && row->state != JOB_STOPPING && row->state != JOB_CANCELLED)
+        return true;
+    bind_i64(get, 1, row->no);
+    return text_get(reader, get, a, &view->error_detail, err);
+}
+
+static bool spec_fill(struct reader *reader, int64_t no, struct arena *a, struct job_view *view,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_SPEC);
+    struct slice name;
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_STORAGE, "The specification of job %lld is missing.",
+                       (long long)no);
+    if (!column_keep(get, 0, a, &name) || !column_keep(get, 1, a, &view->labels) ||
+        !column_keep(get, 2, a, &view->metadata))
+        return reader_no_room(err);
+    if (name.ptr == NULL) {
+        char text[32];
+
+        (void)snprintf(text, sizeof(text), "job-%lld", (long long)no);
+        name.ptr = arena_dup(a, slice_of(text));
+    }
+    view->name = name.ptr;
+    return view->name != NULL ? true : reader_no_room(err);
+}
+
+static void row_fill(const struct row *row, struct job_view *view)
+{
+    bool waited_from_birth = row->queued_us == 0 && row->due_us == 0 && row->state != JOB_BLOCKED;
+
+    *view = (struct job_view){
+        .id = row_id(row),
+        .state = row->state,
+        .reason = row->reason,
+        .attempt = row->attempt,
+        .max_attempts = row->max_attempts,
+        .version = row->version,
+        .priority = row->priority,
+        .exit_code = row->exit_code,
+        .signal = row->signal,
+        .has_exit_code = row->has_exit_code,
+        .created_us = row->created_us,
+        .due_us = row->due_us,
+        .queued_us = waited_from_birth ? row->created_us : row->queued_us,
+        .started_us = row->started_us,
+        .finished_us = row->finished_us,
+        .expires_us = row_expires_us(row),
+        .slot = row->slot,
+        .progress_fraction = -1,
+        .result = row->result,
+        .usage = row->usage,
+        .output = row->output,
+    };
+}
+
+bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
+                 struct job_view *ret, struct err *err)
+{
+    row_fill(row, ret);
+    return spec_fill(reader, row->no, a, ret, err) && queue_fill(reader, row, a, ret, err) &&
+           error_fill(reader, row, a, ret, err);
+}
+
+static void attempt_read(sqlite3_stmt *stmt, struct job_attempt *ret)
+{
+    bool has_reason = sqlite3_column_type(stmt, 1) != SQLITE_NULL;
+
+    *ret = (struct job_attempt){
+        .attempt = (uint32_t)sqlite3_column_int64(stmt, 0),
+        .state = JOB_FAILED,
+        .reason = has_reason ? (enum job_reason)sqlite3_column_int(stmt, 1) : REASON_NONE,
+        .has_exit_code = sqlite3_column_type(stmt, 2) != SQLITE_NULL,
+        .exit_code = sqlite3_column_int(stmt, 2),
+        .signal = sqlite3_column_int(stmt, 3),
+        .started_us = sqlite3_column_int64(stmt, 4),
+        .finished_us = sqlite3_column_int64(stmt, 5),
+        .usage =
+            {
+                .wall_us = sqlite3_column_int64(stmt, 6),
+                .user_us = sqlite3_column_int64(stmt, 7),
+                .system_us = sqlite3_column_int64(stmt, 8),
+                .max_rss_bytes = (uint64_t)sqlite3_column_int64(stmt, 9),
+                .processes_killed = (uint32_t)sqlite3_column_int64(stmt, 10),
+            },
+    };
+}
+
+/* At most as many rows as attempts have begun. */
+static bool attempts_fill(struct reader *reader, const struct row *row, struct arena *a,
+                          struct job_view *view, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ATTEMPTS);
+    uint32_t max = MIN(row->attempt, MAX_ATTEMPTS_SHOWN);
+    bool found;
+
+    if (max == 0)
+        return true;
+    view->attempts = arena_alloc(a, max * sizeof(*view->attempts));
+    if (view->attempts == NULL)
+        return reader_no_room(err);
+    bind_i64(get, 1, row->no);
+    while (db_next(&reader->db, get, &found, err)) {
+        if (!found || view->n_attempts == max)
+            return true;
+        attempt_read(get, &view->attempts[view->n_attempts++]);
+    }
+    return false;
+}
+
+bool reader_job(struct reader *reader, const struct job_id *id, bool with_attempts, struct arena *a,
+                struct job_view *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ROW);
+    struct row row;
+    bool found;
+
+    bind_i64(get, 1, id->no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found)
+        row_read(get, &row);
+    if (!found || !row_has_id(&row, id))
+        return not_found(err);
+    return reader_fill(reader, &row, a, ret, err) &&
+           (!with_attempts || attempts_fill(reader, &row, a, ret, err));
+}
+
+bool reader_job_by_no(struct reader *reader, int64_t no, struct arena *a, struct job_view *ret,
+                      bool *ret_found, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ROW);
+    struct row row;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, ret_found, err))
+        return false;
+    if (!*ret_found)
+        return true;
+    row_read(get, &row);
+    return reader_fill(reader, &row, a, ret, err);
+}
+
+bool reader_mark(struct reader *reader, const struct job_id *id, struct job_mark *ret,
+                 struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_MARK);
+    bool found;
+
+    bind_i64(get, 1, id->no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found || (uint64_t)sqlite3_column_int64(get, 0) / 1000 != id->ms ||
+        (uint32_t)sqlite3_column_int(get, 1) != id->salt)
+        return not_found(err);
+    ret->state = (enum job_state)sqlite3_column_int(get, 2);
+    ret->attempt = (uint32_t)sqlite3_column_int64(get, 3);
+    ret->version = sqlite3_column_int64(get, 4);
+    return true;
+}
+
+bool reader_output(struct reader *reader, int64_t no, uint32_t attempt, int stream, uint64_t offset,
+                   void *out, size_t max, size_t *ret_n, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_OUTPUT);
+    struct slice bytes;
+    bool found;
+
+    PRE(stream == 0 || stream == 1);
+
+    *ret_n = 0;
+    bind_i64(get, 1, no);
+    bind_i64(get, 2, attempt);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found)
+        return true;
+    bytes = column_slice(get, stream);
+    if (bytes.ptr == NULL || offset >= bytes.len)
+        return true;
+    *ret_n = MIN(max, bytes.len - (size_t)offset);
+    memcpy(out, bytes.ptr + offset, *ret_n);
+    return true;
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/row.h"
+
+#include "storage/store_impl.h"
+
+struct job_id row_id(const struct row *row)
+{
+    return (struct job_id){(uint64_t)row->created_us / 1000, row->no, row->salt};
+}
+
+bool row_has_id(const struct row *row, const struct job_id *id)
+{
+    return row->no == id->no && row->salt == id->salt && (uint64_t)row->created_us / 1000 == id->ms;
+}
+
+uint32_t row_output_flags(const struct row *row)
+{
+    const struct job_output *output = &row->output;
+    unsigned flags = 0;
+
+    flags |= output->truncated[0] ? (unsigned)OUTPUT_STDOUT_TRUNCATED : 0;
+    flags |= output->truncated[1] ? (unsigned)OUTPUT_STDERR_TRUNCATED : 0;
+    flags |= output->spooled[0] ? (unsigned)OUTPUT_STDOUT_SPOOLED : 0;
+    flags |= output->spooled[1] ? (unsigned)OUTPUT_STDERR_SPOOLED : 0;
+    flags |= output->expired ? (unsigned)OUTPUT_EXPIRED : 0;
+    return flags;
+}
+
+/* The columns from `usage` on, in the order of TEXT_ROW. */
+static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
+{
+    int64_t flags;
+
+    row->usage.wall_us = sqlite3_column_int64(stmt, column);
+    row->usage.user_us = sqlite3_column_int64(stmt, column + 1);
+    row->usage.system_us = sqlite3_column_int64(stmt, column + 2);
+    row->usage.max_rss_bytes = (uint64_t)sqlite3_column_int64(stmt, column + 3);
+    row->usage.processes_killed = (uint32_t)sqlite3_column_int64(stmt, column + 4);
+    row->output.bytes[0] = (uint64_t)sqlite3_column_int64(stmt, column + 5);
+    row->output.bytes[1] = (uint64_t)sqlite3_column_int64(stmt, column + 6);
+    flags = sqlite3_column_int64(stmt, column + 7);
+    row->output.truncated[0] = (flags & OUTPUT_STDOUT_TRUNCATED) != 0;
+    row->output.truncated[1] = (flags & OUTPUT_STDERR_TRUNCATED) != 0;
+    row->output.spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
+    row->output.spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
+    row->output.expired = (flags & OUTPUT_EXPIRED) != 0;
+}
+
+static int64_t column_or(sqlite3_stmt *stmt, int column, int64_t if_null)
+{
+    return sqlite3_column_type(stmt, column) == SQLITE_NULL ? if_null
+                                                            : sqlite3_column_int64(stmt, column);
+}
+
+void row_read(sqlite3_stmt *stmt, struct row *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->no = sqlite3_column_int64(stmt, 0);
+    ret->state = (enum job_state)sqlite3_column_int(stmt, 1);
+    ret->queue = (uint32_t)sqlite3_column_int64(stmt, 2);
+    ret->priority = sqlite3_column_int(stmt, 3);
+    ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 4);
+    ret->max_attempts = (uint32_t)sqlite3_column_int64(stmt, 5);
+    ret->version = sqlite3_column_int64(stmt, 6);
+    ret->created_us = sqlite3_column_int64(stmt, 7);
+    ret->salt = (uint32_t)sqlite3_column_int(stmt, 8);
+    ret->due_us = sqlite3_column_int64(stmt, 9);
+    ret->queued_us = sqlite3_column_int64(stmt, 10);
+    ret->started_us = sqlite3_column_int64(stmt, 11);
+    ret->finished_us = sqlite3_column_int64(stmt, 12);
+    ret->queue_deadline_us = sqlite3_column_int64(stmt, 13);
+    ret->deadline_us = sqlite3_column_int64(stmt, 14);
+    ret->keep_us = sqlite3_column_int64(stmt, 15);
+    ret->result = (enum job_result)sqlite3_column_int(stmt, 16);
+    ret->retry = sqlite3_column_int(stmt, 17) != 0;
+    ret->slot = (int32_t)column_or(stmt, 18, -1);
+    ret->reason = (enum job_reason)column_or(stmt, 19, REASON_NONE);
+    ret->has_exit_code = sqlite3_column_type(stmt, 20) != SQLITE_NULL;
+    ret->exit_code = sqlite3_column_int(stmt, 20);
+    ret->signal = sqlite3_column_int(stmt, 21);
+    outcome_read(stmt, 22, ret);
+}
+
+/* Sums of wall times and durations that clients chose: they must not overflow. */
+static int64_t time_add(int64_t us, int64_t duration_us)
+{
+    return us > INT64_MAX - duration_us ? INT64_MAX : us + duration_us;
+}
+
+int64_t row_expires_us(const struct row *row)
+{
+    return job_state_is_end(row->state) ? time_add(row->finished_us, row->keep_us) : 0;
+}
+
+/* When a waiting row fails unless it started: 0 = never. The queue deadline has been met once an
+ * attempt started. */
+static int64_t row_give_up_us(const struct row *row)
+{
+    int64_t queue_us = row->attempt == 0 ? row->queue_deadline_us : 0;
+
+    if (queue_us == 0 || row->deadline_us == 0)
+        return MAX(queue_us, row->deadline_us);
+    return MIN(queue_us, row->deadline_us);
+}
+
+enum row_timer row_timer(const struct row *row, int64_t *ret_wake_us)
+{
+    int64_t give_up_us = row_give_up_us(row);
+
+    *ret_wake_us = 0;
+    switch (row->state) {
+    case JOB_SCHEDULED:
+        if (give_up_us == 0 || row->due_us < give_up_us) {
+            *ret_wake_us = row->due_us;
+            return TIMER_PROMOTE;
+        }
+        *ret_wake_us = give_up_us;
+        return TIMER_EXPIRE;
+    case JOB_BLOCKED:
+    case JOB_QUEUED: *ret_wake_us = give_up_us; return give_up_us == 0 ? TIMER_NONE : TIMER_EXPIRE;
+    case JOB_RUNNING:
+    case JOB_STOPPING: return TIMER_NONE; /* the worker keeps the time of a running attempt */
+    case JOB_SUCCEEDED:
+    case JOB_FAILED:
+    case JOB_CANCELLED: *ret_wake_us = row_expires_us(row); return TIMER_KEEP;
+    case JOB_STATE_COUNT:
+    default: break;
+    }
+    assert_failed("precondition", "a state of the table", __FILE__, __LINE__);
+}
+
+void row_cache_clear(struct row_cache *cache)
+{
+    for (size_t i = 0; i < ROW_CACHE_SIZE; i++)
+        cache->rows[i].no = 0;
+}
+
+static struct row *cache_slot(struct store *store, int64_t no)
+{
+    return &store->cache.rows[(uint64_t)no % ROW_CACHE_SIZE];
+}
+
+static void bind_timer(sqlite3_stmt *stmt, int index, const struct row *row)
+{
+    int64_t wake_us;
+    enum row_timer timer = row_timer(row, &wake_us);
+
+    if (timer == TIMER_NONE) {
+        (void)sqlite3_bind_null(stmt, index);
+        (void)sqlite3_bind_null(stmt, index + 1);
+        return;
+    }
+    bind_i64(stmt, index, (int64_t)timer);
+    bind_i64(stmt, index + 1, wake_us);
+}
+
+static void bind_or_null(sqlite3_stmt *stmt, int index, bool is_there, int64_t value)
+{
+    if (is_there)
+        bind_i64(stmt, index, value);
+    else
+        (void)sqlite3_bind_null(stmt, index);
+}
+
+bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = NULL;
+    struct row *seen = cache_slot(store, no);
+    bool found;
+
+    if (seen->no == no && no != 0) {
+        *ret = *seen;
+        return true;
+    }
+    get = store_stmt(store, SQL_ROW_GET);
+    bind_i64(get, 1, no);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "There is no such job.");
+    row_read(get, ret);
+    *seen = *ret;
+    return true;
+}
+
+bool row_insert(struct store *store, const struct row *row, struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
+
+    bind_i64(insert, 1, row->no);
+    bind_i64(insert, 2, (int64_t)row->state);
+    bind_i64(insert, 3, row->queue);
+    bind_i64(insert, 4, row->priority);
+    bind_timer(insert, 5, row);
+    bind_i64(insert, 7, row->created_us);
+    bind_i64(insert, 8, (int32_t)row->salt); /* signed: four bytes on disk instead of six */
+    bind_time(insert, 9, row->due_us);
+    bind_time(insert, 10, row->queue_deadline_us);
+    bind_time(insert, 11, row->deadline_us);
+    bind_i64(insert, 12, row->keep_us);
+    bind_i64(insert, 13, row->max_attempts);
+    bind_i64(insert, 14, (int64_t)row->result);
+    bind_i64(insert, 15, row->retry);
+    if (!store_run(store, insert, err))
+        return false;
+    counts_change(&store->counts, row->queue, row->state, +1);
+    *cache_slot(store, row->no) = *row;
+    return true;
+}
+
+/* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */
+static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
+{
+    sqlite3_stmt *move = store_stmt(store,
+                                    row->state == JOB_RUNNING ? SQL_ROW_START : SQL_ROW_MOVE);
+
+    bind_i64(move, 1, row->no);
+    bind_i64(move, 2, job_state_sources(row->state));
+    bind_i64(move, 3, (int64_t)row->state);
+    bind_i64(move, 4, row->version);
+    if (row->state == JOB_RUNNING) {
+        bind_i64(move, 5, row->attempt);
+        bind_or_null(move, 6, row->slot >= 0, row->slot);
+        bind_time(move, 7, row->started_us);
+        return move;
+    }
+    bind_timer(move, 5, row);
+    bind_i64(move, 7, row->attempt);
+    bind_time(move, 8, row->due_us);
+    bind_time(move, 9, row->queued_us);
+    bind_time(move, 10, row->started_us);
+    bind_time(move, 11, row->finished_us);
+    bind_i64(move, 12, row->keep_us);
+    bind_or_null(move, 13, row->slot >= 0, row->slot);
+    bind_or_null(move, 14, row->reason != REASON_NONE, (int64_t)row->reason);
+    bind_or_null(move, 15, row->has_exit_code, row->exit_code);
+    bind_i64(move, 16, row->signal);
+    bind_i64(move, 17, row->usage.wall_us);
+    bind_i64(move, 18, row->usage.user_us);
+    bind_i64(move, 19, row->usage.system_us);
+    bind_i64(move, 20, (int64_t)row->usage.max_rss_bytes);
+    bind_i64(move, 21, row->usage.processes_killed);
+    bind_i64(move, 22, (int64_t)row->output.bytes[0]);
+    bind_i64(move, 23, (int64_t)row->output.bytes[1]);
+    bind_i64(move, 24, row_output_flags(row));
+    return move;
+}
+
+bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err)
+{
+    enum job_state from = row->state;
+    struct row moved = *row;
+
+    moved.state = to;
+    moved.version++;
+    if (!store_run(store, move_bind(store, &moved), err))
+        return false;
+    /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
+    if (sqlite3_changes(store->db.handle) != 1)
+        return err_set(err, ERR_STATE_CONFLICT, "The job is %s and cannot become %s.",
+                       job_state_name(from), job_state_name(to));
+    POST(job_state_may_move(from, to));
+    counts_change(&store->counts, row->queue, from, -1);
+    counts_change(&store->counts, row->queue, to, +1);
+    *row = moved;
+    *cache_slot(store, row->no) = moved;
+    return true;
+}
+
+bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err)
+{
+    sqlite3_stmt *expire = store_stmt(store, SQL_ROW_EXPIRE);
+
+    PRE(job_state_is_end(row->state));
+
+    row->output.expired = true;
+    bind_i64(expire, 1, row->no);
+    bind_i64(expire, 2, TIMER_ROW);
+    bind_i64(expire, 3, wake_us);
+    bind_i64(expire, 4, row_output_flags(row));
+    cache_slot(store, row->no)->no = 0;
+    return store_run(store, expire, err);
+}
+
+/* The next start reads the newest number from the table; without its row it must be found
+ * elsewhere. */
+static bool newest_keep(struct store *store, const struct row *row, struct err *err)
+{
+    if (row->no != store->newest.no)
+        return true;
+    return store_meta_set(store, META_NEWEST,
+                          (struct slice){(const char *)&store->newest, sizeof(store->newest)}, err);
+}
+
+bool row_delete(struct store *store, const struct row *row, struct err *err)
+{
+    cache_slot(store, row->no)->no = 0;
+    if (!newest_keep(store, row, err) || !store_run_no(store, SQL_ROW_DELETE, row->no, err))
+        return false;
+    counts_change(&store->counts, row->queue, row->state, -1);
+    return true;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* The hot row of `jobs` in memory: load it, change it, move it. `row_move` is the only UPDATE of
+ * `state`. Owner: the engine thread's store; row_read alone is used by readers too. */
+#ifndef GANGER_STORAGE_ROW_H
+#define GANGER_STORAGE_ROW_H
+
+#include "service/base/job.h"
+
+#include <sqlite3.h>
+
+struct store;
+
+/* What the clock does to a row next; a row has at most one timer. The numbers are stored. */
+enum row_timer {
+    TIMER_NONE,    /* stored as NULL */
+    TIMER_PROMOTE, /* scheduled: it is due */
+    TIMER_EXPIRE,  /* waiting: queue_timeout or deadline passes before it can start */
+    TIMER_KEEP,    /* ended: result and payload go */
+    TIMER_ROW,     /* ended, result gone: the row goes */
+    TIMER_COUNT
+};
+
+/* jobs.output_flags. The numbers are stored. */
+enum output_flag {
+    OUTPUT_STDOUT_TRUNCATED = 1,
+    OUTPUT_STDERR_TRUNCATED = 2,
+    OUTPUT_STDOUT_SPOOLED = 4,
+    OUTPUT_STDERR_SPOOLED = 8,
+    OUTPUT_EXPIRED = 16
+};
+
+/* All columns but the timer, which follows from the others. Times: 0 = none. */
+struct row {
+    int64_t no;
+    enum job_state state;
+    uint32_t queue, salt;
+    int32_t priority;
+    uint32_t attempt, max_attempts;
+    int64_t version;
+    int64_t created_us, due_us, queued_us, started_us, finished_us;
+    int64_t queue_deadline_us, deadline_us, keep_us;
+    enum job_result result;
+    bool retry, has_exit_code;
+    int32_t slot; /* -1 = none */
+    enum job_reason reason;
+    int32_t exit_code, signal;
+    struct job_usage usage;
+    struct job_output output;
+};
+
+/* From a statement that stands on a row of TEXT_ROW. */
+void row_read(sqlite3_stmt *stmt, struct row *ret);
+uint32_t row_output_flags(const struct row *row);
+/* End of the result: finished + keep; 0 while it has not ended. */
+int64_t row_expires_us(const struct row *row);
+/* The timer that a row in this state needs. *ret_wake_us is 0 with TIMER_NONE. */
+enum row_timer row_timer(const struct row *row, int64_t *ret_wake_us);
+struct job_id row_id(const struct row *row);
+bool row_has_id(const struct row *row, const struct job_id *id);
+
+/* NOT_FOUND when there is none. */
+MUST_CHECK bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err);
+/* A new row; counts it. */
+MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct err *err);
+/* Writes the row with its new state, version + 1, and counts it. STATE_CONFLICT, with nothing
+ * changed, when job.h's table does not know the move from the row's stored state. */
+MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
+/* Result and payload are gone; the row goes at wake_us. Not a move: the state stays, and so does
+ * the version. */
+MUST_CHECK bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err);
+MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct err *err);
+
+/* The rows that were seen last, by number. A job is inserted, started and ended within moments as a
+ * rule; this saves the reads in between. Sound because this thread alone writes, through this
+ * module alone, and every rollback empties it. */
+#define ROW_CACHE_SIZE 256
+struct row_cache {
+    struct row rows[ROW_CACHE_SIZE]; /* at no % size; no = 0: empty */
+};
+void row_cache_clear(struct row_cache *cache);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Every statement, by name. `HOT` ones must not scan a table or sort (tests/unit/test_sql.c holds
+ * them to it); `COLD` ones touch tables that are small by construction, or run once at the start.
+ * State numbers are literals because a partial index is used only when its WHERE is found word for
+ * word. */
+#ifndef GANGER_STORAGE_SQL_H
+#define GANGER_STORAGE_SQL_H
+
+#include "service/base/job.h"
+
+#define TEXT_QUEUED "2"
+_Static_assert(JOB_QUEUED == 2,
+               "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
+_Static_assert(JOB_STATE_COUNT == 8,
+               "the CHECK of jobs.state and the columns of queues list the states");
+
+/* The hot row; row_read knows the order. */
+#define TEXT_ROW                                                                                \
+    "SELECT no, state, queue, priority, attempt, max_attempts, version, created_us, salt, "     \
+    "due_us, queued_us,"                                                                        \
+    " started_us, finished_us, queue_deadline_us, deadline_us, keep_us, result, retry, slot, "  \
+    "reason, exit_code,"                                                                        \
+    " signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, " \
+    "output_flags"                                                                              \
+    " FROM jobs "
+
+/* clang-format off */
+#define WRITER_SQL(X)                                                                              \
+    /* transactions */                                                                             \
+    X(BEGIN,           HOT,  "BEGIN IMMEDIATE")                                                    \
+    X(COMMIT,          HOT,  "COMMIT")                                                             \
+    X(ROLLBACK,        HOT,  "ROLLBACK")                                                           \
+    X(SAVEPOINT,       HOT,  "SAVEPOINT one")                                                      \
+    X(RELEASE,         HOT,  "RELEASE one")                                                        \
+    X(UNDO,            HOT,  "ROLLBACK TO one")                                                    \
+    /* the row */                                                                                  \
+    X(ROW_INSERT,      HOT,  "INSERT INTO jobs (no, state, queue, priority, timer, wake_us,"       \
+                             " created_us, salt, due_us, queue_deadline_us, deadline_us,"          \
+                             " keep_us, max_attempts, result, retry)"                              \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
+                             " ?14, ?15)")                                                         \
+    X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
+    X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
+                             " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
+                             " WHERE no = ?1 AND (?2 >> state) & 1")                               \
+    X(ROW_MOVE,        HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
+                             " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"       \
+                             " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
+                             " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
+                             " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
+                             " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24"         \
+                             " WHERE no = ?1 AND (?2 >> state) & 1")                               \
+    X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4"         \
+                             " WHERE no = ?1")                                                     \
+    X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
+    X(ROW_LAST,        HOT,  "SELECT no, created_us FROM jobs WHERE no > 0"                        \
+                             " ORDER BY no DESC LIMIT 1")                                          \
+    /* its side tables */                                                                          \
+    X(SPEC_INSERT,     HOT,  "INSERT INTO specs (no, name, labels, metadata, traceparent, policy," \
+                             " task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
+    X(SPEC_START,      HOT,  "SELECT name, traceparent, task FROM specs WHERE no = ?1")            \
+    X(SPEC_POLICY,     HOT,  "SELECT policy FROM specs WHERE no = ?1")                             \
+    X(SPEC_EXPIRE,     HOT,  "UPDATE specs SET task = NULL, policy = NULL WHERE no = ?1")          \
+    X(SPEC_DELETE,     HOT,  "DELETE FROM specs WHERE no = ?1")                                    \
+    X(OUTPUT_PUT,      HOT,  "INSERT OR REPLACE INTO outputs (no, attempt, stdout, stderr)"        \
+                             " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(OUTPUT_DELETE,   HOT,  "DELETE FROM outputs WHERE no = ?1")                                  \
+    X(ERROR_PUT,       HOT,  "INSERT OR REPLACE INTO errors (no, detail) VALUES (?1, ?2)")         \
+    X(ERROR_DELETE,    HOT,  "DELETE FROM errors WHERE no = ?1")                                   \
+    X(ATTEMPT_INSERT,  HOT,  "INSERT INTO attempts (no, attempt, reason, exit_code, signal,"       \
+                             " started_us, finished_us, wall_us, user_us, system_us,"              \
+                             " max_rss_bytes, killed)"                                             \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")        \
+    X(ATTEMPTS_DELETE, HOT,  "DELETE FROM attempts WHERE no = ?1")                                 \
+    /* order and time */                                                                           \
+    X(READY,           HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+                             " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
+                             " ORDER BY priority DESC, no LIMIT ?2")                               \
+    X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
+                             " ORDER BY wake_us LIMIT ?3")                                         \
+    X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
+    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO inflight (k, no, attempt)"                    \
+                             " VALUES (?1, ?2, ?3)")                                               \
+    X(INFLIGHT_DELETE, HOT,  "DELETE FROM inflight WHERE k = ?1")                                  \
+    X(INFLIGHT_ALL,    COLD, "SELECT k, no, attempt FROM inflight ORDER BY k")                     \
+    /* queues and counts */                                                                        \
+    X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
+                             " succeeded, failed, cancelled FROM queues")                          \
+    X(QUEUE_NAME,      HOT,  "INSERT INTO queues (id, name) VALUES (?1, ?2)"                       \
+                             " ON CONFLICT (id) DO UPDATE SET name = excluded.name")               \
+    X(QUEUE_COUNTS,    HOT,  "UPDATE queues SET scheduled = ?2, blocked = ?3, queued = ?4,"        \
+                             " running = ?5, stopping = ?6, succeeded = ?7, failed = ?8,"          \
+                             " cancelled = ?9 WHERE id = ?1")                                      \
+    /* idempotency keys */                                                                         \
+    X(IDEM_FIND,       HOT,  "SELECT body, first_no, n, created_us FROM idem WHERE key = ?1")      \
+    X(IDEM_PUT,        HOT,  "INSERT OR REPLACE INTO idem (key, body, first_no, n, created_us)"    \
+                             " VALUES (?1, ?2, ?3, ?4, ?5)")                                       \
+    X(IDEM_OLD,        HOT,  "SELECT key FROM idem WHERE created_us < ?1"                          \
+                             " ORDER BY created_us LIMIT 1")                                       \
+    X(IDEM_DELETE,     HOT,  "DELETE FROM idem WHERE key = ?1")                                    \
+    /* small values */                                                                             \
+    X(META_GET,        HOT,  "SELECT value FROM meta WHERE key = ?1")                              \
+    X(META_SET,        HOT,  "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")
+
+#define READER_SQL(X)                                                                              \
+    X(READ_ROW,        HOT,  TEXT_ROW "WHERE no = ?1")                                             \
+    X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
+                             " WHERE no = ?1")                                                     \
+    X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \
+    X(READ_ERROR,      HOT,  "SELECT detail FROM errors WHERE no = ?1")                            \
+    X(READ_ATTEMPTS,   HOT,  "SELECT attempt, reason, exit_code, signal, started_us,"              \
+                             " finished_us, wall_us, user_us, system_us, max_rss_bytes, killed"    \
+                             " FROM attempts WHERE no = ?1 ORDER BY attempt")                      \
+    X(READ_QUEUE,      HOT,  "SELECT name FROM queues WHERE id = ?1")                              \
+    X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
+    X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
+    X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
+    X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \
+    X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \
+    X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1")
+/* clang-format on */
+
+enum writer_sql {
+#define X(name, heat, text) SQL_##name,
+    WRITER_SQL(X)
+#undef X
+        WRITER_SQL_COUNT
+};
+
+enum reader_sql {
+#define X(name, heat, text) SQL_##name,
+    READER_SQL(X)
+#undef X
+        READER_SQL_COUNT
+};
+
+#endif

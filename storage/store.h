@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The store: one SQLite file, one connection that writes and checkpoints (the engine thread's;
+ * guarantees.md 5.3). Owner of struct store: the engine thread. Readers have their own connection:
+ * reader.h. All SQL text is in schema.sql and sql.h. */
+#ifndef GANGER_STORAGE_STORE_H
+#define GANGER_STORAGE_STORE_H
+
+#include "service/base/job.h"
+#include "service/base/log.h"
+
+struct store;
+
+struct store_config {
+    const char *data_dir; /* jobs.db, ballast */
+    bool sync_full;
+    uint64_t cache_bytes, reserve_bytes;
+    int64_t row_keep_us; /* how long the row of a finished job stays after its result is gone */
+    uint32_t max_queues;
+    const struct log *log;
+};
+
+/* Opens or creates, migrates, reads back the pragmas it needs (synchronous!). Refuses a file of a
+ * newer schema or a damaged one with advice. */
+MUST_CHECK bool store_open(const struct store_config *cfg, struct store **ret_store,
+                           struct err *err);
+/* Last commit has happened; wal_checkpoint(TRUNCATE), close. Accepts NULL. */
+void store_close(struct store *store);
+
+enum commit_result { COMMIT_STORED, COMMIT_NOT_STORED, COMMIT_UNKNOWN };
+
+/* BEGIN IMMEDIATE. */
+MUST_CHECK bool store_begin(struct store *store, struct err *err);
+/* Writes the changed counters, then COMMIT. STORED: durable (sync mode). NOT_STORED: SQLITE_FULL
+ * with a clean rollback. UNKNOWN: anything else: the caller must stop the service
+ * (architecture.md 3.2). */
+enum commit_result store_commit(struct store *store, struct err *err);
+/* After an error inside the transaction. In-memory counters go back too. Never fails; ends any
+ * transaction. */
+void store_rollback(struct store *store);
+/* False when SQLite has ended the transaction by itself (FULL, IOERR, NOMEM may do that). */
+bool store_in_transaction(const struct store *store);
+/* For commands of several statements: a savepoint that can be undone alone. */
+MUST_CHECK bool store_savepoint(struct store *store, struct err *err);
+void store_savepoint_release(struct store *store);
+void store_savepoint_undo(struct store *store);
+
+/* Checkpoint policy (architecture.md 3.2): PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from
+ * 32 MiB. Call after a commit. True when one ran. */
+bool store_maintain(struct store *store, bool idle);
+uint64_t store_wal_bytes(const struct store *store);
+bool store_disk_is_low(struct store *store); /* the ballast could not be kept: refuse submissions,
+                                                finish jobs */
+
+/* Small persistent values. */
+MUST_CHECK bool store_meta_get(struct store *store, const char *key, struct buf *ret_value,
+                               bool *ret_found, struct err *err);
+MUST_CHECK bool store_meta_set(struct store *store, const char *key, struct slice value,
+                               struct err *err);
+
+/* Counts, kept in memory by the verbs and written with each commit (never COUNT(*)). Engine thread.
+ */
+int64_t store_count(const struct store *store, enum job_state state); /* all queues */
+int64_t store_waiting(const struct store *store); /* scheduled + blocked + queued */
+struct queue_counts {
+    const char *queue;
+    int64_t count[JOB_STATE_COUNT];
+};
+size_t store_queue_counts(const struct store *store, struct queue_counts *ret, size_t max);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of struct store, for the files of storage/ that write. */
+#ifndef GANGER_STORAGE_STORE_IMPL_H
+#define GANGER_STORAGE_STORE_IMPL_H
+
+#include "storage/ballast.h"
+#include "storage/counts.h"
+#include "storage/db.h"
+#include "storage/row.h"
+#include "storage/sql.h"
+#include "storage/store.h"
+
+/* The newest row there ever was: numbers are never used twice and ms never goes back, also when
+ * that row has been deleted. */
+struct newest {
+    int64_t no, created_us;
+};
+/* Its copy in `meta`, written when that row is deleted. */
+#define META_NEWEST "newest deleted row"
+
+struct store {
+    struct db db;
+    struct counts counts;
+    struct row_cache cache;
+    struct ballast ballast;
+    struct newest newest, newest_at_begin, newest_at_savepoint;
+    /* A write failed in the middle of a verb: what the transaction holds may be half a job, so it
+     * must not be committed. */
+    bool poisoned, in_savepoint;
+    uint64_t wal_bytes;          /* as of the last commit */
+    uint64_t checkpointed_bytes; /* wal_bytes when a checkpoint ran last */
+    uint64_t page_bytes;
+    int64_t row_keep_us;
+    const struct log *log;
+};
+
+static inline sqlite3_stmt *store_stmt(const struct store *store, enum writer_sql which)
+{
+    return db_stmt(&store->db, which);
+}
+
+/* Runs a bound statement that returns no rows. Refuses outside a transaction: SQLite ends one by
+ * itself after some errors, and what follows would then be committed statement by statement. */
+MUST_CHECK bool store_run(struct store *store, sqlite3_stmt *stmt, struct err *err);
+/* A failed write: poisons the transaction, gives the ballast back when the disk is full. Always
+ * false. */
+bool store_fail(struct store *store, int rc, struct err *err);
+/* The statement `which` with its only parameter, e.g. the deletes by number. */
+MUST_CHECK bool store_run_no(struct store *store, enum writer_sql which, int64_t no,
+                             struct err *err);
+
+#endif

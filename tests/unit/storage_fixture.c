@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage_fixture.h"
+
+#include <dirent.h>
+#include <sys/statvfs.h>
+
+/* In memory where possible: these tests commit often, and what they test is not the disk. The
+ * /dev/shm of a container may be small, though. */
+static bool memory_has_room(void)
+{
+    struct statvfs fs;
+
+    return access("/dev/shm", W_OK) == 0 && statvfs("/dev/shm", &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_frsize >= (uint64_t)256 << 20;
+}
+
+void fixture_make_dir(char dir[64])
+{
+    (void)snprintf(dir, 64, "%s/ganger-store-XXXXXX", memory_has_room() ? "/dev/shm" : "/tmp");
+    cr_assert_not_null(mkdtemp(dir));
+}
+
+void fixture_remove_dir(const char *dir)
+{
+    DIR *list = opendir(dir);
+    struct dirent *entry;
+
+    if (list == NULL)
+        return;
+    while ((entry = readdir(list)) != NULL) {
+        if (entry->d_name[0] != '.')
+            (void)unlinkat(dirfd(list), entry->d_name, 0);
+    }
+    (void)closedir(list);
+    (void)rmdir(dir);
+}
+
+void fixture_path(const struct fixture *f, const char *name, char ret[128])
+{
+    (void)snprintf(ret, 128, "%s/%s", f->dir, name);
+}
+
+void fixture_open(struct fixture *f)
+{
+    *f = (struct fixture){0};
+    fixture_make_dir(f->dir);
+    f->cfg = (struct store_config){
+        .data_dir = f->dir,
+        .sync_full = true,
+        .cache_bytes = 4 << 20,
+        .row_keep_us = 100 * SECOND_US,
+        .max_queues = 8,
+    };
+    must(store_open(&f->cfg, &f->store, err));
+}
+
+void fixture_reopen(struct fixture *f)
+{
+    store_close(f->store);
+    must(store_open(&f->cfg, &f->store, err));
+}
+
+void fixture_close(struct fixture *f)
+{
+    store_close(f->store);
+    fixture_remove_dir(f->dir);
+}
+
+void tx_begin(struct fixture *f)
+{
+    must(store_begin(f->store, err));
+}
+
+void tx_commit(struct fixture *f)
+{
+    struct err err = {0};
+
+    cr_assert_eq(store_commit(f->store, &err), COMMIT_STORED, "%s", err.detail);
+}
+
+struct job_id job_add_as(struct fixture *f, const struct job_new *job)
+{
+    struct job_id id;
+
+    must(jobs_insert(f->store, job, &id, err));
+    return id;
+}
+
+struct job_id job_add(struct fixture *f, const char *queue, int32_t priority)
+{
+    struct job_spec spec = {.queue = slice_of(queue),
+                            .priority = priority,
+                            .max_attempts = 1,
+                            .keep_us = 10 * SECOND_US};
+    struct job_new job = {
+        .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .salt = 0x9e3779b9};
+
+    return job_add_as(f, &job);
+}
+
+struct job_end job_end_ok(void)
+{
+    return (struct job_end){
+        .state = JOB_SUCCEEDED,
+        .reason = REASON_NONE,
+        .has_exit_code = true,
+        .started_us = NOW_US,
+        .finished_us = NOW_US + SECOND_US,
+        .usage = {.wall_us = SECOND_US, .user_us = 400, .system_us = 300, .max_rss_bytes = 4096},
+        .keep_us = 10 * SECOND_US,
+    };
+}
+
+struct job_id job_add_in(struct fixture *f, enum job_state state)
+{
+    struct job_spec spec = {.max_attempts = 1, .keep_us = 10 * SECOND_US};
+    struct job_new job = {.spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US};
+    struct job_end end = job_end_ok();
+    enum job_state now;
+    struct job_id id;
+
+    if (state == JOB_SCHEDULED)
+        job.due_us = NOW_US + SECOND_US;
+    id = job_add_as(f, &job);
+    if (state == JOB_SCHEDULED || state == JOB_QUEUED)
+        return id;
+    if (state == JOB_CANCELLED) {
+        must(jobs_cancel(f->store, id.no, NOW_US, NULL, &now, err));
+        return id;
+    }
+    must(jobs_start(f->store, id.no, 1, 0, NOW_US, err));
+    if (state == JOB_STOPPING)
+        must(jobs_cancel(f->store, id.no, NOW_US, NULL, &now, err));
+    if (!job_state_is_end(state))
+        return id;
+    end.state = state;
+    end.reason = state == JOB_FAILED ? REASON_EXIT_CODE : REASON_NONE;
+    must(jobs_finish(f->store, id.no, 1, &end, err));
+    return id;
+}
+
+struct job_row job_see(struct fixture *f, int64_t no)
+{
+    struct job_row row;
+
+    must(jobs_get_by_no(f->store, no, &row, err));
+    return row;
+}
+
+int64_t ask(struct fixture *f, const char *sql)
+{
+    int64_t n = -1;
+
+    must(db_query_i64(&f->store->db, sql, &n, err));
+    return n;
+}
+
+void counts_check(struct fixture *f)
+{
+    struct queue_counts queues[64];
+    size_t n = store_queue_counts(f->store, queues, ARRAY_LEN(queues));
+    int64_t total[JOB_STATE_COUNT] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        for (int s = 0; s < JOB_STATE_COUNT; s++) {
+            char sql[256];
+
+            (void)snprintf(sql, sizeof(sql),
+                           "SELECT count(*) FROM jobs WHERE state = %d AND queue = (SELECT id FROM "
+                           "queues WHERE name = '%s')",
+                           s, queues[i].queue);
+            cr_assert_eq(queues[i].count[s], ask(f, sql), "%s %s", queues[i].queue,
+                         job_state_name((enum job_state)s));
+            (void)snprintf(sql, sizeof(sql), "SELECT %s FROM queues WHERE name = '%s'",
+                           job_state_name((enum job_state)s), queues[i].queue);
+            cr_assert_eq(queues[i].count[s], ask(f, sql), "stored: %s", sql);
+            total[s] += queues[i].count[s];
+        }
+    }
+    for (int s = 0; s < JOB_STATE_COUNT; s++) {
+        char sql[64];
+
+        (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM jobs WHERE state = %d", s);
+        cr_assert_eq(total[s], ask(f, sql));
+        cr_assert_eq(store_count(f->store, (enum job_state)s), total[s]);
+    }
+}
+
+void integrity_check(struct fixture *f)
+{
+    char word[16];
+
+    must(db_query_word(&f->store->db, "PRAGMA integrity_check", word, err));
+    cr_assert_str_eq(word, "ok");
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of the storage layer share: a store in a directory of its own, jobs in one line,
+ * one number from a query. */
+#ifndef GANGER_TESTS_STORAGE_FIXTURE_H
+#define GANGER_TESTS_STORAGE_FIXTURE_H
+
+#include "storage/queue.h"
+#include "storage/reader.h"
+#include "storage/store_impl.h"
+
+#include <criterion/criterion.h>
+
+#define SECOND_US INT64_C(1000000)
+#define NOW_US (INT64_C(1790000000) * SECOND_US) /* the tests' clock: a moment in 2026 */
+
+struct fixture {
+    char dir[64];
+    struct store_config cfg;
+    struct store *store;
+};
+
+void fixture_open(struct fixture *f);
+void fixture_reopen(struct fixture *f);
+void fixture_close(struct fixture *f); /* and removes the directory */
+/* Only the directory, with nothing in it yet. */
+void fixture_make_dir(char dir[64]);
+void fixture_remove_dir(const char *dir);
+void fixture_path(const struct fixture *f, const char *name, char ret[128]);
+
+void tx_begin(struct fixture *f);
+void tx_commit(struct fixture *f);
+
+/* A plain job, in a transaction that is open. queue NULL = default. */
+struct job_id job_add(struct fixture *f, const char *queue, int32_t priority);
+struct job_id job_add_as(struct fixture *f, const struct job_new *job);
+/* The same, but already moved there through the verbs. */
+struct job_id job_add_in(struct fixture *f, enum job_state state);
+/* A successful end of one second. */
+struct job_end job_end_ok(void);
+struct job_row job_see(struct fixture *f, int64_t no);
+
+/* One integer from the store's own connection. */
+int64_t ask(struct fixture *f, const char *sql);
+/* The stored counts of all queues equal those in memory and what COUNT(*) finds. After a commit. */
+void counts_check(struct fixture *f);
+void integrity_check(struct fixture *f);
+
+/* For expressions that must succeed: prints the error's detail otherwise. */
+#define must(expr)                                         \
+    do {                                                   \
+        struct err must_err = {0};                         \
+        struct err *err = &must_err;                       \
+        cr_assert(expr, "%s: %s", #expr, must_err.detail); \
+    } while (0)
+/* For expressions that must fail with this code. */
+#define must_fail(code_, expr)                                                           \
+    do {                                                                                 \
+        struct err must_err = {0};                                                       \
+        struct err *err = &must_err;                                                     \
+        cr_assert(!(expr), "%s succeeded", #expr);                                       \
+        cr_assert_eq(must_err.code, ERR_##code_, "%s: %d %s", #expr, (int)must_err.code, \
+                     must_err.detail);                                                   \
+    } while (0)
+
+#endif

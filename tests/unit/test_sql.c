@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* What keeps ten million rows cheap: no statement of the hot path scans or sorts, and the numbers
+ * in the SQL text are those of the tables in C. */
+#include "storage_fixture.h"
+
+enum heat { COLD, HOT };
+
+struct statement {
+    const char *name, *text;
+    enum heat heat;
+};
+
+static const struct statement statements[] = {
+#define X(name, heat, text) {#name, text, heat},
+    WRITER_SQL(X) READER_SQL(X)
+#undef X
+};
+
+static struct fixture f;
+
+static void setup(void)
+{
+    fixture_open(&f);
+}
+
+static void teardown(void)
+{
+    fixture_close(&f);
+}
+
+TestSuite(sql, .init = setup, .fini = teardown, .timeout = 60);
+
+Test(sql, every_statement_prepares)
+{
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        sqlite3_stmt *stmt = NULL;
+        int rc = sqlite3_prepare_v2(f.store->db.handle, statements[i].text, -1, &stmt, NULL);
+
+        cr_assert_eq(rc, SQLITE_OK, "%s: %s", statements[i].name,
+                     sqlite3_errmsg(f.store->db.handle));
+        cr_assert_not_null(stmt);
+        (void)sqlite3_finalize(stmt);
+    }
+}
+
+/* A step of a plan that reads more than it needs. A constant row is no table. */
+static bool step_is_slow(const char *detail)
+{
+    return (strstr(detail, "SCAN") != NULL && strstr(detail, "SCAN CONSTANT ROW") == NULL) ||
+           strstr(detail, "TEMP B-TREE") != NULL;
+}
+
+/* Whether a step of the plan is slow; its text goes to `slow`. */
+static bool plan_is_slow(const char *text, char slow[256])
+{
+    char explain[2048];
+    sqlite3_stmt *plan = NULL;
+    bool found = false;
+
+    (void)snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", text);
+    cr_assert_eq(sqlite3_prepare_v2(f.store->db.handle, explain, -1, &plan, NULL), SQLITE_OK, "%s",
+                 text);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+
+        if (step_is_slow(detail)) {
+            (void)snprintf(slow, 256, "%s", detail);
+            found = true;
+        }
+    }
+    (void)sqlite3_finalize(plan);
+    return found;
+}
+
+Test(sql, no_hot_statement_scans_or_sorts)
+{
+    char slow[256] = "";
+
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        if (statements[i].heat == HOT)
+            cr_assert(!plan_is_slow(statements[i].text, slow), "%s: %s", statements[i].name, slow);
+    }
+}
+
+Test(sql, a_scan_would_be_seen)
+{
+    char slow[256] = "";
+
+    cr_assert(plan_is_slow("SELECT no FROM jobs WHERE exit_code = 1", slow));
+    cr_assert(plan_is_slow("SELECT no FROM jobs WHERE queue = 1 AND state = 2 ORDER BY created_us",
+                           slow));
+    /* The partial index serves only the state that it names. */
+    cr_assert(plan_is_slow(
+        "SELECT no FROM jobs WHERE queue = 1 AND state = 3 ORDER BY priority DESC, no", slow));
+}
+
+static void plan_uses(const char *name, const char *what)
+{
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        char sql[2048];
+        sqlite3_stmt *plan = NULL;
+
+        if (strcmp(statements[i].name, name) != 0)
+            continue;
+        (void)snprintf(sql, sizeof(sql), "EXPLAIN QUERY PLAN %s", statements[i].text);
+        cr_assert_eq(sqlite3_prepare_v2(f.store->db.handle, sql, -1, &plan, NULL), SQLITE_OK);
+        cr_assert_eq(sqlite3_step(plan), SQLITE_ROW);
+        cr_assert_not_null(strstr((const char *)sqlite3_column_text(plan, 3), what), "%s: %s", name,
+                           (const char *)sqlite3_column_text(plan, 3));
+        (void)sqlite3_finalize(plan);
+        return;
+    }
+    cr_assert_fail("no statement %s", name);
+}
+
+Test(sql, the_partial_indexes_are_used)
+{
+    plan_uses("READY", "jobs_ready (queue=?)");
+    plan_uses("TIMERS", "jobs_timer (timer=? AND wake_us<?)");
+    plan_uses("TIMER_NEXT", "jobs_timer (timer=?)");
+    plan_uses("IDEM_OLD", "idem_age (created_us<?)");
+    plan_uses("ROW_GET", "INTEGER PRIMARY KEY (rowid=?)");
+}
+
+/* A change that no plan shows: which indexes the rows of a life are in. Counted by their entries.
+ */
+Test(sql, a_row_is_in_the_index_of_its_phase_only)
+{
+    struct job_id id;
+    struct job_end end = job_end_ok();
+
+    tx_begin(&f);
+    id = job_add(&f, NULL, 0);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE state = 2"), 1);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL"),
+                 0);
+    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE state = 2"), 0);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL"),
+                 0);
+    must(jobs_finish(f.store, id.no, 1, &end, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE state = 2"), 0);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL"),
+                 1);
+    tx_commit(&f);
+}
+
+static int insert_state(int state)
+{
+    char sql[128];
+
+    (void)snprintf(sql, sizeof(sql),
+                   "INSERT INTO jobs (state, queue, created_us, salt) VALUES (%d, 1, 1, 1)", state);
+    return sqlite3_exec(f.store->db.handle, sql, NULL, NULL, NULL);
+}
+
+Test(sql, the_schema_knows_exactly_the_states_of_the_table)
+{
+    tx_begin(&f);
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        cr_assert_eq(insert_state(s), SQLITE_OK, "%d", s);
+    cr_assert_eq(insert_state(-1), SQLITE_CONSTRAINT_CHECK);
+    cr_assert_eq(insert_state(JOB_STATE_COUNT), SQLITE_CONSTRAINT_CHECK);
+    store_rollback(f.store);
+}
+
+Test(sql, the_schema_knows_exactly_the_timers)
+{
+    char sql[96];
+
+    (void)job_state_name(JOB_QUEUED);
+    tx_begin(&f);
+    (void)job_add(&f, NULL, 0);
+    for (int timer = 0; timer <= TIMER_COUNT; timer++) {
+        bool known = timer > TIMER_NONE && timer < TIMER_COUNT;
+
+        (void)snprintf(sql, sizeof(sql), "UPDATE jobs SET timer = %d", timer);
+        cr_assert_eq(sqlite3_exec(f.store->db.handle, sql, NULL, NULL, NULL) == SQLITE_OK, known,
+                     "%d", timer);
+    }
+    store_rollback(f.store);
+}
+
+Test(sql, queues_has_one_column_per_state_in_order)
+{
+    sqlite3_stmt *columns = NULL;
+    int n = 0;
+
+    cr_assert_eq(sqlite3_prepare_v2(f.store->db.handle,
+                                    "SELECT name FROM pragma_table_info('queues') ORDER BY cid", -1,
+                                    &columns, NULL),
+                 SQLITE_OK);
+    while (sqlite3_step(columns) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(columns, 0);
+
+        if (n >= 2)
+            cr_assert_str_eq(name, job_state_name((enum job_state)(n - 2)));
+        n++;
+    }
+    (void)sqlite3_finalize(columns);
+    cr_assert_eq(n, 2 + JOB_STATE_COUNT);
+}
