@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/drive.h"
+
+#include "pool/capture.h"
+#include "pool/frame.h"
+#include "pool/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#define NEVER UINT64_MAX
+#define MS_NS UINT64_C(1000000)
+#define OUTPUT_PERIOD_NS (20 * MS_NS)
+#define SETTLE_NS (20 * MS_NS) /* from then on adopted orphans are reaped while the task runs */
+#define MAX_WAIT_NS \
+    (60000 * MS_NS) /* ppoll's clock stands still in suspend, our deadlines do not */
+#define MAX_WALL_WAIT_NS (5000 * MS_NS) /* the wall clock may be set */
+#define PUMP_BUDGET \
+    ((size_t)8 << 20) /* bytes of one stream before the other and the server are heard again */
+#define BIG_STDIN ((size_t)64 << 10)
+#define BIG_PIPE (1 << 20)
+
+enum watch { ON_SOCK, ON_TERM, ON_MAIN, ON_OUT, ON_ERR, ON_STDIN, ON_CHILD, WATCH_COUNT };
+
+/* Why we began to end the tree. */
+enum cause { CAUSE_NONE, CAUSE_STOP, CAUSE_TIMEOUT, CAUSE_DEADLINE, CAUSE_OUTPUT };
+
+struct drive {
+    const struct drive_io *io;
+    struct bank *bank;
+    const struct task *task;
+    struct tree tree;
+    struct capture out[2];
+    int pidfd;
+    int stdin_fd;
+    size_t stdin_sent;
+    uint64_t started_ns, ended_ns;
+    int64_t ended_us;
+    uint64_t timeout_at_ns;
+    uint64_t kill_at_ns; /* the grace is over */
+    uint64_t settle_at_ns;
+    uint64_t output_at_ns; /* not before this may the next OUTPUT frame leave */
+    uint64_t output_told;  /* bytes of both streams that it told of */
+    enum cause cause;
+    bool main_ended;
+    bool main_signalled; /* it was alive when we first signalled it */
+    bool stop_sent;
+    bool abandoned;
+};
+
+static void signal_group(struct drive *d, int signal)
+{
+    d->tree.ending = true;
+    d->main_signalled = d->main_signalled || !d->main_ended;
+    tree_signal(&d->tree, signal);
+}
+
+/* Asks the kernel, not our last look: the answer decides between cancelled and succeeded. */
+static bool main_is_over(const struct drive *d)
+{
+    siginfo_t info = {0};
+    return d->main_ended ||
+           (waitid(P_PIDFD, (id_t)d->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid == d->tree.main_pid);
+}
+
+static void begin_stop(struct drive *d, enum cause cause, int signal, int64_t grace_us)
+{
+    const bool is_over = main_is_over(d);
+    const uint64_t at_ns = clock_mono_ns() + (uint64_t)grace_us * 1000;
+
+    if (is_over && d->cause == CAUSE_NONE)
+        return; /* it has ended by itself: nothing to stop but what it left, and that is KILLed
+                   anyway */
+    if (cause == CAUSE_STOP && !is_over)
+        d->stop_sent = true;
+    if (d->cause == CAUSE_NONE)
+        d->cause = cause;
+    if (signal == SIGKILL || grace_us <= 0) {
+        signal_group(d, SIGKILL);
+        d->kill_at_ns = 0;
+        return;
+    }
+    signal_group(d, signal);
+    /* A stopped process handles the signal only once it runs again. */
+    signal_group(d, SIGCONT);
+    d->kill_at_ns = MIN(d->kill_at_ns, at_ns);
+}
+
+static void send_output(struct drive *d, uint64_t now_ns)
+{
+    const struct frame frame = {
+        .type = FRAME_OUTPUT, .job_no = d->bank->job_no, .attempt = d->bank->attempt};
+    if (frame_send(d->io->sock, &frame, -1) == FRAME_OK)
+        d->output_told = d->out[0].kept + d->out[1].kept;
+    d->output_at_ns = now_ns + OUTPUT_PERIOD_NS;
+}
+
+static bool is_watched(const struct drive *d)
+{
+    return atomic_load_explicit(&d->bank->watched, memory_order_relaxed) == 2;
+}
+
+/* Both files, also of a stream that is silent so far: a reader opens them now. Without room for
+ * them readers wait for the end. */
+static void watch_output(struct drive *d)
+{
+    if (!capture_spool(&d->out[0]) || !capture_spool(&d->out[1]))
+        return;
+    atomic_store_explicit(&d->bank->watched, 2, memory_order_release);
+    send_output(d, clock_mono_ns());
+}
+
+static bool is_for_us(const struct drive *d, const struct frame *frame)
+{
+    return frame->job_no == d->bank->job_no && frame->attempt == d->bank->attempt;
+}
+
+static void hear_server(struct drive *d)
+{
+    struct frame frame;
+    int fd;
+    const enum frame_status status = frame_recv(d->io->sock, &frame, &fd);
+
+    if (fd >= 0)
+        (void)close(fd);
+    if (status == FRAME_EOF || status == FRAME_ERROR)
+        d->abandoned = true;
+    if (status != FRAME_OK || !is_for_us(d, &frame))
+        return;
+    if (frame.type == FRAME_STOP)
+        begin_stop(d, CAUSE_STOP, frame.arg > 0 ? frame.arg : d->task->stop_signal,
+                   frame.arg64 >= 0 ? frame.arg64 : d->task->stop_grace_us);
+    else if (frame.type == FRAME_WATCH)
+        watch_output(d);
+}
+
+static void feed_stdin(struct drive *d)
+{
+    const struct slice in = d->task->stdin_bytes;
+
+    while (d->stdin_sent < in.len) {
+        const ssize_t n = write(d->stdin_fd, in.ptr + d->stdin_sent, in.len - d->stdin_sent);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            break; /* EPIPE: it does not want the rest, which is its right */
+        d->stdin_sent += (size_t)n;
+    }
+    (void)close(steal_fd(&d->stdin_fd));
+}
+
+static void pump_outputs(struct drive *d, const struct pollfd *fds)
+{
+    for (int stream = 0; stream < 2; stream++) {
+        const short seen = fds[ON_OUT + stream].revents;
+        struct capture *c = &d->out[stream];
+        if ((seen & POLLIN) != 0)
+            (void)capture_pump(c, PUMP_BUDGET);
+        else if ((seen & (POLLHUP | POLLERR)) != 0)
+            capture_close(c);
+        if (c->truncated && d->task->output_limit_fails && d->cause == CAUSE_NONE)
+            begin_stop(d, CAUSE_OUTPUT, d->task->stop_signal, d->task->stop_grace_us);
+    }
+}
+
+static bool has_news(const struct drive *d)
+{
+    return is_watched(d) && d->out[0].kept + d->out[1].kept != d->output_told;
+}
+
+/* At most one frame per period: a reader of the file loses nothing when it looks a little later. */
+static void tell_output(struct drive *d, uint64_t now_ns)
+{
+    if (has_news(d) && now_ns >= d->output_at_ns)
+        send_output(d, now_ns);
+}
+
+static void check_clocks(struct drive *d, uint64_t now_ns)
+{
+    const struct task *task = d->task;
+    if (d->main_ended || d->cause != CAUSE_NONE)
+        return;
+    if (now_ns >= d->timeout_at_ns)
+        begin_stop(d, CAUSE_TIMEOUT, task->stop_signal, task->stop_grace_us);
+    else if (task->deadline_us > 0 && clock_wall_us() >= task->deadline_us)
+        begin_stop(d, CAUSE_DEADLINE, task->stop_signal, task->stop_grace_us);
+}
+
+static uint64_t wait_ns(const struct drive *d, uint64_t now_ns)
+{
+    uint64_t at_ns = MIN(d->kill_at_ns, now_ns + MAX_WAIT_NS);
+    if (d->cause == CAUSE_NONE)
+        at_ns = MIN(at_ns, d->timeout_at_ns);
+    if (d->settle_at_ns != 0)
+        at_ns = MIN(at_ns, d->settle_at_ns);
+    if (has_news(d))
+        at_ns = MIN(at_ns, d->output_at_ns);
+    if (d->task->deadline_us > 0 && d->cause == CAUSE_NONE) {
+        const int64_t left_us = d->task->deadline_us - clock_wall_us();
+        at_ns = MIN(at_ns, now_ns + MIN(MAX_WALL_WAIT_NS, (uint64_t)MAX(left_us, 0) * 1000));
+    }
+    return at_ns > now_ns ? at_ns - now_ns : 0;
+}
+
+static void wait_events(struct drive *d, struct pollfd fds[WATCH_COUNT])
+{
+    const uint64_t now_ns = clock_mono_ns();
+    const uint64_t left_ns = wait_ns(d, now_ns);
+    const struct timespec wait = {.tv_sec = (time_t)(left_ns / 1000000000),
+                                  .tv_nsec = (long)(left_ns % 1000000000)};
+
+    fds[ON_SOCK] = (struct pollfd){.fd = d->io->sock, .events = POLLIN};
+    fds[ON_TERM] = (struct pollfd){.fd = d->io->term_fd, .events = POLLIN};
+    fds[ON_MAIN] = (struct pollfd){.fd = d->main_ended ? -1 : d->pidfd, .events = POLLIN};
+    fds[ON_OUT] = (struct pollfd){.fd = d->out[0].pipe_fd, .events = POLLIN};
+    fds[ON_ERR] = (struct pollfd){.fd = d->out[1].pipe_fd, .events = POLLIN};
+    fds[ON_STDIN] = (struct pollfd){.fd = d->stdin_fd, .events = POLLOUT};
+    /* The SIGCHLD of most tasks is that of their main process, which the pidfd tells; so short
+     * tasks never look at this one. */
+    const bool is_settled = d->settle_at_ns == 0;
+    fds[ON_CHILD] = (struct pollfd){.fd = is_settled ? d->io->child_fd : -1, .events = POLLIN};
+    if (ppoll(fds, WATCH_COUNT, &wait, NULL) <= 0)
+        for (int i = 0; i < WATCH_COUNT; i++)
+            fds[i].revents = 0;
+}
+
+static void reap_adopted(struct drive *d)
+{
+    char drop[128]; /* one struct signalfd_siginfo: SIGCHLD does not queue */
+    (void)!read(d->io->child_fd, drop, sizeof(drop));
+    tree_reap_adopted(&d->tree);
+}
+
+static void note_end(struct drive *d)
+{
+    d->main_ended = true;
+    d->ended_ns = clock_mono_ns();
+    d->ended_us = clock_wall_us();
+}
+
+/* Until the main process has ended, and, when it was asked to stop, its group too or the grace. */
+static void watch_task(struct drive *d)
+{
+    struct pollfd fds[WATCH_COUNT];
+
+    for (;;) {
+        wait_events(d, fds);
+        if (fds[ON_SOCK].revents != 0)
+            hear_server(d);
+        if (fds[ON_TERM].revents != 0)
+            d->abandoned = true;
+        if (d->abandoned)
+            return;
+        pump_outputs(d, fds);
+        if (fds[ON_STDIN].revents != 0)
+            feed_stdin(d);
+        if (fds[ON_CHILD].revents != 0)
+            reap_adopted(d);
+        if (fds[ON_MAIN].revents != 0)
+            note_end(d);
+        const uint64_t now_ns = clock_mono_ns();
+        if (d->settle_at_ns != 0 && now_ns >= d->settle_at_ns)
+            d->settle_at_ns = 0;
+        check_clocks(d, now_ns);
+        tell_output(d, now_ns);
+        if (now_ns >= d->kill_at_ns)
+            return;
+        if (d->main_ended && (d->cause == CAUSE_NONE || !tree_group_is_alive(&d->tree)))
+            return;
+    }
+}
+
+/* A pipe whose end `ours` does not block; the other end is a task's and must. */
+static bool make_pipe(int fds[2], int ours)
+{
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return false;
+    return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
+}
+
+struct ends {
+    int child[3]; /* -1 or to be closed after the start */
+};
+
+static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
+{
+    int fds[2];
+
+    proc->fds[0] = d->io->null_fd;
+    for (int stream = 0; stream < 2; stream++) {
+        if (!make_pipe(fds, 0))
+            return false;
+        d->out[stream].null_fd = d->io->null_fd;
+        d->out[stream].data_fd = d->io->data_fd;
+        capture_init(&d->out[stream], d->bank, stream, fds[0], d->task->limit_output);
+        ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
+    }
+    if (d->task->stdin_bytes.len == 0)
+        return true;
+    if (!make_pipe(fds, 1))
+        return false;
+    ends->child[0] = proc->fds[0] = fds[0];
+    d->stdin_fd = fds[1];
+    if (d->task->stdin_bytes.len > BIG_STDIN)
+        (void)fcntl(d->stdin_fd, F_SETPIPE_SZ, BIG_PIPE);
+    feed_stdin(d); /* as much as fits, often all */
+    return true;
+}
+
+static void close_ends(struct ends *ends)
+{
+    for (int i = 0; i < 3; i++)
+        if (ends->child[i] >= 0)
+            (void)close(steal_fd(&ends->child[i]));
+}
+
+static void close_own(struct drive *d)
+{
+    capture_close(&d->out[0]);
+    capture_close(&d->out[1]);
+    if (d->stdin_fd >= 0)
+        (void)close(steal_fd(&d->stdin_fd));
+    if (d->pidfd >= 0)
+        (void)close(steal_fd(&d->pidfd));
+}
+
+static enum task_end judge(const struct drive *d, uint32_t survivors)
+{
+    if (survivors > 0)
+        return TASK_UNKILLABLE;
+    switch (d->cause) {
+    case CAUSE_TIMEOUT: return TASK_TIMEOUT;
+    case CAUSE_DEADLINE: return TASK_DEADLINE;
+    case CAUSE_OUTPUT: return TASK_OUTPUT_LIMIT;
+    case CAUSE_NONE:
+    case CAUSE_STOP: break;
+    }
+    return WIFSIGNALED(d->tree.main_status) ? TASK_SIGNALED : TASK_EXITED;
+}
+
+static void report(struct drive *d, uint32_t survivors)
+{
+    struct bank *bank = d->bank;
+    const struct tree *tree = &d->tree;
+    const int status = tree->main_status;
+
+    bank->end = (int32_t)judge(d, survivors);
+    bank->exit_code = tree->main_reaped && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    bank->signal = tree->main_reaped && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    bank->exec_errno = 0;
+    bank->error_text[0] = '\0';
+    bank->stop_sent = d->stop_sent ? 1 : 0;
+    bank->processes_killed = tree->ended + (tree->main_reaped && d->main_signalled ? 1 : 0);
+    bank->survivors = survivors;
+    bank->ended_us = d->ended_us;
+    bank->wall_us = (int64_t)((d->ended_ns - d->started_ns) / 1000);
+    bank->user_us = tree->user_us;
+    bank->system_us = tree->system_us;
+    bank->max_rss_bytes = tree->max_rss_bytes;
+}
+
+static void end_task(struct drive *d)
+{
+    if (!d->main_ended)
+        signal_group(d, SIGKILL);
+    const uint32_t survivors = tree_end(&d->tree, d->io->kill_deadline_us, d->io->child_fd);
+    if (!d->main_ended)
+        note_end(d);
+    capture_finish(&d->out[0]);
+    capture_finish(&d->out[1]);
+    close_own(d);
+    report(d, survivors);
+    atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);
+}
+
+void drive_refuse(struct bank *bank, enum task_end end, int error, const char *text)
+{
+    bank->end = (int32_t)end;
+    bank->exit_code = bank->signal = 0;
+    bank->exec_errno = error;
+    (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
+    bank->stop_sent = 0;
+    bank->processes_killed = bank->survivors = 0;
+    bank->started_us = bank->ended_us = clock_wall_us();
+    bank->wall_us = bank->user_us = bank->system_us = 0;
+    bank->max_rss_bytes = 0;
+    for (int stream = 0; stream < 2; stream++) {
+        bank->out_bytes[stream] = 0;
+        bank->truncated[stream] = bank->spooled[stream] = 0;
+    }
+}
+
+static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
+{
+    const uint64_t longest_us = (NEVER - now_ns) / 1000 - 1;
+    if (task->timeout_us == 0 || (uint64_t)task->timeout_us > longest_us)
+        return NEVER;
+    return now_ns + (uint64_t)task->timeout_us * 1000;
+}
+
+/* False: refused, and the bank says so. */
+static bool start_task(struct drive *d, struct proc *proc)
+{
+    struct ends ends = {{-1, -1, -1}};
+    struct proc_started started;
+
+    if (!open_streams(d, &ends, proc)) {
+        const int error = errno;
+        close_ends(&ends);
+        close_own(d);
+        drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
+        return false;
+    }
+    d->started_ns = clock_mono_ns();
+    d->bank->started_us = clock_wall_us();
+    const enum proc_result result = proc_start(d->io->launcher, proc, &started);
+    close_ends(&ends);
+    if (result != PROC_STARTED) {
+        close_own(d);
+        drive_refuse(d->bank, result == PROC_EXEC_FAILED ? TASK_EXEC_FAILED : TASK_START_FAILED,
+                     started.error, started.text);
+        return false;
+    }
+    d->pidfd = started.pidfd;
+    d->tree.main_pid = started.pid;
+    d->timeout_at_ns = timeout_at(d->task, d->started_ns);
+    d->settle_at_ns = d->started_ns + SETTLE_NS;
+    atomic_store_explicit(&d->bank->job_pid, started.pid, memory_order_relaxed);
+    return true;
+}
+
+enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const struct task *task,
+                            struct proc *proc)
+{
+    struct drive d = {
+        .io = io,
+        .bank = bank,
+        .task = task,
+        .pidfd = -1,
+        .stdin_fd = -1,
+        .out = {{.pipe_fd = -1, .file_fd = -1}, {.pipe_fd = -1, .file_fd = -1}},
+        .timeout_at_ns = NEVER,
+        .kill_at_ns = NEVER,
+    };
+
+    if (!start_task(&d, proc))
+        return DRIVE_DONE;
+    if (FAULT("worker-after-exec"))
+        d.abandoned = true;
+    else
+        watch_task(&d);
+    end_task(&d);
+    return d.abandoned ? DRIVE_ABANDONED : DRIVE_DONE;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* 64-byte messages over SOCK_SEQPACKET socketpairs: whole or absent, with up to one descriptor
+ * beside them. */
+#ifndef GANGER_POOL_FRAME_H
+#define GANGER_POOL_FRAME_H
+
+#include "service/base/error.h"
+
+enum frame_type {
+    /* server → zygote */
+    FRAME_SPAWN = 1, /* slot: fork a worker for it */
+    FRAME_KILL,      /* slot: SIGKILL its worker */
+    FRAME_QUIT,      /* end all workers, then yourself */
+    /* zygote → server */
+    FRAME_SPAWNED,      /* slot, pid; descriptor: the server's end of the worker's socket */
+    FRAME_GONE,         /* slot, pid, wait status in arg; sent only when no orphan is left */
+    FRAME_SPAWN_FAILED, /* slot, errno in arg */
+    /* server → worker */
+    FRAME_START, /* bank, job_no, attempt; descriptor: memfd with the input when it did not fit */
+    FRAME_STOP, /* job_no, attempt, signal in arg (0: the task's own), grace in arg64 (µs; < 0: its
+                   own): end the tree */
+    FRAME_WATCH, /* job_no: move the output to the spool now and report progress of it */
+    /* worker → server */
+    FRAME_READY,  /* pid in arg: first frame of a worker */
+    FRAME_OUTPUT, /* job_no: live_bytes have changed (at most every 20 ms while watched) */
+    FRAME_DONE,   /* bank, job_no, attempt: the bank is yours again; arg: 1 + the bank whose offer I
+                     have taken, 0 none */
+    FRAME_TYPE_COUNT
+};
+
+struct frame {
+    uint32_t type, slot, bank, attempt;
+    int64_t job_no;
+    int64_t arg64;
+    int32_t arg, pid;
+    uint8_t reserved[24];
+};
+_Static_assert(sizeof(struct frame) == 64, "a frame is one cache line");
+
+enum frame_status { FRAME_OK, FRAME_AGAIN, FRAME_EOF, FRAME_ERROR };
+
+/* MSG_NOSIGNAL, never blocks; AGAIN when the socket is full. fd = -1: none; the caller keeps its
+ * descriptor. */
+enum frame_status frame_send(int sock, const struct frame *frame, int fd);
+/* Never blocks. ECONNRESET means "read on until EOF": the peer died with a frame of ours unread,
+ * but what it had sent is still there (architecture.md 3.1). *ret_fd is -1 or a CLOEXEC descriptor
+ * that the caller owns. A short or unknown frame is FRAME_ERROR. */
+enum frame_status frame_recv(int sock, struct frame *ret_frame, int *ret_fd);
+
+#endif

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/pool_state.h"
+#include "pool/sweep.h"
+#include "pool/tree.h"
+#include "pool/workdir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ZYGOTE_ANSWER_MS 5000
+#define CLOSE_MS 5000
+#define SWEEP_MAX_US INT64_C(5000000)
+#define DEFAULT_MARKER "GANGER_RUN"
+#define EVENTS_PER_SEAT 8
+
+static bool make_marker(struct pool *pool, const struct pool_config *cfg, struct err *err)
+{
+    char mark[SWEEP_MARK_SIZE];
+    char prefix[MARKER_MAX + 1];
+    uint32_t left = 0;
+    const char *name = cfg->run_marker_env == NULL ? DEFAULT_MARKER : cfg->run_marker_env;
+
+    if (!sweep_mark(pool->data_fd, mark, err))
+        return false;
+    const int len = snprintf(pool->worker.marker, MARKER_MAX, "%s=%s", name, mark);
+    if (len >= MARKER_MAX)
+        return err_set(err, ERR_INVALID, "the name of the marker is too long");
+    (void)snprintf(prefix, sizeof(prefix), "%s.", pool->worker.marker);
+    const uint32_t killed = sweep_marked(prefix, SWEEP_MAX_US, &left);
+    if (killed > 0)
+        log_event(&pool->log, LOG_WARN, "ended processes of an earlier run",
+                  LOG_INT("processes", killed), LOG_INT("left", left));
+    return true;
+}
+
+static bool open_data(struct pool *pool, const struct pool_config *cfg, struct err *err)
+{
+    pool->data_fd = open(cfg->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (pool->data_fd < 0)
+        return err_sys(err, ERR_STORAGE, "cannot open the data directory %s", cfg->data_dir);
+    if ((mkdirat(pool->data_fd, "spool", 0700) != 0 && errno != EEXIST) ||
+        (mkdirat(pool->data_fd, "work", 0700) != 0 && errno != EEXIST))
+        return err_sys(err, ERR_STORAGE, "cannot make directories in %s", cfg->data_dir);
+    if (!make_marker(pool, cfg, err))
+        return false;
+    workdir_sweep(pool->data_fd);
+    return true;
+}
+
+static bool start_zygote(struct pool *pool, struct err *err)
+{
+    struct epoll_event watch = {.events = EPOLLIN, .data.u32 = POOL_CONTROL};
+
+    /* What the zygote would leave behind if it were killed falls to us. */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        return err_sys(err, ERR_INTERNAL, "cannot become a subreaper");
+    if (!zygote_start(&pool->worker, &pool->zygote_pid, &pool->control, err))
+        return false;
+    pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (pool->epoll_fd < 0 || epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, pool->control, &watch) != 0)
+        return err_sys(err, ERR_INTERNAL, "cannot watch the zygote");
+    pool_do_due(pool, clock_mono_ns());
+    struct pollfd answer = {.fd = pool->control, .events = POLLIN};
+    if (poll(&answer, 1, ZYGOTE_ANSWER_MS) <= 0)
+        return err_set(err, ERR_INTERNAL, "the zygote does not answer");
+    return true;
+}
+
+static struct pool *new_pool(const struct pool_config *cfg)
+{
+    struct pool *pool = must_alloc(sizeof(*pool));
+
+    pool->log = *cfg->log;
+    pool->workers = cfg->workers;
+    pool->max_workers = MAX(cfg->max_workers, cfg->workers);
+    pool->control = pool->epoll_fd = pool->data_fd = -1;
+    pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
+    pool->pending_max = (size_t)pool->max_workers * EVENTS_PER_SEAT + EVENTS_PER_SEAT;
+    pool->pending = must_alloc(pool->pending_max * sizeof(*pool->pending));
+    pool->path = must_alloc(strlen(cfg->path) + 1);
+    memcpy(pool->path, cfg->path, strlen(cfg->path));
+    for (uint32_t slot = 0; slot < pool->max_workers; slot++) {
+        struct seat *seat = &pool->seats[slot];
+        seat->sock = -1;
+        seat->restart_at_ns = slot < pool->workers ? 0 : UINT64_MAX;
+        seat->facts.last_status = -1;
+    }
+    pool->n_due = pool->workers;
+    return pool;
+}
+
+bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err *err)
+{
+    PRE(cfg->workers > 0 && cfg->kill_deadline_us > 0);
+    struct pool *pool = new_pool(cfg);
+
+    if (!open_data(pool, cfg, err) || !slots_map(&pool->worker.slots, pool->max_workers, err)) {
+        pool_close(pool);
+        return false;
+    }
+    pool->worker.data_fd = pool->data_fd;
+    pool->worker.kill_deadline_us = cfg->kill_deadline_us;
+    pool->worker.path = pool->path;
+    pool->worker.starts_file = cfg->starts_file;
+    pool->worker.log = &pool->log;
+    if (!start_zygote(pool, err)) {
+        pool_close(pool);
+        return false;
+    }
+    *ret_pool = pool;
+    return true;
+}
+
+int pool_fd(const struct pool *pool)
+{
+    return pool->epoll_fd;
+}
+
+uint64_t pool_next_deadline_ns(const struct pool *pool)
+{
+    uint64_t at_ns = UINT64_MAX;
+
+    if (pool->n_pending > 0)
+        return 0;
+    for (uint32_t slot = 0; slot < pool->workers && pool->n_due > 0; slot++) {
+        const struct seat *seat = &pool->seats[slot];
+        if (pool->control >= 0)
+            at_ns = MIN(at_ns, seat->restart_at_ns);
+        if (seat->has_pending_stop)
+            at_ns = MIN(at_ns, clock_mono_ns() + POOL_RETRY_NS);
+    }
+    return at_ns;
+}
+
+size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
+{
+    size_t n = 0;
+
+    pool_read_ready(pool);
+    if (pool->n_due > 0)
+        pool_do_due(pool, clock_mono_ns());
+    for (; n < max && pool->n_pending > 0; n++) {
+        events[n] = pool->pending[pool->pending_head];
+        pool->pending_head = (pool->pending_head + 1) % pool->pending_max;
+        pool->n_pending--;
+    }
+    return n;
+}
+
+static struct seat_bank *seat_bank(const struct pool *pool, struct place place)
+{
+    PRE(place.slot < pool->max_workers && place.bank < SLOT_BANKS);
+    return &pool->seats[place.slot].banks[place.bank];
+}
+
+void pool_outcome(const struct pool *pool, struct place place, struct task_outcome *ret)
+{
+    const struct seat_bank *bank = seat_bank(pool, place);
+    PRE(bank->owner == BANK_HELD);
+    *ret = bank->outcome;
+}
+
+void pool_release(struct pool *pool, struct place place)
+{
+    struct seat_bank *bank = seat_bank(pool, place);
+    PRE(bank->owner == BANK_HELD);
+    bank->owner = BANK_FREE;
+}
+
+bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret)
+{
+    PRE(slot < pool->max_workers);
+    const struct seat *seat = &pool->seats[slot];
+
+    if (seat->state != SEAT_IDLE)
+        return false;
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
+        if (seat->banks[bank].owner != BANK_FREE)
+            continue;
+        *ret = (struct place){slot, bank};
+        return true;
+    }
+    return false;
+}
+
+bool pool_find_idle(const struct pool *pool, struct place *ret)
+{
+    for (uint32_t slot = 0; slot < pool->workers; slot++)
+        if (pool_idle_bank(pool, slot, ret))
+            return true;
+    return false;
+}
+
+/* Sealed, since the worker maps it: who changes or cuts it would pull the bytes from under the
+ * task. */
+static bool make_input(const struct pool_task *task, size_t env_size, int *ret_fd, struct err *err)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    AUTO_FREE char *env = must_alloc(env_size);
+    const size_t env_len = task_env_write(env, task->env, task->n_env);
+    const struct slice parts[2] = {{env, env_len}, task->wire};
+    AUTO_CLOSE int fd = memfd_create("ganger-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(parts); i++) {
+        for (size_t at = 0; at < parts[i].len;) {
+            const ssize_t n = write(fd, parts[i].ptr + at, parts[i].len - at);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n <= 0)
+                return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
+            at += (size_t)n;
+        }
+    }
+    if (fd < 0 || fcntl(fd, F_ADD_SEALS, seals) != 0)
+        return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
+    *ret_fd = steal_fd(&fd);
+    return true;
+}
+
+static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_fd, struct err *err)
+{
+    struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
+    const size_t env_size = task_env_size(task->env, task->n_env);
+
+    PRE(task->note.len <= sizeof(bank->note));
+    bank->job_no = task->job_no;
+    bank->attempt = task->attempt;
+    bank->note_bytes = (uint32_t)task->note.len;
+    if (task->note.len > 0)
+        memcpy(bank->note, task->note.ptr, task->note.len);
+    bank->started_us = 0;
+    bank->in_bytes = 0;
+    if (env_size + task->wire.len <= BANK_IN_SIZE) {
+        const size_t n = task_env_write(bank->in, task->env, task->n_env);
+        memcpy(bank->in + n, task->wire.ptr, task->wire.len);
+        bank->in_bytes = (uint32_t)(n + task->wire.len);
+    } else if (!make_input(task, env_size, ret_fd, err)) {
+        return false;
+    }
+    atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->progress_permille_plus1, 0, memory_order_relaxed);
+    return true;
+}
+
+bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err)
+{
+    struct seat *seat = &pool->seats[task->place.slot];
+    struct seat_bank *bank = seat_bank(pool, task->place);
+    AUTO_CLOSE int input_fd = -1;
+
+    PRE(seat->state == SEAT_IDLE && bank->owner == BANK_FREE && task->job_no > 0);
+    if (!fill_bank(pool, task, &input_fd, err))
+        return false;
+    const struct frame frame = {.type = FRAME_START,
+                                .slot = task->place.slot,
+                                .bank = task->place.bank,
+                                .job_no = task->job_no,
+                                .attempt = task->attempt};
+    if (frame_send(seat->sock, &frame, input_fd) != FRAME_OK) {
+        seat->state = SEAT_DEAD;
+        return err_set(err, ERR_OVERLOADED, "the worker has just ended");
+    }
+    bank->job_no = task->job_no;
+    bank->attempt = task->attempt;
+    pool_begin(pool, seat, task->place.bank);
+    (void)FAULT("pool-after-start");
+    return true;
+}
+
+static bool takes_offer(const struct seat *seat, uint32_t *ret_bank)
+{
+    bool has_free = false;
+
+    if (seat->state != SEAT_BUSY)
+        return false;
+    for (uint32_t bank = SLOT_BANKS; bank-- > 0;) {
+        if (seat->banks[bank].owner == BANK_WAITING)
+            return false;
+        if (seat->banks[bank].owner != BANK_FREE)
+            continue;
+        *ret_bank = bank;
+        has_free = true;
+    }
+    return has_free;
+}
+
+bool pool_find_offer(const struct pool *pool, struct place *ret)
+{
+    for (uint32_t slot = 0; slot < pool->workers; slot++) {
+        uint32_t bank;
+        if (!takes_offer(&pool->seats[slot], &bank))
+            continue;
+        *ret = (struct place){slot, bank};
+        return true;
+    }
+    return false;
+}
+
+bool pool_offer(struct pool *pool, const struct pool_task *task)
+{
+    struct seat_bank *mine = seat_bank(pool, task->place);
+    const struct seat *seat = &pool->seats[task->place.slot];
+    struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
+    struct err err;
+    int input_fd = -1;
+
+    PRE(mine->owner == BANK_FREE && task->job_no > 0);
+    if (seat->state != SEAT_BUSY ||
+        task_env_size(task->env, task->n_env) + task->wire.len > BANK_IN_SIZE ||
+        !fill_bank(pool, task, &input_fd, &err))
+        return false;
+    mine->owner = BANK_WAITING;
+    mine->job_no = task->job_no;
+    mine->attempt = task->attempt;
+    /* Release: who takes it sees all of the bank. */
+    atomic_store_explicit(&bank->offer, BANK_OFFERED, memory_order_release);
+    return true;
+}
+
+bool pool_recall(struct pool *pool, struct place place)
+{
+    struct seat_bank *mine = seat_bank(pool, place);
+    struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    uint32_t expected = BANK_OFFERED;
+
+    if (mine->owner != BANK_WAITING ||
+        !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED))
+        return false;
+    mine->owner = BANK_FREE;
+    return true;
+}
+
+/* Also when the worker has taken the offer and we have not heard so yet. */
+static bool is_with_worker(const struct pool *pool, struct place place)
+{
+    const struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    const enum bank_owner owner = seat_bank(pool, place)->owner;
+
+    return owner == BANK_RUNNING ||
+           (owner == BANK_WAITING && atomic_load(&bank->offer) == BANK_TAKEN);
+}
+
+void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us)
+{
+    const struct seat_bank *bank = seat_bank(pool, place);
+    if (!is_with_worker(pool, place))
+        return;
+    const struct frame frame = {.type = FRAME_STOP,
+                                .slot = place.slot,
+                                .bank = place.bank,
+                                .job_no = bank->job_no,
+                                .attempt = bank->attempt,
+                                .arg = signal,
+                                .arg64 = grace_us};
+    pool_send_stop(pool, &pool->seats[place.slot], &frame);
+}
+
+void pool_watch(struct pool *pool, struct place place)
+{
+    const struct seat_bank *held = seat_bank(pool, place);
+    struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    uint32_t expected = 0;
+
+    if (!is_with_worker(pool, place) ||
+        !atomic_compare_exchange_strong(&bank->watched, &expected, 1))
+        return;
+    const struct frame frame = {.type = FRAME_WATCH,
+                                .slot = place.slot,
+                                .bank = place.bank,
+                                .job_no = held->job_no,
+                                .attempt = held->attempt};
+    /* When it does not fit, the next caller asks again. */
+    if (frame_send(pool->seats[place.slot].sock, &frame, -1) == FRAME_AGAIN)
+        atomic_store(&bank->watched, 0);
+}
+
+bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret)
+{
+    if (slot >= pool->max_workers || job_no <= 0)
+        return false;
+    for (uint32_t i = 0; i < SLOT_BANKS; i++) {
+        struct bank *bank = slots_bank(&pool->worker.slots, slot, i);
+        if (atomic_load_explicit(&bank->live_job_no, memory_order_acquire) != job_no)
+            continue;
+        const struct pool_live live = {
+            .worker_pid = atomic_load(&pool->seats[slot].facts.pid),
+            .job_pid = atomic_load(&bank->job_pid),
+            .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1])},
+            .watched = atomic_load(&bank->watched) == 2,
+        };
+        /* Still the same job: then what was read between is its own. */
+        if (atomic_load(&bank->live_job_no) != job_no)
+            return false;
+        *ret = live;
+        return true;
+    }
+    return false;
+}
+
+uint32_t pool_size(const struct pool *pool)
+{
+    return pool->workers;
+}
+
+bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret)
+{
+    if (slot >= pool->workers)
+        return false;
+    const struct seat *seat = &pool->seats[slot];
+    const int64_t job_no = atomic_load(&seat->facts.job_no);
+
+    *ret = (struct pool_worker){
+        .pid = atomic_load(&seat->facts.pid),
+        .alive = atomic_load(&seat->facts.is_alive),
+        .busy = job_no != 0,
+        .last_status = atomic_load(&seat->facts.last_status),
+        .started_us = atomic_load(&seat->facts.started_us),
+        .tasks_done = atomic_load(&seat->facts.tasks_done),
+        .job_no = job_no,
+    };
+    return true;
+}
+
+static void end_zygote(struct pool *pool)
+{
+    const struct frame quit = {.type = FRAME_QUIT};
+    AUTO_CLOSE int pidfd = pidfd_open(pool->zygote_pid, 0);
+    struct pollfd over = {.fd = pidfd, .events = POLLIN};
+    int status = 0;
+
+    if (pool->control >= 0) {
+        (void)frame_send(pool->control, &quit, -1);
+        (void)close(steal_fd(&pool->control));
+    }
+    const bool is_over = pidfd >= 0 && poll(&over, 1, CLOSE_MS) > 0;
+    if (!is_over)
+        (void)kill(pool->zygote_pid, SIGKILL);
+    while (waitpid(pool->zygote_pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (is_over && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return; /* it has seen ECHILD */
+    /* It was killed, so its workers and whatever they could not end are our children now. */
+    struct tree rest = {0};
+    const uint32_t left = tree_end(&rest, SWEEP_MAX_US, -1);
+    log_event(&pool->log, LOG_WARN, "reaped what the zygote left",
+              LOG_INT("processes", rest.reaped), LOG_INT("left", left));
+}
+
+void pool_close(struct pool *pool)
+{
+    if (pool == NULL)
+        return;
+    if (pool->zygote_pid > 0)
+        end_zygote(pool);
+    for (uint32_t slot = 0; slot < pool->max_workers; slot++)
+        if (pool->seats[slot].sock >= 0)
+            (void)close(pool->seats[slot].sock);
+    if (pool->control >= 0)
+        (void)close(pool->control);
+    if (pool->epoll_fd >= 0)
+        (void)close(pool->epoll_fd);
+    if (pool->data_fd >= 0)
+        (void)close(pool->data_fd);
+    slots_unmap(&pool->worker.slots);
+    free(pool->seats);
+    free(pool->pending);
+    free(pool->path);
+    free(pool);
+}

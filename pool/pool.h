@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The server's side of the pool: start tasks on workers, stop them, hear how they ended.
+ * Owner: the engine thread, except pool_live and pool_worker_info, which any thread may call.
+ * Nothing here blocks, except pool_open (until the zygote answers) and pool_close. */
+#ifndef GANGER_POOL_POOL_H
+#define GANGER_POOL_POOL_H
+
+#include "pool/slot.h"
+#include "service/base/log.h"
+
+struct pool_config {
+    uint32_t workers, max_workers;
+    int64_t kill_deadline_us; /* TASK_UNKILLABLE after so long */
+    const char *path;         /* PATH of tasks */
+    const char *data_dir; /* spool/ and work/ below it are made here; the caller holds the data lock
+                           */
+    const char *starts_file; /* below data_dir, made by the caller: where workers write the notes of
+                                tasks; NULL: nowhere */
+    const char *run_marker_env; /* unused names are NULL: name of the environment marker,
+                                   "GANGER_RUN" */
+    const struct log *log;
+};
+
+struct pool;
+
+/* Maps the slots and forks the zygote. Must be called while the process has one thread and no
+ * database open. Descriptors that the children shall inherit on purpose (the data lock) are the
+ * caller's: they are kept open in zygote and workers, and lost by tasks at exec. */
+MUST_CHECK bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err *err);
+
+/* An epoll descriptor that is readable when pool_collect has something. */
+int pool_fd(const struct pool *pool);
+/* When pool_collect wants to be called at the latest (clock_mono_ns; restarts with back-off);
+ * UINT64_MAX = never. */
+uint64_t pool_next_deadline_ns(const struct pool *pool);
+
+enum pool_event_type {
+    POOL_READY,    /* slot: its worker waits for a task */
+    POOL_DONE,     /* place: pool_outcome tells; the bank stays ours until pool_release */
+    POOL_LOST,     /* place: the worker died with the task; its tree is proved empty; outcome.end is
+                      TASK_LOST */
+    POOL_OUTPUT,   /* place: live bytes have changed */
+    POOL_STARTED,  /* place: an offered task has begun; follows the DONE of the one before it */
+    POOL_RETURNED, /* place: the worker died before it took the offer: it never began; the bank is
+                      free */
+    POOL_WORKER_GONE, /* slot: for counters and logs; a new one is being started */
+    POOL_ZYGOTE_GONE  /* the service must stop: exit 70 */
+};
+
+/* One bank of one slot. */
+struct place {
+    uint32_t slot, bank;
+};
+
+struct pool_event {
+    enum pool_event_type type;
+    struct place place;
+    int64_t job_no; /* DONE, LOST, OUTPUT, STARTED, RETURNED */
+    uint32_t attempt;
+    int32_t wait_status; /* WORKER_GONE */
+};
+
+/* Takes up to max events, without blocking. Also performs due restarts. */
+size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max);
+/* How the task of a DONE or LOST place ended. Valid until pool_release. */
+void pool_outcome(const struct pool *pool, struct place place, struct task_outcome *ret);
+/* The outcome is stored: the bank may be used again. */
+void pool_release(struct pool *pool, struct place place);
+
+/* A slot whose worker is READY and that has a free bank; false when there is none. Lowest numbers
+ * first (warm caches). */
+bool pool_find_idle(const struct pool *pool, struct place *ret);
+/* A free bank of exactly this slot, whose worker has just become idle. */
+bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret);
+
+struct pool_task {
+    struct place place;
+    int64_t job_no;
+    uint32_t attempt;
+    struct slice wire;       /* task_encode */
+    const struct slice *env; /* extra environment of the attempt, "K=V" (GANGER_JOB_ID …);
+                                terminated */
+    uint32_t n_env;
+    struct slice note; /* at most 64 bytes that the worker writes to `<data>/<starts_file>`, at 64
+                        * bytes times (slot * SLOT_BANKS + bank), before the task begins; empty:
+                        * none */
+};
+/* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
+ * no memfd could be made: nothing started. */
+MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err);
+
+/* An offer saves the two wake-ups between the end of a task and the start of the next: the worker
+ * takes it by itself when it is done with what it runs. Until then it can be recalled, so a waiting
+ * task stays as changeable as if it had not left. It must be durably claimed before, since nobody
+ * is asked when it starts. A free bank of a busy worker that has no offer; false when there is
+ * none. */
+bool pool_find_offer(const struct pool *pool, struct place *ret);
+/* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
+ * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
+MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
+/* True: it has not begun and never will; the bank is free. False: it has been taken, and
+ * POOL_STARTED follows. */
+MUST_CHECK bool pool_recall(struct pool *pool, struct place place);
+
+/* Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
+ * own (task.h). Idempotent; a shorter grace or KILL may follow. */
+void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us);
+/* Asks the worker to move the output of the running task to its spool files and to report. One
+ * POOL_OUTPUT follows at once, even when there is no output yet (or DONE); further ones as it
+ * grows. */
+void pool_watch(struct pool *pool, struct place place);
+
+/* Live facts of a running task; false when `job_no` does not run in `slot` (any more). Any thread.
+ */
+struct pool_live {
+    int32_t worker_pid, job_pid;
+    uint64_t bytes[2];
+    bool watched; /* the worker has moved the output to the spool (bank.watched == 2) */
+};
+bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret);
+
+struct pool_worker {
+    int32_t pid; /* 0: none now */
+    bool alive, busy;
+    int32_t last_status; /* wait status of the last one that ended; -1: none did */
+    int64_t started_us;
+    uint64_t tasks_done;
+    int64_t job_no; /* 0: idle */
+};
+uint32_t pool_size(const struct pool *pool); /* workers wanted */
+bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret); /* any
+                                                                                           thread */
+
+/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err`. The path is relative to
+ * the data directory. */
+void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64]);
+
+/* QUIT to the zygote: KILL all trees, reap, end. Blocks up to 5 s. After the zygote's death it
+ * reaps what fell to this process. */
+void pool_close(struct pool *pool);
+
+#endif

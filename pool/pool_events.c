@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/* Frames in, events out. */
+#include "pool/pool_state.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+
+#define EVENTS_PER_FRAME                                                    \
+    4 /* a GONE may bring what was left in the socket, LOST and WORKER_GONE \
+       */
+#define MAX_READY 64
+#define QUICK_DEATH_NS UINT64_C(10000000000) /* shorter lives without one task done count */
+#define FIRST_BACKOFF_NS UINT64_C(1000000000)
+#define MAX_BACKOFF_NS UINT64_C(60000000000)
+
+static void push(struct pool *pool, struct pool_event event)
+{
+    POST(pool->n_pending < pool->pending_max);
+    pool->pending[(pool->pending_head + pool->n_pending) % pool->pending_max] = event;
+    pool->n_pending++;
+}
+
+static uint32_t slot_of(const struct pool *pool, const struct seat *seat)
+{
+    return (uint32_t)(seat - pool->seats);
+}
+
+static struct pool_event event_of(const struct pool *pool, const struct seat *seat,
+                                  enum pool_event_type type, uint32_t bank)
+{
+    return (struct pool_event){.type = type,
+                               .place = {slot_of(pool, seat), bank},
+                               .job_no = seat->banks[bank].job_no,
+                               .attempt = seat->banks[bank].attempt};
+}
+
+/* Protocol broken or memory corrupt: the worker cannot be trusted with another task. GONE will
+ * follow. */
+static void condemn(struct pool *pool, struct seat *seat, const char *why)
+{
+    const struct frame frame = {.type = FRAME_KILL, .slot = slot_of(pool, seat)};
+    log_event(&pool->log, LOG_ERROR, "worker broke the protocol", LOG_INT("slot", frame.slot),
+              LOG_STR("why", why));
+    if (seat->state != SEAT_DEAD)
+        seat->state = SEAT_DEAD;
+    if (pool->control >= 0)
+        (void)frame_send(pool->control, &frame, -1);
+}
+
+static void close_seat(struct pool *pool, struct seat *seat)
+{
+    if (seat->sock < 0)
+        return;
+    (void)epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, seat->sock, NULL);
+    (void)close(steal_fd(&seat->sock));
+}
+
+static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
+{
+    seat->banks[bank].owner = BANK_HELD;
+    if (seat->has_pending_stop && seat->pending_stop.bank == bank) {
+        seat->has_pending_stop = false;
+        pool->n_due--;
+    }
+    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+    atomic_store_explicit(&shared->live_job_no, 0, memory_order_release);
+    atomic_store_explicit(&seat->facts.job_no, 0, memory_order_relaxed);
+}
+
+void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
+{
+    struct seat_bank *mine = &seat->banks[bank];
+    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+
+    mine->owner = BANK_RUNNING;
+    seat->state = SEAT_BUSY;
+    atomic_store_explicit(&shared->offer, BANK_NOT_OFFERED, memory_order_relaxed);
+    atomic_store_explicit(&shared->live_job_no, mine->job_no, memory_order_release);
+    atomic_store_explicit(&seat->facts.job_no, mine->job_no, memory_order_relaxed);
+}
+
+/* The worker saw no offer when it ended its task, but one is there now: a frame wakes it. */
+static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
+{
+    const struct frame frame = {.type = FRAME_START,
+                                .slot = slot_of(pool, seat),
+                                .bank = bank,
+                                .job_no = seat->banks[bank].job_no,
+                                .attempt = seat->banks[bank].attempt};
+    struct bank *shared = slots_bank(&pool->worker.slots, frame.slot, bank);
+
+    /* Before the frame leaves: else the worker might run the task by the frame and then take it
+     * once more as an offer. */
+    atomic_store(&shared->offer, BANK_NOT_OFFERED);
+    if (frame_send(seat->sock, &frame, -1) != FRAME_OK) {
+        seat->state = SEAT_DEAD; /* GONE will return the offer */
+        return;
+    }
+    pool_begin(pool, seat, bank);
+    push(pool, event_of(pool, seat, POOL_STARTED, bank));
+}
+
+/* What the worker does after a DONE: the task that it has taken, the one that waits, or nothing. */
+static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
+{
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
+        if (seat->banks[bank].owner != BANK_WAITING)
+            continue;
+        if (taken == 0) {
+            start_waiting(pool, seat, bank);
+            return;
+        }
+        if (taken == (int32_t)bank + 1) {
+            pool_begin(pool, seat, bank);
+            push(pool, event_of(pool, seat, POOL_STARTED, bank));
+            return;
+        }
+    }
+    if (taken != 0)
+        condemn(pool, seat, "it took what was not offered");
+}
+
+/* Nobody will take the offer any more. It was taken if the worker said so, to us or only in the
+ * bank. */
+static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
+{
+    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+
+    if (atomic_exchange(&shared->offer, BANK_NOT_OFFERED) == BANK_TAKEN) {
+        seat->banks[bank].owner = BANK_RUNNING;
+        push(pool, event_of(pool, seat, POOL_STARTED, bank));
+        return;
+    }
+    seat->banks[bank].owner = BANK_FREE;
+    push(pool, event_of(pool, seat, POOL_RETURNED, bank));
+}
+
+static void return_offers(struct pool *pool, struct seat *seat)
+{
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
+        if (seat->banks[bank].owner == BANK_WAITING)
+            return_offer(pool, seat, bank);
+}
+
+static void on_done(struct pool *pool, struct seat *seat, const struct frame *frame)
+{
+    struct seat_bank *held = frame->bank < SLOT_BANKS ? &seat->banks[frame->bank] : NULL;
+    if (held == NULL || held->owner != BANK_RUNNING || held->job_no != frame->job_no ||
+        held->attempt != frame->attempt) {
+        condemn(pool, seat, "DONE for a task that does not run");
+        return;
+    }
+    const struct bank *bank = slots_bank(&pool->worker.slots, slot_of(pool, seat), frame->bank);
+    if (!bank_read_outcome(bank, &held->outcome) || held->outcome.end == TASK_LOST) {
+        condemn(pool, seat, "the outcome is damaged");
+        return;
+    }
+    take_back(pool, seat, frame->bank);
+    if (seat->state == SEAT_BUSY)
+        seat->state = held->outcome.end == TASK_UNKILLABLE ? SEAT_QUARANTINED : SEAT_IDLE;
+    seat->tasks++;
+    atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
+    push(pool, event_of(pool, seat, POOL_DONE, frame->bank));
+    if (seat->state == SEAT_IDLE)
+        go_on(pool, seat, frame->arg);
+    else
+        return_offers(pool, seat);
+}
+
+static void on_ready(struct pool *pool, struct seat *seat)
+{
+    if (seat->state != SEAT_BOOTING && seat->state != SEAT_QUARANTINED) {
+        condemn(pool, seat, "READY out of turn");
+        return;
+    }
+    if (seat->state == SEAT_BOOTING)
+        seat->ready_ns = clock_mono_ns();
+    seat->state = SEAT_IDLE;
+    push(pool, (struct pool_event){.type = POOL_READY, .place = {slot_of(pool, seat), 0}});
+}
+
+static void on_output(struct pool *pool, struct seat *seat, const struct frame *frame)
+{
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
+        if (seat->banks[bank].owner == BANK_RUNNING && seat->banks[bank].job_no == frame->job_no &&
+            seat->banks[bank].attempt == frame->attempt)
+            push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
+}
+
+/* One frame of a worker. False: there is none now, or the socket has ended. */
+static bool read_worker(struct pool *pool, struct seat *seat)
+{
+    struct frame frame;
+    int fd;
+
+    if (seat->sock < 0)
+        return false;
+    const enum frame_status status = frame_recv(seat->sock, &frame, &fd);
+    if (fd >= 0)
+        (void)close(fd);
+    if (status == FRAME_AGAIN)
+        return false;
+    if (status == FRAME_EOF || status == FRAME_ERROR) {
+        close_seat(pool, seat);
+        if (status == FRAME_ERROR)
+            condemn(pool, seat, "a damaged frame");
+        seat->state = SEAT_DEAD;
+        return false;
+    }
+    if (frame.type == FRAME_DONE)
+        on_done(pool, seat, &frame);
+    else if (frame.type == FRAME_READY)
+        on_ready(pool, seat);
+    else if (frame.type == FRAME_OUTPUT)
+        on_output(pool, seat, &frame);
+    else
+        condemn(pool, seat, "a frame of another kind");
+    return true;
+}
+
+static void set_due(struct pool *pool, struct seat *seat, uint64_t at_ns)
+{
+    if (seat->restart_at_ns == UINT64_MAX)
+        pool->n_due++;
+    seat->restart_at_ns = at_ns;
+}
+
+/* At once after a good life; 1 s, 2 s … 60 s when workers die again and again before they did
+ * anything. */
+static uint64_t backoff_ns(const struct seat *seat)
+{
+    if (seat->quick_deaths < 2)
+        return 0;
+    const uint32_t doublings = MIN(seat->quick_deaths - 2, 6U);
+    return MIN(FIRST_BACKOFF_NS << doublings, MAX_BACKOFF_NS);
+}
+
+static void lose_task(struct pool *pool, struct seat *seat, uint32_t bank, int64_t survivors)
+{
+    struct seat_bank *held = &seat->banks[bank];
+    const int64_t now_us = clock_wall_us();
+
+    held->outcome = (struct task_outcome){
+        .end = survivors > 0 ? TASK_UNKILLABLE : TASK_LOST,
+        .survivors = (uint32_t)survivors,
+        .started_us = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank)->started_us,
+        .ended_us = now_us};
+    /* What a dying process left there may be anything. */
+    if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
+        held->outcome.started_us = now_us;
+    held->outcome.wall_us = now_us - held->outcome.started_us;
+    take_back(pool, seat, bank);
+    push(pool, event_of(pool, seat, POOL_LOST, bank));
+}
+
+static void on_gone(struct pool *pool, struct seat *seat, const struct frame *frame)
+{
+    /* A finished result that is still in the socket is not lost. */
+    while (read_worker(pool, seat))
+        continue;
+    close_seat(pool, seat);
+    return_offers(pool, seat);
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
+        if (seat->banks[bank].owner == BANK_RUNNING)
+            lose_task(pool, seat, bank, frame->arg64);
+    const uint64_t now_ns = clock_mono_ns();
+    const bool is_quick = seat->tasks == 0 && now_ns - seat->ready_ns < QUICK_DEATH_NS;
+    seat->quick_deaths = is_quick ? seat->quick_deaths + 1 : 0;
+    seat->state = SEAT_EMPTY;
+    set_due(pool, seat, now_ns + backoff_ns(seat));
+    atomic_store(&seat->facts.is_alive, false);
+    atomic_store(&seat->facts.pid, 0);
+    atomic_store(&seat->facts.last_status, frame->arg);
+    push(pool, (struct pool_event){.type = POOL_WORKER_GONE,
+                                   .place = {slot_of(pool, seat), 0},
+                                   .wait_status = frame->arg});
+}
+
+static void on_spawned(struct pool *pool, struct seat *seat, const struct frame *frame, int fd)
+{
+    struct epoll_event watch = {.events = EPOLLIN, .data.u32 = slot_of(pool, seat)};
+
+    if (epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &watch) != 0) {
+        (void)close(fd); /* the worker sees the end of its socket and leaves; GONE follows */
+        seat->state = SEAT_DEAD;
+        return;
+    }
+    seat->sock = fd;
+    seat->state = SEAT_BOOTING;
+    seat->tasks = 0;
+    seat->ready_ns = clock_mono_ns();
+    atomic_store(&seat->facts.pid, frame->pid);
+    atomic_store(&seat->facts.is_alive, true);
+    atomic_store(&seat->facts.started_us, clock_wall_us());
+}
+
+static void on_zygote_gone(struct pool *pool)
+{
+    if (pool->is_zygote_gone)
+        return;
+    pool->is_zygote_gone = true;
+    (void)epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, pool->control, NULL);
+    (void)close(steal_fd(&pool->control));
+    push(pool, (struct pool_event){.type = POOL_ZYGOTE_GONE});
+}
+
+static void read_control(struct pool *pool)
+{
+    struct frame frame;
+    int fd;
+
+    if (pool->control < 0)
+        return;
+    const enum frame_status status = frame_recv(pool->control, &frame, &fd);
+    if (status == FRAME_AGAIN)
+        return;
+    if (status != FRAME_OK || frame.slot >= pool->max_workers) {
+        if (fd >= 0)
+            (void)close(fd);
+        on_zygote_gone(pool);
+        return;
+    }
+    struct seat *seat = &pool->seats[frame.slot];
+    if (frame.type == FRAME_SPAWNED && fd >= 0 && seat->state == SEAT_SPAWNING) {
+        on_spawned(pool, seat, &frame, fd);
+        return;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    if (frame.type == FRAME_GONE) {
+        on_gone(pool, seat, &frame);
+    } else if (frame.type == FRAME_SPAWN_FAILED && seat->state == SEAT_SPAWNING) {
+        log_event(&pool->log, LOG_WARN, "cannot fork a worker", LOG_INT("slot", frame.slot),
+                  LOG_STR("error", strerrordesc_np(frame.arg)));
+        seat->state = SEAT_EMPTY;
+        seat->quick_deaths++;
+        set_due(pool, seat, clock_mono_ns() + MAX(backoff_ns(seat), FIRST_BACKOFF_NS));
+    }
+}
+
+/* Level-triggered: what is not read now is reported again. One frame per socket and call, which is
+ * nearly always all there is. */
+void pool_read_ready(struct pool *pool)
+{
+    struct epoll_event ready[MAX_READY];
+    const size_t room = (pool->pending_max - pool->n_pending) / EVENTS_PER_FRAME;
+
+    if (room == 0)
+        return;
+    const int n = epoll_wait(pool->epoll_fd, ready, (int)MIN(room, (size_t)MAX_READY), 0);
+    for (int i = 0; i < n; i++) {
+        const uint32_t slot = ready[i].data.u32;
+        if (slot == POOL_CONTROL)
+            read_control(pool);
+        else
+            (void)read_worker(pool, &pool->seats[slot]);
+    }
+}
+
+static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns)
+{
+    const struct frame frame = {.type = FRAME_SPAWN, .slot = slot_of(pool, seat)};
+    const enum frame_status status = frame_send(pool->control, &frame, -1);
+
+    if (status == FRAME_AGAIN) {
+        seat->restart_at_ns = now_ns + POOL_RETRY_NS;
+        return;
+    }
+    seat->restart_at_ns = UINT64_MAX;
+    pool->n_due--;
+    if (status == FRAME_OK)
+        seat->state = SEAT_SPAWNING;
+    else
+        on_zygote_gone(pool);
+}
+
+void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *frame)
+{
+    const bool was_pending = seat->has_pending_stop;
+    const struct frame stop = *frame;
+
+    seat->has_pending_stop = seat->sock >= 0 && frame_send(seat->sock, &stop, -1) == FRAME_AGAIN;
+    seat->pending_stop = stop;
+    if (seat->has_pending_stop && !was_pending)
+        pool->n_due++;
+    else if (!seat->has_pending_stop && was_pending)
+        pool->n_due--;
+}
+
+void pool_do_due(struct pool *pool, uint64_t now_ns)
+{
+    for (uint32_t slot = 0; slot < pool->workers && pool->n_due > 0; slot++) {
+        struct seat *seat = &pool->seats[slot];
+        if (seat->has_pending_stop)
+            pool_send_stop(pool, seat, &seat->pending_stop);
+        if (seat->state == SEAT_EMPTY && seat->restart_at_ns <= now_ns && pool->control >= 0)
+            ask_for_worker(pool, seat, now_ns);
+    }
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define STACK_SIZE ((size_t)256 << 10)
+#define GUARD_SIZE ((size_t)64 << 10) /* a page on every architecture */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+
+/* CLONE_VFORK: the worker sleeps until exec, so the report is complete when clone returns.
+ * CLONE_VM: no page table is copied; the child has its own stack, descriptors and signal handlers.
+ * A sanitizer's shadow memory does not survive two flows of control on one address space, so there
+ * the child gets a copy and only the report is shared. */
+#ifdef IS_SANITIZED
+#define CLONE_FLAGS (CLONE_VFORK | CLONE_PIDFD | SIGCHLD)
+#else
+#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD)
+#endif
+
+/* The child runs on a stack that the sanitizers do not know. */
+#define ON_CHILD_STACK __attribute__((no_sanitize("address", "thread")))
+
+bool proc_launcher_init(struct proc_launcher *l, struct err *err)
+{
+    char *stack = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED || mprotect(stack, GUARD_SIZE, PROT_NONE) != 0)
+        return err_sys(err, ERR_INTERNAL, "cannot make a stack");
+    void *report = mmap(NULL, sizeof(struct proc_report), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (report == MAP_FAILED)
+        return err_sys(err, ERR_INTERNAL, "cannot make a shared page");
+    l->stack = stack + GUARD_SIZE;
+    l->stack_size = STACK_SIZE;
+    l->report = report;
+    l->self = getpid();
+    return true;
+}
+
+/* exec(3) takes pointers to char that it does not write to. */
+static char *unconst(const char *s)
+{
+    union {
+        const char *in;
+        char *out;
+    } u = {.in = s};
+    return u.out;
+}
+
+static size_t name_len(struct slice env)
+{
+    const char *equals = memchr(env.ptr, '=', env.len);
+    return equals == NULL ? env.len : (size_t)(equals - env.ptr);
+}
+
+static bool has_name(const struct slice *env, uint32_t n_env, struct slice wanted)
+{
+    const size_t len = name_len(wanted);
+    for (uint32_t i = 0; i < n_env; i++)
+        if (name_len(env[i]) == len && memcmp(env[i].ptr, wanted.ptr, len) == 0)
+            return true;
+    return false;
+}
+
+/* Each name once: which of two equal names a program sees is not defined. */
+static bool make_environment(struct proc *p, const struct proc_source *from, struct arena *a,
+                             struct slice *ret_path)
+{
+    const struct task *task = from->task;
+    const size_t path_size = sizeof("PATH=") + strlen(from->path);
+    char *path = arena_alloc(a, path_size);
+    p->envp = arena_alloc(a, ((size_t)task->n_env + from->n_extra + 3) * sizeof(char *));
+    if (path == NULL || p->envp == NULL)
+        return false;
+    (void)snprintf(path, path_size, "PATH=%s", from->path);
+
+    size_t n = 0;
+    const bool is_marked = from->marker.len > 0;
+    struct slice found = slice_of(path);
+    if (is_marked)
+        p->envp[n++] = unconst(from->marker.ptr);
+    for (uint32_t i = 0; i < task->n_env; i++) {
+        if (is_marked && has_name(&from->marker, 1, task->env[i]))
+            continue;
+        p->envp[n++] = unconst(task->env[i].ptr);
+        if (has_name(&task->env[i], 1, slice_of(path)))
+            found = task->env[i];
+    }
+    for (uint32_t i = 0; i < from->n_extra; i++) {
+        if ((is_marked && has_name(&from->marker, 1, from->extra[i])) ||
+            has_name(task->env, task->n_env, from->extra[i]))
+            continue;
+        p->envp[n++] = unconst(from->extra[i].ptr);
+    }
+    if (found.ptr == path)
+        p->envp[n++] = path;
+    *ret_path = (struct slice){found.ptr + 5, found.len - 5};
+    return true;
+}
+
+/* As execvp(3) searches: each directory of PATH, an empty one is the current one. The child tries
+ * them with exec itself, so there is no time between a look and the use. */
+static bool make_candidates(struct proc *p, struct slice program, struct slice path,
+                            struct arena *a)
+{
+    size_t n_dirs = 1;
+    for (size_t i = 0; i < path.len; i++)
+        n_dirs += path.ptr[i] == ':';
+    p->candidates = arena_alloc(a, (n_dirs + 1) * sizeof(char *));
+    if (p->candidates == NULL)
+        return false;
+    if (memchr(program.ptr, '/', program.len) != NULL) {
+        p->candidates[0] = unconst(program.ptr);
+        return true;
+    }
+    const char *at = path.ptr;
+    const char *const end = path.ptr + path.len;
+    for (size_t i = 0; i < n_dirs; i++) {
+        const char *colon = at == end ? NULL : memchr(at, ':', (size_t)(end - at));
+        const size_t len = (size_t)((colon == NULL ? end : colon) - at);
+        const size_t size = len + program.len + 3;
+        char *candidate = arena_alloc(a, size);
+        if (candidate == NULL)
+            return false;
+        (void)snprintf(candidate, size, "%.*s/%s", (int)len, len == 0 ? "." : at, program.ptr);
+        if (len == 0)
+            (void)snprintf(candidate, size, "./%s", program.ptr);
+        p->candidates[i] = candidate;
+        at = colon == NULL ? end : colon + 1;
+    }
+    return true;
+}
+
+static void add_limit(struct proc *p, int resource, uint64_t soft, uint64_t hard, const char *name)
+{
+    PRE(p->n_limits < PROC_MAX_LIMITS);
+    p->limits[p->n_limits++] = (struct proc_limit){resource, {soft, hard}, name};
+}
+
+static void make_limits(struct proc *p, const struct task *task)
+{
+    p->n_limits = 0;
+    if (task->limit_open_files > 0)
+        add_limit(p, RLIMIT_NOFILE, task->limit_open_files, task->limit_open_files, "open_files");
+    if (task->limit_file_size > 0)
+        add_limit(p, RLIMIT_FSIZE, task->limit_file_size, task->limit_file_size, "file_size");
+    if (task->limit_memory > 0)
+        add_limit(p, RLIMIT_AS, task->limit_memory, task->limit_memory, "memory");
+    if (task->limit_processes > 0)
+        add_limit(p, RLIMIT_NPROC, task->limit_processes, task->limit_processes, "processes");
+    if (task->limit_cpu_us > 0) {
+        /* Whole seconds (setrlimit(2)); SIGXCPU first, KILL for who ignores it. */
+        const uint64_t seconds = ((uint64_t)task->limit_cpu_us + 999999) / 1000000;
+        add_limit(p, RLIMIT_CPU, seconds, seconds + 5, "cpu");
+    }
+}
+
+bool proc_prepare(struct proc *p, const struct proc_source *from, struct arena *a)
+{
+    const struct task *task = from->task;
+    struct slice path;
+
+    p->argv = arena_alloc(a, ((size_t)task->n_argv + 1) * sizeof(char *));
+    if (p->argv == NULL || !make_environment(p, from, a, &path))
+        return false;
+    for (uint32_t i = 0; i < task->n_argv; i++)
+        p->argv[i] = unconst(task->argv[i].ptr);
+    p->cwd = task->cwd.ptr;
+    make_limits(p, task);
+    return make_candidates(p, task->argv[0], path, a);
+}
+
+struct child {
+    const struct proc *proc;
+    struct proc_report *report;
+    pid_t parent;
+};
+
+static NORETURN ON_CHILD_STACK void child_fail(const struct child *c, enum proc_step step,
+                                               int error)
+{
+    c->report->step = (int)step;
+    c->report->error = error;
+    _exit(127);
+}
+
+/* The search goes on where execvp(3) would; a permission problem is remembered since it says more
+ * than "not found". */
+static ON_CHILD_STACK int child_exec(const struct proc *p)
+{
+    int error = ENOENT;
+    for (char **path = p->candidates; *path != NULL; path++) {
+        (void)execve(*path, p->argv, p->envp);
+        if (errno == EACCES)
+            error = EACCES;
+        else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV &&
+                 errno != ETIMEDOUT)
+            return errno;
+        else if (path == p->candidates && path[1] == NULL)
+            return errno;
+    }
+    return error;
+}
+
+/* Between clone and exec. Shares the worker's memory: only async-signal-safe calls, writes to its
+ * own stack and the report alone. Umask, core limit, NO_NEW_PRIVS, oom_score_adj and default
+ * dispositions come from the worker, which sets them once. */
+static ON_CHILD_STACK int child_main(void *arg)
+{
+    const struct child *c = arg;
+    const struct proc *p = c->proc;
+    sigset_t none;
+
+    if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        child_fail(c, PROC_STEP_SETUP, errno);
+    /* The parent may have died before prctl; then there is nobody to report to. */
+    if (getppid() != c->parent)
+        _exit(127);
+    if ((p->cwd == NULL ? fchdir(p->cwd_fd) : chdir(p->cwd)) != 0)
+        child_fail(c, PROC_STEP_DIRECTORY, errno);
+    for (int fd = 0; fd < 3; fd++)
+        if (dup2(p->fds[fd], fd) < 0)
+            child_fail(c, PROC_STEP_SETUP, errno);
+    (void)close_range(3, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all O_CLOEXEC anyway */
+    for (uint32_t i = 0; i < p->n_limits; i++) {
+        const struct proc_limit *limit = &p->limits[i];
+        if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) != 0) {
+            c->report->limit = (int)i;
+            child_fail(c, PROC_STEP_LIMIT, errno);
+        }
+    }
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    child_fail(c, PROC_STEP_EXEC, child_exec(p));
+}
+
+/* Never ends inside a UTF-8 character: the text goes into JSON. */
+static void cut_text(char *text, size_t size)
+{
+    size_t len = strnlen(text, size - 1);
+    if (len < size - 1) {
+        text[len] = '\0';
+        return;
+    }
+    while (len > 0 && ((unsigned char)text[len - 1] & 0xc0) == 0x80)
+        len--;
+    if (len > 0 && (unsigned char)text[len - 1] >= 0xc0)
+        len--;
+    text[len] = '\0';
+}
+
+static const char *describe(int error)
+{
+    const char *text = strerrordesc_np(error);
+    return text == NULL ? "Unknown error" : text;
+}
+
+/* ENOENT of a file that is there means its interpreter (the #! line or the ELF loader). */
+static bool interpreter_is_missing(const struct proc *p, int error)
+{
+    return error == ENOENT && p->cwd == NULL && p->candidates[1] == NULL &&
+           p->candidates[0][0] == '/' && access(p->candidates[0], F_OK) == 0;
+}
+
+static void explain(const struct proc *p, const struct proc_report *report,
+                    struct proc_started *ret)
+{
+    const char *why = describe(report->error);
+    char *text = ret->text;
+    const size_t size = sizeof(ret->text);
+    int len;
+
+    ret->error = report->error;
+    if (report->step == PROC_STEP_DIRECTORY)
+        len = snprintf(text, size, "cannot enter directory %s: %s", p->cwd == NULL ? "." : p->cwd,
+                       why);
+    else if (report->step == PROC_STEP_LIMIT)
+        len = snprintf(text, size, "cannot apply limit %s: %s", p->limits[report->limit].name, why);
+    else if (report->step == PROC_STEP_SETUP)
+        len = snprintf(text, size, "cannot prepare the process: %s", why);
+    else if (interpreter_is_missing(p, report->error))
+        len = snprintf(text, size, "%s: the interpreter of %s", why, p->argv[0]);
+    else
+        len = snprintf(text, size, "%s: %s", why, p->argv[0]);
+    if (len >= (int)size)
+        cut_text(text, size);
+}
+
+static bool is_transient(int error)
+{
+    return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
+/* exec can lack memory because the machine does, or because the task asked for a limit that is too
+ * small to start in. */
+static enum proc_result judge(const struct proc *p, const struct proc_report *report)
+{
+    const bool may_be_own_limit = p->n_limits > 0 && report->step == PROC_STEP_EXEC;
+    if (report->step == PROC_STEP_SETUP || (is_transient(report->error) && !may_be_own_limit))
+        return PROC_NOT_STARTED;
+    return PROC_EXEC_FAILED;
+}
+
+enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
+                            struct proc_started *ret)
+{
+    struct child child = {.proc = p, .report = l->report, .parent = l->self};
+    int pidfd = -1;
+
+    PRE(p->fds[0] > 2 && p->fds[1] > 2 && p->fds[2] > 2);
+    *l->report = (struct proc_report){0};
+    ret->pidfd = -1;
+    ret->error = 0;
+    ret->text[0] = '\0';
+    ret->pid = clone(child_main, (char *)l->stack + l->stack_size, CLONE_FLAGS, &child, &pidfd);
+    if (ret->pid < 0 || FAULT("proc-clone")) {
+        ret->error = ret->pid < 0 ? errno : EAGAIN;
+        if (ret->pid >= 0) {
+            (void)kill(ret->pid, SIGKILL);
+            (void)waitpid(ret->pid, NULL, 0);
+            (void)close(pidfd);
+        }
+        (void)snprintf(ret->text, sizeof(ret->text), "cannot start a process: %s",
+                       describe(ret->error));
+        return PROC_NOT_STARTED;
+    }
+    if (l->report->step == PROC_STEP_NONE) {
+        ret->pidfd = pidfd;
+        return PROC_STARTED;
+    }
+    while (waitpid(ret->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    (void)close(pidfd);
+    explain(p, l->report, ret);
+    return judge(p, l->report);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/slot.h"
+
+#include <sys/mman.h>
+
+bool slots_map(struct slots *slots, uint32_t n, struct err *err)
+{
+    PRE(n > 0);
+    const size_t size = (size_t)n * SLOT_BANKS * sizeof(struct bank);
+    AUTO_CLOSE int fd = memfd_create("ganger-slots", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+        return err_sys(err, ERR_INTERNAL, "cannot make the shared memory of %u slots", n);
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (at == MAP_FAILED)
+        return err_sys(err, ERR_INTERNAL, "cannot map the shared memory of %u slots", n);
+    /* A slot is resident only where it was touched; a core dump of it would be all output and no
+     * help. */
+    (void)madvise(at, size, MADV_DONTDUMP);
+    *slots = (struct slots){.banks = at, .n = n};
+    return true;
+}
+
+void slots_unmap(struct slots *slots)
+{
+    if (slots == NULL || slots->banks == NULL)
+        return;
+    (void)munmap(slots->banks, (size_t)slots->n * SLOT_BANKS * sizeof(struct bank));
+    *slots = (struct slots){0};
+}
+
+struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank)
+{
+    PRE(slot < slots->n && bank < SLOT_BANKS);
+    return &slots->banks[(size_t)slot * SLOT_BANKS + bank];
+}
+
+static bool read_output(const struct bank *bank, int stream, struct task_output *ret)
+{
+    const uint64_t bytes = bank->out_bytes[stream];
+    const bool spooled = bank->spooled[stream] != 0;
+
+    if (bank->spooled[stream] > 1 || bank->truncated[stream] > 1)
+        return false;
+    if (bytes > (spooled ? (uint64_t)INT64_MAX : BANK_OUT_SIZE))
+        return false;
+    ret->bytes = bytes;
+    ret->truncated = bank->truncated[stream] != 0;
+    ret->spooled = spooled;
+    ret->inline_bytes = (struct slice){NULL, 0};
+    if (!spooled && bytes > 0)
+        ret->inline_bytes = (struct slice){bank->out[stream], (size_t)bytes};
+    return true;
+}
+
+bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
+{
+    struct task_outcome outcome = {
+        .end = (enum task_end)bank->end,
+        .exit_code = bank->exit_code,
+        .signal = bank->signal,
+        .exec_errno = bank->exec_errno,
+        .stop_sent = bank->stop_sent != 0,
+        .processes_killed = bank->processes_killed,
+        .survivors = bank->survivors,
+        .started_us = bank->started_us,
+        .ended_us = bank->ended_us,
+        .wall_us = bank->wall_us,
+        .user_us = bank->user_us,
+        .system_us = bank->system_us,
+        .max_rss_bytes = bank->max_rss_bytes,
+    };
+
+    if (bank->end < 0 || bank->end >= TASK_END_COUNT || bank->stop_sent > 1)
+        return false;
+    if (bank->exit_code < 0 || bank->exit_code > 255 || bank->signal < 0 || bank->signal > 64)
+        return false;
+    if (bank->exec_errno < 0 || bank->wall_us < 0 || bank->user_us < 0 || bank->system_us < 0 ||
+        bank->max_rss_bytes > INT64_MAX)
+        return false;
+    if (memchr(bank->error_text, '\0', sizeof(bank->error_text)) == NULL)
+        return false;
+    memcpy(outcome.error_text, bank->error_text, sizeof(outcome.error_text));
+    for (int stream = 0; stream < 2; stream++)
+        if (!read_output(bank, stream, &outcome.out[stream]))
+            return false;
+    *ret = outcome;
+    return true;
+}

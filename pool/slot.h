@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The shared memory of the pool: one slot per worker, SLOT_BANKS banks per slot, mapped from one
+ * unnamed memfd before the zygote is forked.
+ *
+ * Ownership travels with frames: START hands a bank to the worker, DONE hands it back. In between
+ * the server may look only at the live fields, and only through atomics. Nothing is ever locked. A
+ * crashed worker can corrupt only its own slot, and the server validates what it reads there as it
+ * would any input. Several banks, so that the next START goes out before the last outcomes are
+ * committed: a bank is free again when its outcome is stored (pool_release). */
+#ifndef GANGER_POOL_SLOT_H
+#define GANGER_POOL_SLOT_H
+
+#include "pool/task.h"
+
+#include <stdalign.h>
+#include <stdatomic.h>
+
+/* How many outcomes of one worker may wait for their commit while it goes on working: 3. More
+ * gather more ends into one commit (a commit costs about 100 µs of CPU), and cost address space
+ * only. */
+#define SLOT_BANKS 4
+#define BANK_IN_SIZE                                                                               \
+    (256u << 10) /* extra environment + task wire bytes; larger ones travel as a sealed memfd with \
+                    the START frame */
+#define BANK_OUT_SIZE (64u << 10) /* per stream; beyond it the stream goes to a spool file */
+
+/* A task in a bank that its worker may take by itself when it is done with another one, without a
+ * frame and so without a wake-up. */
+enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
+
+struct bank {
+    /* Server writes before START. */
+    alignas(64) int64_t job_no;
+    uint32_t attempt;
+    uint32_t in_bytes;   /* used bytes of in[], 0 when the input came as a descriptor */
+    uint32_t note_bytes; /* of an offer: the worker writes note[] to the file of starts before it
+                            begins */
+    char note[64];
+    /* Live: atomics, any thread of the server may read while the task runs. */
+    alignas(64) _Atomic int64_t live_job_no; /* 0 when idle; ties the other live fields to their job
+                                              */
+    _Atomic int32_t job_pid;
+    _Atomic uint32_t watched; /* 0 no; 1 server: somebody looks at the output; 2 worker: it is in
+                                 the spool now (then OUTPUT is sent) */
+    _Atomic uint32_t offer;   /* enum bank_offer; whoever moves it away from OFFERED first owns the
+                                 bank */
+    _Atomic uint64_t live_bytes[2]; /* bytes of each stream that a reader of the spool file may read
+                                     */
+    _Atomic uint32_t progress_permille_plus1; /* 0 = none; used with the warm functions */
+    /* Worker writes before DONE, server reads after it. */
+    alignas(64) int32_t end, exit_code, signal, exec_errno;
+    uint32_t processes_killed, survivors;
+    int64_t started_us, ended_us, wall_us, user_us, system_us;
+    uint64_t max_rss_bytes, out_bytes[2];
+    uint8_t truncated[2], spooled[2], stop_sent;
+    char error_text[128];
+    alignas(64) char in[BANK_IN_SIZE];
+    char out[2][BANK_OUT_SIZE];
+};
+
+struct slots {
+    struct bank *banks; /* SLOT_BANKS * n */
+    uint32_t n;
+};
+
+/* Maps n slots (MAP_SHARED | MAP_NORESERVE); resident only as touched. The memfd is closed after
+ * mapping. */
+MUST_CHECK bool slots_map(struct slots *slots, uint32_t n, struct err *err);
+void slots_unmap(struct slots *slots);
+struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank);
+/* Reads and validates what the worker left: every length within its array, every enum known. False:
+ * the bank is corrupt. */
+MUST_CHECK bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret);
+
+#endif

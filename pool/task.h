@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker is to run, and how it ended. The pool knows tasks, not jobs: argv, bytes in, limits
+ * → exit, bytes out, usage. A task is encoded once, where the request is read; these bytes are
+ * stored as they are and later copied into a worker's slot. */
+#ifndef GANGER_POOL_TASK_H
+#define GANGER_POOL_TASK_H
+
+#include "service/base/buf.h"
+#include "service/base/error.h"
+
+#define TASK_MAX_ARGS 4096
+#define TASK_MAX_ENV 4096
+
+enum task_kind { TASK_COMMAND = 1 /* native, runner: with the warm functions */ };
+
+struct task {
+    enum task_kind kind;
+    struct slice *argv; /* n_argv ≥ 1; each is followed by a NUL byte that len does not count */
+    uint32_t n_argv;
+    struct slice *env; /* "K=V", likewise terminated */
+    uint32_t n_env;
+    struct slice cwd; /* terminated; ptr NULL: a fresh directory of the worker's */
+    struct slice stdin_bytes;
+    int64_t timeout_us;  /* from start; 0 = none */
+    int64_t deadline_us; /* wall clock, absolute; 0 = none. Whichever of the two comes first decides
+                            the reason */
+    int32_t stop_signal; /* first signal of a timeout; a STOP frame carries its own */
+    int64_t stop_grace_us;                                /* then KILL */
+    uint64_t limit_output, limit_memory, limit_file_size; /* bytes; 0 = none (output always has one)
+                                                           */
+    int64_t limit_cpu_us;
+    uint32_t limit_processes, limit_open_files; /* 0 = none / default 1024 */
+    bool output_limit_fails;                    /* end the task when a stream passes limit_output */
+};
+
+/* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a
+ * string has a NUL inside (INVALID). stop_signal 0 becomes SIGTERM. */
+MUST_CHECK bool task_encode(const struct task *task, struct buf *out, struct err *err);
+/* Slices of ret point into `wire` (which must live as long), the two arrays into `a`. Validates
+ * every length: the bytes may be hostile. */
+MUST_CHECK bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct err *err);
+
+/* The extra environment of one attempt lies before the wire bytes in what a worker gets. `size` is
+ * an upper bound of what `write` uses; `read` takes the environment off the front of `bytes`. */
+size_t task_env_size(const struct slice *env, uint32_t n_env);
+size_t task_env_write(char *out, const struct slice *env, uint32_t n_env);
+MUST_CHECK bool task_env_read(struct slice *bytes, struct arena *a, struct slice **ret_env,
+                              uint32_t *ret_n);
+
+enum task_end {
+    TASK_EXITED,       /* exit_code */
+    TASK_SIGNALED,     /* signal */
+    TASK_TIMEOUT,      /* the tree was ended because timeout_us passed */
+    TASK_DEADLINE,     /* … because deadline_us passed */
+    TASK_OUTPUT_LIMIT, /* … because of output_limit_fails */
+    TASK_EXEC_FAILED,  /* never ran: exec_errno and error_text */
+    TASK_UNKILLABLE,   /* something of the tree is still there after the kill deadline; the slot is
+                          quarantined */
+    TASK_LOST,         /* the worker died; made up by the pool's server side, never by a worker */
+    TASK_START_FAILED, /* fork or pipe failed (EAGAIN, ENOMEM, EMFILE): not an attempt, put it back
+                          (guarantees.md G15) */
+    TASK_END_COUNT
+};
+
+struct task_output {
+    uint64_t bytes;            /* kept */
+    bool truncated;            /* more was written and dropped */
+    bool spooled;              /* in the spool file; else `inline_bytes` */
+    struct slice inline_bytes; /* points into the slot until pool_release */
+};
+
+struct task_outcome {
+    enum task_end end;
+    int32_t exit_code; /* of the main process, when it exited */
+    int32_t signal;    /* that ended the main process, else 0 */
+    int32_t exec_errno;
+    char error_text[128]; /* "No such file or directory: foo", "cannot enter directory /x:
+                             Permission denied" */
+    bool stop_sent;       /* a STOP frame's first signal was sent before the main process ended */
+    uint32_t processes_killed;           /* of the tree, main process included when we ended it */
+    uint32_t survivors;                  /* > 0 only with TASK_UNKILLABLE */
+    int64_t started_us, ended_us;        /* wall clock */
+    int64_t wall_us, user_us, system_us; /* CPU: sum over all reaped processes of the tree */
+    uint64_t max_rss_bytes;              /* largest process of the tree */
+    struct task_output out[2];           /* stdout, stderr */
+};
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/worker.h"
+
+#include "pool/drive.h"
+#include "pool/frame.h"
+#include "pool/title.h"
+#include "pool/tree.h"
+#include "pool/workdir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ARENA_MAX \
+    ((size_t)16 << 20) /* pointers of 4096 arguments and names, and PATH candidates: far below */
+#define TASK_OPEN_FILES 1024 /* soft limit; select(2) in old programs breaks beyond it */
+#define OOM_SCORE "500"      /* the kernel takes a task before the server */
+#define QUARANTINE_LOOK_MS 1000
+#define QUARANTINE_KILL_US 1000
+
+struct worker {
+    const struct worker_config *cfg;
+    uint32_t slot;
+    struct drive_io io;
+    struct proc_launcher launcher;
+    struct workdir workdir;
+    struct arena arena;
+    int starts_fd; /* -1: not opened yet */
+};
+
+static void warn(const struct worker *w, const char *event)
+{
+    log_event(w->cfg->log, LOG_WARN, event, LOG_INT("slot", w->slot),
+              LOG_STR("error", strerrordesc_np(errno)));
+}
+
+static NORETURN void die(const struct worker *w, const char *event)
+{
+    log_event(w->cfg->log, LOG_ERROR, event, LOG_INT("slot", w->slot),
+              LOG_STR("error", strerrordesc_np(errno)));
+    _exit(70);
+}
+
+static int signal_descriptor(int signal)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* What tasks inherit is set here once instead of in each child. */
+static void set_inherited(struct worker *w)
+{
+    struct rlimit files;
+    const struct rlimit none = {0, 0};
+
+    /* Ignored signals would stay ignored across exec. */
+    for (int signal = 1; signal < NSIG; signal++)
+        (void)sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    (void)umask(077);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        die(w, "cannot set no_new_privs");
+    if (setrlimit(RLIMIT_CORE, &none) != 0)
+        warn(w, "core dumps of tasks stay enabled");
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > TASK_OPEN_FILES) {
+        files.rlim_cur = TASK_OPEN_FILES;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, OOM_SCORE, sizeof(OOM_SCORE) - 1) < 0)
+        warn(w, "tasks are not preferred when memory runs out");
+}
+
+static void init(struct worker *w, const struct worker_config *cfg, uint32_t slot, int sock)
+{
+    struct err err;
+
+    *w = (struct worker){.cfg = cfg, .slot = slot, .starts_fd = -1};
+    set_inherited(w);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        die(w, "cannot become a subreaper");
+    w->io = (struct drive_io){
+        .sock = sock,
+        .term_fd = signal_descriptor(SIGTERM),
+        .child_fd = signal_descriptor(SIGCHLD),
+        .null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
+        .data_fd = cfg->data_fd,
+        .kill_deadline_us = cfg->kill_deadline_us,
+        .launcher = &w->launcher,
+    };
+    if (w->io.term_fd < 0 || w->io.child_fd < 0 || w->io.null_fd < 0)
+        die(w, "cannot open descriptors of the worker");
+    arena_init(&w->arena, ARENA_MAX);
+    if (!proc_launcher_init(&w->launcher, &err) ||
+        !workdir_init(&w->workdir, cfg->data_fd, slot, &err)) {
+        log_error(cfg->log, "worker cannot start", &err);
+        _exit(70);
+    }
+}
+
+/* The input of a task: the bank itself, or a mapped descriptor. */
+struct input {
+    struct slice bytes;
+    void *mapped;
+    size_t mapped_size;
+};
+
+static bool open_input(const struct bank *bank, int fd, struct input *ret)
+{
+    struct stat st;
+
+    *ret = (struct input){.bytes = {bank->in, bank->in_bytes}};
+    if (fd < 0)
+        return bank->in_bytes > 0 && bank->in_bytes <= BANK_IN_SIZE;
+    if (fstat(fd, &st) != 0 || st.st_size <= 0)
+        return false;
+    ret->mapped_size = (size_t)st.st_size;
+    ret->mapped = mmap(NULL, ret->mapped_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (ret->mapped == MAP_FAILED) {
+        ret->mapped = NULL;
+        return false;
+    }
+    ret->bytes = (struct slice){ret->mapped, ret->mapped_size};
+    return true;
+}
+
+static void close_input(struct input *input)
+{
+    if (input->mapped != NULL)
+        (void)munmap(input->mapped, input->mapped_size);
+}
+
+static struct slice make_marker(struct worker *w, const struct bank *bank)
+{
+    const size_t size = MARKER_MAX + 40;
+    char *text = arena_alloc(&w->arena, size);
+    if (text == NULL || w->cfg->marker[0] == '\0')
+        return (struct slice){NULL, 0};
+    (void)snprintf(text, size, "%s.%" PRId64 ".%" PRIu32, w->cfg->marker, bank->job_no,
+                   bank->attempt);
+    return slice_of(text);
+}
+
+/* False: server or zygote died. */
+static bool run_task(struct worker *w, struct bank *bank, const struct input *input)
+{
+    struct err err = {0};
+    struct task task;
+    struct proc proc = {.cwd_fd = -1};
+    struct slice wire = input->bytes;
+    struct slice *extra = NULL;
+    uint32_t n_extra = 0;
+
+    if (!task_env_read(&wire, &w->arena, &extra, &n_extra) ||
+        !task_decode(wire, &w->arena, &task, &err)) {
+        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
+        return true;
+    }
+    const struct proc_source source = {.task = &task,
+                                       .extra = extra,
+                                       .n_extra = n_extra,
+                                       .marker = make_marker(w, bank),
+                                       .path = w->cfg->path};
+    if (!proc_prepare(&proc, &source, &w->arena)) {
+        drive_refuse(bank, TASK_EXEC_FAILED, E2BIG, "the command has too many parts");
+        return true;
+    }
+    if (task.cwd.ptr == NULL) {
+        if (!workdir_prepare(&w->workdir, &err)) {
+            drive_refuse(bank, TASK_START_FAILED, err.sys_errno, err.detail);
+            return true;
+        }
+        proc.cwd_fd = w->workdir.fd;
+    }
+    return drive_run(&w->io, bank, &task, &proc) == DRIVE_DONE;
+}
+
+static void send_or_die(struct worker *w, const struct frame *frame)
+{
+    enum frame_status status;
+    while ((status = frame_send(w->io.sock, frame, -1)) == FRAME_AGAIN) {
+        struct pollfd room = {.fd = w->io.sock, .events = POLLOUT};
+        (void)poll(&room, 1, -1);
+    }
+    if (status != FRAME_OK)
+        _exit(0); /* the server is gone, and no task is running */
+}
+
+static void send_ready(struct worker *w)
+{
+    const struct frame ready = {.type = FRAME_READY, .slot = w->slot, .arg = getpid()};
+    send_or_die(w, &ready);
+}
+
+/* Something of the last task cannot be killed (uninterruptible sleep). Nothing new starts here
+ * until it is gone. */
+static void sit_in_quarantine(struct worker *w)
+{
+    struct tree rest = {0};
+    struct pollfd fds[2] = {{.fd = w->io.sock, .events = POLLIN},
+                            {.fd = w->io.term_fd, .events = POLLIN}};
+    struct frame frame;
+    int fd;
+
+    while (tree_end(&rest, QUARANTINE_KILL_US, w->io.child_fd) != 0) {
+        (void)poll(fds, 2, QUARANTINE_LOOK_MS);
+        if (fds[1].revents != 0)
+            _exit(0);
+        if (fds[0].revents == 0)
+            continue;
+        const enum frame_status status = frame_recv(w->io.sock, &frame, &fd);
+        if (fd >= 0)
+            (void)close(fd);
+        if (status == FRAME_EOF || status == FRAME_ERROR)
+            _exit(0); /* what is left falls to the zygote */
+    }
+    send_ready(w);
+}
+
+/* The note says that the task has begun, for a server that finds it after a crash of this one.
+ * Without the note it must not begin. */
+static bool write_note(struct worker *w, const struct bank *bank, uint32_t number)
+{
+    const off_t at = (off_t)sizeof(bank->note) * ((off_t)w->slot * SLOT_BANKS + number);
+    const size_t len = MIN((size_t)bank->note_bytes, sizeof(bank->note));
+
+    if (len == 0 || w->cfg->starts_file == NULL)
+        return true;
+    if (w->starts_fd < 0)
+        w->starts_fd = openat(w->cfg->data_fd, w->cfg->starts_file, O_WRONLY | O_CLOEXEC);
+    return w->starts_fd >= 0 && !FAULT("worker-note") &&
+           pwrite(w->starts_fd, bank->note, len, at) == (ssize_t)len;
+}
+
+/* Returns 1 + the bank, 0: nothing is offered. */
+static int32_t take_offer(struct worker *w)
+{
+    for (uint32_t number = 0; number < SLOT_BANKS; number++) {
+        struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
+        uint32_t expected = BANK_OFFERED;
+        if (atomic_load_explicit(&bank->offer, memory_order_relaxed) == BANK_OFFERED &&
+            atomic_compare_exchange_strong(&bank->offer, &expected, BANK_TAKEN))
+            return (int32_t)number + 1;
+    }
+    return 0;
+}
+
+/* Runs the task of one bank. Returns as take_offer does. */
+static int32_t serve(struct worker *w, uint32_t number, int input_fd)
+{
+    struct input input = {0};
+    struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
+    bool is_wanted = true;
+    if (!write_note(w, bank, number))
+        drive_refuse(bank, TASK_START_FAILED, EIO, "cannot note the start of the task");
+    else if (!open_input(bank, input_fd, &input))
+        drive_refuse(bank, TASK_START_FAILED, ENOMEM, "cannot read the task's input");
+    else
+        is_wanted = run_task(w, bank, &input);
+    close_input(&input);
+    arena_clear(&w->arena);
+    if (!is_wanted)
+        _exit(0);
+    if (FAULT("worker-before-done"))
+        _exit(70);
+    const bool is_unkillable = bank->end == TASK_UNKILLABLE;
+    const struct frame done = {.type = FRAME_DONE,
+                               .slot = w->slot,
+                               .bank = number,
+                               .job_no = bank->job_no,
+                               .attempt = bank->attempt,
+                               .arg = is_unkillable ? 0 : take_offer(w)};
+    send_or_die(w, &done);
+    /* From here on the bank is the server's. */
+    if (is_unkillable)
+        sit_in_quarantine(w);
+    workdir_recycle(&w->workdir);
+    return done.arg;
+}
+
+static void start(struct worker *w, const struct frame *order, int input_fd)
+{
+    if (order->bank >= SLOT_BANKS)
+        _exit(70);
+    int32_t next = serve(w, order->bank, input_fd);
+    while (next > 0)
+        next = serve(w, (uint32_t)next - 1, -1);
+}
+
+static void hear(struct worker *w)
+{
+    struct frame frame;
+    int raw_fd;
+    const enum frame_status status = frame_recv(w->io.sock, &frame, &raw_fd);
+    AUTO_CLOSE int fd = raw_fd;
+
+    if (status == FRAME_EOF || status == FRAME_ERROR)
+        _exit(0);
+    /* A STOP or WATCH that came after our DONE is for a task that is over. */
+    if (status == FRAME_OK && frame.type == FRAME_START)
+        start(w, &frame, fd);
+}
+
+void worker_main(const struct worker_config *cfg, uint32_t slot, int sock)
+{
+    struct worker worker;
+    struct worker *w = &worker;
+    const pid_t zygote = getppid();
+    char title[32];
+
+    /* SIGTERM, not SIGKILL: our own death would leave the tree without its reaper. */
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != zygote)
+        _exit(0);
+    (void)snprintf(title, sizeof(title), "ganger: worker %" PRIu32, slot);
+    title_set(title, "ganger: worker");
+    init(w, cfg, slot, sock);
+    send_ready(w);
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = w->io.sock, .events = POLLIN},
+                                {.fd = w->io.term_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[1].revents != 0)
+            _exit(0);
+        if (fds[0].revents != 0)
+            hear(w);
+    }
+}

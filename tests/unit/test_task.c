@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/task.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+
+#define ARENA ((size_t)1 << 20)
+
+static struct slice argv_3[] = {{"/bin/echo", 9}, {"", 0}, {"a b", 3}};
+static struct slice env_2[] = {{"A=1", 3}, {"EMPTY=", 6}};
+
+static struct task full_task(void)
+{
+    return (struct task){.kind = TASK_COMMAND,
+                         .argv = argv_3,
+                         .n_argv = 3,
+                         .env = env_2,
+                         .n_env = 2,
+                         .cwd = SLICE_LIT("/srv/x"),
+                         .stdin_bytes = {"in\0put", 6},
+                         .timeout_us = INT64_C(3600) * 1000000,
+                         .deadline_us = INT64_C(1792000000000000),
+                         .stop_signal = SIGINT,
+                         .stop_grace_us = INT64_MAX,
+                         .limit_output = 10 << 20,
+                         .limit_memory = INT64_MAX,
+                         .limit_file_size = 1,
+                         .limit_cpu_us = 127,
+                         .limit_processes = UINT32_MAX,
+                         .limit_open_files = 128,
+                         .output_limit_fails = true};
+}
+
+static void encode(const struct task *task, struct buf *out)
+{
+    struct err err = {0};
+    buf_init(out, 1 << 20);
+    cr_assert(task_encode(task, out, &err), "%s", err.detail);
+}
+
+static void assert_strings(const struct slice *got, const struct slice *want, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        cr_assert(slice_eq(got[i], want[i]));
+        cr_assert_eq(got[i].ptr[got[i].len], '\0', "exec uses it where it lies");
+    }
+}
+
+Test(task, round_trip)
+{
+    struct buf wire;
+    struct arena a;
+    struct err err = {0};
+    const struct task in = full_task();
+    struct task out = {0};
+
+    encode(&in, &wire);
+    arena_init(&a, ARENA);
+    cr_assert(task_decode(buf_slice(&wire), &a, &out, &err), "%s", err.detail);
+    cr_assert_eq(out.kind, TASK_COMMAND);
+    cr_assert_eq(out.n_argv, 3);
+    cr_assert_eq(out.n_env, 2);
+    assert_strings(out.argv, in.argv, 3);
+    assert_strings(out.env, in.env, 2);
+    cr_assert(slice_eq(out.cwd, in.cwd));
+    cr_assert(slice_eq(out.stdin_bytes, in.stdin_bytes));
+    cr_assert_eq(out.timeout_us, in.timeout_us);
+    cr_assert_eq(out.deadline_us, in.deadline_us);
+    cr_assert_eq(out.stop_signal, SIGINT);
+    cr_assert_eq(out.stop_grace_us, INT64_MAX);
+    cr_assert_eq(out.limit_output, in.limit_output);
+    cr_assert_eq(out.limit_memory, in.limit_memory);
+    cr_assert_eq(out.limit_file_size, 1);
+    cr_assert_eq(out.limit_cpu_us, 127);
+    cr_assert_eq(out.limit_processes, UINT32_MAX);
+    cr_assert_eq(out.limit_open_files, 128);
+    cr_assert(out.output_limit_fails);
+    buf_release(&wire);
+    arena_release(&a);
+}
+
+Test(task, is_small)
+{
+    struct buf wire;
+    struct slice program = SLICE_LIT("/bin/true");
+    const struct task in = {.kind = TASK_COMMAND,
+                            .argv = &program,
+                            .n_argv = 1,
+                            .timeout_us = INT64_C(3600) * 1000000,
+                            .stop_grace_us = 5000000,
+                            .limit_output = 10 << 20};
+    encode(&in, &wire);
+    cr_assert_leq(wire.len, 48, "%zu bytes are stored with every job", wire.len);
+    buf_release(&wire);
+}
+
+Test(task, defaults_of_absent_members)
+{
+    struct buf wire;
+    struct arena a;
+    struct err err;
+    struct slice program = SLICE_LIT("x");
+    const struct task in = {.kind = TASK_COMMAND, .argv = &program, .n_argv = 1};
+    struct task out;
+
+    encode(&in, &wire);
+    arena_init(&a, ARENA);
+    cr_assert(task_decode(buf_slice(&wire), &a, &out, &err));
+    cr_assert_null(out.cwd.ptr);
+    cr_assert_eq(out.stdin_bytes.len, 0);
+    cr_assert_eq(out.n_env, 0);
+    cr_assert_eq(out.stop_signal, SIGTERM);
+    buf_release(&wire);
+    arena_release(&a);
+}
+
+static bool decodes(struct slice bytes)
+{
+    struct arena a;
+    struct err err;
+    struct task out;
+    /* An exact copy, so that a sanitizer sees a read past its end. */
+    char *copy = malloc(bytes.len + (bytes.len == 0));
+    cr_assert_not_null(copy);
+    if (bytes.len > 0)
+        memcpy(copy, bytes.ptr, bytes.len);
+    arena_init(&a, ARENA);
+    const bool ok = task_decode((struct slice){copy, bytes.len}, &a, &out, &err);
+    arena_release(&a);
+    free(copy);
+    return ok;
+}
+
+Test(task, refuses_every_cut)
+{
+    struct buf wire;
+    const struct task in = full_task();
+
+    encode(&in, &wire);
+    cr_assert(decodes(buf_slice(&wire)));
+    for (size_t len = 0; len < wire.len; len++)
+        cr_assert_not(decodes((struct slice){wire.ptr, len}), "cut to %zu bytes", len);
+    buf_putc(&wire, '\0');
+    cr_assert_not(decodes(buf_slice(&wire)), "a byte too many");
+    buf_release(&wire);
+}
+
+/* Any single byte may change: the decoder may accept what is still a task, but must neither crash
+ * nor read outside. */
+Test(task, survives_every_flip)
+{
+    struct buf wire;
+    const struct task in = full_task();
+    size_t accepted = 0;
+
+    encode(&in, &wire);
+    for (size_t at = 0; at < wire.len; at++) {
+        for (int bit = 0; bit < 8; bit++) {
+            wire.ptr[at] = (char)(wire.ptr[at] ^ (1 << bit));
+            accepted += decodes(buf_slice(&wire));
+            wire.ptr[at] = (char)(wire.ptr[at] ^ (1 << bit));
+        }
+    }
+    cr_assert_lt(accepted, wire.len * 8);
+    wire.ptr[0] = 2;
+    cr_assert_not(decodes(buf_slice(&wire)), "another version");
+    buf_release(&wire);
+}
+
+Test(task, refuses_hostile_numbers)
+{
+    /* version 1, command, no flags, TERM; then timeout. */
+    cr_assert_not(decodes((struct slice){"\1\1\0\17\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 14}),
+                  "more than 64 bits");
+    cr_assert_not(decodes((struct slice){"\1\1\0\17\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 14}),
+                  "a negative duration");
+    /* 9 zeros, then n_argv = 4096 and n_env = 4096 with nothing behind: no large allocation, no
+     * success. */
+    cr_assert_not(decodes((struct slice){"\1\1\0\17\0\0\0\0\0\0\0\0\0\x80\x20\x80\x20", 17}));
+    /* The same number in a longer form. */
+    cr_assert_not(decodes((struct slice){"\1\1\0\17\0\0\0\0\0\0\0\0\0\x81\0\0\1x\0\0", 20}));
+    cr_assert(decodes((struct slice){"\1\1\0\17\0\0\0\0\0\0\0\0\0\1\0\1x\0\0", 19}));
+}
+
+static enum err_code refusal(const struct task *task, size_t max)
+{
+    struct buf wire;
+    struct err err = {0};
+    buf_init(&wire, max);
+    cr_assert_not(task_encode(task, &wire, &err));
+    buf_release(&wire);
+    return err.code;
+}
+
+Test(task, encode_refuses_what_cannot_run)
+{
+    struct task task = full_task();
+    struct slice bad_arg[] = {SLICE_LIT("x"), {"a\0b", 3}};
+    struct slice bad_env[] = {SLICE_LIT("=x")};
+    struct slice empty[] = {SLICE_LIT("")};
+    static struct slice many[TASK_MAX_ARGS + 1];
+
+    cr_assert_eq(refusal(&task, 40), ERR_TOO_LARGE);
+    task.n_argv = 0;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+    task = full_task();
+    task.argv = bad_arg;
+    task.n_argv = 2;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+    task = full_task();
+    task.env = bad_env;
+    task.n_env = 1;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+    task = full_task();
+    task.argv = empty;
+    task.n_argv = 1;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        many[i] = slice_of("x");
+    task = full_task();
+    task.argv = many;
+    task.n_argv = TASK_MAX_ARGS + 1;
+    cr_assert_eq(refusal(&task, 1 << 20), ERR_INVALID);
+    task = full_task();
+    task.timeout_us = -1;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+    task = full_task();
+    task.stop_signal = 65;
+    cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
+}
+
+Test(task, extra_environment_precedes_the_wire)
+{
+    struct arena a;
+    struct slice *env = NULL;
+    uint32_t n = 0;
+    char bytes[128];
+
+    arena_init(&a, ARENA);
+    const size_t len = task_env_write(bytes, env_2, 2);
+    cr_assert_leq(len, task_env_size(env_2, 2));
+    memcpy(bytes + len, "wire", 4);
+    struct slice all = {bytes, len + 4};
+    cr_assert(task_env_read(&all, &a, &env, &n));
+    cr_assert_eq(n, 2);
+    assert_strings(env, env_2, 2);
+    cr_assert(slice_is(all, "wire"));
+    for (size_t cut = 0; cut < len; cut++) {
+        struct slice part = {bytes, cut};
+        cr_assert_not(task_env_read(&part, &a, &env, &n));
+    }
+    arena_release(&a);
+}
