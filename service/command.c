@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/command.h"
+
+#include "pool/task.h"
+
+/* Room for the largest command line and standard input of one request, with its framing. */
+#define MAX_TASK_BYTES (8u << 20)
+
+bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, struct err *err)
+{
+    const struct job_spec *spec = &item->spec;
+    struct task task = {
+        .kind = TASK_COMMAND,
+        .argv = spec->argv,
+        .n_argv = spec->n_argv,
+        .env = spec->env,
+        .n_env = spec->n_env,
+        .cwd = spec->cwd,
+        .stdin_bytes = spec->stdin_bytes,
+        .timeout_us = spec->timeout_us,
+        .deadline_us = spec->deadline_us == 0 ? 0 : now_us + spec->deadline_us,
+        .stop_signal = spec->stop_signal,
+        .stop_grace_us = spec->stop_grace_us,
+        .limit_output = spec->limit_output,
+        .limit_memory = spec->limit_memory,
+        .limit_file_size = spec->limit_file_size,
+        .limit_cpu_us = spec->limit_cpu_us,
+        .limit_processes = spec->limit_processes,
+        .limit_open_files = spec->limit_open_files,
+        .output_limit_fails = spec->output_limit_fails,
+    };
+    AUTO_BUF struct buf wire = {0};
+    buf_init(&wire, MAX_TASK_BYTES);
+    if (!task_encode(&task, &wire, err))
+        return err_wrap(err, "encode task");
+    void *copy = arena_alloc(a, wire.len);
+    if (copy == NULL)
+        return err_set(
+            err, ERR_TOO_LARGE,
+            "The command with its input takes %zu bytes, which is too much for one request",
+            wire.len);
+    memcpy(copy, wire.ptr, wire.len);
+    item->task = (struct slice){copy, wire.len};
+    item->created_us = now_us;
+    item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;
+    random_bytes(&item->salt, sizeof item->salt);
+    return true;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Claims, reservations and what becomes of them with the transaction. */
+#include "service/dispatch.h"
+
+#define START_BACKOFF_NS UINT64_C(100000000)
+
+static bool record_one(struct dispatch *d, struct turn *turn, const struct flight *f,
+                       struct err *err)
+{
+    if (!jobs_start(d->store, f->info.row.no, f->attempt, f->place.slot, turn->now_us, err))
+        return err_wrap(err, "record start");
+    turn_wake(turn, f->info.row.no, false);
+    return true;
+}
+
+bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].unrecorded && !record_one(d, turn, &d->flights[k], err))
+            return false;
+    return true;
+}
+
+bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err)
+{
+    struct flight *f = flight_waiting(d, no);
+    if (f == NULL || f->state >= FLIGHT_CLAIMED)
+        return true;
+    if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
+        return record_one(d, turn, f, err);
+    flight_free(f);
+    return true;
+}
+
+static bool slot_is_taken(const struct dispatch *d, uint32_t slot)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].state == FLIGHT_CLAIMED && d->flights[k].place.slot == slot)
+            return true;
+    return false;
+}
+
+/* The next slot from *slot on that can take a job now. */
+static bool next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret)
+{
+    for (; *slot < pool_size(d->pool); (*slot)++)
+        if (!slot_is_taken(d, *slot) && pool_idle_bank(d->pool, *slot, ret))
+            return true;
+    return false;
+}
+
+/* A flight for the ready job: its reservation if it has one, else a new one with what a start
+ * needs. False: the store failed. *ret is NULL when all flights are in use. */
+static bool board(struct dispatch *d, const struct ready_job *ready, struct flight **ret,
+                  struct err *err)
+{
+    struct flight *f = flight_waiting(d, ready->no);
+    PRE(f != NULL || dispatch_find(d, ready->no) == NULL); /* a row that says `queued` has no
+                                                              recorded attempt under way */
+    if (f == NULL && (f = flight_new(d)) != NULL) {
+        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err)) {
+            flight_free(f);
+            return err_wrap(err, "read the job to start");
+        }
+        f->attempt = ready->attempt + 1;
+        f->state = FLIGHT_RESERVED;
+    }
+    *ret = f;
+    return true;
+}
+
+static bool claim(struct dispatch *d, struct turn *turn, struct flight *f, struct place place,
+                  struct err *err)
+{
+    if (!jobs_start(d->store, f->info.row.no, f->attempt, place.slot, turn->now_us, err))
+        return err_wrap(err, "claim");
+    f->state = FLIGHT_CLAIMED;
+    f->place = place;
+    turn_wake(turn, f->info.row.no, false);
+    return true;
+}
+
+static void drop_if_not_wanted(struct dispatch *d, size_t n_ready)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state != FLIGHT_RESERVED && f->state != FLIGHT_OFFERED)
+            continue;
+        bool wanted = false;
+        for (size_t i = 0; i < n_ready && !wanted; i++)
+            wanted = d->ready[i].no == f->info.row.no;
+        if (!wanted && (f->state == FLIGHT_RESERVED || flight_recall(d, f)))
+            flight_free(f);
+    }
+}
+
+/* Offers that are not first in line any more make room for those that are. */
+static void recall_if_overtaken(struct dispatch *d, size_t n_ready)
+{
+    size_t n_offers = flight_count(d, FLIGHT_OFFERED);
+    for (size_t i = n_offers; i < n_ready; i++) {
+        struct flight *f = flight_waiting(d, d->ready[i].no);
+        if (f != NULL && f->state == FLIGHT_OFFERED)
+            (void)flight_recall(d, f);
+    }
+}
+
+bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
+{
+    if (!d->dirty || d->closed || turn->now_ns < d->backoff_until_ns)
+        return true;
+    d->starved = false;
+    size_t n_idle = 0, n_ready = 0;
+    struct place place;
+    for (uint32_t slot = 0; next_idle(d, &slot, &place); slot++)
+        n_idle++;
+    size_t max = MIN(n_idle + (size_t)RESERVED_PER_WORKER * pool_size(d->pool), (size_t)d->n);
+    if (!queue_peek(d->store, d->ready, max, &n_ready, err))
+        return err_wrap(err, "look at the queue");
+    d->dirty = false;
+    drop_if_not_wanted(d, n_ready);
+    recall_if_overtaken(d, n_ready);
+    uint32_t slot = 0;
+    for (size_t i = 0; i < n_ready; i++) {
+        struct flight *f = NULL;
+        if (!board(d, &d->ready[i], &f, err))
+            return false;
+        if (f == NULL)
+            break;
+        if (f->unrecorded || !next_idle(d, &slot, &place))
+            continue;
+        if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
+            continue; /* its worker was faster; the next transaction records it */
+        if (!claim(d, turn, f, place, err))
+            return false;
+    }
+    return true;
+}
+
+static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
+{
+    const struct flight *f = &d->flights[k];
+    struct flight_row *row = &d->stored[k];
+    if (f->outcome_applied && !f->unstarted) {
+        row->is_over = true;
+        return true;
+    }
+    if (f->state == FLIGHT_FREE || f->outcome_applied) {
+        /* A reservation that was taken back, or a start that did not happen: the row would claim
+         * that it may have run. */
+        if (row->entry.no == 0 || row->is_over)
+            return true;
+        *row = (struct flight_row){.entry.k = k};
+        return inflight_clear(d->store, k, err);
+    }
+    if (row->entry.no == f->info.row.no && row->entry.attempt == f->attempt)
+        return true;
+    *row = (struct flight_row){.entry = {.k = k, .no = f->info.row.no, .attempt = f->attempt}};
+    return inflight_put(d->store, &row->entry, err);
+}
+
+bool dispatch_sync(struct dispatch *d, struct err *err)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (!sync_row(d, k, err))
+            return err_wrap(err, "note what is in flight");
+    return true;
+}
+
+void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us)
+{
+    flight->stop_due = true;
+    flight->stop_signal = signal;
+    flight->stop_grace_us = grace_us;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * after the transaction */
+
+static void start_failed(struct dispatch *d, struct flight *f)
+{
+    f->state = FLIGHT_ENDED;
+    f->never_started = true;
+    d->backoff_until_ns = clock_mono_ns() + START_BACKOFF_NS;
+    d->dirty = true;
+}
+
+/* The outcome is stored: the bank is free, and the flight over. */
+static void land(struct dispatch *d, struct flight *f)
+{
+    uint32_t slot = f->place.slot;
+    if (!f->never_started)
+        pool_release(d->pool, f->place);
+    flight_free(f);
+    (void)flight_start_reserved(d, slot); /* a worker may have waited for this bank */
+}
+
+void dispatch_committed(struct dispatch *d)
+{
+    memcpy(d->committed, d->stored, d->n * sizeof *d->committed);
+    /* First everything that this transaction has recorded, and only then what starts now, whose
+     * rows are the next transaction's. */
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        f->unrecorded = false;
+        if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, f->place))
+            start_failed(d, f);
+        if (f->stop_due && f->state == FLIGHT_RUNNING)
+            pool_stop(d->pool, f->place, f->stop_signal, f->stop_grace_us);
+        f->stop_due = false;
+    }
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].outcome_applied)
+            land(d, &d->flights[k]);
+    dispatch_offer(d);
+}
+
+void dispatch_rolled_back(struct dispatch *d)
+{
+    memcpy(d->stored, d->committed, d->n * sizeof *d->stored);
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        f->outcome_applied = false;
+        if (f->stop_due) {
+            f->stop_due = false;
+            f->stop_requested = false;
+        }
+        /* Claims and reservations are made anew from the queue. */
+        if (f->state == FLIGHT_CLAIMED || f->state == FLIGHT_RESERVED)
+            flight_free(f);
+    }
+    d->dirty = true;
+}

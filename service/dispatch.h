@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Which job goes to which worker, and what is in flight. Owner: the engine thread.
+ *
+ * Invariants
+ * 1. An attempt begins only after its claim or reservation is committed (a row of `inflight`); its
+ * worker notes the beginning (starts.h).
+ * 2. A reservation changes nothing that a client can see: the job stays `queued`, and every turn
+ * compares the reservations with the head of the queue anew, so a more urgent job, a cancel or a
+ * pause takes them back by itself.
+ * 3. A reservation may be offered to a busy worker, which takes it by itself when it is done: no
+ * wake-up lies between two jobs. An offer is recalled before anything is decided about its job;
+ * when it has been taken, the job runs, and `dispatch_settle` says so in the same transaction.
+ * 4. A flight that has ended keeps its bank until its outcome is committed.
+ * 5. `stored` is what the table inflight holds once the open transaction commits, `committed` what
+ * it holds now. */
+#ifndef GANGER_SERVICE_DISPATCH_H
+#define GANGER_SERVICE_DISPATCH_H
+
+#include "pool/pool.h"
+#include "service/base/metrics.h"
+#include "service/starts.h"
+#include "service/turn.h"
+#include "storage/queue.h"
+
+enum flight_state {
+    FLIGHT_FREE,
+    FLIGHT_RESERVED, /* next in line; nothing has left */
+    FLIGHT_OFFERED,  /* a committed reservation in a bank of a busy worker */
+    FLIGHT_CLAIMED,  /* row RUNNING in the open transaction; START leaves in publish */
+    FLIGHT_RUNNING,
+    FLIGHT_ENDED /* its outcome waits for a commit */
+};
+
+struct flight {
+    enum flight_state state;
+    struct place place; /* OFFERED and later */
+    struct arena arena; /* holds what `info` points to, until the attempt begins */
+    struct start_info info;
+    uint32_t attempt;
+    bool unrecorded;     /* begun from a reservation: the row says `queued` until the next apply */
+    bool never_started;  /* the START could not leave: ENDED without an outcome in the bank */
+    bool unstarted;      /* its end was that it had not run: the attempt is not counted */
+    bool stop_requested; /* by cancel: committed or in the open transaction */
+    bool drain_stop;     /* by the end of a drain */
+    bool stop_due;       /* a STOP frame leaves in publish */
+    int32_t stop_signal;
+    int64_t stop_grace_us;
+    bool outcome_applied; /* in the open transaction */
+};
+
+/* A row of `inflight` as the database has it. A row whose attempt has ended is left until the place
+ * is used again: recovery sees from the job's own row that this attempt is over. That saves a write
+ * per job. */
+struct flight_row {
+    struct inflight entry;
+    bool is_over;
+};
+
+/* Reservations per worker: as many as outcomes may wait for their commit, so that a worker need not
+ * idle while one lazy commit gathers. */
+#define RESERVED_PER_WORKER (SLOT_BANKS - 1)
+
+struct dispatch {
+    struct pool *pool;
+    struct store *store;
+    struct starts starts;
+    const struct log *log;
+    struct metrics *metrics;
+    const char *url;
+    struct flight *flights;
+    struct flight_row *stored, *committed;
+    struct ready_job *ready;
+    uint32_t n;   /* of the arrays above: banks and reservations of every slot */
+    bool dirty;   /* queue or workers have changed: dispatch_claim has work */
+    bool closed;  /* draining: nothing new starts */
+    bool starved; /* a worker idles for want of a commit: a free bank, or a reservation */
+    uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
+};
+
+/* The caller has set the borrowed members. */
+MUST_CHECK bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err);
+void dispatch_close(struct dispatch *d);
+
+/* collect: what the pool tells */
+void dispatch_ended(struct dispatch *d, struct place place);
+void dispatch_idle(struct dispatch *d, uint32_t slot); /* its worker is free: a reserved job leaves
+                                                          at once */
+void dispatch_offer_begun(struct dispatch *d, struct place place);
+void dispatch_offer_returned(struct dispatch *d, struct place place);
+void dispatch_offer(struct dispatch *d); /* reservations to busy workers that have no offer */
+
+/* apply */
+MUST_CHECK bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err); /* QUEUED →
+                                                                                            RUNNING
+                                                                                            of what
+                                                                                            has
+                                                                                            begun */
+/* Before anything is decided about a waiting job: its reservation is taken back, or, when a worker
+ * has taken it, its row becomes RUNNING. */
+MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err);
+MUST_CHECK bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err);
+MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of `inflight` */
+struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, running or ended and not
+                                                                 stored; NULL */
+void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us); /* STOP leaves in
+                                                                                publish */
+
+/* after the transaction */
+void dispatch_committed(struct dispatch *d); /* starts and stops leave, banks are released */
+void dispatch_rolled_back(struct dispatch *d);
+
+bool dispatch_has_news(const struct dispatch *d);    /* ends or beginnings that are not stored */
+bool dispatch_has_ready(const struct dispatch *d);   /* a claim could find something that is neither
+                                                        running nor reserved */
+bool dispatch_is_urgent(const struct dispatch *d);   /* workers wait, or are about to wait, for the
+                                                        next commit */
+uint32_t dispatch_running(const struct dispatch *d); /* claimed, running, or ended and not stored */
+void dispatch_drop_reservations(struct dispatch *d);
+
+/* At start (recover.c): what a dead server had in flight becomes `lost` or is queued again. Inside
+ * a transaction. */
+struct recovery {
+    uint32_t lost, requeued;
+};
+MUST_CHECK bool dispatch_recover(struct dispatch *d, struct turn *turn, struct recovery *ret,
+                                 struct err *err);
+/* The recovery is committed: earlier servers' notes of starts may go. */
+MUST_CHECK bool dispatch_recovered(struct dispatch *d, struct err *err);
+
+/* flight.c, launch.c: for the files of this module. */
+void flight_free(struct flight *f);
+struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
+struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
+                                                                     not recorded */
+struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */
+uint32_t flight_count(const struct dispatch *d, enum flight_state state);
+/* The START frame leaves. False: nothing has started. */
+MUST_CHECK bool flight_launch(struct dispatch *d, struct flight *f, struct place place);
+/* Takes an offer back. False: it has been taken, and the flight runs now, unrecorded. */
+bool flight_recall(struct dispatch *d, struct flight *f);
+/* A committed reservation leaves for the worker, if it is idle. */
+bool flight_start_reserved(struct dispatch *d, uint32_t slot);
+
+#endif

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/* The turn: collect → apply → commit → publish. Don't do things directly in reaction to external
+ * events; run at your own pace, and batch. */
+#include "service/engine_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define MAX_POOL_EVENTS 256
+#define MAX_SLOTS 1024                     /* pool.max_workers, service/base/config.c */
+#define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
+/* How long the end of an attempt may wait for company when nobody waits for it and no worker idles
+ * for it. A commit costs about 100 µs of CPU, which jobs could use; nothing is promised about an
+ * end before its commit. */
+#define LAZY_NS UINT64_C(2000000)
+
+enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
+
+/* ------------------------------------------------------------------------------------------------
+ * collect */
+
+static void collect_signals(struct engine *e)
+{
+    struct signalfd_siginfo info;
+    while (read(e->parts.signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD) {
+            /* As PID 1, and as the parent of a dead zygote's orphans, the server reaps what nobody
+             * else waits for. */
+            while (waitpid(-1, NULL, WNOHANG) > 0) {
+            }
+        } else if (atomic_load(&e->shared.phase) == PHASE_RUNNING) {
+            drain_begin(e);
+        } else {
+            drain_hurry(e);
+        }
+    }
+}
+
+/* `idle`: the slots whose worker is left without a task by these events. */
+static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[MAX_SLOTS])
+{
+    struct dispatch *d = &e->dispatch;
+    uint32_t slot = ev->place.slot;
+    switch (ev->type) {
+    case POOL_READY: idle[slot] = true; break;
+    case POOL_DONE:
+        dispatch_ended(d, ev->place);
+        idle[slot] = true;
+        break;
+    case POOL_STARTED:
+        dispatch_offer_begun(d, ev->place);
+        idle[slot] = false;
+        break;
+    case POOL_LOST: dispatch_ended(d, ev->place); break;
+    case POOL_RETURNED: dispatch_offer_returned(d, ev->place); break;
+    case POOL_OUTPUT:
+        publish_answers(e, waiters_wake(e->waiters, topic_output(ev->job_no), clock_mono_ns()));
+        break;
+    case POOL_WORKER_GONE:
+        idle[slot] = false;
+        metrics_add(e->parts.metrics, COUNT_WORKER_DEATHS, 1);
+        log_event(e->parts.log, LOG_WARN, "worker died", LOG_INT("worker", slot),
+                  LOG_INT("wait_status", ev->wait_status));
+        break;
+    case POOL_ZYGOTE_GONE: e->zygote_gone = true; break;
+    }
+}
+
+static void collect_pool(struct engine *e)
+{
+    struct pool_event events[MAX_POOL_EVENTS];
+    bool idle[MAX_SLOTS] = {false};
+    size_t n, all = 0;
+    do {
+        n = pool_collect(e->parts.pool, events, MAX_POOL_EVENTS);
+        for (size_t i = 0; i < n; i++)
+            hear_pool(e, &events[i], idle);
+        all += n;
+    } while (n == MAX_POOL_EVENTS);
+    for (uint32_t slot = 0; all > 0 && slot < pool_size(e->parts.pool); slot++)
+        if (idle[slot])
+            dispatch_idle(&e->dispatch, slot);
+    if (all > 0)
+        dispatch_offer(&e->dispatch);
+}
+
+static size_t jobs_of(const struct command *cmd)
+{
+    return cmd->kind == CMD_SUBMIT ? cmd->submit.n : 1;
+}
+
+void collect_commands(struct engine *e)
+{
+    struct command **tail = &e->pending;
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    *tail = inbox_take(&e->inbox);
+
+    e->n_batch = 0;
+    for (size_t jobs = 0; e->pending != NULL && e->n_batch < MAX_BATCH && jobs < MAX_BATCH_JOBS;
+         e->n_batch++) {
+        struct command *cmd = e->pending;
+        e->pending = cmd->next;
+        cmd->next = NULL;
+        e->batch[e->n_batch] = cmd;
+        jobs += jobs_of(cmd);
+    }
+}
+
+/* Somebody is parked on the end of an attempt. */
+static bool is_awaited(const struct engine *e)
+{
+    if (waiters_count(e->waiters) == 0)
+        return false;
+    for (uint32_t k = 0; k < e->dispatch.n; k++) {
+        const struct flight *f = &e->dispatch.flights[k];
+        int64_t no = f->info.row.no;
+        if (f->state != FLIGHT_ENDED && !f->unrecorded)
+            continue;
+        if (waiters_any(e->waiters, topic_end(no)) || waiters_any(e->waiters, topic_job(no)) ||
+            waiters_any(e->waiters, topic_output(no)))
+            return true;
+    }
+    return false;
+}
+
+static bool can_claim(const struct engine *e)
+{
+    const struct dispatch *d = &e->dispatch;
+    return d->dirty && !d->closed && e->turn.now_ns >= d->backoff_until_ns &&
+           (d->starved || dispatch_has_ready(d));
+}
+
+static bool needs_transaction(struct engine *e)
+{
+    if (e->next_due_us <= e->turn.now_us)
+        return true;
+    for (size_t i = 0; i < e->n_batch; i++)
+        if (command_writes(e->batch[i]))
+            return true;
+    if (!dispatch_has_news(&e->dispatch))
+        return can_claim(e);
+    if (dispatch_is_urgent(&e->dispatch) || is_awaited(e))
+        return true;
+    if (e->lazy_until_ns == 0)
+        e->lazy_until_ns = e->turn.now_ns + LAZY_NS;
+    return e->turn.now_ns >= e->lazy_until_ns;
+}
+
+static uint64_t next_deadline_ns(const struct engine *e)
+{
+    if (e->pending != NULL)
+        return 0;
+    uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
+    uint64_t work_at = UINT64_MAX;
+    if (dispatch_has_news(&e->dispatch))
+        work_at = e->lazy_until_ns; /* 0: at once */
+    else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
+        work_at = e->dispatch.backoff_until_ns;
+    if (e->next_due_us != INT64_MAX) {
+        int64_t in_us = e->next_due_us - clock_wall_us();
+        work_at = MIN(work_at, in_us <= 0 ? 0 : clock_mono_ns() + (uint64_t)in_us * 1000);
+    }
+    at = MIN(at, MAX(work_at, e->retry_ns)); /* a store that refuses is not asked again at once */
+    if (e->shared.phase == PHASE_DRAINING)
+        at = MIN(at, e->drain_kill_ns != 0 ? e->drain_kill_ns : e->drain_deadline_ns);
+    return at;
+}
+
+static void collect(struct engine *e)
+{
+    struct epoll_event events[4];
+    uint64_t at = next_deadline_ns(e), now = clock_mono_ns();
+    uint64_t wait_ms = at <= now ? 0 : MIN((at - now + 999999) / 1000000, UINT64_C(60000));
+    int n = epoll_wait(e->epoll_fd, events, (int)ARRAY_LEN(events), (int)wait_ms);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == e->parts.signal_fd)
+            collect_signals(e);
+        else if (events[i].data.fd == e->inbox.event_fd)
+            inbox_heard(&e->inbox);
+    }
+    turn_begin(&e->turn);
+    collect_pool(e);
+    collect_commands(e);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * commit, publish */
+
+static void publish(struct engine *e)
+{
+    (void)FAULT("engine-after-commit");
+    dispatch_committed(&e->dispatch);
+    (void)FAULT("engine-before-answers");
+    publish_stats(e); /* before the answers: who has one finds its job counted */
+    publish_metrics(e);
+    for (size_t i = 0; i < e->turn.n_wakes; i++)
+        publish_wake(e, e->turn.wakes[i].no, e->turn.wakes[i].ended);
+    publish_commands(e);
+    publish_notify(e);
+    publish_unlinks(e);
+}
+
+/* Nothing of this turn was stored: everyone who wrote hears why, outcomes stay in their banks. */
+static void refuse(struct engine *e, const struct err *why)
+{
+    metrics_add(e->parts.metrics, COUNT_COMMIT_FAILURES, 1);
+    log_error(e->parts.log, "transaction not stored", why);
+    dispatch_rolled_back(&e->dispatch);
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
+        if (!command_writes(cmd))
+            continue;
+        cmd->err = *why;
+        if (cmd->kind == CMD_SUBMIT)
+            cmd->submit.replayed = false;
+    }
+    publish_commands(e);
+    publish_notify(e);
+    e->next_due_us = MIN(e->next_due_us, e->turn.now_us); /* the timers of this turn are still due
+                                                           */
+    e->retry_ns = clock_mono_ns() + RETRY_PAUSE_NS;
+}
+
+/* Whether the transaction is on disk is not known: going on over pages that the kernel may have
+ * dropped risks more than a restart. */
+static void fail_stop(struct engine *e, const struct err *why)
+{
+    log_error(e->parts.log, "commit failed with an unknown outcome; stopping", why);
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        e->verdicts[i] = cmd->kind == CMD_UNPARK ? VERDICT_PARK : VERDICT_ANSWER;
+        (void)err_set(&cmd->err, ERR_OUTCOME_UNKNOWN,
+                      "The commit failed; whether the request was stored is not known. Ask again "
+                      "with the same "
+                      "Idempotency-Key after the restart");
+    }
+    publish_commands(e);
+    e->exit_code = EXIT_STORE_FAILED;
+}
+
+static bool apply(struct engine *e, struct err *err)
+{
+    return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
+           apply_timers(e, err) && apply_commands(e, err) &&
+           dispatch_claim(&e->dispatch, &e->turn, err) && dispatch_sync(&e->dispatch, err);
+}
+
+/* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
+static void seeded_early_answer(struct engine *e)
+{
+    if (!SEEDED_BUG("ack-before-commit"))
+        return;
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        if (cmd->kind == CMD_SUBMIT && e->verdicts[i] == VERDICT_ANSWER) {
+            publish_answer(e, cmd);
+            memmove(&e->batch[i], &e->batch[i + 1], (e->n_batch - i - 1) * sizeof e->batch[0]);
+            memmove(&e->verdicts[i], &e->verdicts[i + 1],
+                    (e->n_batch - i - 1) * sizeof e->verdicts[0]);
+            e->n_batch--;
+            i--;
+        }
+    }
+    publish_notify(e);
+    struct timespec pause = {.tv_nsec = 30000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
+static void transact(struct engine *e)
+{
+    struct err err = {0};
+    e->lazy_until_ns = 0;
+    enum commit_result result = COMMIT_NOT_STORED;
+    if (store_begin(e->store, &err)) {
+        if (apply(e, &err)) {
+            seeded_early_answer(e);
+            uint64_t before_ns = clock_mono_ns();
+            result = store_commit(e->store, &err);
+            metrics_observe_us(e->parts.metrics, HIST_COMMIT_TIME,
+                               (clock_mono_ns() - before_ns) / 1000);
+        } else {
+            store_rollback(e->store);
+        }
+    }
+    switch (result) {
+    case COMMIT_STORED:
+        publish(e);
+        if (store_maintain(e->store, e->pending == NULL))
+            metrics_add(e->parts.metrics, COUNT_CHECKPOINTS, 1);
+        break;
+    case COMMIT_NOT_STORED: refuse(e, &err); break;
+    case COMMIT_UNKNOWN: fail_stop(e, &err); break;
+    }
+}
+
+static void engine_turn(struct engine *e)
+{
+    collect(e);
+    uint64_t begin_ns = e->turn.now_ns;
+    bool paused = begin_ns < e->retry_ns;
+    bool writes = needs_transaction(e);
+    if (writes && !paused) {
+        transact(e);
+    } else if (writes && e->n_batch > 0) {
+        /* The store refused a moment ago: nobody waits for its next chance but outcomes. */
+        struct err busy = {0};
+        (void)err_set(&busy, store_disk_is_low(e->store) ? ERR_DISK_FULL : ERR_STORAGE,
+                      "The store does not take writes just now; try again");
+        for (size_t i = 0; i < e->n_batch; i++) {
+            e->verdicts[i] = command_writes(e->batch[i]) ? VERDICT_ANSWER : VERDICT_PARK;
+            if (command_writes(e->batch[i]))
+                e->batch[i]->err = busy;
+        }
+        publish_commands(e);
+    } else {
+        for (size_t i = 0; i < e->n_batch; i++)
+            e->verdicts[i] = VERDICT_PARK;
+        publish_commands(e);
+    }
+    publish_answers(e, waiters_expire(e->waiters, clock_mono_ns()));
+    publish_notify(e);
+    atomic_fetch_add_explicit(&e->shared.turns, 1, memory_order_relaxed);
+    metrics_observe_us(e->parts.metrics, HIST_TURN_TIME, (clock_mono_ns() - begin_ns) / 1000);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * life */
+
+static bool recover(struct engine *e, struct err *err)
+{
+    struct recovery found = {0};
+    turn_begin(&e->turn);
+    if (!store_begin(e->store, err))
+        return false;
+    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err)) {
+        store_rollback(e->store);
+        return false;
+    }
+    if (store_commit(e->store, err) != COMMIT_STORED || !dispatch_recovered(&e->dispatch, err))
+        return false;
+    if (found.lost + found.requeued > 0)
+        log_event(e->parts.log, LOG_WARN, "recovered", LOG_INT("lost", found.lost),
+                  LOG_INT("requeued", found.requeued));
+    return queue_next_due(e->store, &e->next_due_us, err);
+}
+
+static bool watch_fd(struct engine *e, int fd, struct err *err)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
+        return err_sys(err, ERR_INTERNAL, "epoll_ctl");
+    return true;
+}
+
+static bool open_store(struct engine *e, struct err *err)
+{
+    const struct config *cfg = e->parts.cfg;
+    struct store_config store_cfg = {
+        .data_dir = cfg->data,
+        .sync_full = cfg->store_sync == SYNC_FULL,
+        .cache_bytes = cfg->store_cache,
+        .reserve_bytes = cfg->store_reserve,
+        .row_keep_us = cfg->job_row_keep_us,
+        .max_queues = cfg->queue_max_queues,
+        .log = e->parts.log,
+    };
+    return store_open(&store_cfg, &e->store, err);
+}
+
+bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, struct err *err)
+{
+    struct engine *e = must_alloc(sizeof *e);
+    *e = (struct engine){
+        .parts = *parts, .epoll_fd = -1, .spool_fd = -1, .inbox.event_fd = -1, .exit_code = -1};
+    e->started_us = clock_wall_us();
+    e->waiters = waiters_new();
+    e->dispatch = (struct dispatch){.pool = parts->pool,
+                                    .log = parts->log,
+                                    .metrics = parts->metrics,
+                                    .url = parts->url,
+                                    .starts.fd = -1};
+    e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    e->spool_fd = open(parts->cfg->data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (e->epoll_fd < 0 || e->spool_fd < 0) {
+        (void)err_sys(err, ERR_INTERNAL, "open the engine");
+        engine_close(e);
+        return false;
+    }
+    bool ok = inbox_open(&e->inbox, err) && watch_fd(e, e->inbox.event_fd, err) &&
+              watch_fd(e, pool_fd(parts->pool), err) && watch_fd(e, parts->signal_fd, err) &&
+              open_store(e, err);
+    e->dispatch.store = e->store;
+    if (!ok || !dispatch_open(&e->dispatch, parts->cfg->data, err) || !recover(e, err)) {
+        engine_close(e);
+        return false;
+    }
+    publish_stats(e);
+    atomic_store(&e->shared.phase, PHASE_RUNNING);
+    *ret_engine = e;
+    return true;
+}
+
+int engine_run(struct engine *e)
+{
+    while (e->exit_code < 0) {
+        engine_turn(e);
+        if (e->exit_code < 0 && atomic_load(&e->shared.phase) == PHASE_DRAINING)
+            drain_drive(e);
+        if (e->zygote_gone && e->exit_code <= 0) {
+            log_event(e->parts.log, LOG_ERROR, "the zygote died; stopping",
+                      LOG_INT("exit", EXIT_ZYGOTE_DIED));
+            e->exit_code = EXIT_ZYGOTE_DIED;
+        }
+    }
+    drain_close_inbox(e);
+    return e->exit_code;
+}
+
+void engine_close(struct engine *e)
+{
+    if (e == NULL)
+        return;
+    dispatch_close(&e->dispatch);
+    store_close(e->store);
+    waiters_free(e->waiters);
+    turn_release(&e->turn);
+    if (e->inbox.event_fd >= 0)
+        inbox_close(&e->inbox);
+    auto_close(&e->epoll_fd);
+    auto_close(&e->spool_fd);
+    free(e);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * any thread */
+
+bool engine_reserve(struct engine *e, bool submits, struct err *err)
+{
+    if (submits && atomic_load_explicit(&e->shared.phase, memory_order_relaxed) != PHASE_RUNNING)
+        return err_set(err, ERR_DRAINING, "The service is stopping; send the job to its successor");
+    if (inbox_reserve(&e->inbox))
+        return true;
+    if (atomic_load(&e->inbox.closed))
+        return err_set(err, ERR_DRAINING,
+                       "The service has stopped; send the request to its successor");
+    return err_set(err, ERR_OVERLOADED,
+                   "%d requests are waiting for the engine; try again in a second", INBOX_MAX);
+}
+
+void engine_post(struct engine *e, struct command *cmd)
+{
+    inbox_push(&e->inbox, cmd);
+}
+
+void engine_wake(struct engine *e)
+{
+    inbox_wake(&e->inbox);
+}
+
+uint32_t engine_epoch(const struct engine *e, uint64_t topic)
+{
+    return waiters_epoch(e->waiters, topic);
+}
+
+enum engine_phase engine_phase(const struct engine *e)
+{
+    return (enum engine_phase)atomic_load_explicit(&e->shared.phase, memory_order_relaxed);
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *ret)
+{
+    *ret = (struct engine_stats){
+        .workers = pool_size(e->parts.pool),
+        .busy = atomic_load_explicit(&e->shared.busy, memory_order_relaxed),
+        .wal_bytes = atomic_load_explicit(&e->shared.wal_bytes, memory_order_relaxed),
+        .parked = waiters_count(e->waiters),
+        .turns = atomic_load_explicit(&e->shared.turns, memory_order_relaxed),
+        .commits = atomic_load_explicit(&e->shared.commits, memory_order_relaxed),
+        .started_us = e->started_us,
+        .disk_low = atomic_load_explicit(&e->shared.disk_low, memory_order_relaxed),
+    };
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        ret->count[s] = atomic_load_explicit(&e->shared.count[s], memory_order_relaxed);
+    ret->idle = ret->workers > ret->busy ? ret->workers - ret->busy : 0;
+}
+
+const struct config *engine_config(const struct engine *e)
+{
+    return e->parts.cfg;
+}
+
+struct metrics *engine_metrics(struct engine *e)
+{
+    return e->parts.metrics;
+}
+
+const struct log *engine_log(const struct engine *e)
+{
+    return e->parts.log;
+}
+
+const struct pool *engine_pool(const struct engine *e)
+{
+    return e->parts.pool;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine: one thread owns the truth. Each turn is collect → apply → commit → publish; no effect
+ * leaves before the commit that authorises it. Owner of everything behind this header: the engine
+ * thread (main), except the functions marked "any thread". */
+#ifndef GANGER_SERVICE_ENGINE_H
+#define GANGER_SERVICE_ENGINE_H
+
+#include "service/base/config.h"
+#include "service/base/log.h"
+#include "service/base/metrics.h"
+#include "service/command.h"
+
+struct engine;
+struct pool;
+
+struct engine_parts {
+    const struct config *cfg;
+    const struct log *log;
+    struct metrics *metrics;
+    struct pool *pool; /* open; borrowed */
+    int signal_fd;     /* signalfd with SIGTERM, SIGINT, SIGCHLD; borrowed */
+    const char *url;   /* of the unix socket, for GANGER_URL of jobs */
+};
+
+/* Opens the store, recovers what a dead server left. */
+MUST_CHECK bool engine_open(const struct engine_parts *parts, struct engine **ret_engine,
+                            struct err *err);
+/* Turns until a drain ends or a failure stops the service. Returns the exit code of `ganger serve`
+ * (api.md 6). When it returns, every command has come back, and engine_reserve refuses. */
+int engine_run(struct engine *engine);
+/* After the HTTP threads have ended. */
+void engine_close(struct engine *engine);
+
+/* Any thread. Takes one place in the inbox; must be followed by engine_post. Fails with OVERLOADED
+ * or DRAINING (submissions only: `submits`). */
+MUST_CHECK bool engine_reserve(struct engine *engine, bool submits, struct err *err);
+/* Any thread, without blocking. The command belongs to the engine now; engine_wake must follow
+ * before the caller sleeps. */
+void engine_post(struct engine *engine, struct command *cmd);
+/* Any thread: once per round of its loop, however many commands it has posted. */
+void engine_wake(struct engine *engine);
+/* Any thread: load *before* beginning the read whose outcome decides whether to park. */
+uint32_t engine_epoch(const struct engine *engine, uint64_t topic);
+
+enum engine_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING, PHASE_STOPPED };
+enum engine_phase engine_phase(const struct engine *engine); /* any thread */
+
+/* Numbers for /v1/stats, /v1/pool, /metrics: a snapshot that the engine refreshes after each commit
+ * that changed it. Any thread. */
+struct engine_stats {
+    int64_t count[JOB_STATE_COUNT];
+    uint32_t workers, busy, idle;
+    uint64_t wal_bytes;
+    uint64_t parked;
+    uint64_t turns, commits;
+    int64_t started_us; /* of the service */
+    bool disk_low;
+};
+void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+const struct config *engine_config(const struct engine *engine);
+struct metrics *engine_metrics(struct engine *engine);
+const struct log *engine_log(const struct engine *engine);
+const struct pool *engine_pool(const struct engine *engine);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's members, for engine.c (the turn) and apply.c (what happens inside the transaction).
+ * Nobody else includes this. */
+#ifndef GANGER_SERVICE_ENGINE_STATE_H
+#define GANGER_SERVICE_ENGINE_STATE_H
+
+#include "service/dispatch.h"
+#include "service/engine.h"
+#include "service/inbox.h"
+#include "service/waiters.h"
+
+#define MAX_BATCH 512 /* commands of one turn */
+#define MAX_BATCH_JOBS \
+    4096 /* jobs that they may hold together; the command that passes it is the turn's last */
+#define MAX_TIMERS 500 /* rows that due times may change in one turn */
+#define MAX_BOXES 64   /* HTTP threads */
+
+/* What happens to a command after the commit. */
+enum verdict { VERDICT_ANSWER, VERDICT_PARK };
+
+/* The part that other threads read, all atomics. */
+struct engine_shared {
+    _Atomic int phase; /* enum engine_phase */
+    _Atomic int64_t count[JOB_STATE_COUNT];
+    _Atomic uint32_t busy;
+    _Atomic uint64_t wal_bytes, turns, commits;
+    _Atomic bool disk_low;
+};
+
+struct engine {
+    struct engine_parts parts;
+    int64_t started_us;
+    int epoll_fd;
+    struct inbox inbox;
+    struct waiters *waiters;
+    struct store *store;
+    struct dispatch dispatch;
+    struct turn turn;
+    struct engine_shared shared;
+
+    struct command *pending; /* taken from the inbox, not yet in a batch; oldest first */
+    struct command *batch[MAX_BATCH];
+    enum verdict verdicts[MAX_BATCH];
+    size_t n_batch;
+    struct mailbox *touched[MAX_BOXES]; /* mailboxes to notify at the end of the turn */
+    size_t n_touched;
+
+    int64_t next_due_us;    /* lower bound of the store's next timer; INT64_MAX = none */
+    uint64_t lazy_until_ns; /* outcomes that nobody waits for may gather until then; 0 = none wait
+                             */
+    uint64_t retry_ns;      /* after a transaction that was not stored: not before this time */
+    uint64_t drain_deadline_ns, drain_kill_ns;
+    bool drain_hurried;
+    int spool_fd;  /* the data directory, for unlinking spool files */
+    int exit_code; /* ≥ 0: the service ends with it */
+    bool zygote_gone;
+};
+
+/* apply.c: everything below runs inside the turn's transaction. False: the transaction must be
+ * undone. */
+MUST_CHECK bool apply_ends(struct engine *e, struct err *err);
+MUST_CHECK bool apply_timers(struct engine *e, struct err *err);
+MUST_CHECK bool apply_commands(struct engine *e, struct err *err);
+/* Whether a command needs the transaction at all. */
+bool command_writes(const struct command *cmd);
+
+/* engine.c: moves commands from the inbox to the batch, as many as a turn takes. */
+void collect_commands(struct engine *e);
+
+/* publish.c */
+void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the
+                                                                 inbox */
+void publish_answers(struct engine *e, struct command *list); /* parked ones, linked by next */
+void publish_commands(struct engine *e);                      /* the batch, by its verdicts */
+void publish_notify(struct engine *e); /* one write per mailbox that was empty */
+void publish_wake(struct engine *e, int64_t no, bool ended);
+void publish_stats(struct engine *e);
+void publish_metrics(struct engine *e);
+void publish_unlinks(struct engine *e);
+
+/* drain.c */
+void drain_begin(struct engine *e);
+void drain_hurry(struct engine *e);       /* a second request to stop: at once */
+void drain_drive(struct engine *e);       /* each turn of a drain; sets exit_code when it is over */
+void drain_close_inbox(struct engine *e); /* answers everybody and lets nobody in any more */
+
+#endif

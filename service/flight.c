@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of flights: a few entries per worker, so looking through all of them is the cheapest
+ * index. */
+#include "service/dispatch.h"
+
+/* Task bytes of one flight: the largest request with its framing (service/command.c). */
+#define MAX_FLIGHT_BYTES (12u << 20)
+
+bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
+{
+    uint32_t workers = pool_size(d->pool);
+    d->n = (SLOT_BANKS + RESERVED_PER_WORKER) * workers;
+    d->flights = must_alloc(d->n * sizeof *d->flights);
+    d->stored = must_alloc(d->n * sizeof *d->stored);
+    d->committed = must_alloc(d->n * sizeof *d->committed);
+    d->ready = must_alloc(d->n * sizeof *d->ready);
+    for (uint32_t k = 0; k < d->n; k++) {
+        arena_init(&d->flights[k].arena, MAX_FLIGHT_BYTES);
+        d->stored[k].entry.k = d->committed[k].entry.k = k;
+    }
+    d->dirty = true;
+    return starts_open(&d->starts, data_dir, err);
+}
+
+void dispatch_close(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n && d->flights != NULL; k++)
+        arena_release(&d->flights[k].arena);
+    free(d->flights);
+    free(d->stored);
+    free(d->committed);
+    free(d->ready);
+    starts_close(&d->starts);
+    *d = (struct dispatch){.starts.fd = -1};
+}
+
+void flight_free(struct flight *f)
+{
+    struct arena arena = f->arena;
+    arena_clear(&arena);
+    *f = (struct flight){.arena = arena};
+}
+
+struct flight *flight_new(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].state == FLIGHT_FREE)
+            return &d->flights[k];
+    return NULL;
+}
+
+struct flight *dispatch_find(struct dispatch *d, int64_t no)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state >= FLIGHT_CLAIMED && !f->outcome_applied && f->info.row.no == no)
+            return f;
+    }
+    return NULL;
+}
+
+struct flight *flight_waiting(struct dispatch *d, int64_t no)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED || f->unrecorded;
+        if (waits && f->info.row.no == no)
+            return f;
+    }
+    return NULL;
+}
+
+struct flight *flight_at(struct dispatch *d, struct place place)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        bool is_there = f->state == FLIGHT_OFFERED || f->state == FLIGHT_RUNNING;
+        if (is_there && f->place.slot == place.slot && f->place.bank == place.bank)
+            return f;
+    }
+    return NULL;
+}
+
+uint32_t flight_count(const struct dispatch *d, enum flight_state state)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < d->n; k++)
+        n += d->flights[k].state == state;
+    return n;
+}
+
+bool dispatch_has_news(const struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].state == FLIGHT_ENDED || d->flights[k].unrecorded)
+            return true;
+    return false;
+}
+
+bool dispatch_has_ready(const struct dispatch *d)
+{
+    int64_t taken = flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
+    for (uint32_t k = 0; k < d->n; k++)
+        taken += d->flights[k].unrecorded; /* the row still says `queued` */
+    return store_count(d->store, JOB_QUEUED) > taken;
+}
+
+bool dispatch_is_urgent(const struct dispatch *d)
+{
+    uint32_t ahead = flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
+    if (d->closed)
+        return true;
+    if (d->starved && (ahead > 0 || dispatch_has_ready(d)))
+        return true;
+    return ahead < pool_size(d->pool) && dispatch_has_ready(d);
+}
+
+uint32_t dispatch_running(const struct dispatch *d)
+{
+    return flight_count(d, FLIGHT_CLAIMED) + flight_count(d, FLIGHT_RUNNING) +
+           flight_count(d, FLIGHT_ENDED);
+}
+
+void dispatch_drop_reservations(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state == FLIGHT_OFFERED)
+            (void)flight_recall(d, f);
+        if (f->state == FLIGHT_RESERVED)
+            flight_free(f);
+    }
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* How an attempt leaves for its worker: by a START frame when the worker is idle, by an offer when
+ * it is busy. */
+#include "service/dispatch.h"
+
+#define MAX_START_ENV 6
+#define MAX_ENV_BYTES (16u << 10)
+
+struct start_env {
+    struct arena arena;
+    struct slice items[MAX_START_ENV];
+    uint32_t n;
+    uint8_t note[STARTS_NOTE_SIZE];
+};
+
+static void env_add(struct start_env *env, const char *name, struct slice value)
+{
+    size_t name_len = strlen(name), size = name_len + value.len + 2;
+    char *text = arena_alloc(&env->arena, size);
+    PRE(text != NULL && env->n < MAX_START_ENV); /* names and header values are bounded by the codec
+                                                  */
+    memcpy(text, name, name_len);
+    text[name_len] = '=';
+    memcpy(text + name_len + 1, value.ptr, value.len);
+    env->items[env->n++] = (struct slice){text, size - 1};
+}
+
+/* GANGER_RUN: what no one can guess before the attempt exists. */
+static void random_marker(char out[33])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t bytes[16];
+    random_bytes(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[32] = '\0';
+}
+
+/* What the worker gets for this attempt. `env` owns the texts; release its arena. */
+static struct pool_task make_task(const struct dispatch *d, const struct flight *f,
+                                  struct place place, struct start_env *env)
+{
+    char id[37], attempt[16], run[33];
+    arena_init(&env->arena, MAX_ENV_BYTES);
+    env->n = 0;
+    random_marker(run);
+    job_id_format(&f->info.row.id, id);
+    (void)snprintf(attempt, sizeof attempt, "%u", f->attempt);
+    env_add(env, "GANGER_JOB_ID", slice_of(id));
+    env_add(env, "GANGER_JOB_NAME", slice_of(f->info.name));
+    env_add(env, "GANGER_ATTEMPT", slice_of(attempt));
+    env_add(env, "GANGER_RUN", slice_of(run));
+    if (d->url != NULL)
+        env_add(env, "GANGER_URL", slice_of(d->url));
+    if (f->info.traceparent.len > 0)
+        env_add(env, "TRACEPARENT", f->info.traceparent);
+    starts_note(&d->starts, f->info.row.no, f->attempt, env->note);
+    return (struct pool_task){
+        .place = place,
+        .job_no = f->info.row.no,
+        .attempt = f->attempt,
+        .wire = f->info.task,
+        .env = env->items,
+        .n_env = env->n,
+        .note = {(const char *)env->note, sizeof env->note},
+    };
+}
+
+/* The worker has the bytes now; names are not needed any more. */
+static void begun(struct dispatch *d, struct flight *f)
+{
+    f->state = FLIGHT_RUNNING;
+    f->info.task = (struct slice){0};
+    f->info.name = f->info.queue = NULL;
+    f->info.traceparent = (struct slice){0};
+    arena_clear(&f->arena);
+    metrics_add(d->metrics, COUNT_ATTEMPTS, 1);
+}
+
+/* Begun from a reservation: the row follows in the next transaction. */
+static void begun_unrecorded(struct dispatch *d, struct flight *f)
+{
+    begun(d, f);
+    f->unrecorded = true;
+    d->dirty = true;
+}
+
+bool flight_launch(struct dispatch *d, struct flight *f, struct place place)
+{
+    struct err err = {0};
+    struct start_env env;
+    struct pool_task task = make_task(d, f, place, &env);
+    bool started = pool_start(d->pool, &task, &err);
+    arena_release(&env.arena);
+    if (!started) {
+        log_error(d->log, "start failed", &err);
+        return false;
+    }
+    f->place = place;
+    begun(d, f);
+    return true;
+}
+
+bool flight_recall(struct dispatch *d, struct flight *f)
+{
+    PRE(f->state == FLIGHT_OFFERED);
+    if (pool_recall(d->pool, f->place)) {
+        f->state = FLIGHT_RESERVED;
+        return true;
+    }
+    begun_unrecorded(d, f);
+    return false;
+}
+
+static bool is_before(const struct flight *a, const struct flight *b)
+{
+    if (b == NULL || a->info.row.priority != b->info.row.priority)
+        return b == NULL || a->info.row.priority > b->info.row.priority;
+    return a->info.row.no < b->info.row.no;
+}
+
+/* The job that is first in the ready order among the reservations, and among the offers if those
+ * may be recalled. */
+static struct flight *first_waiting(struct dispatch *d, bool with_offers)
+{
+    struct flight *best = NULL;
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        bool waits = f->state == FLIGHT_RESERVED || (with_offers && f->state == FLIGHT_OFFERED);
+        if (waits && is_before(f, best))
+            best = f;
+    }
+    return best;
+}
+
+bool flight_start_reserved(struct dispatch *d, uint32_t slot)
+{
+    struct place place;
+    struct flight *f;
+    while (!d->closed && pool_idle_bank(d->pool, slot, &place) &&
+           (f = first_waiting(d, true)) != NULL) {
+        if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
+            continue; /* its worker was faster */
+        if (!flight_launch(d, f, place))
+            return false;
+        f->unrecorded = true;
+        d->dirty = true;
+        return true;
+    }
+    return false;
+}
+
+static bool offer_one(struct dispatch *d, struct flight *f, struct place place)
+{
+    struct start_env env;
+    struct pool_task task = make_task(d, f, place, &env);
+    bool offered = pool_offer(d->pool, &task);
+    arena_release(&env.arena);
+    if (!offered)
+        return false;
+    f->place = place;
+    f->state = FLIGHT_OFFERED;
+    return true;
+}
+
+void dispatch_offer(struct dispatch *d)
+{
+    struct place place;
+    while (!d->closed && pool_find_offer(d->pool, &place)) {
+        struct flight *f = first_waiting(d, false);
+        if (f == NULL || !offer_one(d, f, place))
+            return; /* nothing is reserved, or it is too large for a bank and waits for an idle
+                       worker */
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * what the pool tells */
+
+void dispatch_idle(struct dispatch *d, uint32_t slot)
+{
+    d->dirty = true;
+    if (!flight_start_reserved(d, slot))
+        d->starved = true;
+}
+
+void dispatch_ended(struct dispatch *d, struct place place)
+{
+    struct flight *f = flight_at(d, place);
+    PRE(f != NULL); /* the pool has checked job and attempt */
+    d->dirty = true;
+    if (f->state == FLIGHT_OFFERED)
+        begun_unrecorded(d, f);
+    f->state = FLIGHT_ENDED;
+}
+
+void dispatch_offer_begun(struct dispatch *d, struct place place)
+{
+    struct flight *f = flight_at(d, place);
+    if (f != NULL && f->state == FLIGHT_OFFERED) /* else a failed recall has told so before */
+        begun_unrecorded(d, f);
+}
+
+void dispatch_offer_returned(struct dispatch *d, struct place place)
+{
+    struct flight *f = flight_at(d, place);
+    if (f != NULL && f->state == FLIGHT_OFFERED)
+        f->state = FLIGHT_RESERVED;
+    d->dirty = true;
+}

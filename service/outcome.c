@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/outcome.h"
+
+static enum job_reason reason_of(enum task_end end)
+{
+    switch (end) {
+    case TASK_EXITED: return REASON_EXIT_CODE;
+    case TASK_SIGNALED: return REASON_SIGNAL;
+    case TASK_TIMEOUT: return REASON_TIMEOUT;
+    case TASK_DEADLINE: return REASON_DEADLINE;
+    case TASK_OUTPUT_LIMIT: return REASON_OUTPUT_LIMIT;
+    case TASK_EXEC_FAILED: return REASON_EXEC;
+    case TASK_UNKILLABLE: return REASON_UNKILLABLE;
+    case TASK_LOST: return REASON_LOST;
+    case TASK_START_FAILED:
+    case TASK_END_COUNT: break;
+    }
+    PRE(!"an end that has a reason");
+    return REASON_LOST;
+}
+
+/* Whether, and when, the failed attempt is followed by another one. */
+static void apply_policy(const struct attempt_facts *facts, struct job_end *end)
+{
+    if (facts->attempt >= facts->row.max_attempts)
+        return;
+    bool drained = facts->drain_stop && end->reason == REASON_LOST;
+    if (!drained &&
+        !(facts->has_policy && retry_policy_allows(&facts->policy, end->reason, end->exit_code)))
+        return;
+    uint64_t random;
+    random_bytes(&random, sizeof random);
+    uint64_t delay_us = drained ? 0 : retry_policy_delay_us(&facts->policy, facts->attempt, random);
+    end->retry_at_us = facts->now_us + (int64_t)delay_us;
+    end->state = delay_us == 0 ? JOB_QUEUED : JOB_SCHEDULED;
+}
+
+static void copy_output(const struct task_outcome *outcome, struct job_end *end)
+{
+    for (int i = 0; i < 2; i++) {
+        end->output.bytes[i] = outcome->out[i].bytes;
+        end->output.truncated[i] = outcome->out[i].truncated;
+        end->output.spooled[i] = outcome->out[i].spooled;
+        if (!outcome->out[i].spooled)
+            end->inline_out[i] = outcome->out[i].inline_bytes;
+    }
+    end->usage = (struct job_usage){
+        .wall_us = outcome->wall_us,
+        .user_us = outcome->user_us,
+        .system_us = outcome->system_us,
+        .max_rss_bytes = outcome->max_rss_bytes,
+        .processes_killed = outcome->processes_killed,
+    };
+}
+
+void outcome_of(const struct attempt_facts *facts, const struct task_outcome *outcome,
+                struct job_end *ret)
+{
+    *ret = (struct job_end){
+        .reason = REASON_NONE,
+        .started_us = outcome->started_us,
+        .finished_us = MAX(outcome->ended_us, outcome->started_us),
+        .keep_us = facts->row.keep_us,
+    };
+    if (ret->finished_us == 0)
+        ret->finished_us = facts->now_us;
+    copy_output(outcome, ret);
+    if (outcome->signal != 0) {
+        ret->signal = outcome->signal;
+        ret->exit_code = -outcome->signal; /* as Python's Process.exitcode */
+        ret->has_exit_code = true;
+    } else if (outcome->end != TASK_EXEC_FAILED && outcome->end != TASK_LOST &&
+               outcome->end != TASK_UNKILLABLE) {
+        ret->exit_code = outcome->exit_code;
+        ret->has_exit_code = true;
+    }
+    if (outcome->error_text[0] != '\0')
+        ret->error_detail = outcome->error_text;
+
+    /* A cancel decides the end, unless the main process had ended before the first signal was sent
+     * (api.md 2.1). A tree that could not be ended is told as such in every case. */
+    if (facts->stop_requested && outcome->end != TASK_UNKILLABLE &&
+        (outcome->stop_sent || outcome->end == TASK_LOST)) {
+        ret->state = JOB_CANCELLED;
+        return;
+    }
+    if (outcome->end == TASK_EXITED && outcome->exit_code == 0) {
+        ret->state = JOB_SUCCEEDED;
+        return;
+    }
+    ret->state = JOB_FAILED;
+    ret->reason = facts->drain_stop && outcome->stop_sent ? REASON_LOST : reason_of(outcome->end);
+    if (!facts->stop_requested)
+        apply_policy(facts, ret);
+}
+
+void outcome_lost(const struct attempt_facts *facts, struct job_end *ret)
+{
+    struct task_outcome unknown = {
+        .end = TASK_LOST, .started_us = facts->row.started_us, .ended_us = facts->now_us};
+    outcome_of(facts, &unknown, ret);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* How the end of a task becomes the end, or the next attempt, of a job. Pure: the policy of retries
+ * lives here and nowhere else. */
+#ifndef GANGER_SERVICE_OUTCOME_H
+#define GANGER_SERVICE_OUTCOME_H
+
+#include "pool/task.h"
+#include "storage/jobs.h"
+
+struct attempt_facts {
+    struct job_row row; /* as claimed */
+    uint32_t attempt;
+    bool stop_requested, drain_stop;
+    bool has_policy;
+    struct retry_policy policy;
+    int64_t now_us;
+};
+
+/* Fills ret from the task's outcome; slices and strings of it point into `outcome`.
+ * TASK_START_FAILED is no end: see jobs_unstart. */
+void outcome_of(const struct attempt_facts *facts, const struct task_outcome *outcome,
+                struct job_end *ret);
+/* The same for an attempt of which nothing is known but that it may have run. */
+void outcome_lost(const struct attempt_facts *facts, struct job_end *ret);
+
+#endif

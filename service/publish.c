@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* How effects leave a turn: answers, parked requests, wakes, numbers. Everything here happens after
+ * the commit, or needs none. */
+#include "service/engine_state.h"
+
+static void answer(struct engine *e, struct command *cmd)
+{
+    struct mailbox *box = cmd->home;
+    if (!mailbox_push(box, cmd))
+        return; /* its owner has been, or is about to be, notified */
+    for (size_t i = 0; i < e->n_touched; i++)
+        if (e->touched[i] == box)
+            return;
+    PRE(e->n_touched < MAX_BOXES);
+    e->touched[e->n_touched++] = box;
+}
+
+void publish_answer(struct engine *e, struct command *cmd)
+{
+    answer(e, cmd);
+    inbox_unreserve(&e->inbox);
+}
+
+void publish_answers(struct engine *e, struct command *list)
+{
+    uint64_t n = 0;
+    for (struct command *next; list != NULL; list = next, n++) {
+        next = list->next;
+        answer(e, list);
+    }
+    metrics_add(e->parts.metrics, COUNT_WAKEUPS, n);
+}
+
+void publish_notify(struct engine *e)
+{
+    for (size_t i = 0; i < e->n_touched; i++)
+        mailbox_notify(e->touched[i]);
+    e->n_touched = 0;
+}
+
+static uint64_t park_topic(const struct command *cmd)
+{
+    if (cmd->kind == CMD_SUBMIT)
+        return topic_end(cmd->submit.items[0].id.no);
+    if (cmd->kind == CMD_CANCEL)
+        return topic_end(cmd->cancel.id.no);
+    return cmd->park.topic;
+}
+
+static void park(struct engine *e, struct command *cmd)
+{
+    uint64_t topic = park_topic(cmd);
+    uint64_t deadline_ns = cmd->kind == CMD_PARK ? cmd->park.deadline_ns : cmd->wait_until_ns;
+    if (!waiters_park(e->waiters, cmd, topic, deadline_ns)) {
+        cmd->timed_out = false;
+        publish_answer(e, cmd);
+        return;
+    }
+    inbox_unreserve(&e->inbox);
+    if (cmd->kind != CMD_PARK || !cmd->park.watch)
+        return;
+    struct flight *f = dispatch_find(&e->dispatch, (int64_t)(topic & ((UINT64_C(1) << 56) - 1)));
+    if (f != NULL && f->state == FLIGHT_RUNNING)
+        pool_watch(e->parts.pool, f->place);
+}
+
+static void unpark(struct engine *e, struct command *cmd)
+{
+    struct command *parked = waiters_remove(e->waiters, cmd->unpark.topic, cmd->unpark.waiter);
+    if (parked != NULL)
+        answer(e, parked);
+    inbox_unreserve(&e->inbox);
+    free(cmd);
+}
+
+void publish_wake(struct engine *e, int64_t no, bool ended)
+{
+    uint64_t now_ns = e->turn.now_ns;
+    publish_answers(e, waiters_wake(e->waiters, topic_job(no), now_ns));
+    publish_answers(e, waiters_wake(e->waiters, topic_output(no), now_ns));
+    if (ended)
+        publish_answers(e, waiters_wake(e->waiters, topic_end(no), now_ns));
+}
+
+void publish_stats(struct engine *e)
+{
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        atomic_store_explicit(&e->shared.count[s], store_count(e->store, (enum job_state)s),
+                              memory_order_relaxed);
+    atomic_store_explicit(&e->shared.busy, dispatch_running(&e->dispatch), memory_order_relaxed);
+    atomic_store_explicit(&e->shared.wal_bytes, store_wal_bytes(e->store), memory_order_relaxed);
+    atomic_store_explicit(&e->shared.disk_low, store_disk_is_low(e->store), memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->shared.commits, 1, memory_order_relaxed);
+}
+
+void publish_metrics(struct engine *e)
+{
+    struct metrics *m = e->parts.metrics;
+    metrics_add(m, COUNT_COMMITS, 1);
+    metrics_add(m, COUNT_JOBS_SUBMITTED, e->turn.submitted);
+    metrics_add(m, COUNT_RETRIES, e->turn.retried);
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        if (job_state_is_end((enum job_state)s) && e->turn.finished[s] != 0)
+            atomic_fetch_add_explicit(&m->finished[s], e->turn.finished[s], memory_order_relaxed);
+}
+
+void publish_unlinks(struct engine *e)
+{
+    char path[64];
+    for (size_t i = 0; i < e->turn.n_files; i++) {
+        const struct spool_ref *file = &e->turn.files[i];
+        spool_path(file->no, file->attempt, file->stream, path);
+        (void)unlinkat(e->spool_fd, path, 0);
+    }
+}
+
+void publish_commands(struct engine *e)
+{
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        if (cmd->kind == CMD_UNPARK)
+            unpark(e, cmd);
+        else if (e->verdicts[i] == VERDICT_PARK)
+            park(e, cmd);
+        else
+            publish_answer(e, cmd);
+    }
+    e->n_batch = 0;
+}

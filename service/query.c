@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/query.h"
+
+#include "pool/pool.h"
+#include "storage/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+struct query {
+    struct engine *engine;
+    struct reader *reader;
+    int data_fd;
+    long page_bytes;
+};
+
+#define READER_CACHE_BYTES (4u << 20) /* architecture.md 3.5: per HTTP thread */
+
+bool query_open(struct engine *engine, struct query **ret_query, struct err *err)
+{
+    const char *data = engine_config(engine)->data;
+    struct query *q = must_alloc(sizeof *q);
+    q->engine = engine;
+    q->page_bytes = sysconf(_SC_PAGESIZE);
+    q->data_fd = open(data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (q->data_fd < 0) {
+        query_close(q);
+        return err_sys(err, ERR_STORAGE, "open data directory %s", data);
+    }
+    if (!reader_open(data, READER_CACHE_BYTES, &q->reader, err)) {
+        query_close(q);
+        return err_wrap(err, "open reader");
+    }
+    *ret_query = q;
+    return true;
+}
+
+void query_close(struct query *query)
+{
+    if (query == NULL)
+        return;
+    reader_close(query->reader);
+    auto_close(&query->data_fd);
+    free(query);
+}
+
+static void add_live_facts(const struct query *q, struct job_view *job)
+{
+    struct pool_live live;
+    if ((job->state != JOB_RUNNING && job->state != JOB_STOPPING) || job->slot < 0)
+        return;
+    if (!pool_live(engine_pool(q->engine), (uint32_t)job->slot, job->id.no, &live))
+        return;
+    job->worker_pid = live.worker_pid;
+    job->job_pid = live.job_pid;
+    job->output.bytes[0] = live.bytes[0];
+    job->output.bytes[1] = live.bytes[1];
+}
+
+bool query_job(struct query *query, const struct job_id *id, struct arena *a, struct job_view *ret,
+               struct err *err)
+{
+    if (!reader_job(query->reader, id, true, a, ret, err))
+        return false;
+    add_live_facts(query, ret);
+    return true;
+}
+
+bool query_job_by_no(struct query *query, int64_t no, struct arena *a, struct job_view *ret,
+                     bool *ret_found, struct err *err)
+{
+    if (!reader_job_by_no(query->reader, no, a, ret, ret_found, err))
+        return false;
+    if (*ret_found)
+        add_live_facts(query, ret);
+    return true;
+}
+
+bool query_list(struct query *query, const struct query_filter *filter, int64_t cursor,
+                size_t limit, struct arena *a, struct job_view *ret, size_t *ret_n,
+                int64_t *ret_cursor, struct err *err)
+{
+    struct job_filter f = {
+        .states = filter->states,
+        .queue = filter->queue,
+        .name = filter->name,
+        .label_key = filter->label_key,
+        .label_value = filter->label_value,
+        .created_after_us = filter->created_after_us,
+        .oldest_first = filter->oldest_first,
+    };
+    if (!reader_list(query->reader, &f, cursor, limit, a, ret, ret_n, ret_cursor, err))
+        return false;
+    for (size_t i = 0; i < *ret_n; i++)
+        add_live_facts(query, &ret[i]);
+    return true;
+}
+
+bool query_mark(struct query *query, const struct job_id *id, struct query_mark *ret,
+                struct err *err)
+{
+    struct job_mark mark;
+    if (!reader_mark(query->reader, id, &mark, err))
+        return false;
+    *ret = (struct query_mark){mark.state, mark.attempt, mark.version};
+    return true;
+}
+
+static bool open_spool(const struct query *q, const struct job_view *job, int stream, int *ret_fd,
+                       struct err *err)
+{
+    char path[64];
+    spool_path(job->id.no, job->attempt, stream, path);
+    int fd = openat(q->data_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_STORAGE,
+                       "open output of the job");
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        (void)close(fd);
+        return err_set(err, ERR_STORAGE, "The job's output is not a regular file");
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+/* A running job: nothing to read before a worker watches it; then the file, as far as the worker
+ * says that it is written. */
+static bool open_running(struct query *q, const struct job_view *job, int stream,
+                         struct query_output *ret, struct err *err)
+{
+    struct pool_live live;
+    ret->running = true;
+    if (job->slot < 0 ||
+        !pool_live(engine_pool(q->engine), (uint32_t)job->slot, job->id.no, &live)) {
+        ret->needs_watch = true; /* it ends just now, or has not begun: look again */
+        return true;
+    }
+    if (!live.watched) {
+        ret->needs_watch = true;
+        return true;
+    }
+    ret->bytes = live.bytes[stream];
+    if (ret->bytes == 0)
+        return true;
+    struct err missing = {0};
+    if (open_spool(q, job, stream, &ret->spool_fd, &missing))
+        return true;
+    ret->needs_watch = true; /* watched, but not moved yet */
+    ret->bytes = 0;
+    return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
+}
+
+bool query_output_open(struct query *query, const struct job_view *job, int stream,
+                       struct query_output *ret, struct err *err)
+{
+    PRE(stream == 0 || stream == 1);
+    *ret = (struct query_output){.attempt = job->attempt, .spool_fd = -1};
+    if (job->output.expired) {
+        ret->expired = true;
+        return true;
+    }
+    if (job->state == JOB_RUNNING || job->state == JOB_STOPPING)
+        return open_running(query, job, stream, ret, err);
+    ret->bytes = job->output.bytes[stream];
+    ret->truncated = job->output.truncated[stream];
+    if (!job->output.spooled[stream])
+        return true;
+    return open_spool(query, job, stream, &ret->spool_fd, err);
+}
+
+bool query_output_read(struct query *query, const struct job_view *job,
+                       const struct query_output *out, int stream, uint64_t offset, void *to,
+                       size_t max, size_t *ret_n, struct err *err)
+{
+    *ret_n = 0;
+    if (offset >= out->bytes)
+        return true;
+    max = (size_t)MIN((uint64_t)max, out->bytes - offset);
+    if (out->spool_fd < 0)
+        return reader_output(query->reader, job->id.no, out->attempt, stream, offset, to, max,
+                             ret_n, err);
+    ssize_t n = pread(out->spool_fd, to, max, (off_t)offset);
+    if (n < 0)
+        return err_sys(err, ERR_STORAGE, "read output of the job");
+    *ret_n = (size_t)n;
+    return true;
+}
+
+static uint64_t resident_bytes(const struct query *q, int32_t pid)
+{
+    char path[48], text[128];
+    (void)snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    unsigned long long total, resident;
+    if (sscanf(text, "%llu %llu", &total, &resident) != 2)
+        return 0;
+    return (uint64_t)resident * (uint64_t)q->page_bytes;
+}
+
+uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t max)
+{
+    const struct pool *pool = engine_pool(query->engine);
+    uint32_t n = MIN(pool_size(pool), max);
+    for (uint32_t slot = 0; slot < n; slot++) {
+        struct pool_worker info = {0};
+        ret[slot] = (struct query_worker){.slot = slot, .last_status = -1};
+        if (!pool_worker_info(pool, slot, &info))
+            continue;
+        ret[slot] = (struct query_worker){
+            .slot = slot,
+            .alive = info.alive,
+            .busy = info.busy,
+            .pid = info.pid,
+            .last_status = info.last_status,
+            .started_us = info.started_us,
+            .tasks_done = info.tasks_done,
+            .rss_bytes = info.alive ? resident_bytes(query, info.pid) : 0,
+        };
+        if (info.job_no == 0)
+            continue;
+        AUTO_ARENA struct arena a = {0};
+        arena_init(&a, 4u << 20);
+        struct job_view view;
+        bool found;
+        struct err ignored = {0};
+        if (reader_job_by_no(query->reader, info.job_no, &a, &view, &found, &ignored) && found)
+            ret[slot].job = view.id;
+    }
+    return n;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Who waits for which topic: shaped like a futex (architecture.md 3.4). Owner: the engine thread;
+ * only waiters_epoch may be called by others. Sound because the engine bumps an epoch after the
+ * commit is visible: who saw the new epoch sees the new row, who saw the old one is refused. A
+ * collision of two topics in one bucket costs a read, never a wake-up. */
+#ifndef GANGER_SERVICE_WAITERS_H
+#define GANGER_SERVICE_WAITERS_H
+
+#include "service/command.h"
+
+#define WAITER_BUCKETS 4096
+#define WHEEL_BUCKETS 64
+
+struct waiters;
+struct waiters *waiters_new(void);
+void waiters_free(struct waiters *w);                            /* nobody may be parked */
+uint32_t waiters_epoch(const struct waiters *w, uint64_t topic); /* any thread */
+uint64_t waiters_count(const struct waiters *w);
+bool waiters_any(const struct waiters *w, uint64_t topic); /* somebody is parked there */
+
+/* False: the epoch has moved on, answer at once. */
+MUST_CHECK bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic,
+                             uint64_t deadline_ns);
+bool waiters_is_current(const struct waiters *w, uint64_t topic, uint32_t seen_epoch);
+/* The topic has changed (after the commit): bumps the epoch and unlinks its waiters; they are
+ * returned linked by `next`. */
+struct command *waiters_wake(struct waiters *w, uint64_t topic, uint64_t now_ns);
+/* Those whose deadline (or not_before after a wake) has come; `timed_out` is set on the former. */
+struct command *waiters_expire(struct waiters *w, uint64_t now_ns);
+struct command *waiters_all(struct waiters *w);
+struct command *waiters_remove(struct waiters *w, uint64_t topic, uint64_t waiter); /* NULL: not
+                                                                                       parked any
+                                                                                       more */
+uint64_t waiters_next_deadline_ns(const struct waiters *w); /* a lower bound; UINT64_MAX = none */
+
+#endif
