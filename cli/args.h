@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* A command line, read and checked against the tables. */
+#ifndef GANGER_CLI_ARGS_H
+#define GANGER_CLI_ARGS_H
+
+#include "cli/table.h"
+
+struct args_words {
+    const char **items; /* borrowed words of argv */
+    size_t n;
+};
+
+struct args {
+    const struct command *command;
+    const char *value[OPT_COUNT]; /* NULL: not given; a flag that is given is "" */
+    struct args_words env, label; /* every --env and --label */
+    char **operands;              /* borrowed from argv */
+    int n_operands;
+};
+
+/* argv[0] is the command's name. On failure the detail says what is wrong and what to do; the exit
+ * code is then CLI_USAGE. Reorders argv like getopt_long(3). With --help the number of operands is
+ * not checked. */
+MUST_CHECK bool args_read(const struct command *command, int argc, char **argv, struct args *ret,
+                          struct err *err);
+void args_release(struct args *args);
+
+static inline bool args_has(const struct args *args, enum option_id id)
+{
+    return args->value[id] != NULL;
+}
+
+/* Values that args_read has checked already. `fallback` when the option is not given. */
+int64_t args_duration_us(const struct args *args, enum option_id id, int64_t fallback);
+int64_t args_integer(const struct args *args, enum option_id id, int64_t fallback);
+
+#endif

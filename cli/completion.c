@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+
+static void put_options(struct buf *out, const struct command *command)
+{
+    for (size_t i = 0; i < n_option_rows; i++) {
+        if ((option_rows[i].commands & (uint32_t)command->bit) != 0)
+            buf_printf(out, " --%s", option_rows[i].name);
+    }
+}
+
+/* "--cwd|--data|…": the options whose value has this kind, each name once. */
+static void put_alternatives(struct buf *out, uint32_t kinds)
+{
+    const char *last = "";
+    bool first = true;
+    for (size_t i = 0; i < n_option_rows; i++) {
+        bool wanted = (kinds >> option_rows[i].kind & 1u) != 0;
+        if (!wanted || strcmp(option_rows[i].name, last) == 0)
+            continue;
+        buf_printf(out, "%s--%s", first ? "" : "|", option_rows[i].name);
+        last = option_rows[i].name;
+        first = false;
+    }
+}
+
+#define KIND(kind) (1u << (kind))
+
+static void put_values(struct buf *out)
+{
+    buf_puts(out, "    case $before in\n    ");
+    put_alternatives(out, KIND(KIND_FILE));
+    buf_puts(out, ")\n        mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
+                  "        return ;;\n    ");
+    put_alternatives(out, KIND(KIND_STATE));
+    buf_puts(out, ")\n        mapfile -t COMPREPLY < <(compgen -W \"");
+    table_put_states(out);
+    buf_puts(out, "\" -- \"$word\")\n        return ;;\n    ");
+    put_alternatives(out, ~(KIND(KIND_FLAG) | KIND(KIND_FILE) | KIND(KIND_STATE)));
+    buf_puts(out, ")\n        return ;;\n    esac\n");
+}
+
+static void put_bash(struct buf *out)
+{
+    buf_puts(out, "# bash completion for ganger, written by: ganger completion bash\n"
+                  "_ganger() {\n"
+                  "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
+                  "    local names options='' operands=''\n"
+                  "    COMPREPLY=()\n"
+                  "    names=\"");
+    for (size_t i = 0; i < n_commands; i++)
+        buf_printf(out, "%s%s", i > 0 ? " " : "", commands[i].name);
+    buf_puts(out, "\"\n"
+                  "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+                  "        mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\")\n"
+                  "        return\n"
+                  "    fi\n");
+    put_values(out);
+    buf_puts(out, "    case ${COMP_WORDS[1]} in\n");
+    for (size_t i = 0; i < n_commands; i++) {
+        buf_printf(out, "    %s) options=\"", commands[i].name);
+        put_options(out, &commands[i]);
+        buf_puts(out, "\"");
+        if (commands[i].kind == OPERAND_ID)
+            buf_puts(out, " operands=id");
+        else if (commands[i].kind == OPERAND_COMMAND)
+            buf_puts(out, " operands=command");
+        else if (commands[i].bit == IN_HELP)
+            buf_puts(out, " operands=name");
+        buf_puts(out, " ;;\n");
+    }
+    buf_puts(out, "    esac\n"
+                  "    case $word,$operands in\n"
+                  "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n"
+                  "    *,id) mapfile -t COMPREPLY < <(compgen -W \\\n"
+                  "        \"$(ganger ls -q --limit 100 2>/dev/null)\" -- \"$word\") ;;\n"
+                  "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
+                  "    *,name) mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\") ;;\n"
+                  "    esac\n"
+                  "}\n"
+                  "complete -F _ganger ganger\n");
+}
+
+int command_completion(struct cli *cli)
+{
+    struct buf AUTO_BUF text;
+    buf_init(&text, (size_t)64 << 10);
+    if (strcmp(cli->args->operands[0], "bash") != 0) {
+        output_error(cli->out, "the only shell with a completion is bash");
+        return CLI_USAGE;
+    }
+    put_bash(&text);
+    return output_write(STDOUT_FILENO, buf_slice(&text)) ? CLI_OK : CLI_GANGER;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a job as `wait` and `submit --wait` report it. */
+#ifndef GANGER_CLI_FINISH_H
+#define GANGER_CLI_FINISH_H
+
+#include "cli/cli.h"
+#include "cli/json.h"
+
+/* Waits for the job (deadline as in watch_end), prints what is to be printed, returns the exit
+ * code. */
+int finish_job(struct cli *cli, const char *id, uint64_t deadline_ns);
+/* A note that says how it ended. */
+void finish_tell(struct cli *cli, const struct json_job *job);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include "cli/base64.h"
+#include "service/base/text.h"
+
+/* A body larger than the service's default limit may still suit a service with another one, so it
+ * is the service that refuses it. This bounds only memory. */
+#define BODY_MAX ((size_t)32 << 20)
+
+static void put_name(struct buf *out, const char *name)
+{
+    buf_puts(out, out->len > 1 ? ",\"" : "\"");
+    buf_puts(out, name);
+    buf_puts(out, "\":");
+}
+
+static void put_text(struct buf *out, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    put_name(out, name);
+    buf_json_string(out, slice_of(value));
+}
+
+static void put_duration(struct buf *out, const char *name, const struct args *args,
+                         enum option_id id)
+{
+    if (!args_has(args, id))
+        return;
+    put_name(out, name);
+    if (strcmp(args->value[id], "none") == 0)
+        buf_puts(out, "null");
+    else
+        buf_json_seconds_us(out, args_duration_us(args, id, 0));
+}
+
+static void put_pair(struct buf *out, bool first, const char *pair, const char *value)
+{
+    if (!first)
+        buf_putc(out, ',');
+    buf_json_string(out, (struct slice){pair, strcspn(pair, "=")});
+    buf_putc(out, ':');
+    buf_json_string(out, slice_of(value));
+}
+
+/* A key that is given twice: the last one counts, as in a shell. JSON with both would be refused.
+ */
+static bool is_given_again(const struct args_words *words, size_t i)
+{
+    size_t len = strcspn(words->items[i], "=");
+    for (size_t j = i + 1; j < words->n; j++) {
+        if (strcspn(words->items[j], "=") == len &&
+            memcmp(words->items[i], words->items[j], len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* An object of KEY=VALUE words. A word without "=" takes its value from the environment, and is
+ * left out when there is none. */
+static bool put_pairs(struct buf *out, const char *name, const struct args_words *words,
+                      struct err *err)
+{
+    bool first = true;
+    if (words->n == 0)
+        return true;
+    put_name(out, name);
+    buf_putc(out, '{');
+    for (size_t i = 0; i < words->n; i++) {
+        const char *pair = words->items[i], *equals = strchr(pair, '=');
+        const char *value = equals != NULL ? equals + 1 : getenv(pair);
+        if (value == NULL || is_given_again(words, i))
+            continue;
+        if (!text_is_utf8(slice_of(value)))
+            return err_set(err, ERR_INVALID, "the variable %.60s is not text in UTF-8", pair);
+        put_pair(out, first, pair, value);
+        first = false;
+    }
+    buf_putc(out, '}');
+    return true;
+}
+
+static bool read_all(int fd, struct buf *out, struct err *err)
+{
+    for (;;) {
+        char part[65536];
+        ssize_t n = read(fd, part, sizeof(part));
+        if (n == 0 || (n < 0 && errno == EBADF)) /* closed by the caller: `<&-` */
+            return true;
+        if (n < 0 && errno != EINTR)
+            return err_sys(err, ERR_BAD_REQUEST, "cannot read standard input");
+        if (n > 0)
+            buf_append(out, part, (size_t)n);
+        if (!buf_ok(out))
+            return err_set(err, ERR_TOO_LARGE,
+                           "standard input is larger than 1 MiB; " SPEC_LARGE_INPUT);
+    }
+}
+
+static bool put_stdin(struct buf *out, const char *path, struct err *err)
+{
+    struct buf AUTO_BUF bytes;
+    buf_init(&bytes, SPEC_MAX);
+    bool is_own = strcmp(path, "-") == 0;
+    int AUTO_CLOSE file = is_own ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (!is_own && file < 0)
+        return err_sys(err, ERR_BAD_REQUEST, "%.160s", path);
+    if (!read_all(is_own ? STDIN_FILENO : file, &bytes, err))
+        return false;
+    if (bytes.len == 0)
+        return true;
+    struct slice all = buf_slice(&bytes);
+    if (memchr(all.ptr, '\0', all.len) == NULL && text_is_utf8(all)) {
+        put_name(out, "stdin");
+        buf_json_string(out, all);
+    } else {
+        put_name(out, "stdin_base64");
+        buf_putc(out, '"');
+        base64_put(out, all);
+        buf_putc(out, '"');
+    }
+    return true;
+}
+
+static void put_command(struct buf *out, const struct args *args)
+{
+    put_name(out, "command");
+    buf_putc(out, '[');
+    for (int i = 0; i < args->n_operands; i++) {
+        if (i > 0)
+            buf_putc(out, ',');
+        buf_json_string(out, slice_of(args->operands[i]));
+    }
+    buf_putc(out, ']');
+}
+
+/* The service wants an absolute path; a relative one means from here. */
+static bool put_cwd(struct buf *out, const char *cwd, struct err *err)
+{
+    if (cwd == NULL)
+        return true;
+    char here[PATH_MAX], path[2 * PATH_MAX];
+    if (cwd[0] == '/') {
+        put_text(out, "cwd", cwd);
+        return true;
+    }
+    if (getcwd(here, sizeof(here)) == NULL)
+        return err_sys(err, ERR_BAD_REQUEST, "current directory");
+    if (strcmp(cwd, ".") == 0)
+        (void)snprintf(path, sizeof(path), "%s", here);
+    else if (snprintf(path, sizeof(path), "%s/%s", here, cwd) >= (int)sizeof(path))
+        return err_set(err, ERR_BAD_REQUEST, "the path of --cwd is too long");
+    put_text(out, "cwd", path);
+    return true;
+}
+
+static void put_numbers(struct buf *out, const struct args *args)
+{
+    if (args_has(args, OPT_PRIORITY)) {
+        put_name(out, "priority");
+        buf_put_i64(out, args_integer(args, OPT_PRIORITY, 0));
+    }
+    if (args_has(args, OPT_RETRIES)) {
+        put_name(out, "retry");
+        buf_puts(out, "{\"max_attempts\":");
+        buf_put_i64(out, args_integer(args, OPT_RETRIES, 0) + 1);
+        buf_putc(out, '}');
+    }
+    uint64_t bytes = 0;
+    if (args_has(args, OPT_LIMIT_OUTPUT) &&
+        text_to_bytes(slice_of(args->value[OPT_LIMIT_OUTPUT]), &bytes)) {
+        put_name(out, "limits");
+        buf_printf(out, "{\"output\":%llu}", (unsigned long long)bytes);
+    }
+}
+
+bool spec_write(const struct args *args, bool sends_stdin, struct buf *ret_out, struct err *err)
+{
+    struct buf AUTO_BUF out;
+    buf_init(&out, BODY_MAX);
+    buf_putc(&out, '{');
+    put_command(&out, args);
+    put_text(&out, "name", args->value[OPT_NAME]);
+    put_text(&out, "queue", args->value[OPT_QUEUE]);
+    put_text(&out, "run_at", args->value[OPT_AT]);
+    put_duration(&out, "delay", args, OPT_DELAY);
+    put_duration(&out, "timeout", args, OPT_TIMEOUT);
+    put_duration(&out, "keep", args, OPT_KEEP);
+    put_numbers(&out, args);
+    if (!put_pairs(&out, "env", &args->env, err) || !put_pairs(&out, "labels", &args->label, err) ||
+        !put_cwd(&out, args->value[OPT_CWD], err))
+        return false;
+    const char *input = args->value[OPT_STDIN] != NULL ? args->value[OPT_STDIN] : "-";
+    if ((args_has(args, OPT_STDIN) || sends_stdin) && !put_stdin(&out, input, err))
+        return false;
+    buf_putc(&out, '}');
+    buf_append(ret_out, out.ptr, out.len);
+    if (!buf_ok(&out) || !buf_ok(ret_out))
+        return err_set(err, ERR_TOO_LARGE, "the job's description is too large");
+    return true;
+}

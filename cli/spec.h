@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The body of POST /v1/jobs, from the options and operands of `run` and `submit`. */
+#ifndef GANGER_CLI_SPEC_H
+#define GANGER_CLI_SPEC_H
+
+#include "cli/args.h"
+#include "service/base/buf.h"
+
+/* What the service takes as one body by default (http.max_body). */
+#define SPEC_MAX ((size_t)1 << 20)
+#define SPEC_LARGE_INPUT                                                               \
+    "put large input into a file and let the command read that, as in: ganger run -- " \
+    "sh -c 'sort < /srv/big.txt'"
+
+/* Appends the JSON object to `out`. Reads the standard input of the job: the file of --stdin, or
+ * this process's own when `sends_stdin`; blocks until that ends. */
+MUST_CHECK bool spec_write(const struct args *args, bool sends_stdin, struct buf *out,
+                           struct err *err);
+
+#endif

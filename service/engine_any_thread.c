@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* What any thread may ask of the engine. Nothing here touches what the engine's thread owns: only
+ * the inbox and atomics. */
+#include "service/engine_state.h"
+
+bool engine_reserve(struct engine *e, bool submits, struct err *err)
+{
+    if (submits && atomic_load_explicit(&e->shared.phase, memory_order_relaxed) != PHASE_RUNNING)
+        return err_set(err, ERR_DRAINING, "The service is stopping; send the job to its successor");
+    if (inbox_reserve(&e->inbox))
+        return true;
+    if (atomic_load(&e->inbox.closed))
+        return err_set(err, ERR_DRAINING,
+                       "The service has stopped; send the request to its successor");
+    return err_set(err, ERR_OVERLOADED,
+                   "%d requests are waiting for the engine; try again in a second", INBOX_MAX);
+}
+
+void engine_post(struct engine *e, struct command *cmd)
+{
+    inbox_push(&e->inbox, cmd);
+}
+
+void engine_wake(struct engine *e)
+{
+    inbox_wake(&e->inbox);
+}
+
+uint32_t engine_epoch(const struct engine *e, uint64_t topic)
+{
+    return waiters_epoch(e->waiters, topic);
+}
+
+enum engine_phase engine_phase(const struct engine *e)
+{
+    return (enum engine_phase)atomic_load_explicit(&e->shared.phase, memory_order_relaxed);
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *ret)
+{
+    *ret = (struct engine_stats){
+        .workers = pool_size(e->parts.pool),
+        .busy = atomic_load_explicit(&e->shared.busy, memory_order_relaxed),
+        .wal_bytes = atomic_load_explicit(&e->shared.wal_bytes, memory_order_relaxed),
+        .parked = waiters_count(e->waiters),
+        .turns = atomic_load_explicit(&e->shared.turns, memory_order_relaxed),
+        .commits = atomic_load_explicit(&e->shared.commits, memory_order_relaxed),
+        .started_us = e->started_us,
+        .disk_low = atomic_load_explicit(&e->shared.disk_low, memory_order_relaxed),
+    };
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        ret->count[s] = atomic_load_explicit(&e->shared.count[s], memory_order_relaxed);
+    ret->idle = ret->workers > ret->busy ? ret->workers - ret->busy : 0;
+}
+
+const struct config *engine_config(const struct engine *e)
+{
+    return e->parts.cfg;
+}
+
+struct metrics *engine_metrics(struct engine *e)
+{
+    return e->parts.metrics;
+}
+
+const struct log *engine_log(const struct engine *e)
+{
+    return e->parts.log;
+}
+
+const struct pool *engine_pool(const struct engine *e)
+{
+    return e->parts.pool;
+}
