@@ -59,12 +59,13 @@ static void announce(struct capture *c)
 bool capture_spool(struct capture *c)
 {
     struct err err;
-    AUTO_CLOSE int fd = -1;
 
     if (c->file_fd >= 0)
         return true;
-    if (FAULT("capture-spool") ||
-        !spool_open(c->data_fd, c->bank->job_no, c->bank->attempt, c->stream, &fd, &err))
+    AUTO_CLOSE int fd = FAULT("capture-spool") ? -1
+                                               : spool_open(c->data_fd, c->bank->job_no,
+                                                            c->bank->attempt, c->stream, &err);
+    if (fd < 0)
         return false;
     if (!write_all(fd, c->bank->out[c->stream], (size_t)c->kept)) {
         spool_remove(c->data_fd, c->bank->job_no, c->bank->attempt, c->stream);
@@ -207,9 +208,9 @@ void capture_finish(struct capture *c)
     while (capture_pump(c, BIG_PIPE) && clock_mono_ns() < end_ns)
         continue;
     capture_close(c);
+    /* Not synced, it may be gone after a power cut, so it must not be called complete. */
     if (c->file_fd >= 0 && !spool_sync(c->data_fd, c->bank->job_no, c->file_fd, &err))
-        c->truncated = true; /* it may be gone after a power cut, so it must not be called complete
-                              */
+        c->truncated = true;
     c->bank->out_bytes[c->stream] = c->kept;
     c->bank->truncated[c->stream] = c->truncated ? 1 : 0;
     c->bank->spooled[c->stream] = c->file_fd >= 0 ? 1 : 0;

@@ -72,9 +72,9 @@ static void begin_stop(struct drive *d, enum cause cause, int signal, int64_t gr
     const bool is_over = main_is_over(d);
     const uint64_t at_ns = clock_mono_ns() + (uint64_t)grace_us * 1000;
 
+    /* It has ended by itself: nothing to stop but what it left, and that is KILLed anyway. */
     if (is_over && d->cause == CAUSE_NONE)
-        return; /* it has ended by itself: nothing to stop but what it left, and that is KILLed
-                   anyway */
+        return;
     if (cause == CAUSE_STOP && !is_over)
         d->stop_sent = true;
     if (d->cause == CAUSE_NONE)
@@ -338,8 +338,12 @@ static enum task_end judge(const struct drive *d, uint32_t survivors)
     case CAUSE_TIMEOUT: return TASK_TIMEOUT;
     case CAUSE_DEADLINE: return TASK_DEADLINE;
     case CAUSE_OUTPUT: return TASK_OUTPUT_LIMIT;
-    case CAUSE_NONE:
     case CAUSE_STOP: break;
+    case CAUSE_NONE:
+        /* It was faster than our look at the pipe. */
+        if (d->task->output_limit_fails && (d->out[0].truncated || d->out[1].truncated))
+            return TASK_OUTPUT_LIMIT;
+        break;
     }
     return WIFSIGNALED(d->tree.main_status) ? TASK_SIGNALED : TASK_EXITED;
 }

@@ -12,19 +12,23 @@ enum frame_type {
     FRAME_KILL,      /* slot: SIGKILL its worker */
     FRAME_QUIT,      /* end all workers, then yourself */
     /* zygote → server */
-    FRAME_SPAWNED,      /* slot, pid; descriptor: the server's end of the worker's socket */
-    FRAME_GONE,         /* slot, pid, wait status in arg; sent only when no orphan is left */
+    FRAME_SPAWNED, /* slot, pid; descriptor: the server's end of the worker's socket */
+    /* slot, pid, wait status in arg; sent when no orphan is left, or when the kill deadline has
+     * passed: then arg64 says how many are. */
+    FRAME_GONE,
     FRAME_SPAWN_FAILED, /* slot, errno in arg */
     /* server → worker */
     FRAME_START, /* bank, job_no, attempt; descriptor: memfd with the input when it did not fit */
-    FRAME_STOP, /* job_no, attempt, signal in arg (0: the task's own), grace in arg64 (µs; < 0: its
-                   own): end the tree */
+    /* job_no, attempt: end the tree. Signal in arg (0: the task's own), grace in arg64 (µs; < 0:
+     * its own). */
+    FRAME_STOP,
     FRAME_WATCH, /* job_no: move the output to the spool now and report progress of it */
     /* worker → server */
-    FRAME_READY,  /* pid in arg: first frame of a worker */
+    FRAME_READY,  /* pid in arg: first frame of a worker, and again after a quarantine */
     FRAME_OUTPUT, /* job_no: live_bytes have changed (at most every 20 ms while watched) */
-    FRAME_DONE,   /* bank, job_no, attempt: the bank is yours again; arg: 1 + the bank whose offer I
-                     have taken, 0 none */
+    /* bank, job_no, attempt: the bank is yours again. arg: 1 + the bank whose offer I have taken, 0
+     * none. */
+    FRAME_DONE,
     FRAME_TYPE_COUNT
 };
 

@@ -20,7 +20,6 @@
 #define CLOSE_MS 5000
 #define SWEEP_MAX_US INT64_C(5000000)
 #define DEFAULT_MARKER "GANGER_RUN"
-#define EVENTS_PER_SEAT 8
 
 static bool make_marker(struct pool *pool, const struct pool_config *cfg, struct err *err)
 {
@@ -84,7 +83,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
     pool->max_workers = MAX(cfg->max_workers, cfg->workers);
     pool->control = pool->epoll_fd = pool->data_fd = -1;
     pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
-    pool->pending_max = (size_t)pool->max_workers * EVENTS_PER_SEAT + EVENTS_PER_SEAT;
+    pool->pending_max = ((size_t)pool->max_workers + 1) * POOL_EVENTS_PER_FRAME;
     pool->pending = must_alloc(pool->pending_max * sizeof(*pool->pending));
     pool->path = must_alloc(strlen(cfg->path) + 1);
     memcpy(pool->path, cfg->path, strlen(cfg->path));

@@ -12,12 +12,14 @@ struct pool_config {
     uint32_t workers, max_workers;
     int64_t kill_deadline_us; /* TASK_UNKILLABLE after so long */
     const char *path;         /* PATH of tasks */
-    const char *data_dir; /* spool/ and work/ below it are made here; the caller holds the data lock
-                           */
-    const char *starts_file; /* below data_dir, made by the caller: where workers write the notes of
-                                tasks; NULL: nowhere */
-    const char *run_marker_env; /* unused names are NULL: name of the environment marker,
-                                   "GANGER_RUN" */
+    /* spool/, work/ and mark below it are made here; the caller holds the data lock. */
+    const char *data_dir;
+    /* Below data_dir, made by the caller: where workers write the notes of tasks. NULL: nowhere. */
+    const char *starts_file;
+    /* Name of the variable that marks the processes of this data directory; NULL: GANGER_RUN. Each
+     * task gets it with a value of the pool's, whatever else names it: what is left of an earlier
+     * run is found by it. */
+    const char *run_marker_env;
     const struct log *log;
 };
 
@@ -35,14 +37,16 @@ int pool_fd(const struct pool *pool);
 uint64_t pool_next_deadline_ns(const struct pool *pool);
 
 enum pool_event_type {
-    POOL_READY,    /* slot: its worker waits for a task */
-    POOL_DONE,     /* place: pool_outcome tells; the bank stays ours until pool_release */
-    POOL_LOST,     /* place: the worker died with the task; its tree is proved empty; outcome.end is
-                      TASK_LOST */
-    POOL_OUTPUT,   /* place: live bytes have changed */
-    POOL_STARTED,  /* place: an offered task has begun; follows the DONE of the one before it */
-    POOL_RETURNED, /* place: the worker died before it took the offer: it never began; the bank is
-                      free */
+    POOL_READY, /* slot: its worker waits for a task */
+    POOL_DONE,  /* place: pool_outcome tells; the bank stays ours until pool_release */
+    /* place: the worker died with the task, and its tree is proved empty: outcome.end is TASK_LOST;
+     * or something of it outlived the kill deadline: TASK_UNKILLABLE. Released like DONE. */
+    POOL_LOST,
+    POOL_OUTPUT,  /* place: live bytes have changed */
+    POOL_STARTED, /* place: an offered task has begun; follows the DONE of the one before it */
+    /* place: the worker died or cannot go on before it took the offer. It never began; the bank is
+     * free. */
+    POOL_RETURNED,
     POOL_WORKER_GONE, /* slot: for counters and logs; a new one is being started */
     POOL_ZYGOTE_GONE  /* the service must stop: exit 70 */
 };
@@ -78,12 +82,12 @@ struct pool_task {
     int64_t job_no;
     uint32_t attempt;
     struct slice wire;       /* task_encode */
-    const struct slice *env; /* extra environment of the attempt, "K=V" (GANGER_JOB_ID …);
-                                terminated */
+    const struct slice *env; /* of the attempt, "K=V" (GANGER_JOB_ID …); terminated */
     uint32_t n_env;
-    struct slice note; /* at most 64 bytes that the worker writes to `<data>/<starts_file>`, at 64
-                        * bytes times (slot * SLOT_BANKS + bank), before the task begins; empty:
-                        * none */
+    /* At most 64 bytes that the worker writes to `<data>/<starts_file>`, at 64 bytes times (slot *
+     * SLOT_BANKS + bank), before the task begins; when that fails the task does not begin
+     * (TASK_START_FAILED). Empty: none. */
+    struct slice note;
 };
 /* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
  * no memfd could be made: nothing started. */
@@ -92,8 +96,9 @@ MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, stru
 /* An offer saves the two wake-ups between the end of a task and the start of the next: the worker
  * takes it by itself when it is done with what it runs. Until then it can be recalled, so a waiting
  * task stays as changeable as if it had not left. It must be durably claimed before, since nobody
- * is asked when it starts. A free bank of a busy worker that has no offer; false when there is
- * none. */
+ * is asked when it starts. */
+
+/* A free bank of a busy worker that has no offer; false when there is none. */
 bool pool_find_offer(const struct pool *pool, struct place *ret);
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
@@ -110,8 +115,8 @@ void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_
  * grows. */
 void pool_watch(struct pool *pool, struct place place);
 
-/* Live facts of a running task; false when `job_no` does not run in `slot` (any more). Any thread.
- */
+/* Live facts of a running task; false when `job_no` does not run in `slot` (any more).
+ * Any thread. */
 struct pool_live {
     int32_t worker_pid, job_pid;
     uint64_t bytes[2];

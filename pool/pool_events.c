@@ -7,9 +7,6 @@
 #include <sys/epoll.h>
 #include <sys/wait.h>
 
-#define EVENTS_PER_FRAME                                                    \
-    4 /* a GONE may bring what was left in the socket, LOST and WORKER_GONE \
-       */
 #define MAX_READY 64
 #define QUICK_DEATH_NS UINT64_C(10000000000) /* shorter lives without one task done count */
 #define FIRST_BACKOFF_NS UINT64_C(1000000000)
@@ -181,12 +178,27 @@ static void on_ready(struct pool *pool, struct seat *seat)
     push(pool, (struct pool_event){.type = POOL_READY, .place = {slot_of(pool, seat), 0}});
 }
 
+/* Several in a row are one: it says "look", not how much. */
+static bool is_known_output(const struct pool *pool, struct place place)
+{
+    if (pool->n_pending == 0)
+        return false;
+    const struct pool_event *last =
+        &pool->pending[(pool->pending_head + pool->n_pending - 1) % pool->pending_max];
+    return last->type == POOL_OUTPUT && last->place.slot == place.slot &&
+           last->place.bank == place.bank;
+}
+
 static void on_output(struct pool *pool, struct seat *seat, const struct frame *frame)
 {
-    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
-        if (seat->banks[bank].owner == BANK_RUNNING && seat->banks[bank].job_no == frame->job_no &&
-            seat->banks[bank].attempt == frame->attempt)
-            push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
+        const struct seat_bank *mine = &seat->banks[bank];
+        if (mine->owner != BANK_RUNNING || mine->job_no != frame->job_no ||
+            mine->attempt != frame->attempt ||
+            is_known_output(pool, (struct place){slot_of(pool, seat), bank}))
+            continue;
+        push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
+    }
 }
 
 /* One frame of a worker. False: there is none now, or the socket has ended. */
@@ -345,7 +357,7 @@ static void read_control(struct pool *pool)
 void pool_read_ready(struct pool *pool)
 {
     struct epoll_event ready[MAX_READY];
-    const size_t room = (pool->pending_max - pool->n_pending) / EVENTS_PER_FRAME;
+    const size_t room = (pool->pending_max - pool->n_pending) / POOL_EVENTS_PER_FRAME;
 
     if (room == 0)
         return;

@@ -70,6 +70,10 @@ struct pool {
     char *path;
 };
 
+/* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
+ * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED, STARTED,
+ * LOST and WORKER_GONE. */
+#define POOL_EVENTS_PER_FRAME 12
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)
 

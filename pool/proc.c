@@ -198,6 +198,12 @@ static NORETURN ON_CHILD_STACK void child_fail(const struct child *c, enum proc_
     _exit(127);
 }
 
+static ON_CHILD_STACK bool says_not_here(int error)
+{
+    return error == EACCES || error == ENOENT || error == ENOTDIR || error == ESTALE ||
+           error == ENODEV || error == ETIMEDOUT;
+}
+
 /* The search goes on where execvp(3) would; a permission problem is remembered since it says more
  * than "not found". */
 static ON_CHILD_STACK int child_exec(const struct proc *p)
@@ -205,13 +211,11 @@ static ON_CHILD_STACK int child_exec(const struct proc *p)
     int error = ENOENT;
     for (char **path = p->candidates; *path != NULL; path++) {
         (void)execve(*path, p->argv, p->envp);
+        const bool is_searched = p->candidates[1] != NULL;
+        if (!is_searched || !says_not_here(errno))
+            return errno;
         if (errno == EACCES)
             error = EACCES;
-        else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV &&
-                 errno != ETIMEDOUT)
-            return errno;
-        else if (path == p->candidates && path[1] == NULL)
-            return errno;
     }
     return error;
 }
@@ -309,8 +313,10 @@ static bool is_transient(int error)
  * small to start in. */
 static enum proc_result judge(const struct proc *p, const struct proc_report *report)
 {
+    const bool is_our_directory = report->step == PROC_STEP_DIRECTORY && p->cwd == NULL;
     const bool may_be_own_limit = p->n_limits > 0 && report->step == PROC_STEP_EXEC;
-    if (report->step == PROC_STEP_SETUP || (is_transient(report->error) && !may_be_own_limit))
+    if (report->step == PROC_STEP_SETUP || is_our_directory ||
+        (is_transient(report->error) && !may_be_own_limit))
         return PROC_NOT_STARTED;
     return PROC_EXEC_FAILED;
 }

@@ -15,37 +15,33 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
-/* How many outcomes of one worker may wait for their commit while it goes on working: 3. More
- * gather more ends into one commit (a commit costs about 100 µs of CPU), and cost address space
- * only. */
-#define SLOT_BANKS 4
-#define BANK_IN_SIZE                                                                               \
-    (256u << 10) /* extra environment + task wire bytes; larger ones travel as a sealed memfd with \
-                    the START frame */
+/* One bank runs, one is offered, the rest hold outcomes that wait for their commit while the worker
+ * goes on. More of them gather more ends into one commit, which costs about 100 µs of CPU; they cost
+ * address space only. */
+#define SLOT_BANKS 8
+/* Extra environment + task wire bytes; more travels as a sealed memfd with the START frame. */
+#define BANK_IN_SIZE (256u << 10)
 #define BANK_OUT_SIZE (64u << 10) /* per stream; beyond it the stream goes to a spool file */
 
 /* A task in a bank that its worker may take by itself when it is done with another one, without a
- * frame and so without a wake-up. */
+ * frame and so without a wake-up. Whoever moves it away from OFFERED first owns the bank. */
 enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
 
 struct bank {
-    /* Server writes before START. */
+    /* Server writes before START or offer. */
     alignas(64) int64_t job_no;
     uint32_t attempt;
     uint32_t in_bytes;   /* used bytes of in[], 0 when the input came as a descriptor */
-    uint32_t note_bytes; /* of an offer: the worker writes note[] to the file of starts before it
-                            begins */
+    uint32_t note_bytes; /* the worker writes note[] to the file of starts before it begins */
     char note[64];
     /* Live: atomics, any thread of the server may read while the task runs. */
-    alignas(64) _Atomic int64_t live_job_no; /* 0 when idle; ties the other live fields to their job
-                                              */
+    alignas(64) _Atomic int64_t live_job_no; /* ties the other live fields to their job; 0 idle */
     _Atomic int32_t job_pid;
-    _Atomic uint32_t watched; /* 0 no; 1 server: somebody looks at the output; 2 worker: it is in
-                                 the spool now (then OUTPUT is sent) */
-    _Atomic uint32_t offer;   /* enum bank_offer; whoever moves it away from OFFERED first owns the
-                                 bank */
-    _Atomic uint64_t live_bytes[2]; /* bytes of each stream that a reader of the spool file may read
-                                     */
+    /* 0 no; 1 server: somebody looks at the output; 2 worker: it is in the spool now (then OUTPUT
+     * is sent). */
+    _Atomic uint32_t watched;
+    _Atomic uint32_t offer;         /* enum bank_offer */
+    _Atomic uint64_t live_bytes[2]; /* of each stream that a reader of the spool file may read */
     _Atomic uint32_t progress_permille_plus1; /* 0 = none; used with the warm functions */
     /* Worker writes before DONE, server reads after it. */
     alignas(64) int32_t end, exit_code, signal, exec_errno;

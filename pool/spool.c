@@ -44,8 +44,7 @@ static bool make_directory(int data_fd, int64_t job_no)
     return true;
 }
 
-bool spool_open(int data_fd, int64_t job_no, uint32_t attempt, int stream, int *ret_fd,
-                struct err *err)
+int spool_open(int data_fd, int64_t job_no, uint32_t attempt, int stream, struct err *err)
 {
     char path[64];
     const int flags = O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
@@ -55,9 +54,8 @@ bool spool_open(int data_fd, int64_t job_no, uint32_t attempt, int stream, int *
     if (fd < 0 && errno == ENOENT && make_directory(data_fd, job_no))
         fd = openat(data_fd, path, flags, 0600);
     if (fd < 0)
-        return err_sys(err, ERR_STORAGE, "cannot open %s", path);
-    *ret_fd = fd;
-    return true;
+        (void)err_sys(err, ERR_STORAGE, "cannot open %s", path);
+    return fd;
 }
 
 void spool_remove(int data_fd, int64_t job_no, uint32_t attempt, int stream)

@@ -6,10 +6,10 @@
 
 #include "service/base/error.h"
 
-/* A new empty file, 0600; a file of that name is replaced. Makes the directories on demand. The
- * caller owns the descriptor. */
-MUST_CHECK bool spool_open(int data_fd, int64_t job_no, uint32_t attempt, int stream, int *ret_fd,
-                           struct err *err);
+/* A new empty file, 0600; a file of that name is replaced, a symbolic link refused. Makes the
+ * directories on demand. The caller owns the descriptor; -1 is failure. */
+MUST_CHECK int spool_open(int data_fd, int64_t job_no, uint32_t attempt, int stream,
+                          struct err *err);
 void spool_remove(int data_fd, int64_t job_no, uint32_t attempt, int stream);
 /* Makes the file and its name durable: fdatasync of the file, fsync of its directory. Blocks on the
  * disk. */

@@ -47,35 +47,39 @@ bool sweep_mark(int data_fd, char ret_mark[SWEEP_MARK_SIZE], struct err *err)
     return true;
 }
 
-/* The environment may be long; entries end with NUL. Reads in pieces and keeps the state of the
- * match between them. */
+/* A match of the prefix at the start of an entry, fed byte by byte: the environment may be long. */
+struct matcher {
+    const char *prefix;
+    size_t matched;
+    bool is_off; /* the entry so far differs */
+};
+
+static bool feed(struct matcher *m, char byte)
+{
+    if (byte == '\0') {
+        m->matched = 0;
+        m->is_off = false;
+        return false;
+    }
+    if (m->is_off || byte != m->prefix[m->matched]) {
+        m->is_off = true;
+        return false;
+    }
+    m->matched++;
+    return m->prefix[m->matched] == '\0';
+}
+
 static bool has_entry(int environ_fd, const char *prefix)
 {
-    const size_t len = strlen(prefix);
+    struct matcher matcher = {.prefix = prefix};
     char piece[4096];
-    size_t matched = 0;
-    bool is_open = true; /* the entry so far equals the prefix */
+    ssize_t n;
 
-    for (;;) {
-        const ssize_t n = read(environ_fd, piece, sizeof(piece));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        for (ssize_t i = 0; i < n; i++) {
-            if (piece[i] == '\0') {
-                matched = 0;
-                is_open = true;
-                continue;
-            }
-            if (is_open && piece[i] == prefix[matched])
-                matched++;
-            else
-                is_open = false;
-            if (is_open && matched == len)
+    while ((n = read(environ_fd, piece, sizeof(piece))) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            if (feed(&matcher, piece[i]))
                 return true;
-        }
-    }
+    return false;
 }
 
 static bool is_marked(pid_t pid, const char *prefix)

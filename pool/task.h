@@ -21,13 +21,13 @@ struct task {
     uint32_t n_env;
     struct slice cwd; /* terminated; ptr NULL: a fresh directory of the worker's */
     struct slice stdin_bytes;
-    int64_t timeout_us;  /* from start; 0 = none */
-    int64_t deadline_us; /* wall clock, absolute; 0 = none. Whichever of the two comes first decides
-                            the reason */
-    int32_t stop_signal; /* first signal of a timeout; a STOP frame carries its own */
-    int64_t stop_grace_us;                                /* then KILL */
-    uint64_t limit_output, limit_memory, limit_file_size; /* bytes; 0 = none (output always has one)
-                                                           */
+    int64_t timeout_us; /* from start; 0 = none */
+    /* Wall clock, absolute; 0 = none. Whichever of the two comes first decides the reason. */
+    int64_t deadline_us;
+    int32_t stop_signal;   /* first signal of a timeout, and of a STOP that names none */
+    int64_t stop_grace_us; /* then KILL */
+    /* Bytes; 0 = none (output always has one). Memory is address space per process. */
+    uint64_t limit_output, limit_memory, limit_file_size;
     int64_t limit_cpu_us;
     uint32_t limit_processes, limit_open_files; /* 0 = none / default 1024 */
     bool output_limit_fails;                    /* end the task when a stream passes limit_output */

@@ -41,7 +41,6 @@ void title_set(const char *title, const char *comm)
     /* Without CAP_SYS_RESOURCE the fields read as 0; then the command line stays. */
     if (!find_arguments(&start, &size))
         return;
-    const size_t len = MIN(strlen(title), size - 1);
     memset(start, 0, size);
-    memcpy(start, title, len);
+    (void)snprintf(start, size, "%s", title);
 }

@@ -14,8 +14,7 @@ struct worker_config {
     const char *starts_file; /* below data_fd; NULL: none */
     int64_t kill_deadline_us;
     const char *path;        /* PATH of tasks */
-    char marker[MARKER_MAX]; /* "GANGER_RUN=<mark>"; tasks get it with ".<job>.<attempt>" behind it
-                              */
+    char marker[MARKER_MAX]; /* "GANGER_RUN=<mark>"; tasks get it with ".<job>.<attempt>" */
     const struct log *log;
 };
 

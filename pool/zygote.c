@@ -19,7 +19,9 @@
 #include <sys/wait.h>
 
 #define WORKER_SIGNAL SIGUSR1
-#define SWEEP_PAUSE_MS 2
+#define SWEEP_ROUNDS 8
+#define SWEEP_FIRST_PAUSE_MS 1
+#define SWEEP_MAX_PAUSE_MS 100
 
 struct child {
     pid_t pid;    /* 0: none */
@@ -191,20 +193,21 @@ static void tell_deaths(struct zygote *z, uint32_t n_orphans)
     }
 }
 
-/* True while orphans are left: come again soon. */
+/* True while orphans are left: come again soon. Several rounds at once, since a fork chain must be
+ * outrun. */
 static bool sweep(struct zygote *z)
 {
     uint32_t n_orphans = 0;
+    bool is_clean = false;
 
     reap_workers(z);
-    while (!reap_orphans()) {
-        const uint32_t before = n_orphans;
-        n_orphans = MAX(kill_orphans(z), 1U);
-        if (before != 0)
+    for (int round = 0; round < SWEEP_ROUNDS; round++) {
+        is_clean = reap_orphans();
+        if (is_clean)
             break;
+        n_orphans = kill_orphans(z);
     }
-    if (reap_orphans())
-        n_orphans = 0;
+    n_orphans = is_clean ? 0 : MAX(n_orphans, 1U);
     if (z->n_dead > 0)
         tell_deaths(z, n_orphans);
     return n_orphans > 0;
@@ -234,6 +237,7 @@ static NORETURN void run(const struct worker_config *cfg, int control)
 {
     struct zygote z = {.cfg = cfg, .control = control, .signal_fd = open_signals()};
     bool is_sweeping = false;
+    int pause_ms = SWEEP_FIRST_PAUSE_MS;
     char drop[16 * 128]; /* struct signalfd_siginfo, signalfd(2) */
 
     z.children = must_alloc(cfg->slots.n * sizeof(*z.children));
@@ -242,8 +246,11 @@ static NORETURN void run(const struct worker_config *cfg, int control)
     while (!z.is_ending) {
         struct pollfd fds[2] = {{.fd = z.control, .events = POLLIN},
                                 {.fd = z.signal_fd, .events = POLLIN}};
-        if (poll(fds, 2, is_sweeping ? SWEEP_PAUSE_MS : -1) < 0)
+        if (poll(fds, 2, is_sweeping ? pause_ms : -1) < 0)
             continue;
+        /* Somebody ended: look at once. What cannot be killed is looked at less and less often. */
+        pause_ms = fds[1].revents != 0 ? SWEEP_FIRST_PAUSE_MS
+                                       : MIN(pause_ms * 2, SWEEP_MAX_PAUSE_MS);
         if (fds[1].revents != 0)
             (void)!read(z.signal_fd, drop, sizeof(drop));
         if (fds[1].revents != 0 || is_sweeping)

@@ -16,7 +16,7 @@
 /* How long the end of an attempt may wait for company when nobody waits for it and no worker idles
  * for it. A commit costs about 100 µs of CPU, which jobs could use; nothing is promised about an
  * end before its commit. */
-#define LAZY_NS UINT64_C(2000000)
+#define LAZY_NS UINT64_C(5000000)
 
 enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
 
