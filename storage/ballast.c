@@ -7,7 +7,8 @@
 #include <sys/statvfs.h>
 
 #define RETRY_NS 1000000000u
-/* Without a ballast file: the room that must be free again before new work is taken. */
+/* The least room that must be free again before new work is taken. With a ballast it is twice its
+ * size: its own place alone would come and go with each attempt. */
 #define ROOM_BYTES ((uint64_t)1 << 20)
 
 static bool ballast_make(const struct ballast *b)
@@ -23,16 +24,17 @@ static bool ballast_make(const struct ballast *b)
     return ftruncate(fd, (off_t)b->bytes) == 0; /* an older file may be larger */
 }
 
-static bool disk_has_room(const char *path)
+static bool disk_has_room(const struct ballast *b)
 {
     struct statvfs fs;
-    AUTO_FREE char *dir = strdup(path);
+    AUTO_FREE char *dir = strdup(b->path);
     char *slash = dir == NULL ? NULL : strrchr(dir, '/');
 
     if (slash == NULL)
         return true;
     *slash = '\0';
-    return statvfs(dir, &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= ROOM_BYTES;
+    return statvfs(dir, &fs) != 0 ||
+           (uint64_t)fs.f_bavail * fs.f_frsize >= MAX(2 * b->bytes, ROOM_BYTES);
 }
 
 void ballast_open(struct ballast *b, const char *dir, uint64_t bytes)
@@ -71,6 +73,6 @@ bool ballast_is_missing(struct ballast *b)
     if (now_ns < b->next_try_ns)
         return true;
     b->next_try_ns = now_ns + RETRY_NS;
-    b->missing = b->bytes > 0 ? !ballast_make(b) : !disk_has_room(b->path);
+    b->missing = !disk_has_room(b) || (b->bytes > 0 && !ballast_make(b));
     return b->missing;
 }

@@ -128,6 +128,11 @@ bool counts_add_queue(struct counts *c, struct slice name, uint32_t *ret_number,
     return true;
 }
 
+bool counts_has_queue(const struct counts *c, uint32_t number)
+{
+    return number >= 1 && number <= c->n && c->entries[number - 1].now.name[0] != '\0';
+}
+
 const char *counts_name(const struct counts *c, uint32_t number)
 {
     PRE(number >= 1 && number <= c->n);

@@ -36,6 +36,7 @@ void counts_release(struct counts *c);
 /* While loading: queue `number` as it is stored. */
 void counts_load(struct counts *c, uint32_t number, struct slice name,
                  const int64_t count[JOB_STATE_COUNT]);
+bool counts_has_queue(const struct counts *c, uint32_t number);
 /* 0 when there is none. */
 uint32_t counts_find(const struct counts *c, struct slice name);
 /* A number for a new name: a fresh one, or that of a queue in which no job is left. OVERLOADED when

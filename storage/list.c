@@ -162,8 +162,8 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     *ret_taken = false;
     if (!db_next(&walk->reader->db, stmt, &found, err))
         return false;
-    if (found)
-        row_read(stmt, &row);
+    if (found && !row_read(stmt, &row, err))
+        return false;
     if (!found ||
         (!walk->filter->oldest_first && row.created_us < walk->filter->created_after_us)) {
         walk->at_end = true;

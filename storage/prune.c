@@ -89,6 +89,8 @@ static bool prune_one(struct store *store, enum row_timer timer, int64_t no,
 
     if (!row_load(store, no, &row, err))
         return false;
+    if (!job_state_is_end(row.state))
+        return err_set(err, ERR_STORAGE, "The stored timer of job %lld is damaged.", (long long)no);
     return timer == TIMER_ROW ? row_forget(store, &row, err)
                               : result_expire(store, &row, list, err);
 }

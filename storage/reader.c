@@ -217,8 +217,8 @@ bool reader_job(struct reader *reader, const struct job_id *id, bool with_attemp
     bind_i64(get, 1, id->no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
-    if (found)
-        row_read(get, &row);
+    if (found && !row_read(get, &row, err))
+        return false;
     if (!found || !row_has_id(&row, id))
         return not_found(err);
     return reader_fill(reader, &row, a, ret, err) &&
@@ -236,8 +236,7 @@ bool reader_job_by_no(struct reader *reader, int64_t no, struct arena *a, struct
         return false;
     if (!*ret_found)
         return true;
-    row_read(get, &row);
-    return reader_fill(reader, &row, a, ret, err);
+    return row_read(get, &row, err) && reader_fill(reader, &row, a, ret, err);
 }
 
 bool reader_mark(struct reader *reader, const struct job_id *id, struct job_mark *ret,

@@ -17,8 +17,8 @@ void reader_close(struct reader *reader);
  * attempts only when asked for. */
 MUST_CHECK bool reader_job(struct reader *reader, const struct job_id *id, bool with_attempts,
                            struct arena *a, struct job_view *ret, struct err *err);
-/* The next job with a number in [from_no, to_no], ascending; *ret_found. For answers of bulk
- * submissions. */
+/* The job with this number; *ret_found is false when it is gone. For answers of bulk submissions,
+ * whose numbers are consecutive. */
 MUST_CHECK bool reader_job_by_no(struct reader *reader, int64_t no, struct arena *a,
                                  struct job_view *ret, bool *ret_found, struct err *err);
 

@@ -52,7 +52,15 @@ static int64_t column_or(sqlite3_stmt *stmt, int column, int64_t if_null)
                                                             : sqlite3_column_int64(stmt, column);
 }
 
-void row_read(sqlite3_stmt *stmt, struct row *ret)
+/* Numbers that are used as indexes or shown by name. */
+static bool row_is_sound(const struct row *row)
+{
+    return row->state >= 0 && row->state < JOB_STATE_COUNT && row->queue > 0 &&
+           row->reason >= REASON_NONE && row->reason < REASON_COUNT &&
+           row->result >= RESULT_STDOUT && row->result <= RESULT_NONE && row->keep_us >= 0;
+}
+
+bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
 {
     memset(ret, 0, sizeof(*ret));
     ret->no = sqlite3_column_int64(stmt, 0);
@@ -79,6 +87,9 @@ void row_read(sqlite3_stmt *stmt, struct row *ret)
     ret->exit_code = sqlite3_column_int(stmt, 20);
     ret->signal = sqlite3_column_int(stmt, 21);
     outcome_read(stmt, 22, ret);
+    return row_is_sound(ret) ? true
+                             : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
+                                       (long long)ret->no);
 }
 
 /* Sums of wall times and durations that clients chose: they must not overflow. */
@@ -178,7 +189,10 @@ bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err)
         return false;
     if (!found)
         return err_set(err, ERR_NOT_FOUND, "There is no such job.");
-    row_read(get, ret);
+    if (!row_read(get, ret, err))
+        return false;
+    if (!counts_has_queue(&store->counts, ret->queue))
+        return err_set(err, ERR_STORAGE, "The queue of job %lld is missing.", (long long)no);
     *seen = *ret;
     return true;
 }
@@ -246,6 +260,16 @@ static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
     return move;
 }
 
+/* Jobs are there but not in the count: the file is damaged. Going on would hide queued jobs, as the
+ * counts tell where to look for them. */
+static bool row_is_counted(const struct store *store, const struct row *row, struct err *err)
+{
+    if (store->counts.entries[row->queue - 1].now.count[row->state] > 0)
+        return true;
+    return err_set(err, ERR_STORAGE, "The stored counts of queue %s are damaged.",
+                   counts_name(&store->counts, row->queue));
+}
+
 bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err)
 {
     enum job_state from = row->state;
@@ -253,6 +277,8 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
 
     moved.state = to;
     moved.version++;
+    if (!row_is_counted(store, row, err))
+        return false;
     if (!store_run(store, move_bind(store, &moved), err))
         return false;
     /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
@@ -295,7 +321,8 @@ static bool newest_keep(struct store *store, const struct row *row, struct err *
 bool row_delete(struct store *store, const struct row *row, struct err *err)
 {
     cache_slot(store, row->no)->no = 0;
-    if (!newest_keep(store, row, err) || !store_run_no(store, SQL_ROW_DELETE, row->no, err))
+    if (!row_is_counted(store, row, err) || !newest_keep(store, row, err) ||
+        !store_run_no(store, SQL_ROW_DELETE, row->no, err))
         return false;
     counts_change(&store->counts, row->queue, row->state, -1);
     return true;

@@ -48,8 +48,9 @@ struct row {
     struct job_output output;
 };
 
-/* From a statement that stands on a row of TEXT_ROW. */
-void row_read(sqlite3_stmt *stmt, struct row *ret);
+/* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a
+ * state or queue out of range is found here (guarantees.md G25). */
+MUST_CHECK bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err);
 uint32_t row_output_flags(const struct row *row);
 /* End of the result: finished + keep; 0 while it has not ended. */
 int64_t row_expires_us(const struct row *row);

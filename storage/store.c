@@ -1,25 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/store.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include "storage/migrate.h"
 #include "storage/store_impl.h"
-
-#define PATH_BYTES 4096
-#define WAL_HEADER_BYTES 32
-#define WAL_FRAME_HEADER_BYTES 24
-/* The WAL keeps this much of its size when it starts over: overwriting a block that is there syncs
- * faster than growing the file (performance.md 1.3), and a burst should not occupy the disk for
- * ever. */
-#define WAL_KEPT_BYTES (32 << 20)
-
-static const char *const writer_texts[] = {
-#define X(name, heat, text) [SQL_##name] = (text),
-    WRITER_SQL(X)
-#undef X
-};
 
 /* ---- running statements ---- */
 
@@ -102,8 +84,8 @@ bool store_savepoint(struct store *store, struct err *err)
 
     PRE(!store->in_savepoint);
 
-    if (!store_in_transaction(store))
-        return err_set(err, ERR_STORAGE, "The transaction has ended after an earlier error.");
+    if (!store_in_transaction(store) || store->poisoned)
+        return err_set(err, ERR_STORAGE, "The transaction cannot go on after an earlier error.");
     rc = control(store, SQL_SAVEPOINT);
     if (rc != SQLITE_DONE)
         return store_fail(store, rc, err);
@@ -206,6 +188,7 @@ enum commit_result store_commit(struct store *store, struct err *err)
     (void)db_fail(&store->db, rc == SQLITE_DONE ? SQLITE_IOERR : rc, "commit", err);
     if (err != NULL)
         err->code = ERR_OUTCOME_UNKNOWN;
+    store->is_broken = true;
     return COMMIT_UNKNOWN;
 }
 
@@ -272,193 +255,4 @@ size_t store_queue_counts(const struct store *store, struct queue_counts *ret, s
 bool store_disk_is_low(struct store *store)
 {
     return ballast_is_missing(&store->ballast);
-}
-
-/* ---- opening ---- */
-
-/* The WAL's length after each commit. */
-static int wal_note(void *arg, sqlite3 *handle, const char *schema, int pages)
-{
-    struct store *store = arg;
-    uint64_t bytes;
-
-    (void)handle;
-    (void)schema;
-    bytes = WAL_HEADER_BYTES + (uint64_t)pages * (store->page_bytes + WAL_FRAME_HEADER_BYTES);
-    if (bytes < store->wal_bytes)
-        store->checkpointed_bytes = 0; /* SQLite has started the log over, as it does after a
-                                          complete checkpoint */
-    store->wal_bytes = bytes;
-    return SQLITE_OK;
-}
-
-/* SQLite would make the file readable for everybody; the WAL inherits its mode. Done before SQLite
- * opens it: a later close() of any other descriptor of the file would drop SQLite's locks
- * (guarantees.md 5.3). */
-static bool file_create(const char *dir, const char *path, struct err *err)
-{
-    AUTO_CLOSE int dir_fd = -1;
-    AUTO_CLOSE int fd = -1;
-
-    if (access(path, F_OK) == 0)
-        return true;
-    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_sys(err, ERR_STORAGE, "cannot create %s", path);
-    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir_fd < 0 || fsync(dir_fd) != 0)
-        return err_sys(err, ERR_STORAGE, "cannot sync %s", dir);
-    return true;
-}
-
-/* The settings of the writing connection. `synchronous` is a property of the connection, not of the
- * file, and SQLite ignores a pragma that it does not understand: so it is read back. */
-static bool writer_configure(struct store *store, bool sync_full, struct err *err)
-{
-    struct db *db = &store->db;
-    int64_t sync = -1, secure = -1, page = 0;
-    char mode[16];
-
-    if (!db_exec(db, "PRAGMA page_size=4096", err) ||
-        !db_query_word(db, "PRAGMA journal_mode=WAL", mode, err))
-        return false;
-    if (strcmp(mode, "wal") != 0)
-        return err_set(err, ERR_STORAGE,
-                       "The file system of the data directory cannot hold a WAL; use a local one.");
-    if (!db_exec(db, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err) ||
-        !db_exec(db, "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0", err) ||
-        !db_query_i64(db, "PRAGMA synchronous", &sync, err) ||
-        !db_query_i64(db, "PRAGMA secure_delete", &secure, err) ||
-        !db_query_i64(db, "PRAGMA page_size", &page, err))
-        return false;
-    if (sync != (sync_full ? 2 : 1) || secure != 0 || page < 512)
-        return err_set(err, ERR_STORAGE, "SQLite did not take its settings (synchronous=%d).",
-                       (int)sync);
-    store->page_bytes = (uint64_t)page;
-    (void)sqlite3_wal_hook(db->handle, wal_note, store);
-    return true;
-}
-
-static bool journal_limit(struct store *store, struct err *err)
-{
-    char pragma[64];
-
-    (void)snprintf(pragma, sizeof(pragma), "PRAGMA journal_size_limit=%d", WAL_KEPT_BYTES);
-    return db_exec(&store->db, pragma, err);
-}
-
-/* A handful of rows, whatever the queue's length. */
-static bool queues_load(struct store *store, uint32_t max_queues, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *all = store_stmt(store, SQL_QUEUES_ALL);
-    int64_t highest = 0;
-    bool row;
-
-    /* The option may have been lowered since; the queues that exist keep their numbers. */
-    if (!db_query_i64(&store->db, "SELECT max(id) FROM queues", &highest, err))
-        return false;
-    counts_init(&store->counts, MAX(max_queues, (uint32_t)highest));
-    while (db_next(&store->db, all, &row, err)) {
-        int64_t count[JOB_STATE_COUNT];
-
-        if (!row)
-            return true;
-        for (int s = 0; s < JOB_STATE_COUNT; s++)
-            count[s] = sqlite3_column_int64(all, 2 + s);
-        counts_load(&store->counts, (uint32_t)sqlite3_column_int64(all, 0), column_slice(all, 1),
-                    count);
-    }
-    return false;
-}
-
-static bool newest_load(struct store *store, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *last = store_stmt(store, SQL_ROW_LAST);
-    AUTO_BUF struct buf deleted = {0};
-    struct newest meta;
-    bool found;
-
-    if (!db_next(&store->db, last, &found, err))
-        return false;
-    if (found)
-        store->newest = (struct newest){sqlite3_column_int64(last, 0),
-                                        sqlite3_column_int64(last, 1)};
-    buf_init(&deleted, sizeof(meta));
-    if (!store_meta_get(store, META_NEWEST, &deleted, &found, err))
-        return false;
-    if (found && deleted.len == sizeof(meta)) {
-        memcpy(&meta, deleted.ptr, sizeof(meta));
-        if (meta.no > store->newest.no)
-            store->newest = meta;
-    }
-    return true;
-}
-
-static void store_free(struct store *store)
-{
-    if (store == NULL)
-        return;
-    db_close(&store->db);
-    counts_release(&store->counts);
-    ballast_close(&store->ballast);
-    free(store);
-}
-
-static bool store_load(struct store *store, const struct store_config *cfg, const char *path,
-                       struct err *err)
-{
-    return file_create(cfg->data_dir, path, err) &&
-           db_open(&store->db, path, SQLITE_OPEN_READWRITE, cfg->cache_bytes, err) &&
-           writer_configure(store, cfg->sync_full, err) && journal_limit(store, err) &&
-           migrate_schema(&store->db, err) &&
-           db_prepare(&store->db, writer_texts, ARRAY_LEN(writer_texts), err) &&
-           queues_load(store, cfg->max_queues, err) && newest_load(store, err);
-}
-
-/* After a clean stop the log has been truncated; what is in it now had to be recovered. */
-static void recovery_note(const struct log *log, const char *path)
-{
-    char wal[PATH_BYTES + 8];
-    struct stat st;
-
-    (void)snprintf(wal, sizeof(wal), "%s-wal", path);
-    if (stat(wal, &st) == 0 && st.st_size > 0)
-        log_event(log, LOG_INFO, "the last stop was not clean, the store recovers its log",
-                  LOG_INT("wal_bytes", st.st_size));
-}
-
-bool store_open(const struct store_config *cfg, struct store **ret_store, struct err *err)
-{
-    char path[PATH_BYTES];
-    struct store *store;
-
-    PRE(cfg->max_queues > 0 && cfg->row_keep_us >= 0);
-
-    if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", cfg->data_dir) >= sizeof(path))
-        return err_set(err, ERR_STORAGE, "The name of the data directory is too long.");
-    if (cfg->log != NULL)
-        recovery_note(cfg->log, path);
-    /* Nobody asks SQLite how much it has allocated, and counting takes a mutex that all connections
-     * of the process share. Possible before its first use only; refused later, without harm. */
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    store = must_alloc(sizeof(*store));
-    store->log = cfg->log;
-    store->row_keep_us = cfg->row_keep_us;
-    if (!store_load(store, cfg, path, err)) {
-        store_free(store);
-        return err_wrap(err, "open %s", path);
-    }
-    ballast_open(&store->ballast, cfg->data_dir, cfg->reserve_bytes);
-    *ret_store = store;
-    return true;
-}
-
-void store_close(struct store *store)
-{
-    if (store == NULL)
-        return;
-    if (store_in_transaction(store))
-        store_rollback(store);
-    (void)sqlite3_wal_checkpoint_v2(store->db.handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    store_free(store);
 }

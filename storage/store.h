@@ -30,16 +30,18 @@ enum commit_result { COMMIT_STORED, COMMIT_NOT_STORED, COMMIT_UNKNOWN };
 
 /* BEGIN IMMEDIATE. */
 MUST_CHECK bool store_begin(struct store *store, struct err *err);
-/* Writes the changed counters, then COMMIT. STORED: durable (sync mode). NOT_STORED: SQLITE_FULL
- * with a clean rollback. UNKNOWN: anything else: the caller must stop the service
- * (architecture.md 3.2). */
+/* Writes the changed counters, then COMMIT; ends the transaction. STORED: durable (sync mode).
+ * NOT_STORED: an error before COMMIT itself, or SQLITE_FULL from it, and a clean rollback. UNKNOWN:
+ * any other error of COMMIT: the caller must stop the service (architecture.md 3.2); store_close
+ * then writes nothing any more, and the next store_open tells what was stored. */
 enum commit_result store_commit(struct store *store, struct err *err);
 /* After an error inside the transaction. In-memory counters go back too. Never fails; ends any
- * transaction. */
+ * transaction; does nothing without one. */
 void store_rollback(struct store *store);
 /* False when SQLite has ended the transaction by itself (FULL, IOERR, NOMEM may do that). */
 bool store_in_transaction(const struct store *store);
-/* For commands of several statements: a savepoint that can be undone alone. */
+/* For commands of several verbs: a savepoint that can be undone alone. One at a time; release or
+ * undo it before the commit. */
 MUST_CHECK bool store_savepoint(struct store *store, struct err *err);
 void store_savepoint_release(struct store *store);
 void store_savepoint_undo(struct store *store);

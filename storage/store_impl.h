@@ -27,6 +27,7 @@ struct store {
     /* A write failed in the middle of a verb: what the transaction holds may be half a job, so it
      * must not be committed. */
     bool poisoned, in_savepoint;
+    bool is_broken;              /* a commit had an unknown outcome */
     uint64_t wal_bytes;          /* as of the last commit */
     uint64_t checkpointed_bytes; /* wal_bytes when a checkpoint ran last */
     uint64_t page_bytes;

@@ -234,6 +234,17 @@ Test(reader, output_in_pieces)
     cr_assert_eq(n, 0, "another attempt's");
 }
 
+Test(reader, opens_beside_a_store_that_has_written_nothing_yet)
+{
+    struct job_id id = job_add(&f, NULL, 0);
+
+    tx_commit(&f);
+    reader_close(reader);
+    fixture_reopen(&f);
+    must(reader_open(f.dir, 1 << 20, &reader, err));
+    cr_assert_eq(see(&id).state, JOB_QUEUED);
+}
+
 Test(reader, the_reader_cannot_write)
 {
     cr_assert_eq(sqlite3_exec(reader->db.handle, "DELETE FROM jobs", NULL, NULL, NULL),

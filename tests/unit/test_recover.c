@@ -235,14 +235,14 @@ Test(recover, no_acknowledged_commit_is_lost_when_the_unsynced_is_dropped)
 {
     run_record(&the_run, true, 1);
     cr_assert_gt(io_log_count(&the_run.log, IO_SYNC, IO_DB), 3, "the run contains checkpoints");
-    cr_assert_eq(images_with_loss(&the_run, 150, false), 0);
+    cr_assert_eq(images_with_loss(&the_run, 1000, false), 0);
     run_release(&the_run);
 }
 
 Test(recover, no_acknowledged_commit_is_lost_when_the_unsynced_is_torn)
 {
     run_record(&the_run, true, 2);
-    cr_assert_eq(images_with_loss(&the_run, 150, true), 0);
+    cr_assert_eq(images_with_loss(&the_run, 1000, true), 0);
     run_release(&the_run);
 }
 

@@ -168,7 +168,6 @@ Test(sql, the_schema_knows_exactly_the_timers)
 {
     char sql[96];
 
-    (void)job_state_name(JOB_QUEUED);
     tx_begin(&f);
     (void)job_add(&f, NULL, 0);
     for (int timer = 0; timer <= TIMER_COUNT; timer++) {

@@ -115,7 +115,40 @@ Test(store, a_file_that_is_no_database_is_refused)
                        138),
                  138);
     (void)close(fd);
-    refused("not a database");
+    refused("damaged");
+}
+
+Test(store, a_damaged_schema_is_refused)
+{
+    char path[128], zeros[300] = {0};
+    int fd;
+
+    store_close(f.store);
+    f.store = NULL;
+    fixture_path(&f, "jobs.db", path);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    cr_assert_eq(pwrite(fd, zeros, sizeof(zeros), 100), sizeof(zeros)); /* the root page */
+    (void)close(fd);
+    refused("damaged");
+}
+
+Test(store, a_damaged_queue_is_refused)
+{
+    static const char *const damages[] = {"id = 0", "id = 99999999", "name = ''", "queued = -1"};
+    char sql[64];
+
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        tx_begin(&f);
+        (void)job_add(&f, NULL, 0);
+        tx_commit(&f);
+        (void)snprintf(sql, sizeof(sql), "UPDATE queues SET %s", damages[i]);
+        must(db_exec(&f.store->db, sql, err));
+        store_close(f.store);
+        f.store = NULL;
+        refused("queue");
+        fixture_close(&f);
+        fixture_open(&f);
+    }
 }
 
 Test(store, a_directory_that_is_missing_is_refused)
@@ -240,6 +273,31 @@ Test(store, a_write_that_failed_dooms_its_transaction)
     cr_assert(!store_in_transaction(f.store));
     counts_check(&f);
     cr_assert_eq(store_count(f.store, JOB_QUEUED), 0);
+}
+
+Test(store, a_write_that_failed_is_undone_with_its_savepoint)
+{
+    struct job_spec spec = {.max_attempts = 1};
+    struct job_new job = {.spec = &spec, .task = SLICE_LIT("t"), .now_us = NOW_US};
+    struct job_id id;
+
+    tx_begin(&f);
+    (void)job_add(&f, NULL, 0);
+    must(store_savepoint(f.store, err));
+    f.store->newest.no = 0;
+    must_fail(INTERNAL, jobs_insert(f.store, &job, &id, err));
+    store_savepoint_undo(f.store);
+    must(jobs_insert(f.store, &job, &id, err));
+    tx_commit(&f);
+    counts_check(&f);
+    cr_assert_eq(store_count(f.store, JOB_QUEUED), 2);
+    /* But not what failed before it. */
+    tx_begin(&f);
+    f.store->newest.no = 0;
+    must_fail(INTERNAL, jobs_insert(f.store, &job, &id, err));
+    must_fail(STORAGE, store_savepoint(f.store, err));
+    store_rollback(f.store);
+    counts_check(&f);
 }
 
 Test(store, counts_survive_random_walks)

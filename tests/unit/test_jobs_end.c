@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* How rows go: forgotten, by retention, or found damaged. */
+#include "storage_fixture.h"
+
+static struct fixture f;
+
+static void setup(void)
+{
+    fixture_open(&f);
+    tx_begin(&f);
+}
+
+static void teardown(void)
+{
+    fixture_close(&f);
+}
+
+TestSuite(jobs_end, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ---- forget and retention ---- */
+
+static struct job_id spooled_job(void)
+{
+    struct job_id id = job_add(&f, NULL, 0);
+    struct job_end end = job_end_ok();
+
+    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    end.output = (struct job_output){
+        .bytes = {1 << 20, 3}, .spooled = {true, false}, .truncated = {true, false}};
+    end.inline_out[1] = SLICE_LIT("err");
+    must(jobs_finish(f.store, id.no, 1, &end, err));
+    return id;
+}
+
+Test(jobs_end, forget_leaves_nothing_and_names_the_files)
+{
+    struct spool_ref files[2];
+    struct job_id id = spooled_job();
+    struct job_row row;
+    size_t n = 9;
+
+    must(jobs_forget(f.store, id.no, files, &n, err));
+    cr_assert_eq(n, 1);
+    cr_assert_eq(files[0].no, id.no);
+    cr_assert_eq(files[0].attempt, 1);
+    cr_assert_eq(files[0].stream, 0);
+    must_fail(NOT_FOUND, jobs_get_by_no(f.store, id.no, &row, err));
+    must_fail(NOT_FOUND, jobs_forget(f.store, id.no, files, &n, err));
+    cr_assert_eq(ask(&f, "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM specs) +"
+                         " (SELECT count(*) FROM outputs) + (SELECT count(*) FROM errors) +"
+                         " (SELECT count(*) FROM attempts)"),
+                 0);
+    tx_commit(&f);
+    counts_check(&f);
+}
+
+Test(jobs_end, only_an_ended_job_is_forgotten)
+{
+    struct spool_ref files[2];
+    size_t n;
+
+    must_fail(STATE_CONFLICT, jobs_forget(f.store, job_add_in(&f, JOB_QUEUED).no, files, &n, err));
+    must_fail(STATE_CONFLICT, jobs_forget(f.store, job_add_in(&f, JOB_RUNNING).no, files, &n, err));
+    must_fail(STATE_CONFLICT,
+              jobs_forget(f.store, job_add_in(&f, JOB_STOPPING).no, files, &n, err));
+}
+
+Test(jobs_end, retention_takes_the_result_first_and_the_row_later)
+{
+    struct spool_ref files[4];
+    struct job_id id = spooled_job(); /* finished a second after NOW, kept for 10, its row for 100
+                                         more */
+    size_t n;
+    bool more;
+
+    must(jobs_prune(f.store, NOW_US + 11 * SECOND_US - 1, 10, files, 4, &n, &more, err));
+    cr_assert(n == 0 && !more);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM outputs"), 1);
+    must(jobs_prune(f.store, NOW_US + 11 * SECOND_US, 10, files, 4, &n, &more, err));
+    cr_assert(n == 1 && !more);
+    cr_assert_eq(ask(&f, "SELECT (SELECT count(*) FROM outputs) * 10 + (SELECT count(*) FROM specs "
+                         "WHERE task IS NULL)"),
+                 1);
+    cr_assert_eq(job_see(&f, id.no).state, JOB_SUCCEEDED);
+    must(jobs_prune(f.store, NOW_US + 111 * SECOND_US - 1, 10, files, 4, &n, &more, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs"), 1);
+    must(jobs_prune(f.store, NOW_US + 111 * SECOND_US, 10, files, 4, &n, &more, err));
+    cr_assert(n == 0 && !more, "the files were named once");
+    cr_assert_eq(ask(&f, "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM specs)"), 0);
+    tx_commit(&f);
+    counts_check(&f);
+}
+
+Test(jobs_end, retention_works_in_steps)
+{
+    struct spool_ref files[5];
+    size_t n, steps = 0, named = 0;
+    bool more = true;
+
+    for (int i = 0; i < 20; i++)
+        (void)spooled_job();
+    while (more) {
+        must(jobs_prune(f.store, NOW_US + 50 * SECOND_US, 7, files, 5, &n, &more, err));
+        cr_assert_leq(n, 5);
+        named += n;
+        cr_assert_lt(++steps, 20);
+    }
+    cr_assert_eq(named, 20);
+    cr_assert_eq(steps, 5, "four files a step, since each row may have two");
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE output_flags & 16"), 20);
+}
+
+/* ---- damage ---- */
+
+Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
+{
+    static const char *const damages[] = {
+        "state = 9",   "state = -1",  "queue = 77", "queue = 0",
+        "reason = 99", "reason = -5", "result = 3", "keep_us = -1",
+    };
+    struct job_row row;
+    struct job_id id;
+    char sql[64];
+
+    must(db_exec(&f.store->db, "PRAGMA ignore_check_constraints=ON", err));
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        id = job_add(&f, NULL, 0);
+        (void)snprintf(sql, sizeof(sql), "UPDATE jobs SET %s WHERE no = %lld", damages[i],
+                       (long long)id.no);
+        must(db_exec(&f.store->db, sql, err));
+        row_cache_clear(&f.store->cache);
+        must_fail(STORAGE, jobs_get(f.store, &id, &row, err));
+    }
+}
+
+Test(jobs_end, damaged_counts_are_an_error_and_never_an_abort)
+{
+    struct job_id queued = job_add(&f, NULL, 0), ended = job_add_in(&f, JOB_SUCCEEDED);
+    struct spool_ref files[2];
+    size_t n;
+
+    tx_commit(&f);
+    must(db_exec(&f.store->db, "UPDATE queues SET queued = 0, succeeded = 0", err));
+    fixture_reopen(&f);
+    tx_begin(&f);
+    must_fail(STORAGE, jobs_start(f.store, queued.no, 1, 0, NOW_US, err));
+    must_fail(STORAGE, jobs_forget(f.store, ended.no, files, &n, err));
+}
+
+Test(jobs_end, a_timer_that_does_not_fit_the_state_is_an_error)
+{
+    struct spool_ref files[2];
+    bool more;
+    size_t n;
+
+    (void)job_add(&f, NULL, 0);
+    must(db_exec(&f.store->db, "UPDATE jobs SET timer = 3, wake_us = 1", err));
+    must_fail(STORAGE, jobs_prune(f.store, NOW_US, 5, files, 2, &n, &more, err));
+}
