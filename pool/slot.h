@@ -16,8 +16,8 @@
 #include <stdatomic.h>
 
 /* One bank runs, one is offered, the rest hold outcomes that wait for their commit while the worker
- * goes on. More of them gather more ends into one commit, which costs about 100 µs of CPU; they cost
- * address space only. */
+ * goes on. More of them gather more ends into one commit, which costs about 100 µs of CPU; they
+ * cost address space only. */
 #define SLOT_BANKS 8
 /* Extra environment + task wire bytes; more travels as a sealed memfd with the START frame. */
 #define BANK_IN_SIZE (256u << 10)

@@ -33,6 +33,16 @@ static void observe_end(struct engine *e, const struct flight *f, const struct j
                            (uint64_t)MAX(end->started_us - f->info.row.created_us, (int64_t)0));
 }
 
+/* The files go after the commit. A turn that has no room for more leaves them to the sweep at the
+ * next start. */
+static void drop_spool(struct engine *e, const struct flight *f, const struct task_outcome *outcome)
+{
+    for (uint8_t stream = 0; stream < 2; stream++)
+        if (outcome->out[stream].spooled && e->turn.n_files < TURN_MAX_FILES / 2)
+            e->turn.files[e->turn.n_files++] = (struct spool_ref){f->info.row.no, f->attempt,
+                                                                  stream};
+}
+
 static bool apply_end(struct engine *e, struct flight *f, struct err *err)
 {
     int64_t no = f->info.row.no;
@@ -60,8 +70,14 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     }
     struct job_end end;
     outcome_of(&facts, &outcome, &end);
+    enum job_state ignored;
+    if (end.state == JOB_CANCELLED && f->early_stop_ns != 0 &&
+        !jobs_cancel(e->store, no, e->turn.now_us, NULL, &ignored, err))
+        return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
     if (!jobs_finish(e->store, no, f->attempt, &end, err))
         return false;
+    if (!job_state_is_end(end.state))
+        drop_spool(e, f, &outcome); /* only the last attempt's output is kept */
     observe_end(e, f, &end);
     due_at(e, job_state_is_end(end.state) ? end.finished_us + end.keep_us : end.retry_at_us);
     turn_wake(&e->turn, no, job_state_is_end(end.state));
@@ -131,8 +147,8 @@ bool apply_timers(struct engine *e, struct err *err)
     size_t n_files = 0;
     bool more;
     if (!apply_expired(e, err) || !apply_promotions(e, err) ||
-        !jobs_prune(e->store, e->turn.now_us, 100, e->turn.files, TURN_MAX_FILES / 2, &n_files,
-                    &more, err) ||
+        !jobs_prune(e->store, e->turn.now_us, 100, &e->turn.files[e->turn.n_files],
+                    TURN_MAX_FILES / 4, &n_files, &more, err) ||
         !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, 100, err))
         return false;
     e->turn.n_files += n_files;
@@ -163,6 +179,17 @@ static bool refuse_submit(const struct engine *e, struct err *err)
     return true;
 }
 
+/* SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), seeded by
+ * the kernel: ids are names, not secrets, and a system call per job would be 3 % of a submission.
+ */
+static uint32_t next_salt(struct engine *e)
+{
+    uint64_t z = e->salt_state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (uint32_t)((z ^ (z >> 31)) >> 32);
+}
+
 static bool insert_item(struct engine *e, struct submit_item *item, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
@@ -175,7 +202,7 @@ static bool insert_item(struct engine *e, struct submit_item *item, struct err *
                                  ? 0
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
-        .salt = item->salt,
+        .salt = next_salt(e),
     };
     if (!jobs_insert(e->store, &job, &item->id, err))
         return false;
@@ -280,6 +307,24 @@ static bool apply_cancel(struct engine *e, struct command *cmd, enum verdict *re
     }
     *ret = cmd->wait_until_ns != 0 ? VERDICT_PARK : VERDICT_ANSWER;
     return true;
+}
+
+void apply_stops_early(struct engine *e)
+{
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        if (cmd->kind != CMD_CANCEL || cmd->cancel.only_queued)
+            continue;
+        struct flight *f = dispatch_find(&e->dispatch, cmd->cancel.id.no);
+        if (f == NULL || f->state != FLIGHT_RUNNING || f->unrecorded || f->stop_requested)
+            continue;
+        const struct job_id *id = &f->info.row.id;
+        if (id->ms != cmd->cancel.id.ms || id->salt != cmd->cancel.id.salt)
+            continue;
+        f->stop_requested = true;
+        f->early_stop_ns = e->turn.now_ns;
+        pool_stop(e->parts.pool, f->place, cmd->cancel.signal, cmd->cancel.grace_us);
+    }
 }
 
 static bool apply_forget(struct engine *e, struct command *cmd, struct err *err)

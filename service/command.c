@@ -43,6 +43,5 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
     item->task = (struct slice){copy, wire.len};
     item->created_us = now_us;
     item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;
-    random_bytes(&item->salt, sizeof item->salt);
     return true;
 }

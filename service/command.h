@@ -32,7 +32,6 @@ enum command_kind {
 struct submit_item {
     struct job_spec spec;
     struct slice task; /* encoded; in the request's memory */
-    uint32_t salt;
     /* Answer. */
     struct err err; /* err.code == ERR_NONE: stored as `id` */
     struct job_id id;

@@ -223,7 +223,7 @@ void dispatch_rolled_back(struct dispatch *d)
         f->outcome_applied = false;
         if (f->stop_due) {
             f->stop_due = false;
-            f->stop_requested = false;
+            f->stop_requested = f->early_stop_ns != 0;
         }
         /* Claims and reservations are made anew from the queue. */
         if (f->state == FLIGHT_CLAIMED || f->state == FLIGHT_RESERVED)

@@ -42,7 +42,9 @@ struct flight {
     bool unstarted;      /* its end was that it had not run: the attempt is not counted */
     bool stop_requested; /* by cancel: committed or in the open transaction */
     bool drain_stop;     /* by the end of a drain */
-    bool stop_due;       /* a STOP frame leaves in publish */
+    uint64_t early_stop_ns; /* when a cancel's signal was sent ahead of its commit; 0 = it was not
+                             */
+    bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
     bool outcome_applied; /* in the open transaction */
@@ -112,6 +114,7 @@ void dispatch_rolled_back(struct dispatch *d);
 bool dispatch_has_news(const struct dispatch *d);    /* ends or beginnings that are not stored */
 bool dispatch_has_ready(const struct dispatch *d);   /* a claim could find something that is neither
                                                         running nor reserved */
+uint32_t dispatch_ahead(const struct dispatch *d);   /* reserved jobs, offered or not */
 bool dispatch_is_urgent(const struct dispatch *d);   /* workers wait, or are about to wait, for the
                                                         next commit */
 uint32_t dispatch_running(const struct dispatch *d); /* claimed, running, or ended and not stored */

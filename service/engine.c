@@ -11,12 +11,9 @@
 #include <time.h>
 
 #define MAX_POOL_EVENTS 256
+#define MAX_SOURCES 4
 #define MAX_SLOTS 1024                     /* pool.max_workers, service/base/config.c */
 #define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
-/* How long the end of an attempt may wait for company when nobody waits for it and no worker idles
- * for it. A commit costs about 100 µs of CPU, which jobs could use; nothing is promised about an
- * end before its commit. */
-#define LAZY_NS UINT64_C(5000000)
 
 enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
 
@@ -49,6 +46,7 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
     case POOL_READY: idle[slot] = true; break;
     case POOL_DONE:
         dispatch_ended(d, ev->place);
+        e->last_end_ns = e->turn.now_ns;
         idle[slot] = true;
         break;
     case POOL_STARTED:
@@ -111,53 +109,13 @@ void collect_commands(struct engine *e)
     }
 }
 
-/* Somebody is parked on the end of an attempt. */
-static bool is_awaited(const struct engine *e)
-{
-    if (waiters_count(e->waiters) == 0)
-        return false;
-    for (uint32_t k = 0; k < e->dispatch.n; k++) {
-        const struct flight *f = &e->dispatch.flights[k];
-        int64_t no = f->info.row.no;
-        if (f->state != FLIGHT_ENDED && !f->unrecorded)
-            continue;
-        if (waiters_any(e->waiters, topic_end(no)) || waiters_any(e->waiters, topic_job(no)) ||
-            waiters_any(e->waiters, topic_output(no)))
-            return true;
-    }
-    return false;
-}
-
-static bool can_claim(const struct engine *e)
-{
-    const struct dispatch *d = &e->dispatch;
-    return d->dirty && !d->closed && e->turn.now_ns >= d->backoff_until_ns &&
-           (d->starved || dispatch_has_ready(d));
-}
-
-static bool needs_transaction(struct engine *e)
-{
-    if (e->next_due_us <= e->turn.now_us)
-        return true;
-    for (size_t i = 0; i < e->n_batch; i++)
-        if (command_writes(e->batch[i]))
-            return true;
-    if (!dispatch_has_news(&e->dispatch))
-        return can_claim(e);
-    if (dispatch_is_urgent(&e->dispatch) || is_awaited(e))
-        return true;
-    if (e->lazy_until_ns == 0)
-        e->lazy_until_ns = e->turn.now_ns + LAZY_NS;
-    return e->turn.now_ns >= e->lazy_until_ns;
-}
-
 static uint64_t next_deadline_ns(const struct engine *e)
 {
-    if (e->pending != NULL)
+    if (e->pending != NULL && e->lazy_until_ns == 0)
         return 0;
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     uint64_t work_at = UINT64_MAX;
-    if (dispatch_has_news(&e->dispatch))
+    if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
         work_at = e->lazy_until_ns; /* 0: at once */
     else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
         work_at = e->dispatch.backoff_until_ns;
@@ -171,12 +129,25 @@ static uint64_t next_deadline_ns(const struct engine *e)
     return at;
 }
 
+/* epoll_pwait2(2) knows nanoseconds. Where an old kernel or a container's filter lacks it,
+ * milliseconds must do. */
+static int wait_for(struct engine *e, struct epoll_event events[MAX_SOURCES], uint64_t ns)
+{
+    if (!e->lacks_pwait2) {
+        struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+        int n = epoll_pwait2(e->epoll_fd, events, MAX_SOURCES, &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        e->lacks_pwait2 = true;
+    }
+    return epoll_wait(e->epoll_fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
+}
+
 static void collect(struct engine *e)
 {
-    struct epoll_event events[4];
+    struct epoll_event events[MAX_SOURCES];
     uint64_t at = next_deadline_ns(e), now = clock_mono_ns();
-    uint64_t wait_ms = at <= now ? 0 : MIN((at - now + 999999) / 1000000, UINT64_C(60000));
-    int n = epoll_wait(e->epoll_fd, events, (int)ARRAY_LEN(events), (int)wait_ms);
+    int n = wait_for(e, events, at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == e->parts.signal_fd)
             collect_signals(e);
@@ -299,30 +270,55 @@ static void transact(struct engine *e)
     }
 }
 
+/* The store refused a moment ago: nobody waits for its next chance but outcomes. */
+static void refuse_writes(struct engine *e)
+{
+    for (size_t i = 0; i < e->n_batch; i++) {
+        struct command *cmd = e->batch[i];
+        e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
+        if (command_writes(cmd))
+            (void)err_set(&cmd->err, store_disk_is_low(e->store) ? ERR_DISK_FULL : ERR_STORAGE,
+                          "The store does not take writes just now; try again");
+    }
+    publish_commands(e);
+}
+
+/* Parks need no transaction; what writes goes back to the head of the line. */
+static void defer_writes(struct engine *e)
+{
+    struct command *deferred = NULL;
+    size_t n_parks = 0;
+    for (size_t i = e->n_batch; i-- > 0;)
+        if (command_writes(e->batch[i])) {
+            e->batch[i]->next = deferred;
+            deferred = e->batch[i];
+        }
+    for (size_t i = 0; i < e->n_batch; i++)
+        if (!command_writes(e->batch[i])) {
+            e->verdicts[n_parks] = VERDICT_PARK;
+            e->batch[n_parks++] = e->batch[i];
+        }
+    e->n_batch = n_parks;
+    struct command **tail = &deferred;
+    while (*tail != NULL)
+        tail = &(*tail)->next;
+    *tail = e->pending;
+    e->pending = deferred;
+    publish_commands(e);
+}
+
 static void engine_turn(struct engine *e)
 {
     collect(e);
+    apply_stops_early(e);
     uint64_t begin_ns = e->turn.now_ns;
-    bool paused = begin_ns < e->retry_ns;
-    bool writes = needs_transaction(e);
-    if (writes && !paused) {
+    enum pace pace = pace_of_turn(e);
+    if (pace == PACE_NOW && begin_ns < e->retry_ns)
+        refuse_writes(e);
+    else if (pace == PACE_NOW)
         transact(e);
-    } else if (writes && e->n_batch > 0) {
-        /* The store refused a moment ago: nobody waits for its next chance but outcomes. */
-        struct err busy = {0};
-        (void)err_set(&busy, store_disk_is_low(e->store) ? ERR_DISK_FULL : ERR_STORAGE,
-                      "The store does not take writes just now; try again");
-        for (size_t i = 0; i < e->n_batch; i++) {
-            e->verdicts[i] = command_writes(e->batch[i]) ? VERDICT_ANSWER : VERDICT_PARK;
-            if (command_writes(e->batch[i]))
-                e->batch[i]->err = busy;
-        }
-        publish_commands(e);
-    } else {
-        for (size_t i = 0; i < e->n_batch; i++)
-            e->verdicts[i] = VERDICT_PARK;
-        publish_commands(e);
-    }
+    else
+        defer_writes(e);
     publish_answers(e, waiters_expire(e->waiters, clock_mono_ns()));
     publish_notify(e);
     atomic_fetch_add_explicit(&e->shared.turns, 1, memory_order_relaxed);
@@ -380,6 +376,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
         .parts = *parts, .epoll_fd = -1, .spool_fd = -1, .inbox.event_fd = -1, .exit_code = -1};
     e->started_us = clock_wall_us();
     e->waiters = waiters_new();
+    random_bytes(&e->salt_state, sizeof e->salt_state);
     e->dispatch = (struct dispatch){.pool = parts->pool,
                                     .log = parts->log,
                                     .metrics = parts->metrics,

@@ -45,10 +45,13 @@ struct engine {
     struct mailbox *touched[MAX_BOXES]; /* mailboxes to notify at the end of the turn */
     size_t n_touched;
 
+    uint64_t salt_state;    /* of the generator for the random part of ids */
     int64_t next_due_us;    /* lower bound of the store's next timer; INT64_MAX = none */
     uint64_t lazy_until_ns; /* outcomes that nobody waits for may gather until then; 0 = none wait
                              */
-    uint64_t retry_ns;      /* after a transaction that was not stored: not before this time */
+    uint64_t last_end_ns;   /* when an attempt ended last */
+    bool lacks_pwait2;
+    uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
     bool drain_hurried;
     int spool_fd;  /* the data directory, for unlinking spool files */
@@ -61,11 +64,21 @@ struct engine {
 MUST_CHECK bool apply_ends(struct engine *e, struct err *err);
 MUST_CHECK bool apply_timers(struct engine *e, struct err *err);
 MUST_CHECK bool apply_commands(struct engine *e, struct err *err);
+/* Before the transaction: the signal of a cancel leaves at once, so that one commit can tell both
+ * the cancel and the end. It is the one effect that does not wait for a commit. Nothing is promised
+ * by it: a server that dies now ends the tree anyway, and when the store refuses, the job still
+ * ends as cancelled. */
+void apply_stops_early(struct engine *e);
 /* Whether a command needs the transaction at all. */
 bool command_writes(const struct command *cmd);
 
 /* engine.c: moves commands from the inbox to the batch, as many as a turn takes. */
 void collect_commands(struct engine *e);
+
+/* pace.c: whether this turn commits. LATER: nothing to store, or it may wait until lazy_until_ns.
+ */
+enum pace { PACE_NOW, PACE_LATER };
+enum pace pace_of_turn(struct engine *e);
 
 /* publish.c */
 void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the

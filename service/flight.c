@@ -105,9 +105,14 @@ bool dispatch_has_ready(const struct dispatch *d)
     return store_count(d->store, JOB_QUEUED) > taken;
 }
 
+uint32_t dispatch_ahead(const struct dispatch *d)
+{
+    return flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
+}
+
 bool dispatch_is_urgent(const struct dispatch *d)
 {
-    uint32_t ahead = flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
+    uint32_t ahead = dispatch_ahead(d);
     if (d->closed)
         return true;
     if (d->starved && (ahead > 0 || dispatch_has_ready(d)))

@@ -3,7 +3,7 @@
  * it is busy. */
 #include "service/dispatch.h"
 
-#define MAX_START_ENV 6
+#define MAX_START_ENV 5 /* the pool adds GANGER_RUN */
 #define MAX_ENV_BYTES (16u << 10)
 
 struct start_env {
@@ -25,33 +25,18 @@ static void env_add(struct start_env *env, const char *name, struct slice value)
     env->items[env->n++] = (struct slice){text, size - 1};
 }
 
-/* GANGER_RUN: what no one can guess before the attempt exists. */
-static void random_marker(char out[33])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t bytes[16];
-    random_bytes(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    out[32] = '\0';
-}
-
 /* What the worker gets for this attempt. `env` owns the texts; release its arena. */
 static struct pool_task make_task(const struct dispatch *d, const struct flight *f,
                                   struct place place, struct start_env *env)
 {
-    char id[37], attempt[16], run[33];
+    char id[37], attempt[16];
     arena_init(&env->arena, MAX_ENV_BYTES);
     env->n = 0;
-    random_marker(run);
     job_id_format(&f->info.row.id, id);
     (void)snprintf(attempt, sizeof attempt, "%u", f->attempt);
     env_add(env, "GANGER_JOB_ID", slice_of(id));
     env_add(env, "GANGER_JOB_NAME", slice_of(f->info.name));
     env_add(env, "GANGER_ATTEMPT", slice_of(attempt));
-    env_add(env, "GANGER_RUN", slice_of(run));
     if (d->url != NULL)
         env_add(env, "GANGER_URL", slice_of(d->url));
     if (f->info.traceparent.len > 0)

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/outcome.h"
 
+/* Of an attempt that failed. */
 static enum job_reason reason_of(enum task_end end)
 {
-    switch (end) {
-    case TASK_EXITED: return REASON_EXIT_CODE;
-    case TASK_SIGNALED: return REASON_SIGNAL;
-    case TASK_TIMEOUT: return REASON_TIMEOUT;
-    case TASK_DEADLINE: return REASON_DEADLINE;
-    case TASK_OUTPUT_LIMIT: return REASON_OUTPUT_LIMIT;
-    case TASK_EXEC_FAILED: return REASON_EXEC;
-    case TASK_UNKILLABLE: return REASON_UNKILLABLE;
-    case TASK_LOST: return REASON_LOST;
-    case TASK_START_FAILED:
-    case TASK_END_COUNT: break;
-    }
-    PRE(!"an end that has a reason");
-    return REASON_LOST;
+    static const enum job_reason reasons[TASK_END_COUNT] = {
+        [TASK_EXITED] = REASON_EXIT_CODE,          [TASK_SIGNALED] = REASON_SIGNAL,
+        [TASK_TIMEOUT] = REASON_TIMEOUT,           [TASK_DEADLINE] = REASON_DEADLINE,
+        [TASK_OUTPUT_LIMIT] = REASON_OUTPUT_LIMIT, [TASK_EXEC_FAILED] = REASON_EXEC,
+        [TASK_UNKILLABLE] = REASON_UNKILLABLE,     [TASK_LOST] = REASON_LOST,
+        [TASK_START_FAILED] = REASON_NONE,
+    };
+    PRE(end < TASK_END_COUNT && reasons[end] != REASON_NONE);
+    return reasons[end];
 }
 
 /* Whether, and when, the failed attempt is followed by another one. */

@@ -56,7 +56,7 @@ const struct option_row config_options[] = {
          NULL, NULL, "Largest JSON body or NDJSON line."},
     {"http.max_connections",    UINT(http_max_connections),       "12000",    16,       1000000,
          NULL, NULL, "Open connections; more wait in the kernel's queue."},
-    {"http.connection_memory",  BYTES(http_connection_memory),    "8KiB",     4 * KIB,  MIB,
+    {"http.connection_memory",  BYTES(http_connection_memory),    "8KiB",     2 * KIB,  MIB,
          NULL, NULL, "Memory of one connection; it bounds the request's header."},
     {"http.max_inflight_bytes", BYTES(http_max_inflight_bytes),   "64MiB",    MIB,      16 * GIB,
          NULL, NULL, "Bodies being read or applied, in all; beyond that 503."},

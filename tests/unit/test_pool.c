@@ -257,6 +257,21 @@ Test(pool, output_limit_can_end_the_task)
     fixture_close(&f);
 }
 
+Test(pool, output_limit_counts_for_the_fastest_job_too)
+{
+    struct fixture f;
+    char text[64];
+    TASK_OF(task, "echo", "0123456789");
+
+    task.limit_output = 10;
+    task.output_limit_fails = true;
+    fixture_open(&f, 1);
+    const struct task_outcome outcome = fixture_run_text(&f, &task, text, sizeof(text));
+    cr_assert_eq(outcome.end, TASK_OUTPUT_LIMIT);
+    cr_assert_str_eq(text, "0123456789");
+    fixture_close(&f);
+}
+
 Test(pool, start_errors_are_told_apart)
 {
     struct fixture f;

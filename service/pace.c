@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* When a turn commits. A commit costs about 100 µs of CPU, which jobs could use, and everything
+ * that joins it is free: so as long as short jobs follow each other and every worker has its next
+ * job in hand, ends and requests gather for a moment. Whoever would lose by waiting is served at
+ * once. */
+#include "service/engine_state.h"
+
+#define LAZY_NS UINT64_C(5000000) /* ends that nobody waits for */
+#define LINGER_NS \
+    UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
+#define KILL_NS \
+    UINT64_C(500000) /* from a cancel's signal to its commit, unless the end comes before */
+#define HOT_NS UINT64_C(2000000) /* jobs are short when one has ended within this time */
+
+/* Somebody is parked on something that the next commit would tell. */
+static bool is_awaited(const struct engine *e)
+{
+    if (waiters_count(e->waiters) == 0)
+        return false;
+    for (uint32_t k = 0; k < e->dispatch.n; k++) {
+        const struct flight *f = &e->dispatch.flights[k];
+        int64_t no = f->info.row.no;
+        if (f->state != FLIGHT_ENDED && !f->unrecorded)
+            continue;
+        if (waiters_any(e->waiters, topic_end(no)) || waiters_any(e->waiters, topic_job(no)) ||
+            waiters_any(e->waiters, topic_output(no)))
+            return true;
+    }
+    return false;
+}
+
+static bool can_claim(const struct engine *e)
+{
+    const struct dispatch *d = &e->dispatch;
+    return d->dirty && !d->closed && e->turn.now_ns >= d->backoff_until_ns &&
+           (d->starved || dispatch_has_ready(d));
+}
+
+static bool has_writes(const struct engine *e)
+{
+    for (size_t i = 0; i < e->n_batch; i++)
+        if (command_writes(e->batch[i]))
+            return true;
+    return false;
+}
+
+/* Nobody loses by waiting: all workers turn over short jobs, and the next ones are in their hands.
+ */
+static bool is_saturated(const struct engine *e)
+{
+    struct place place;
+    return e->turn.now_ns - e->last_end_ns < HOT_NS &&
+           dispatch_ahead(&e->dispatch) >= pool_size(e->parts.pool) &&
+           !pool_find_idle(e->parts.pool, &place);
+}
+
+/* A signal was sent a moment ago: the end that it brings may join the commit of its cancel. */
+static bool awaits_kill(const struct engine *e)
+{
+    for (size_t i = 0; i < e->n_batch; i++) {
+        const struct command *cmd = e->batch[i];
+        if (cmd->kind != CMD_CANCEL)
+            continue;
+        for (uint32_t k = 0; k < e->dispatch.n; k++) {
+            const struct flight *f = &e->dispatch.flights[k];
+            if (f->state == FLIGHT_RUNNING && f->info.row.no == cmd->cancel.id.no &&
+                f->early_stop_ns != 0 && e->turn.now_ns - f->early_stop_ns < KILL_NS)
+                return true;
+        }
+    }
+    return false;
+}
+
+static enum pace linger(struct engine *e, uint64_t ns)
+{
+    uint64_t until_ns = e->turn.now_ns + ns;
+    e->lazy_until_ns = e->lazy_until_ns == 0 ? until_ns : MIN(e->lazy_until_ns, until_ns);
+    return e->turn.now_ns >= e->lazy_until_ns ? PACE_NOW : PACE_LATER;
+}
+
+enum pace pace_of_turn(struct engine *e)
+{
+    bool writes = has_writes(e), news = dispatch_has_news(&e->dispatch);
+    if (e->next_due_us <= e->turn.now_us)
+        return PACE_NOW;
+    if (!writes && !news)
+        return can_claim(e) ? PACE_NOW : PACE_LATER;
+    if (dispatch_is_urgent(&e->dispatch))
+        return PACE_NOW;
+    if (awaits_kill(e))
+        return linger(e, KILL_NS);
+    if (!writes && !is_awaited(e))
+        return linger(e, LAZY_NS);
+    return is_saturated(e) && e->n_batch < MAX_BATCH ? linger(e, LINGER_NS) : PACE_NOW;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/routes.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+
+static struct route_match match(enum method method, const char *path)
+{
+    struct route_match m;
+    route_match(method, slice_of(path), &m);
+    return m;
+}
+
+/* The pattern with every {x} filled in. */
+static void fill_path(const char *pattern, char *out, size_t size)
+{
+    size_t at = 0;
+    for (const char *p = pattern; *p != '\0' && at + 2 < size; p++) {
+        if (*p == '{') {
+            out[at++] = 'x';
+            out[at++] = '7';
+            p = strchr(p, '}');
+        } else {
+            out[at++] = *p;
+        }
+    }
+    out[at] = '\0';
+}
+
+Test(routes, every_row_finds_itself)
+{
+    for (size_t i = 0; i < n_routes; i++) {
+        char path[128];
+        fill_path(routes[i].path, path, sizeof path);
+        struct route_match m = match(routes[i].method, path);
+        cr_assert_eq(m.route, &routes[i], "%s %s is hidden by an earlier row",
+                     gate_method_name(routes[i].method), routes[i].path);
+        cr_assert_not_null(routes[i].handler);
+        cr_assert_gt(strlen(routes[i].summary), 10, "%s", routes[i].path);
+        cr_assert_neq(routes[i].answers[0].status, 0, "%s", routes[i].path);
+        cr_assert_eq(routes[i].body != BODY_NONE, routes[i].request != NULL, "%s", routes[i].path);
+    }
+}
+
+Test(routes, arguments_are_cut_out)
+{
+    struct route_match m = match(METHOD_GET, "/v1/jobs/0199-abc/result");
+    cr_assert_not_null(m.route);
+    cr_assert_str_eq(m.route->path, "/v1/jobs/{id}/result");
+    cr_assert(slice_is(m.args[0], "0199-abc"));
+}
+
+Test(routes, unknown_paths_are_not_found)
+{
+    static const char *const paths[] = {
+        "",
+        "/",
+        "//",
+        "/v1",
+        "/v1/",
+        "/v1/jobs/",
+        "/v1//jobs",
+        "/v1/jobs/a/",
+        "/v1/jobs/a/nope",
+        "/v1/jobs/%2e%2e",
+        "/v1/jobs/a%00",
+        "/v1/jobs/a/../b",
+        "/v1/jobs/a b",
+        "/V1/jobs",
+        "/v1/jobs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "/v1/batches",
+        "/v1/jobsx",
+        "v1/jobs",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        cr_assert_eq(match(METHOD_GET, paths[i]).methods, 0, "%s", paths[i]);
+}
+
+Test(routes, other_methods_are_told)
+{
+    struct route_match m = match(METHOD_PUT, "/v1/jobs");
+    AUTO_BUF struct buf allow = {0};
+    buf_init(&allow, 128);
+    cr_assert_null(m.route);
+    route_write_allow(m.methods, &allow);
+    cr_assert(slice_is(buf_slice(&allow), "GET, HEAD, POST"), "%.*s", (int)allow.len, allow.ptr);
+    cr_assert_null(match(METHOD_OTHER, "/v1/jobs").route);
+    cr_assert_neq(match(METHOD_OTHER, "/v1/jobs").methods, 0);
+}
+
+Test(routes, head_is_get)
+{
+    struct route_match m = match(METHOD_HEAD, "/v1/pool");
+    cr_assert_not_null(m.route);
+    cr_assert_eq(m.route->method, METHOD_GET);
+    cr_assert_null(match(METHOD_HEAD, "/v1/jobs/x/cancel").route);
+}
+
+Test(routes, nothing_but_health_is_open)
+{
+    for (size_t i = 0; i < n_routes; i++) {
+        bool is_health = strcmp(routes[i].path, "/livez") == 0 ||
+                         strcmp(routes[i].path, "/readyz") == 0;
+        cr_assert_eq(routes[i].scope == SCOPE_NOBODY, is_health, "%s", routes[i].path);
+        cr_assert(routes[i].method == METHOD_GET ? routes[i].scope <= SCOPE_READ
+                                                 : routes[i].scope > SCOPE_READ,
+                  "%s", routes[i].path);
+    }
+}
+
+Test(routes, documentation_holds_the_table)
+{
+    AUTO_BUF struct buf table = {0};
+    AUTO_BUF struct buf text = {0};
+    AUTO_CLOSE int fd = open(GANGER_SOURCE_DIR "/docs/api.md", O_RDONLY | O_CLOEXEC);
+    buf_init(&table, 65536);
+    buf_init(&text, 262144);
+    cr_assert_geq(fd, 0);
+    for (char *to; (to = buf_reserve(&text, 4096)) != NULL;) {
+        ssize_t n = read(fd, to, 4096);
+        if (n <= 0)
+            break;
+        buf_commit(&text, (size_t)n);
+    }
+    route_write_markdown(&table);
+    cr_assert(buf_ok(&table) && buf_ok(&text));
+    cr_assert_not_null(memmem(text.ptr, text.len, table.ptr, table.len),
+                       "docs/api.md must hold this table:\n%.*s", (int)table.len, table.ptr);
+}
