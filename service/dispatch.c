@@ -4,11 +4,11 @@
 
 #define START_BACKOFF_NS UINT64_C(100000000)
 
-static bool record_one(struct dispatch *d, struct turn *turn, const struct flight *f,
-                       struct err *err)
+static bool record_one(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
 {
     if (!jobs_start(d->store, f->info.row.no, f->attempt, f->place.slot, turn->now_us, err))
         return err_wrap(err, "record start");
+    f->recording = true;
     turn_wake(turn, f->info.row.no, false);
     return true;
 }
@@ -202,7 +202,9 @@ void dispatch_committed(struct dispatch *d)
      * rows are the next transaction's. */
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
-        f->unrecorded = false;
+        /* What a worker took after dispatch_record stays unrecorded until the next transaction. */
+        f->unrecorded = f->unrecorded && !f->recording;
+        f->recording = false;
         if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, f->place))
             start_failed(d, f);
         if (f->stop_due && f->state == FLIGHT_RUNNING)
@@ -221,6 +223,7 @@ void dispatch_rolled_back(struct dispatch *d)
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         f->outcome_applied = false;
+        f->recording = false;
         if (f->stop_due) {
             f->stop_due = false;
             f->stop_requested = f->early_stop_ns != 0;

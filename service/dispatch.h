@@ -37,11 +37,13 @@ struct flight {
     struct arena arena; /* holds what `info` points to, until the attempt begins */
     struct start_info info;
     uint32_t attempt;
-    bool unrecorded;     /* begun from a reservation: the row says `queued` until the next apply */
-    bool never_started;  /* the START could not leave: ENDED without an outcome in the bank */
-    bool unstarted;      /* its end was that it had not run: the attempt is not counted */
-    bool stop_requested; /* by cancel: committed or in the open transaction */
-    bool drain_stop;     /* by the end of a drain */
+    bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
+                        it */
+    bool recording;  /* the open transaction does */
+    bool never_started;     /* the START could not leave: ENDED without an outcome in the bank */
+    bool unstarted;         /* its end was that it had not run: the attempt is not counted */
+    bool stop_requested;    /* by cancel: committed or in the open transaction */
+    bool drain_stop;        /* by the end of a drain */
     uint64_t early_stop_ns; /* when a cancel's signal was sent ahead of its commit; 0 = it was not
                              */
     bool stop_due;          /* a STOP frame leaves in publish */
