@@ -33,7 +33,7 @@ program() {
 program crash_kill_random "$kills"
 program crash_kill_random --seed-bug ack-before-commit
 program crash_disk_full
-program crash_depth
+program crash_depth 1000000
 if [ "$failed" -ne 0 ]; then
     echo "crash: $failed failed"
     exit 1

@@ -33,19 +33,19 @@ without() {
 }
 
 check_tree() {
-    base='service/base/[a-z_]+\.h'
+    base='service/base/[a-z0-9_]+\.h'
     check "$(without "$(echo service/base/*.[ch])" service/base/config.c)" "$base"
     check service/base/config.c "$base|ini\.h"
-    check "$(echo storage/*.[ch])" "$base|storage/[a-z_]+\.h|sqlite3\.h|nettle/[a-z0-9-]+\.h"
-    check "$(echo pool/*.[ch])" "$base|pool/[a-z_]+\.h"
-    lower="$base|service/[a-z_]+\.h|storage/[a-z_]+\.h|pool/[a-z_]+\.h|nettle/[a-z0-9-]+\.h"
+    check "$(echo storage/*.[ch])" "$base|storage/[a-z0-9_]+\.h|sqlite3\.h|nettle/[a-z0-9-]+\.h"
+    check "$(echo pool/*.[ch])" "$base|pool/[a-z0-9_]+\.h"
+    lower="$base|service/[a-z0-9_]+\.h|storage/[a-z0-9_]+\.h|pool/[a-z0-9_]+\.h|nettle/[a-z0-9-]+\.h"
     rest=$(without "$(echo service/*.[ch])" service/main.c)
     check "$(without "$rest" service/callbacks.c)" "$lower"
     check service/callbacks.c "$lower|curl/curl\.h"
-    upper="$base|service/[a-z_]+\.h|api/[a-z_]+\.h|microhttpd\.h|nettle/[a-z0-9-]+\.h"
+    upper="$base|service/[a-z0-9_]+\.h|api/[a-z0-9_]+\.h|microhttpd\.h|nettle/[a-z0-9-]+\.h"
     check "$(without "$(echo api/*.[ch])" api/codec.c)" "$upper"
     check api/codec.c "$upper|cJSON\.h|cjson/cJSON\.h"
-    client="$base|cli/[a-z_]+\.h|curl/curl\.h"
+    client="$base|cli/[a-z0-9_]+\.h|curl/curl\.h"
     check "$(without "$(echo cli/*.[ch])" cli/json.c)" "$client"
     check cli/json.c "$client|cJSON\.h|cjson/cJSON\.h"
 }

@@ -38,6 +38,12 @@ count() {
     }' "$1"
 }
 
+# name_skipped LOG: who was skipped and why; a ctest entry that gives no reason by its name.
+name_skipped() {
+    sed -nE 's/^([0-9]+: )?skipped: /skipped: /p' "$1" | sort -u | grep . ||
+        sed -nE 's/.*Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped.*/skipped: \1: no reason given/p' "$1"
+}
+
 # suite NAME COMMAND...: runs it, prints its line, remembers its counts.
 suite() {
     name=$1
@@ -52,10 +58,9 @@ suite() {
     # shellcheck disable=SC2086  # three numbers
     set -- $counts
     printf '%-24s %4d passed %4d failed %4d skipped  %4d s\n' "$name" "$1" "$2" "$3" "$took"
-    sed -nE -e 's/^([0-9]+: )?skipped: /skipped: /p' -e 's/.*Test +#[0-9]+: ([^ ]+) .*\*\*\*Skipped.*/skipped: \1/p' "$log" |
-        sort -u >>"$logs/skipped"
+    name_skipped "$log" >>"$logs/skipped"
     if [ "$2" -gt 0 ]; then
-        grep -E '\[FAIL\]|\*\*\*(Fail|Time|Exc|Not)|result: .*; |^([0-9]+: )?(.*: )?(error|Error|ERROR|WARNING: ThreadSanitizer)|failed:|dev:' "$log" |
+        grep -E '\[FAIL\]|\*\*\*(Fail|Time|Exc|Not)|result: .*; |^([0-9]+: )?(.*: )?(error|ERROR|WARNING: ThreadSanitizer)|: failed: |^failed: |dev:' "$log" |
             head -n 30 | sed 's/^/    /'
         echo "    all of it: $log"
     fi

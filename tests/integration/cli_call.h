@@ -17,7 +17,7 @@ struct cli_call {
     size_t out_len;
 };
 void cli_call_release(struct cli_call *c);
-#define AUTO_CALL __attribute__((cleanup(cli_call_release))) struct cli_call
+#define AUTO_CALL __attribute__((cleanup(cli_call_release), unused)) struct cli_call
 
 /* `input`: a file, or NULL for /dev/null. */
 void cli_call_start_in(struct cli_call *c, const char *dir, const char *input, const char **words);

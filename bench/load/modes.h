@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What the load client can do; the comment in load.c says what each mode is. */
+#ifndef GANGER_BENCH_LOAD_MODES_H
+#define GANGER_BENCH_LOAD_MODES_H
+
+#include <stdint.h>
+
+#define MAX_CONNECTIONS 1024
+
+struct plan {
+    uint16_t port;
+    const char *token; /* NULL: none is sent */
+    const char *queue, *name;
+    int64_t n;
+    int n_connections;
+    int priority;
+    int argc;
+    char **argv;
+};
+
+void mode_bulk(const struct plan *plan);
+void mode_submit(const struct plan *plan);
+void mode_verify(const struct plan *plan);
+void mode_fill(const struct plan *plan);
+void mode_pairs(const struct plan *plan);
+void mode_wait(const struct plan *plan);
+void mode_cancel(const struct plan *plan);
+void mode_big(const struct plan *plan);
+void mode_get(const struct plan *plan);
+void mode_call(const struct plan *plan);
+
+#endif

@@ -1,0 +1,157 @@
+# shellcheck shell=bash disable=SC2154,SC2034
+# SPDX-License-Identifier: MIT
+# P10 big results, P11 (c) cancelling, P12 memory at rest.
+
+p10_spool_files()
+{
+    find "$work/big" -type f -path '*spool*' | wc -l
+}
+
+# Sets big_id to a job whose stdout is 1 GiB.
+p10_command()
+{
+    local pid=${server_pid[$server]} before
+    echo 5 >"/proc/$pid/clear_refs" # the high-water mark starts again
+    before=$(status_kib "$pid" VmRSS)
+    measure P10.ganger load big -n 1024 -q "$1" -N ganger_1GiB "$tools/bigpipe" 1024 write
+    big_id=${line##*id: }
+    record P10.memory "$(calc "($(status_kib "$pid" VmHWM) - $before) / 1024")"
+}
+
+# curl_rate NAME URL [OPTION...]: GiB/s of one download; fails unless it is 1 GiB.
+curl_rate()
+{
+    local name=$1 url=$2
+    shift 2
+    curl -sS -o /dev/null -w '%{size_download} %{time_total} %{http_code}\n' "$@" "$url" | awk -v n="$name" '
+        $1 != 1073741824 || $3 != 200 { print n ": " $0 > "/dev/stderr"; exit 1 }
+        { printf "%s: %.3f GiB/s\n", n, 1 / $2 }'
+}
+
+# The same file, served by nginx.
+p10_nginx_start()
+{
+    local user
+    user=$(id -un)
+    nginx_port=$(free_port)
+    mkdir -p "$work/nginx"
+    cat >"$work/nginx/nginx.conf" <<CONF
+$([ "$(id -u)" -ne 0 ] || echo "user $user;")
+worker_processes 2;
+daemon off;
+pid $work/nginx/pid;
+error_log $work/nginx/error.log;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    client_body_temp_path $work/nginx/a; proxy_temp_path $work/nginx/b; fastcgi_temp_path $work/nginx/c;
+    uwsgi_temp_path $work/nginx/d; scgi_temp_path $work/nginx/e;
+    server { listen 127.0.0.1:$nginx_port; location = /file { alias $1; } }
+}
+CONF
+    background nginx -p "$work/nginx" -c "$work/nginx/nginx.conf" -e "$work/nginx/error.log"
+    nginx_pid=$!
+    await_port "$nginx_port"
+}
+
+p10_download()
+{
+    local file
+    have curl || return 0
+    measure P10.get curl_rate ganger_get_1GiB "http://127.0.0.1:$port/v1/jobs/$big_id/stdout" \
+        -H "Authorization: Bearer $GANGER_TOKEN"
+    have nginx || return 0
+    file=$(find "$work/big" -type f -size 1048576k | head -n 1)
+    [ -n "$file" ] || die "P10: no file of 1 GiB in the data directory"
+    p10_nginx_start "$file"
+    measure P10.nginx curl_rate nginx_get_1GiB "http://127.0.0.1:$nginx_port/file"
+    stop "$nginx_pid"
+}
+
+bench_P10()
+{
+    local r files
+    PATH=$PATH:/usr/sbin
+    server_start big
+    files=$(p10_spool_files)
+    load bulk -n 10 -q small -N ganger_1_byte printf x >>"$raw" || die "P10: small jobs failed"
+    record P10.small_files "$(($(p10_spool_files) - files))"
+    for r in $(seq "$rounds"); do
+        measure P10.limit_unsynced "$tools/bigpipe" 1024 splice 1048576 "$work"
+        record P10.limit "$(printf '%s\n' "$line" | number_at 2)"
+        p10_command "big-$r"
+        p10_download
+        load call DELETE "/v1/jobs/$big_id" >/dev/null || die "P10: delete failed"
+    done
+    server_stop big
+    server_forget big
+    row "P10 (a)" "a command that writes 1 GiB, until succeeded" GiB/s P10.ganger P10.limit "bigpipe splice + fdatasync" '>=' 0.85
+    row_bound "P10 (a)" "the server's peak memory over its RSS before" MiB P10.memory '<=' 4
+    row "P10 (b)" "GET of that stdout, one curl" GiB/s P10.get P10.nginx "nginx, same file" '>=' 0.8
+    row_bound P10 "files made by ten results of 1 byte" files P10.small_files '<=' 0
+}
+
+bench_P11()
+{
+    local r kill_us
+    server_start cancel
+    durpost_start sqlite
+    write_post_lua
+    for r in $(seq "$rounds"); do
+        measure P11.kill "$tools/killlat" 200
+        kill_us=$(printf '%s\n' "$line" | number_at 1)
+        measure P11.durpost wrk_post durpost_sqlite_c1 "$durpost_port" 1
+        record P11.limit "$(calc "$kill_us + $(printf '%s\n' "$line" | number_at 2)")"
+        measure P11.ganger load cancel -n 100 -q "cancel-$r" -N ganger_cancel sleep 60
+    done
+    durpost_stop
+    server_stop cancel
+    server_forget cancel
+    row "P11 (c)" "cancel of a running job with grace 0 until the 200, p50" us P11.ganger P11.limit \
+        "kill_to_reaped + durpost_sqlite_c1" '<=' 1.5
+}
+
+p12_python()
+{
+    local version
+    version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') || return 0
+    python3 "$bench/peers/pool_pss.py" >"$work/python" &
+    local pid=$!
+    children+=("$pid")
+    while [ ! -s "$work/python" ]; do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.05
+    done
+    record P12.python "$(tree_pss_kib "$pid")"
+    printf 'python%s_pool_pss: %s KiB\n' "$version" "$(tree_pss_kib "$pid")" | tee -a "$raw" >&2
+    stop "$pid"
+    rm -f "$work/python"
+}
+
+# All sides at rest again after 1,000 pieces of work. PSS shares each page of a library among all that map it, so no other
+# ganger may run on the machine.
+bench_P12()
+{
+    local r
+    for r in $(seq "$rounds"); do
+        server_start rest
+        load pairs -c 8 -n 1000 -q warm -N ganger_warm /bin/true >>"$raw" || die "P12: jobs failed"
+        record P12.ganger "$(tree_pss_kib "${server_pid[rest]}")"
+        printf 'ganger_pss: %s KiB\n' "$(tree_pss_kib "${server_pid[rest]}")" | tee -a "$raw" >&2
+        server_stop rest
+        server_forget rest
+        if webhook_start; then
+            port=$webhook_port load get -c 8 -n 1000 -N webhook_warm /hooks/true >>"$raw" || die "P12: webhook failed"
+            record P12.webhook "$(tree_pss_kib "$webhook_pid")"
+            printf 'webhook_pss: %s KiB\n' "$(tree_pss_kib "$webhook_pid")" | tee -a "$raw" >&2
+            stop "$webhook_pid"
+        fi
+        if have python3; then
+            p12_python
+        fi
+    done
+    row P12 "PSS of server, zygote and 2 idle workers, after 1,000 commands" KiB P12.ganger P12.webhook webhook '<=' 0.5
+    row P12 "the same" KiB P12.ganger P12.python "CPython ProcessPoolExecutor(2)" '<=' 0.2
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Jobs by the public API. JSON is written with ' for ". */
+#ifndef GANGER_TESTS_HARNESS_JOB_H
+#define GANGER_TESTS_HARNESS_JOB_H
+
+#include "integration/harness_http.h"
+
+struct job_ref {
+    char id[40];
+};
+
+/* Submits one job; wants 202. */
+struct job_ref job_submit(struct server *s, const char *fmt, ...) PRINTF_ARGS(2, 3);
+/* Submits one and waits for its end. The answer is the finished job. */
+struct response *job_run(struct server *s, const char *fmt, ...) PRINTF_ARGS(2, 3);
+/* The id in an answer that holds a job. */
+struct job_ref job_of(struct response *r);
+struct response *job_show(struct server *s, struct job_ref job);
+/* Waits until it is done (60 s), by `Prefer: wait`. */
+struct response *job_await(struct server *s, struct job_ref job);
+/* Waits until its state is this one, or it is done. Fails when it ends in another state. */
+struct response *job_await_state(struct server *s, struct job_ref job, const char *state);
+bool job_is_done(struct server *s, struct job_ref job);
+/* POST …/cancel; body NULL: none. */
+struct response *job_cancel(struct server *s, struct job_ref job, const char *body, int wait_s);
+/* "stdout", "stderr" or "result", which must be there. Caller frees. */
+char *job_read(struct server *s, struct job_ref job, const char *stream);
+void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text);
+/* The finished job's state, and its reason unless NULL. */
+void expect_outcome(struct response *r, const char *state, const char *reason);
+/* A file that a job's command makes, for instance to show that it runs. */
+void await_file(const char *path, double seconds);
+
+/* A named pipe holds a job back: the command `cat PATH` runs until the pipe is opened and closed
+ * from here. */
+struct text fifo_make(const struct server *s, const char *name);
+/* Waits until a job reads it, then lets that job go on. */
+void fifo_release(const char *path);
+
+#endif
