@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/handlers.h"
+#include "api/problem.h"
+#include "api/reply.h"
+
+#include <sys/wait.h>
+
+#define MAX_WORKERS 1024u
+
+static struct engine_stats read_stats(const struct request *rq)
+{
+    struct engine_stats stats = {0};
+    engine_stats(rq->thread->shared->engine, &stats);
+    return stats;
+}
+
+static void finish(struct request *rq)
+{
+    buf_putc(&rq->out, '\n');
+    reply_json(rq, 200);
+}
+
+static const char *pool_state(const struct request *rq)
+{
+    return engine_phase(rq->thread->shared->engine) == PHASE_RUNNING ? "open" : "draining";
+}
+
+void pool_show(struct request *rq)
+{
+    struct engine_stats stats = read_stats(rq);
+    buf_printf(&rq->out,
+               "{\"name\":\"default\",\"state\":\"%s\",\"size\":%u,\"busy\":%u,\"idle\":%u,\"max_"
+               "size\":%u,\"queued\":%lld}",
+               pool_state(rq), stats.workers, stats.busy, stats.idle,
+               rq->thread->shared->cfg->pool_max_workers, (long long)stats.count[JOB_QUEUED]);
+    finish(rq);
+}
+
+/* As Process.exitcode: null while none has ended, -N after a signal. */
+static void put_exit(struct buf *out, int32_t wait_status)
+{
+    if (wait_status < 0)
+        buf_puts(out, "null");
+    else
+        buf_put_i64(out,
+                    WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+}
+
+static void put_worker(struct buf *out, const struct query_worker *w)
+{
+    char job[37];
+    buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":\"default\",\"pid\":", w->slot);
+    if (w->pid > 0)
+        buf_put_i64(out, w->pid);
+    else
+        buf_puts(out, "null");
+    buf_printf(out, ",\"alive\":%s,\"busy\":%s,\"exitcode\":", w->alive ? "true" : "false",
+               w->busy ? "true" : "false");
+    put_exit(out, w->last_status);
+    buf_puts(out, ",\"started\":");
+    buf_json_time(out, w->started_us);
+    buf_printf(out, ",\"jobs_done\":%llu,\"job\":", (unsigned long long)w->tasks_done);
+    if (w->job.no != 0) {
+        job_id_format(&w->job, job);
+        buf_printf(out, "\"%s\"", job);
+    } else {
+        buf_puts(out, "null");
+    }
+    buf_puts(out, ",\"rss\":");
+    if (w->rss_bytes > 0)
+        buf_put_i64(out, (int64_t)w->rss_bytes);
+    else
+        buf_puts(out, "null");
+    buf_putc(out, '}');
+}
+
+static struct query_worker *read_workers(struct request *rq, uint32_t *ret_n)
+{
+    struct query_worker *workers = arena_alloc(request_scratch(rq), MAX_WORKERS * sizeof *workers);
+    PRE(workers != NULL); /* 64 KiB of a scratch arena that was empty */
+    *ret_n = query_workers(rq->thread->query, workers, MAX_WORKERS);
+    return workers;
+}
+
+void worker_list(struct request *rq)
+{
+    uint32_t n;
+    const struct query_worker *workers = read_workers(rq, &n);
+    buf_puts(&rq->out, "{\"items\":[");
+    for (uint32_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_putc(&rq->out, ',');
+        put_worker(&rq->out, &workers[i]);
+    }
+    buf_puts(&rq->out, "],\"next_cursor\":null}");
+    finish(rq);
+}
+
+void worker_show(struct request *rq)
+{
+    uint32_t n;
+    const struct query_worker *workers = read_workers(rq, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "worker-%u", workers[i].slot);
+        if (!slice_is(rq->match.args[0], name))
+            continue;
+        put_worker(&rq->out, &workers[i]);
+        finish(rq);
+        return;
+    }
+    struct err err = {0};
+    (void)err_set(&err, ERR_NOT_FOUND, "There is no worker with this name");
+    reply_problem(rq, &err);
+}
+
+void stats_show(struct request *rq)
+{
+    struct engine_stats s = read_stats(rq);
+    struct buf *out = &rq->out;
+    buf_puts(out, "{\"started\":");
+    buf_json_time(out, s.started_us);
+    buf_puts(out, ",\"uptime\":");
+    buf_json_seconds_us(out, MAX(clock_wall_us() - s.started_us, 0));
+    buf_puts(out, ",\"jobs\":{");
+    for (int i = 0; i < JOB_STATE_COUNT; i++)
+        buf_printf(out, "%s\"%s\":%lld", i == 0 ? "" : ",", job_state_name((enum job_state)i),
+                   (long long)s.count[i]);
+    buf_printf(out, "},\"workers\":{\"size\":%u,\"busy\":%u,\"idle\":%u}", s.workers, s.busy,
+               s.idle);
+    buf_printf(
+        out, ",\"parked\":%llu,\"turns\":%llu,\"commits\":%llu,\"wal_bytes\":%llu,\"disk_low\":%s}",
+        (unsigned long long)s.parked, (unsigned long long)s.turns, (unsigned long long)s.commits,
+        (unsigned long long)s.wal_bytes, s.disk_low ? "true" : "false");
+    finish(rq);
+}
+
+enum limit_kind { LIMIT_COUNT, LIMIT_SECONDS };
+
+void limits_show(struct request *rq)
+{
+    const struct config *cfg = rq->thread->shared->cfg;
+    const struct {
+        const char *name;
+        enum limit_kind kind;
+        int64_t value;
+    } limits[] = {
+        {"http.max_body", LIMIT_COUNT, (int64_t)cfg->http_max_body},
+        {"http.max_connections", LIMIT_COUNT, cfg->http_max_connections},
+        {"http.connection_memory", LIMIT_COUNT, (int64_t)cfg->http_connection_memory},
+        {"http.max_inflight_bytes", LIMIT_COUNT, (int64_t)cfg->http_max_inflight_bytes},
+        {"http.max_parked", LIMIT_COUNT, cfg->http_max_parked},
+        {"http.header_timeout", LIMIT_SECONDS, cfg->http_header_timeout_us},
+        {"http.body_timeout", LIMIT_SECONDS, cfg->http_body_timeout_us},
+        {"http.idle_timeout", LIMIT_SECONDS, cfg->http_idle_timeout_us},
+        {"http.heartbeat", LIMIT_SECONDS, cfg->http_heartbeat_us},
+        {"http.max_wait", LIMIT_SECONDS, cfg->http_max_wait_us},
+        {"pool.workers", LIMIT_COUNT, cfg->pool_workers},
+        {"pool.max_workers", LIMIT_COUNT, cfg->pool_max_workers},
+        {"pool.kill_deadline", LIMIT_SECONDS, cfg->pool_kill_deadline_us},
+        {"job.timeout", LIMIT_SECONDS, cfg->job_timeout_us},
+        {"job.stop_grace", LIMIT_SECONDS, cfg->job_stop_grace_us},
+        {"job.output", LIMIT_COUNT, (int64_t)cfg->job_output},
+        {"job.keep", LIMIT_SECONDS, cfg->job_keep_us},
+        {"job.row_keep", LIMIT_SECONDS, cfg->job_row_keep_us},
+        {"job.max_attempts", LIMIT_COUNT, cfg->job_max_attempts},
+        {"queue.max_jobs", LIMIT_COUNT, (int64_t)cfg->queue_max_jobs},
+        {"queue.max_queues", LIMIT_COUNT, cfg->queue_max_queues},
+        {"idempotency.keep", LIMIT_SECONDS, cfg->idempotency_keep_us},
+        {"drain", LIMIT_SECONDS, cfg->drain_us},
+    };
+    buf_putc(&rq->out, '{');
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        buf_printf(&rq->out, "%s\"%s\":", i == 0 ? "" : ",", limits[i].name);
+        if (limits[i].kind == LIMIT_SECONDS)
+            buf_json_seconds_us(&rq->out, limits[i].value);
+        else
+            buf_put_i64(&rq->out, limits[i].value);
+    }
+    buf_putc(&rq->out, '}');
+    finish(rq);
+}
+
+void version_show(struct request *rq)
+{
+    const struct http_shared *shared = rq->thread->shared;
+    const struct config *cfg = shared->cfg;
+    buf_printf(&rq->out,
+               "{\"version\":\"%s\",\"api\":\"v1\",\"cpus\":%u,\"sync\":\"%s\",\"auth\":\"%s\","
+               "\"exposed\":%s,\"root\":%s,"
+               "\"sandbox\":\"process\"}",
+               GANGER_VERSION, config_cpu_count(), cfg->store_sync == SYNC_FULL ? "full" : "normal",
+               cfg->auth == AUTH_TOKEN ? "token" : "none", shared->is_exposed ? "true" : "false",
+               geteuid() == 0 ? "true" : "false");
+    finish(rq);
+}
+
+void problem_show(struct request *rq)
+{
+    enum err_code code = err_by_slug(rq->match.args[0]);
+    struct err err = {0};
+    if (code == ERR_NONE) {
+        (void)err_set(&err, ERR_NOT_FOUND, "There is no problem type with this name");
+        reply_problem(rq, &err);
+        return;
+    }
+    problem_write_page(code, &rq->out);
+    reply_json(rq, 200);
+}
+
+void live_show(struct request *rq)
+{
+    reply_empty(rq, 200);
+}
+
+void ready_show(struct request *rq)
+{
+    reply_empty(rq, engine_phase(rq->thread->shared->engine) == PHASE_RUNNING ? 200 : 503);
+}
+
+void metrics_show(struct request *rq)
+{
+    struct engine_stats s = read_stats(rq);
+    struct buf *out = &rq->out;
+    metrics_write(rq->thread->shared->metrics, out);
+    for (int i = 0; i < JOB_STATE_COUNT; i++) {
+        char labels[48];
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"", job_state_name((enum job_state)i));
+        metrics_write_gauge(out, "ganger_jobs", i == 0 ? "Jobs in the store, by state." : NULL,
+                            labels, (double)s.count[i]);
+    }
+    metrics_write_gauge(out, "ganger_workers", "Worker processes wanted.", NULL, s.workers);
+    metrics_write_gauge(out, "ganger_workers_busy", "Workers that run a job.", NULL, s.busy);
+    metrics_write_gauge(out, "ganger_parked_requests", "Requests that wait for a change.", NULL,
+                        (double)s.parked);
+    metrics_write_gauge(out, "ganger_wal_bytes", "Size of the write-ahead log.", NULL,
+                        (double)s.wal_bytes);
+    metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,
+                        s.disk_low ? 1 : 0);
+    reply_out(rq, 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+void openapi_show(struct request *rq)
+{
+    buf_append(&rq->out, rq->thread->shared->openapi.ptr, rq->thread->shared->openapi.len);
+    reply_json(rq, 200);
+}

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/submit.h"
+
+#include "api/codec.h"
+#include "api/problem.h"
+#include "api/reply.h"
+#include "api/view.h"
+
+#include <nettle/sha2.h>
+
+/* Lines are read as they come and stored in chunks, one transaction each; between them the
+ * connection is suspended, so the client feels the disk. What must be remembered until the answer
+ * begins, after the body, is only which line became which job: runs of consecutive numbers, and
+ * what was refused. The answer's lines are made from the store while they are sent. */
+
+#define CHUNK_JOBS 512u
+#define CHUNK_BYTES (512u * 1024)
+/* The arena of a chunk: its last line may have 1 MiB and take several times that. */
+#define CHUNK_MEMORY (24u << 20)
+#define CHARGE_BYTES (2u * CHUNK_BYTES)
+#define MAX_RUNS (1u << 20) /* of 24 bytes; lines beyond are refused in one run */
+#define MAX_REFUSALS \
+    4096u /* kept with their own words; beyond, the words of the last one stand for all */
+#define LINES_PER_FILL 64u
+#define BY_JOB UINT32_MAX
+
+/* Lines [first_line, first_line + n): jobs from first_no on, or all refused for one reason. */
+struct run {
+    uint32_t first_line, n;
+    uint32_t refusal; /* BY_JOB: none */
+    int64_t first_no;
+};
+_Static_assert(sizeof(struct run) == 24, "as MAX_RUNS says");
+
+struct bulk {
+    struct arena chunk;
+    struct submit_item *items;
+    uint32_t *lines; /* of each item */
+    uint32_t n_items;
+    size_t chunk_bytes;
+    uint32_t n_lines; /* seen so far, blank ones included */
+    bool is_skipping; /* the rest of a line that is too long */
+    bool has_key;
+    struct sha256_ctx sha;
+
+    struct run *runs;
+    uint32_t n_runs, cap_runs;
+    uint32_t n_settled; /* runs of earlier chunks: in order, never to be sorted again */
+    struct err *refusals;
+    uint32_t n_refusals;
+
+    uint32_t next_run, next_in_run; /* of the answer */
+};
+
+static void release(struct request *rq)
+{
+    struct bulk *b = rq->state;
+    arena_release(&b->chunk);
+    free(b->runs);
+    free(b->refusals);
+    free(b);
+}
+
+static void clear_chunk(struct bulk *b)
+{
+    arena_clear(&b->chunk);
+    b->items = arena_alloc(&b->chunk, CHUNK_JOBS * sizeof *b->items);
+    b->lines = arena_alloc(&b->chunk, CHUNK_JOBS * sizeof *b->lines);
+    PRE(b->items != NULL && b->lines != NULL);
+    b->n_items = 0;
+    b->chunk_bytes = 0;
+}
+
+static struct bulk *begin(struct request *rq)
+{
+    if (rq->state != NULL)
+        return rq->state;
+    struct bulk *b = must_alloc(sizeof *b);
+    rq->state = b;
+    rq->release = release;
+    arena_init(&b->chunk, CHUNK_MEMORY);
+    clear_chunk(b);
+    b->has_key = rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL;
+    sha256_init(&b->sha);
+    struct err err = {0};
+    if (!request_charge(rq, CHARGE_BYTES, &err))
+        rq->refusal = err;
+    return b;
+}
+
+static void add_run(struct bulk *b, struct run run)
+{
+    struct run *last = b->n_runs == 0 ? NULL : &b->runs[b->n_runs - 1];
+    bool is_next = last != NULL && last->first_line + last->n == run.first_line &&
+                   last->refusal == run.refusal &&
+                   (run.refusal != BY_JOB || last->first_no + last->n == run.first_no);
+    if (is_next) {
+        last->n += run.n;
+        return;
+    }
+    if (b->n_runs == b->cap_runs) {
+        b->cap_runs = MAX(b->cap_runs * 2, 16u);
+        b->runs = must_realloc(b->runs, b->cap_runs * sizeof *b->runs);
+    }
+    PRE(b->runs != NULL);
+    b->runs[b->n_runs++] = run;
+}
+
+static void refuse(struct bulk *b, uint32_t line, const struct err *err)
+{
+    bool same = b->n_refusals > 0 && memcmp(&b->refusals[b->n_refusals - 1], err, sizeof *err) == 0;
+    if (!same && b->n_refusals < MAX_REFUSALS) {
+        if ((b->n_refusals & (b->n_refusals - 1)) == 0) /* a power of two: it is full */
+            b->refusals = must_realloc(b->refusals,
+                                       MAX(b->n_refusals * 2, 1u) * sizeof *b->refusals);
+        b->refusals[b->n_refusals++] = *err;
+    }
+    add_run(b, (struct run){.first_line = line, .n = 1, .refusal = b->n_refusals - 1});
+}
+
+static bool read_line(struct request *rq, struct bulk *b, struct slice line, struct err *err)
+{
+    struct submit_item *item = &b->items[b->n_items];
+    char *copy = arena_dup(&b->chunk, line);
+    *item = (struct submit_item){0};
+    if (b->n_runs >= MAX_RUNS)
+        return err_set(err, ERR_OVERLOADED,
+                       "Too many refused lines; send the rest in another request");
+    if (copy == NULL)
+        return err_set(err, ERR_TOO_LARGE, "The line takes too much memory");
+    if (!codec_read_job((struct slice){copy, line.len}, rq->thread->shared->cfg, &b->chunk,
+                        &item->spec, err))
+        return false;
+    submit_add_trace(rq, &item->spec);
+    return command_prepare(item, clock_wall_us(), &b->chunk, err);
+}
+
+static bool is_blank(struct slice line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] != ' ' && line.ptr[i] != '\t' && line.ptr[i] != '\r')
+            return false;
+    }
+    return true;
+}
+
+static void take_line(struct request *rq, struct bulk *b, struct slice line)
+{
+    uint32_t number = b->n_lines++;
+    struct err err = {0};
+    if (is_blank(line))
+        return;
+    if (!read_line(rq, b, line, &err)) {
+        refuse(b, number, &err);
+        return;
+    }
+    b->lines[b->n_items++] = number;
+    b->chunk_bytes += line.len;
+}
+
+static void record_item(struct bulk *b, uint32_t i, const struct command *cmd)
+{
+    const struct submit_item *item = &b->items[i];
+    int64_t no = item->id.no;
+    const struct err *err = cmd->err.code != ERR_NONE ? &cmd->err : &item->err;
+    if (cmd->err.code == ERR_NONE && cmd->submit.replayed) {
+        static const struct err gone = {
+            .code = ERR_NOT_FOUND,
+            .detail = "The first request with this key made no job of this line"};
+        no = cmd->submit.first_no + i;
+        err = i < cmd->submit.n_replayed ? NULL : &gone;
+    }
+    if (err != NULL && err->code != ERR_NONE)
+        refuse(b, b->lines[i], err);
+    else
+        add_run(b,
+                (struct run){.first_line = b->lines[i], .n = 1, .refusal = BY_JOB, .first_no = no});
+}
+
+static int by_line(const void *a, const void *b)
+{
+    uint32_t x = ((const struct run *)a)->first_line, y = ((const struct run *)b)->first_line;
+    return (x > y) - (x < y);
+}
+
+/* The chunk has come back. Lines refused while it was read stand in `runs` already, so the order is
+ * restored. */
+static void stored(struct request *rq)
+{
+    struct bulk *b = rq->state;
+    for (uint32_t i = 0; i < b->n_items; i++)
+        record_item(b, i, &rq->cmd);
+    if (b->n_runs > b->n_settled)
+        qsort(b->runs + b->n_settled, b->n_runs - b->n_settled, sizeof *b->runs, by_line);
+    b->n_settled = b->n_runs;
+    clear_chunk(b);
+}
+
+static bool send_chunk(struct request *rq, struct bulk *b, step_fn next)
+{
+    struct err err = {0};
+    rq->cmd.kind = CMD_SUBMIT;
+    rq->cmd.wait_until_ns = 0;
+    rq->cmd.submit.items = b->items;
+    rq->cmd.submit.n = b->n_items;
+    if (request_send(rq, next, &err))
+        return true;
+    rq->cmd.err = err;
+    rq->cmd.submit.replayed = false;
+    stored(rq);
+    return false;
+}
+
+/* One piece of the body up to a line's end or its own. Returns how much was used. */
+static size_t take_piece(struct request *rq, struct bulk *b, struct slice bytes)
+{
+    const char *end = memchr(bytes.ptr, '\n', bytes.len);
+    struct slice piece = {bytes.ptr, end == NULL ? bytes.len : (size_t)(end - bytes.ptr)};
+    uint64_t max = rq->thread->shared->cfg->http_max_body;
+    if (!b->is_skipping && rq->body.len + piece.len > max) {
+        struct err err = {0};
+        (void)err_set(&err, ERR_TOO_LARGE, "A line may have at most %llu bytes",
+                      (unsigned long long)max);
+        refuse(b, b->n_lines, &err);
+        b->is_skipping = true;
+    }
+    bool is_whole = end != NULL && rq->body.len == 0;
+    if (!b->is_skipping && !is_whole)
+        buf_append(&rq->body, piece.ptr, piece.len);
+    if (end == NULL)
+        return piece.len;
+    if (b->is_skipping)
+        b->n_lines++;
+    else
+        take_line(rq, b, is_whole ? piece : buf_slice(&rq->body));
+    b->is_skipping = false;
+    buf_clear(&rq->body);
+    return piece.len + 1;
+}
+
+size_t bulk_take(struct request *rq, struct slice bytes)
+{
+    struct bulk *b = begin(rq);
+    size_t at = 0;
+    while (at < bytes.len && rq->refusal.code == ERR_NONE) {
+        bool is_full = b->n_items == CHUNK_JOBS || b->chunk_bytes >= CHUNK_BYTES;
+        if (is_full && b->has_key)
+            (void)err_set(&rq->refusal, ERR_INVALID,
+                          "With an Idempotency-Key a body holds at most %u jobs of %u bytes in all",
+                          CHUNK_JOBS, CHUNK_BYTES);
+        else if (is_full && send_chunk(rq, b, stored))
+            break;
+        else
+            at += take_piece(rq, b, (struct slice){bytes.ptr + at, bytes.len - at});
+    }
+    if (rq->refusal.code != ERR_NONE)
+        at = bytes.len; /* read and forgotten, up to a limit of the caller's */
+    if (b->has_key)
+        sha256_update(&b->sha, at, (const uint8_t *)bytes.ptr);
+    return at;
+}
+
+static void write_refusal(struct request *rq, const struct err *err, uint32_t line)
+{
+    char extra[32];
+    int len = snprintf(extra, sizeof extra, ",\"line\":%u", line);
+    struct problem problem = {
+        .err = err, .instance = rq->head.path, .request_id = rq->id, .extra = {extra, (size_t)len}};
+    problem_write(&problem, &rq->out);
+    buf_putc(&rq->out, '\n');
+}
+
+static bool write_birth(struct request *rq, int64_t no, uint32_t line)
+{
+    static const struct err deleted = {
+        .code = ERR_NOT_FOUND, .detail = "The job was accepted, and has been deleted since"};
+    struct job_view job;
+    struct err err = {0};
+    bool found = false;
+    if (!query_job_by_no(rq->thread->query, no, request_scratch(rq), &job, &found, &err))
+        return false;
+    if (!found) {
+        write_refusal(rq, &deleted, line);
+        return true;
+    }
+    view_make_birth(&job);
+    view_write_job_line(&job, &rq->out);
+    buf_putc(&rq->out, '\n');
+    return true;
+}
+
+static enum fill fill_answers(struct request *rq)
+{
+    struct bulk *b = rq->state;
+    for (uint32_t i = 0; i < LINES_PER_FILL && b->next_run < b->n_runs; i++) {
+        const struct run *run = &b->runs[b->next_run];
+        uint32_t line = run->first_line + b->next_in_run;
+        if (run->refusal != BY_JOB)
+            write_refusal(rq, &b->refusals[run->refusal], line);
+        else if (!write_birth(rq, run->first_no + b->next_in_run, line))
+            return FILL_ABORT;
+        if (++b->next_in_run == run->n) {
+            b->next_run++;
+            b->next_in_run = 0;
+        }
+    }
+    return b->next_run < b->n_runs ? FILL_MORE : FILL_END;
+}
+
+static void answer(struct request *rq)
+{
+    buf_clear(&rq->out);
+    reply_stream(rq, "application/x-ndjson", fill_answers);
+}
+
+static void last_stored(struct request *rq)
+{
+    struct bulk *b = rq->state;
+    /* The key speaks for the whole request, so what it makes wrong is the whole request. */
+    if (b->has_key && rq->cmd.err.code != ERR_NONE) {
+        reply_problem(rq, &rq->cmd.err);
+        return;
+    }
+    if (rq->cmd.submit.replayed)
+        reply_header(rq, "Idempotency-Replayed", "true");
+    stored(rq);
+    answer(rq);
+}
+
+void bulk_end(struct request *rq)
+{
+    struct bulk *b = begin(rq);
+    uint8_t digest[32];
+    struct err err = {0};
+    if (!b->is_skipping && rq->body.len > 0)
+        take_line(rq, b, buf_slice(&rq->body));
+    sha256_digest(&b->sha, sizeof digest, digest);
+    if (b->has_key && !submit_read_key(rq, digest, &err))
+        reply_problem(rq, &err);
+    else if (b->n_items == 0)
+        answer(rq);
+    else if (!send_chunk(rq, b, last_stored))
+        answer(rq);
+}

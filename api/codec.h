@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Bodies of requests → structs. Every body passes the strict scanner first; payload members stay
+ * raw slices of it, so that they come back byte for byte. Failures are INVALID_JSON, or INVALID
+ * with the pointer of the offending member. */
+#ifndef GANGER_API_CODEC_H
+#define GANGER_API_CODEC_H
+
+#include "service/base/config.h"
+#include "service/base/job.h"
+
+/* A job as in POST /v1/jobs. Defaults come from `cfg`. The spec borrows from `body` and from the
+ * arena; both must live as long as it does. TOO_LARGE when the arena is full. */
+MUST_CHECK bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,
+                               struct job_spec *ret, struct err *err);
+
+struct cancel_request {
+    bool only_queued;
+    int32_t signal;   /* 0: the job's own */
+    int64_t grace_us; /* < 0: the job's own */
+    char why[120];
+};
+/* The body of POST /v1/jobs/{id}/cancel; an empty one means all defaults. */
+MUST_CHECK bool codec_read_cancel(struct slice body, struct cancel_request *ret, struct err *err);
+
+/* Members of a job that are objects themselves; `value` is validated JSON, `pointer` its place. */
+MUST_CHECK bool codec_read_stop(struct slice value, const char *pointer, struct job_spec *spec,
+                                struct err *err);
+MUST_CHECK bool codec_read_retry(struct slice value, const char *pointer, uint32_t max_attempts,
+                                 struct job_spec *spec, struct err *err);
+MUST_CHECK bool codec_read_limits(struct slice value, const char *pointer, struct job_spec *spec,
+                                  struct err *err);
+
+/* Version 00 of a W3C traceparent header. */
+bool codec_is_traceparent(struct slice value);
+
+#endif

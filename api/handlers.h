@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* The handlers that the route table names. Each runs on an HTTP thread when the request is
+ * complete, and ends with exactly one reply, or with a command on its way to the engine and a step
+ * that goes on afterwards (request.h). */
+#ifndef GANGER_API_HANDLERS_H
+#define GANGER_API_HANDLERS_H
+
+#include "api/request.h"
+
+/* jobs.c */
+void job_submit(struct request *rq);
+void job_list(struct request *rq);
+void job_show(struct request *rq);
+void job_forget(struct request *rq);
+void job_cancel(struct request *rq);
+/* output.c */
+void job_result(struct request *rq);
+void job_stdout(struct request *rq);
+void job_stderr(struct request *rq);
+/* streams.c */
+void job_events(struct request *rq);
+/* admin.c */
+void pool_show(struct request *rq);
+void worker_list(struct request *rq);
+void worker_show(struct request *rq);
+void stats_show(struct request *rq);
+void limits_show(struct request *rq);
+void version_show(struct request *rq);
+void problem_show(struct request *rq);
+void live_show(struct request *rq);
+void ready_show(struct request *rq);
+void metrics_show(struct request *rq);
+void openapi_show(struct request *rq);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/codec.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "api/view.h"
+
+#define DEFAULT_PAGE 100
+#define MAX_PAGE 1000
+#define MAX_PAGE_BYTES (16u << 20)
+
+/* What a waiting handler keeps between its steps. */
+struct wait_state {
+    struct job_id id;
+    uint64_t until_ns;
+};
+
+static struct wait_state *begin_wait(struct request *rq, struct err *err)
+{
+    struct wait_state *w = arena_alloc(&rq->arena, sizeof *w);
+    PRE(w != NULL); /* the first bytes of the arena */
+    rq->state = w;
+    return request_job_id(rq, &w->id, err) && request_wait(rq, &w->until_ns, err) ? w : NULL;
+}
+
+static void reply_job(struct request *rq, const struct job_view *job)
+{
+    buf_clear(&rq->out);
+    view_write_job(job, &rq->out);
+    buf_putc(&rq->out, '\n');
+    reply_etag(rq, job->version);
+    reply_json(rq, 200);
+}
+
+/* With If-None-Match: until the row changes. Without: until the job has ended. */
+static void show_step(struct request *rq)
+{
+    const struct wait_state *w = rq->state;
+    bool by_tag = rq->head.header[HEADER_IF_NONE_MATCH].ptr != NULL;
+    uint64_t topic = by_tag ? topic_job(w->id.no) : topic_end(w->id.no);
+    uint32_t epoch = request_epoch(rq, topic);
+    struct job_view job;
+    struct err err = {0};
+    if (!query_job(rq->thread->query, &w->id, request_scratch(rq), &job, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    bool same = request_etag_matches(rq, HEADER_IF_NONE_MATCH, job.version);
+    bool wants_more = by_tag ? same : !job_state_is_end(job.state);
+    if (wants_more && !rq->conn->half_closed && clock_mono_ns() < w->until_ns) {
+        struct park park = {.topic = topic, .epoch = epoch, .deadline_ns = w->until_ns};
+        if (!request_park(rq, &park, show_step, &err))
+            reply_problem(rq, &err);
+        return;
+    }
+    if (!same) {
+        reply_job(rq, &job);
+        return;
+    }
+    reply_etag(rq, job.version);
+    reply_empty(rq, 304);
+}
+
+void job_show(struct request *rq)
+{
+    struct err err = {0};
+    if (begin_wait(rq, &err) == NULL)
+        reply_problem(rq, &err);
+    else
+        show_step(rq);
+}
+
+/* A refused move names the moves that are allowed. */
+static void reply_conflict(struct request *rq, const struct job_id *id, const struct err *err)
+{
+    struct query_mark mark;
+    struct err ignored = {0};
+    AUTO_BUF struct buf extra = {0};
+    buf_init(&extra, 1024);
+    if (err->code != ERR_STATE_CONFLICT || !query_mark(rq->thread->query, id, &mark, &ignored)) {
+        reply_problem(rq, err);
+        return;
+    }
+    buf_printf(&extra, ",\"state\":\"%s\",\"allowed\":[", job_state_name(mark.state));
+    const char *comma = "";
+    for (int s = 0; s < JOB_STATE_COUNT; s++) {
+        if (!job_state_may_move(mark.state, (enum job_state)s))
+            continue;
+        buf_printf(&extra, "%s\"%s\"", comma, job_state_name((enum job_state)s));
+        comma = ",";
+    }
+    buf_putc(&extra, ']');
+    reply_problem_with(rq, err, buf_slice(&extra));
+}
+
+static void forgotten(struct request *rq)
+{
+    if (rq->cmd.err.code == ERR_NONE)
+        reply_empty(rq, 204);
+    else
+        reply_conflict(rq, &rq->cmd.forget.id, &rq->cmd.err);
+}
+
+void job_forget(struct request *rq)
+{
+    struct job_id id;
+    struct query_mark mark = {0};
+    struct err err = {0};
+    bool has_condition = rq->head.header[HEADER_IF_MATCH].ptr != NULL;
+    bool ok = request_job_id(rq, &id, &err);
+    if (ok && has_condition) {
+        ok = query_mark(rq->thread->query, &id, &mark, &err);
+        if (ok && !request_etag_matches(rq, HEADER_IF_MATCH, mark.version))
+            ok = err_set(&err, ERR_VERSION_MISMATCH,
+                         "The job has changed: its entity tag is \"%lld\"",
+                         (long long)mark.version);
+    }
+    rq->cmd.kind = CMD_FORGET;
+    rq->cmd.forget.id = id;
+    rq->cmd.forget.if_version = mark.version;
+    if (!ok || !request_send(rq, forgotten, &err))
+        reply_problem(rq, &err);
+}
+
+/* What ended, and what is known about it: the job's tree is reaped before its end is stored. */
+static void write_receipt(const struct job_view *job, uint64_t took_ns, struct buf *out)
+{
+    if (!job_state_is_end(job->state)) {
+        buf_puts(out, "null");
+        return;
+    }
+    bool stuck = job->state == JOB_FAILED && job->reason == REASON_UNKILLABLE;
+    const char *guarantee = job->started_us == 0 ? "never_started" : stuck ? "none" : "tree_reaped";
+    buf_printf(out,
+               "{\"processes_killed\":%u,\"survivors\":%d,\"took\":", job->usage.processes_killed,
+               stuck ? 1 : 0);
+    buf_json_seconds_us(out, (int64_t)(took_ns / 1000));
+    buf_printf(out, ",\"guarantee\":\"%s\"}", guarantee);
+}
+
+static void cancelled(struct request *rq)
+{
+    struct job_view job;
+    struct err err = rq->cmd.err;
+    struct job_id id = rq->cmd.cancel.id;
+    if (err.code != ERR_NONE ||
+        !query_job(rq->thread->query, &id, request_scratch(rq), &job, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    bool was_left = rq->cmd.cancel.only_queued && !rq->cmd.cancel.cancelled;
+    buf_clear(&rq->out);
+    buf_puts(&rq->out, "{\"job\":");
+    view_write_job(&job, &rq->out);
+    buf_printf(&rq->out,
+               ",\"cancelled\":%s,\"receipt\":", rq->cmd.cancel.cancelled ? "true" : "false");
+    write_receipt(&job, clock_mono_ns() - rq->began_ns, &rq->out);
+    buf_puts(&rq->out, "}\n");
+    reply_json(rq, was_left || job_state_is_end(job.state) ? 200 : 202);
+}
+
+void job_cancel(struct request *rq)
+{
+    struct cancel_request asked;
+    struct command *cmd = &rq->cmd;
+    struct err err = {0};
+    cmd->kind = CMD_CANCEL;
+    if (!request_job_id(rq, &cmd->cancel.id, &err) ||
+        !request_wait(rq, &cmd->wait_until_ns, &err) ||
+        !codec_read_cancel(buf_slice(&rq->body), &asked, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    cmd->cancel.only_queued = asked.only_queued;
+    cmd->cancel.signal = asked.signal;
+    cmd->cancel.grace_us = asked.grace_us;
+    _Static_assert(sizeof cmd->cancel.why == sizeof asked.why, "one text");
+    memcpy(cmd->cancel.why, asked.why, sizeof asked.why);
+    if (!request_send(rq, cancelled, &err))
+        reply_problem(rq, &err);
+}
+
+static bool read_states(struct slice list, uint32_t *ret, struct err *err)
+{
+    while (list.len > 0) {
+        const char *comma = memchr(list.ptr, ',', list.len);
+        size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
+        enum job_state state;
+        if (!job_state_parse((struct slice){list.ptr, len}, &state))
+            return err_set(err, ERR_INVALID, "\"%.*s\" is not a state", (int)MIN(len, 40u),
+                           list.ptr);
+        *ret |= 1u << state;
+        size_t used = comma == NULL ? len : len + 1;
+        list = (struct slice){list.ptr + used, list.len - used};
+    }
+    return true;
+}
+
+static bool read_label(struct request *rq, struct slice text, struct query_filter *filter,
+                       struct err *err)
+{
+    const char *colon = memchr(text.ptr, ':', text.len);
+    if (colon == NULL || colon == text.ptr)
+        return err_set(err, ERR_INVALID, "The query parameter \"label\" is name:value");
+    size_t len = (size_t)(colon - text.ptr);
+    filter->label_key = arena_dup(&rq->arena, (struct slice){text.ptr, len});
+    filter->label_value = arena_dup(&rq->arena, (struct slice){colon + 1, text.len - len - 1});
+    return true;
+}
+
+/* Decoded parameters are terminated: they may be used as strings. */
+static bool read_filter(struct request *rq, struct query_filter *filter, struct err *err)
+{
+    struct slice text;
+    if (request_param(rq, "state", &text) && !read_states(text, &filter->states, err))
+        return false;
+    if (request_param(rq, "label", &text) && !read_label(rq, text, filter, err))
+        return false;
+    if (request_param(rq, "queue", &text))
+        filter->queue = text.ptr;
+    if (request_param(rq, "name", &text))
+        filter->name = text.ptr;
+    if (request_param(rq, "created_after", &text) &&
+        !text_to_time_us(text, &filter->created_after_us))
+        return err_set(
+            err, ERR_INVALID,
+            "The query parameter \"created_after\" is a time such as 2026-12-01T00:00:00Z");
+    if (request_param(rq, "order", &text)) {
+        filter->oldest_first = slice_is(text, "oldest");
+        if (!filter->oldest_first && !slice_is(text, "newest"))
+            return err_set(err, ERR_INVALID, "The query parameter \"order\" is newest or oldest");
+    }
+    return true;
+}
+
+static bool read_page(struct request *rq, int64_t *ret_cursor, int64_t *ret_limit, struct err *err)
+{
+    struct slice text;
+    *ret_cursor = 0;
+    *ret_limit = DEFAULT_PAGE;
+    if (request_param(rq, "limit", &text) &&
+        (!text_to_i64(text, ret_limit) || *ret_limit < 1 || *ret_limit > MAX_PAGE))
+        return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 to %d",
+                       MAX_PAGE);
+    if (request_param(rq, "cursor", &text) && (!text_to_i64(text, ret_cursor) || *ret_cursor < 1))
+        return err_set(err, ERR_INVALID,
+                       "The query parameter \"cursor\" is the next_cursor of an earlier answer");
+    return true;
+}
+
+/* The same query with another cursor: RFC 8288. */
+static void add_next_link(struct request *rq, int64_t cursor)
+{
+    AUTO_BUF struct buf link = {0};
+    struct slice rest = rq->head.query;
+    buf_init(&link, 16384);
+    buf_puts(&link, "</v1/jobs?");
+    while (rest.ptr != NULL && rest.len > 0) {
+        const char *end = memchr(rest.ptr, '&', rest.len);
+        size_t len = end == NULL ? rest.len : (size_t)(end - rest.ptr);
+        if (len > 0 && (len < 7 || memcmp(rest.ptr, "cursor=", 7) != 0)) {
+            buf_append(&link, rest.ptr, len);
+            buf_putc(&link, '&');
+        }
+        size_t used = end == NULL ? len : len + 1;
+        rest = (struct slice){rest.ptr + used, rest.len - used};
+    }
+    buf_puts(&link, "cursor=");
+    buf_put_i64(&link, cursor);
+    buf_puts(&link, ">; rel=\"next\"");
+    char *text = buf_ok(&link) ? arena_dup(&rq->arena, buf_slice(&link)) : NULL;
+    if (text != NULL)
+        reply_header(rq, "Link", text);
+}
+
+static void write_page(struct request *rq, const struct job_view *jobs, size_t n, int64_t cursor)
+{
+    buf_clear(&rq->out);
+    buf_puts(&rq->out, "{\"items\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_putc(&rq->out, ',');
+        view_write_job(&jobs[i], &rq->out);
+    }
+    buf_puts(&rq->out, "],\"next_cursor\":");
+    if (cursor == 0) {
+        buf_puts(&rq->out, "null}\n");
+    } else {
+        buf_printf(&rq->out, "\"%lld\"}\n", (long long)cursor);
+        add_next_link(rq, cursor);
+    }
+    reply_json(rq, 200);
+}
+
+/* A page whose jobs carry more payload than fits becomes a shorter page. */
+static bool list_page(struct request *rq, const struct query_filter *filter, int64_t cursor,
+                      int64_t limit, struct err *err)
+{
+    for (;;) {
+        AUTO_ARENA struct arena a = {0};
+        size_t n = 0;
+        int64_t next = 0;
+        arena_init(&a, MAX_PAGE_BYTES);
+        struct job_view *jobs = arena_alloc(&a, (size_t)limit * sizeof *jobs);
+        PRE(jobs != NULL);
+        if (query_list(rq->thread->query, filter, cursor, (size_t)limit, &a, jobs, &n, &next,
+                       err)) {
+            write_page(rq, jobs, n, next);
+            return true;
+        }
+        if (err->code != ERR_OVERLOADED || limit == 1) /* OVERLOADED: the arena was full */
+            return false;
+        limit = MAX(limit / 4, 1);
+    }
+}
+
+void job_list(struct request *rq)
+{
+    struct query_filter filter = {0};
+    int64_t cursor, limit;
+    struct err err = {0};
+    if (!read_filter(rq, &filter, &err) || !read_page(rq, &cursor, &limit, &err) ||
+        !list_page(rq, &filter, cursor, limit, &err))
+        reply_problem(rq, &err);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/openapi.h"
+
+#include "api/routes.h"
+
+/* schema.json, embedded by the build: an object of named JSON Schemas. */
+extern const char api_schema_json[];
+extern const size_t api_schema_json_len;
+
+static void put(struct buf *out, const char *text)
+{
+    buf_puts(out, text);
+}
+
+static void put_parameter(struct buf *out, const char *name, size_t len, bool in_path)
+{
+    buf_printf(out,
+               "{\"name\":\"%.*s\",\"in\":\"%s\",\"required\":%s,\"schema\":{\"type\":\"string\"}}",
+               (int)len, name, in_path ? "path" : "query", in_path ? "true" : "false");
+}
+
+static void put_parameters(struct buf *out, const struct route *route)
+{
+    const char *comma = "";
+    put(out, ",\"parameters\":[");
+    for (const char *p = strchr(route->path, '{'); p != NULL; p = strchr(p + 1, '{')) {
+        put(out, comma);
+        put_parameter(out, p + 1, (size_t)(strchr(p, '}') - p - 1), true);
+        comma = ",";
+    }
+    for (size_t i = 0; i < MAX_PARAMS && route->params[i] != NULL; i++) {
+        put(out, comma);
+        put_parameter(out, route->params[i], strlen(route->params[i]), false);
+        comma = ",";
+    }
+    buf_putc(out, ']');
+}
+
+static void put_content(struct buf *out, const char *type, const char *schema)
+{
+    buf_printf(out, "\"%s\":", type);
+    if (schema != NULL)
+        buf_printf(out, "{\"schema\":{\"$ref\":\"#/components/schemas/%s\"}}", schema);
+    else
+        put(out, "{}");
+}
+
+static void put_request(struct buf *out, const struct route *route)
+{
+    if (route->request == NULL)
+        return;
+    put(out, ",\"requestBody\":{\"content\":{");
+    put_content(out, "application/json", route->request);
+    if ((route->body & BODY_NDJSON) != 0) {
+        buf_putc(out, ',');
+        put_content(out, "application/x-ndjson", route->request);
+    }
+    put(out, "}}");
+}
+
+/* All content types of one status lie under it; `i` is its first row. */
+static void put_answer(struct buf *out, const struct route *route, size_t i)
+{
+    int status = route->answers[i].status;
+    const char *comma = "";
+    buf_printf(out, "\"%d\":{\"description\":\"%s\"", status,
+               status < 300 ? "Success" : "See the text of the API");
+    if (route->answers[i].type == NULL) {
+        buf_putc(out, '}');
+        return;
+    }
+    put(out, ",\"content\":{");
+    for (size_t k = i; k < MAX_ANSWERS && route->answers[k].status != 0; k++) {
+        if (route->answers[k].status != status)
+            continue;
+        put(out, comma);
+        put_content(out, route->answers[k].type, route->answers[k].schema);
+        comma = ",";
+    }
+    put(out, "}}");
+}
+
+static bool is_first_of_status(const struct route *route, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (route->answers[k].status == route->answers[i].status)
+            return false;
+    }
+    return true;
+}
+
+static void put_responses(struct buf *out, const struct route *route)
+{
+    put(out, ",\"responses\":{");
+    for (size_t i = 0; i < MAX_ANSWERS && route->answers[i].status != 0; i++) {
+        if (!is_first_of_status(route, i))
+            continue;
+        put_answer(out, route, i);
+        buf_putc(out, ',');
+    }
+    put(out, "\"default\":{\"description\":\"A problem, RFC 9457\",\"content\":{");
+    put_content(out, "application/problem+json", "Problem");
+    put(out, "}}}");
+}
+
+static void put_operation(struct buf *out, const struct route *route)
+{
+    const char *method = gate_method_name(route->method);
+    buf_putc(out, '"');
+    for (const char *c = method; *c != '\0'; c++)
+        buf_putc(out, (char)(*c | 0x20));
+    buf_printf(out, "\":{\"summary\":\"%s\",\"security\":", route->summary);
+    if (route->scope == SCOPE_NOBODY)
+        put(out, "[]");
+    else
+        buf_printf(out, "[{\"token\":[]}],\"x-scope\":\"%s\"", scope_name(route->scope));
+    put_parameters(out, route);
+    put_request(out, route);
+    put_responses(out, route);
+    buf_putc(out, '}');
+}
+
+static bool is_first_of_path(size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (strcmp(routes[k].path, routes[i].path) == 0)
+            return false;
+    }
+    return true;
+}
+
+static void put_path(struct buf *out, size_t first)
+{
+    buf_printf(out, "\"%s\":{", routes[first].path);
+    for (size_t i = first; i < n_routes; i++) {
+        if (strcmp(routes[i].path, routes[first].path) != 0)
+            continue;
+        if (i != first)
+            buf_putc(out, ',');
+        put_operation(out, &routes[i]);
+    }
+    buf_putc(out, '}');
+}
+
+void openapi_write(struct buf *out)
+{
+    put(out,
+        "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"ganger\",\"version\":\"" GANGER_VERSION "\","
+        "\"description\":\"Durable job service on forked "
+        "processes.\",\"license\":{\"name\":\"MIT\",\"identifier\":\"MIT\"}},\"paths\":{");
+    for (size_t i = 0; i < n_routes; i++) {
+        if (!is_first_of_path(i))
+            continue;
+        if (i > 0)
+            buf_putc(out, ',');
+        put_path(out, i);
+    }
+    put(out, "},\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":"
+             "\"bearer\"}},\"schemas\":");
+    buf_append(out, api_schema_json, api_schema_json_len);
+    put(out, "}}\n");
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/reply.h"
+
+#include "api/problem.h"
+
+#include <microhttpd.h>
+
+/* Used only towards HTTP/1.0 clients; the others read through the connection's own memory. */
+#define STREAM_BLOCK_BYTES 4096
+
+void reply_header(struct request *rq, const char *name, const char *value)
+{
+    PRE(rq->n_headers < MAX_REPLY_HEADERS);
+    rq->headers[rq->n_headers].name = name;
+    rq->headers[rq->n_headers].value = value;
+    rq->n_headers++;
+}
+
+void reply_etag(struct request *rq, int64_t version)
+{
+    char *text = arena_alloc(&rq->arena, 24);
+    if (text == NULL)
+        return;
+    (void)snprintf(text, 24, "\"%lld\"", (long long)version);
+    reply_header(rq, "ETag", text);
+}
+
+static void add(struct MHD_Response *response, const char *name, const char *value)
+{
+    /* A few bytes: running out of them is a crash, as in must_alloc. */
+    if (MHD_add_response_header(response, name, value) != MHD_YES)
+        assert_failed("allocation", name, __FILE__, __LINE__);
+}
+
+/* Consumes the response. */
+static void queue_reply(struct request *rq, int status, const char *type,
+                        struct MHD_Response *take_response)
+{
+    struct MHD_Response *response = take_response;
+    PRE(!rq->is_replied && !rq->in_engine);
+    if (response == NULL)
+        assert_failed("allocation", "MHD_Response", __FILE__, __LINE__);
+    if (type != NULL)
+        add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    add(response, "X-Request-Id", rq->id);
+    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add(response, "X-Content-Type-Options", "nosniff");
+    for (uint32_t i = 0; i < rq->n_headers; i++)
+        add(response, rq->headers[i].name, rq->headers[i].value);
+    rq->status = status;
+    rq->is_replied = MHD_queue_response(rq->connection, (unsigned)status, response) == MHD_YES;
+    MHD_destroy_response(response);
+}
+
+void reply_out(struct request *rq, int status, const char *type)
+{
+    if (!buf_ok(&rq->out)) {
+        struct err err = {0};
+        (void)err_set(&err, ERR_TOO_LARGE, "The answer would be too large; ask for less");
+        buf_clear(&rq->out);
+        reply_problem(rq, &err);
+        return;
+    }
+    /* The bytes live until the request is freed, which is after the answer has been sent. */
+    struct MHD_Response *response = MHD_create_response_from_buffer(rq->out.len, rq->out.ptr,
+                                                                    MHD_RESPMEM_PERSISTENT);
+    queue_reply(rq, status, type, response);
+}
+
+void reply_json(struct request *rq, int status)
+{
+    reply_out(rq, status, "application/json");
+}
+
+void reply_empty(struct request *rq, int status)
+{
+    buf_clear(&rq->out);
+    reply_out(rq, status, NULL);
+}
+
+void reply_as_job_bytes(struct request *rq)
+{
+    reply_header(rq, "Content-Disposition", "attachment");
+    reply_header(rq, "Content-Security-Policy", "default-src 'none'; sandbox");
+}
+
+void reply_file(struct request *rq, int status, const char *type, struct file_part part)
+{
+    if (part.len == 0) {
+        (void)close(part.take_fd);
+        buf_clear(&rq->out);
+        reply_out(rq, status, type);
+        return;
+    }
+    queue_reply(rq, status, type,
+                MHD_create_response_from_fd_at_offset64(part.len, part.take_fd, part.offset));
+}
+
+static ssize_t read_stream(void *cls, uint64_t position, char *to, size_t max)
+{
+    struct request *rq = cls;
+    (void)position;
+    while (rq->out_at == rq->out.len) {
+        if (rq->is_ending)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        if (rq->in_engine)
+            return 0; /* suspended: the library does not call again before the command is back */
+        buf_clear(&rq->out);
+        rq->out_at = 0;
+        enum fill fill = rq->fill(rq);
+        if (fill == FILL_ABORT || !buf_ok(&rq->out))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        rq->is_ending = fill == FILL_END;
+        /* Bytes beside a park would lie here until the connection is resumed. */
+        PRE(ERGO(fill == FILL_PARKED, rq->out.len == 0));
+    }
+    size_t n = MIN(max, rq->out.len - rq->out_at);
+    memcpy(to, rq->out.ptr + rq->out_at, n);
+    rq->out_at += n;
+    return (ssize_t)n;
+}
+
+void reply_stream(struct request *rq, const char *type, fill_fn fill)
+{
+    rq->fill = fill;
+    rq->out_at = 0;
+    queue_reply(rq, MHD_HTTP_OK, type,
+                MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream,
+                                                  rq, NULL));
+}
+
+/* Ours are logged, once, here: this is the edge that gives up. */
+static void log_ours(const struct request *rq, const struct err *err)
+{
+    if (err->code != ERR_INTERNAL && err->code != ERR_STORAGE && err->code != ERR_OUTCOME_UNKNOWN)
+        return;
+    log_error(engine_log(rq->thread->shared->engine), "request failed", err);
+}
+
+void reply_problem_with(struct request *rq, const struct err *err, struct slice extra)
+{
+    int status = err_status(err->code);
+    struct problem problem = {
+        .err = err, .instance = rq->head.path, .request_id = rq->id, .extra = extra};
+    buf_clear(&rq->out);
+    problem_write(&problem, &rq->out);
+    buf_putc(&rq->out, '\n');
+    if (problem_retry_after_s(err->code) > 0)
+        reply_header(rq, "Retry-After", "1");
+    if (err->code == ERR_UNAUTHORIZED)
+        reply_header(rq, "WWW-Authenticate", "Bearer");
+    if (status >= 500)
+        metrics_add(rq->thread->shared->metrics, COUNT_HTTP_ERRORS, 1);
+    log_ours(rq, err);
+    reply_out(rq, status, "application/problem+json");
+}
+
+void reply_problem(struct request *rq, const struct err *err)
+{
+    reply_problem_with(rq, err, (struct slice){0});
+}

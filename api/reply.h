@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The answers. Every request gets exactly one; each carries X-Request-Id, Cache-Control: no-store
+ * and nosniff. */
+#ifndef GANGER_API_REPLY_H
+#define GANGER_API_REPLY_H
+
+#include "api/request.h"
+
+/* Adds a header to the coming answer. Both texts must live as long as the request (constants, or
+ * its arena). */
+void reply_header(struct request *rq, const char *name, const char *value);
+void reply_etag(struct request *rq, int64_t version);
+
+/* rq->out is the body. */
+void reply_out(struct request *rq, int status, const char *type);
+void reply_json(struct request *rq, int status);
+void reply_empty(struct request *rq, int status);
+/* Headers for bytes that a job has written: nothing in them may run in a browser (R22). */
+void reply_as_job_bytes(struct request *rq);
+struct file_part {
+    int take_fd;
+    uint64_t offset, len;
+};
+/* Takes the descriptor; the part is sent without a copy. */
+void reply_file(struct request *rq, int status, const char *type, struct file_part part);
+/* rq->fill is called for more until it says FILL_END; what it appends to rq->out is sent. */
+void reply_stream(struct request *rq, const char *type, fill_fn fill);
+
+/* The only sender of failures: problem+json (RFC 9457). Logs those that are ours. */
+void reply_problem(struct request *rq, const struct err *err);
+/* The same with members of its own: `extra` is raw JSON text that begins with a comma. */
+void reply_problem_with(struct request *rq, const struct err *err, struct slice extra);
+
+#endif

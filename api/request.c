@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/request.h"
+
+#include "api/reply.h"
+
+#include <microhttpd.h>
+#include <sys/epoll.h>
+
+#define MAX_POOLED 512u         /* requests kept for reuse by a thread */
+#define WARM_BYTES (64u * 1024) /* memory that a pooled request may keep, each kind */
+#define MAX_ARENA_BYTES \
+    (24u << 20) /* one body of 1 MiB, read, unescaped and encoded as a task, fits many times */
+#define MAX_OUT_BYTES (80u << 20) /* an answer made in memory */
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_S UINT64_C(1000000000)
+
+static void put_hex(char *to, uint64_t v)
+{
+    static const char hex[] = "0123456789abcdef";
+    for (int i = 15; i >= 0; i--, v >>= 4)
+        to[i] = hex[v & 15];
+}
+
+struct request *request_new(struct http_thread *thread, struct MHD_Connection *connection,
+                            const char *target)
+{
+    struct request *rq = thread->free_requests;
+    if (rq != NULL) {
+        thread->free_requests = rq->next_free;
+        thread->n_free--;
+    } else {
+        rq = must_alloc(sizeof *rq);
+        arena_init(&rq->arena, MAX_ARENA_BYTES);
+        buf_init(&rq->out, MAX_OUT_BYTES);
+        buf_init(&rq->body, (size_t)thread->shared->cfg->http_max_body + 1);
+    }
+    rq->thread = thread;
+    rq->connection = connection;
+    rq->next_free = NULL;
+    rq->began_ns = clock_mono_ns();
+    put_hex(rq->id, thread->id_salt);
+    put_hex(rq->id + 16, ++thread->next_id);
+    rq->id[32] = '\0';
+    struct slice text = slice_of(target);
+    char *copy = text.len < sizeof rq->target ? rq->target : arena_alloc(&rq->arena, text.len + 1);
+    PRE(copy != NULL);
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    rq->head.target = (struct slice){copy, text.len};
+    return rq;
+}
+
+static void release_memory(struct request *rq)
+{
+    arena_release(&rq->arena);
+    buf_release(&rq->out);
+    buf_release(&rq->body);
+}
+
+/* Only what the next request does not set itself is reset: most of the struct is never touched by a
+ * small request. */
+static void make_clean(struct request *rq)
+{
+    struct arena arena = rq->arena;
+    struct buf out = rq->out, body = rq->body;
+    arena_clear(&arena);
+    buf_clear(&out);
+    buf_clear(&body);
+    memset(rq, 0, offsetof(struct request, target));
+    rq->arena = arena;
+    rq->out = out;
+    rq->body = body;
+}
+
+void request_free(struct request *rq)
+{
+    struct http_thread *thread = rq->thread;
+    PRE(!rq->in_engine);
+    if (rq->release != NULL)
+        rq->release(rq);
+    if (rq->charged_bytes > 0)
+        atomic_fetch_sub_explicit(&thread->shared->inflight_bytes, rq->charged_bytes,
+                                  memory_order_relaxed);
+    bool is_large = rq->arena.used > WARM_BYTES || rq->out.cap > WARM_BYTES ||
+                    rq->body.cap > WARM_BYTES;
+    if (thread->n_free >= MAX_POOLED || is_large) {
+        release_memory(rq);
+        free(rq);
+        return;
+    }
+    make_clean(rq);
+    rq->next_free = thread->free_requests;
+    thread->free_requests = rq;
+    thread->n_free++;
+}
+
+void request_free_pool(struct http_thread *thread)
+{
+    while (thread->free_requests != NULL) {
+        struct request *rq = thread->free_requests;
+        thread->free_requests = rq->next_free;
+        release_memory(rq);
+        free(rq);
+    }
+    thread->n_free = 0;
+    arena_release(&thread->scratch);
+}
+
+struct arena *request_scratch(struct request *rq)
+{
+    struct arena *a = &rq->thread->scratch;
+    if (a->used > WARM_BYTES || a->max == 0) {
+        arena_release(a);
+        arena_init(a, MAX_ARENA_BYTES);
+    }
+    arena_clear(a);
+    return a;
+}
+
+bool request_charge(struct request *rq, uint64_t bytes, struct err *err)
+{
+    struct http_shared *shared = rq->thread->shared;
+    uint64_t before = atomic_fetch_add_explicit(&shared->inflight_bytes, bytes,
+                                                memory_order_relaxed);
+    if (before + bytes > shared->cfg->http_max_inflight_bytes) {
+        atomic_fetch_sub_explicit(&shared->inflight_bytes, bytes, memory_order_relaxed);
+        return err_set(err, ERR_OVERLOADED, "Too many bytes of requests are under way; try again");
+    }
+    rq->charged_bytes += bytes;
+    return true;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decodes; "+" stays a plus, as in RFC 3986. An absent ptr in the result: badly encoded, or
+ * a NUL, or not UTF-8. */
+static struct slice decode(struct arena *a, struct slice raw)
+{
+    char *to = arena_alloc(a, raw.len + 1);
+    size_t len = 0;
+    if (to == NULL)
+        return (struct slice){0};
+    for (size_t i = 0; i < raw.len; i++) {
+        char c = raw.ptr[i];
+        if (c == '%') {
+            int high = raw.len - i > 2 ? hex_digit(raw.ptr[i + 1]) : -1;
+            int low = high < 0 ? -1 : hex_digit(raw.ptr[i + 2]);
+            if (low < 0 || (high == 0 && low == 0))
+                return (struct slice){0};
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        to[len++] = c;
+    }
+    struct slice decoded = {to, len};
+    return text_is_utf8(decoded) ? decoded : (struct slice){0};
+}
+
+/* Cuts the next "name=value" off the query. */
+static bool next_param(struct slice *query, struct slice *ret_name, struct slice *ret_value)
+{
+    if (query->ptr == NULL || query->len == 0)
+        return false;
+    const char *end = memchr(query->ptr, '&', query->len);
+    size_t len = end == NULL ? query->len : (size_t)(end - query->ptr);
+    const char *equals = memchr(query->ptr, '=', len);
+    size_t name_len = equals == NULL ? len : (size_t)(equals - query->ptr);
+    *ret_name = (struct slice){query->ptr, name_len};
+    *ret_value = equals == NULL ? SLICE_LIT("") : (struct slice){equals + 1, len - name_len - 1};
+    size_t used = end == NULL ? len : len + 1;
+    *query = (struct slice){query->ptr + used, query->len - used};
+    return true;
+}
+
+bool request_param(struct request *rq, const char *name, struct slice *ret_value)
+{
+    struct slice query = rq->head.query, key, value;
+    while (next_param(&query, &key, &value)) {
+        if (!slice_is(key, name))
+            continue;
+        *ret_value = decode(&rq->arena, value);
+        return ret_value->ptr != NULL;
+    }
+    return false;
+}
+
+static bool route_knows(const struct route *route, struct slice name)
+{
+    for (size_t i = 0; i < MAX_PARAMS && route->params[i] != NULL; i++) {
+        if (slice_is(name, route->params[i]))
+            return true;
+    }
+    return false;
+}
+
+bool request_check_params(struct request *rq, struct err *err)
+{
+    struct slice query = rq->head.query, name, value;
+    while (next_param(&query, &name, &value)) {
+        if (name.len == 0 && value.len == 0)
+            continue;
+        if (!route_knows(rq->match.route, name))
+            return err_set(err, ERR_INVALID, "This route has no query parameter \"%.*s\"",
+                           (int)MIN(name.len, 40u), name.ptr);
+        if (memchr(value.ptr, '%', value.len) != NULL && decode(&rq->arena, value).ptr == NULL)
+            return err_set(err, ERR_INVALID,
+                           "The query parameter \"%.*s\" is not percent-encoded UTF-8",
+                           (int)name.len, name.ptr);
+    }
+    return true;
+}
+
+/* The value of `wait` among the comma-separated preferences (RFC 7240, section 2). Absent: ptr ==
+ * NULL. */
+static struct slice preferred_wait(struct slice prefer)
+{
+    while (prefer.len > 0) {
+        const char *comma = memchr(prefer.ptr, ',', prefer.len);
+        size_t len = comma == NULL ? prefer.len : (size_t)(comma - prefer.ptr);
+        size_t at = 0;
+        while (at < len && (prefer.ptr[at] == ' ' || prefer.ptr[at] == '\t'))
+            at++;
+        if (len - at > 5 && strncmp(prefer.ptr + at, "wait=", 5) == 0) {
+            struct slice value = {prefer.ptr + at + 5, len - at - 5};
+            const char *semicolon = memchr(value.ptr, ';', value.len);
+            value.len = semicolon == NULL ? value.len : (size_t)(semicolon - value.ptr);
+            while (value.len > 0 && value.ptr[value.len - 1] == ' ')
+                value.len--;
+            return value;
+        }
+        size_t used = comma == NULL ? len : len + 1;
+        prefer = (struct slice){prefer.ptr + used, prefer.len - used};
+    }
+    return (struct slice){0};
+}
+
+bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err)
+{
+    struct slice text;
+    int64_t wait_us = 0;
+    bool by_param = request_param(rq, "wait", &text);
+    *ret_until_ns = 0;
+    if (!by_param)
+        text = preferred_wait(rq->head.header[HEADER_PREFER]);
+    if (text.ptr == NULL)
+        return true;
+    if (!text_to_duration_us(text, &wait_us)) {
+        /* A preference that cannot be understood is ignored: RFC 7240, section 2. */
+        if (!by_param)
+            return true;
+        return err_set(err, ERR_INVALID, "The query parameter \"wait\" is a number of seconds");
+    }
+    wait_us = MIN(wait_us, rq->thread->shared->cfg->http_max_wait_us);
+    AUTO_BUF struct buf applied = {0};
+    buf_init(&applied, 64);
+    buf_puts(&applied, "wait=");
+    buf_json_seconds_us(&applied, wait_us);
+    char *value = arena_dup(&rq->arena, buf_slice(&applied));
+    if (value != NULL)
+        reply_header(rq, "Preference-Applied", value);
+    if (wait_us > 0)
+        *ret_until_ns = rq->began_ns + (uint64_t)wait_us * NS_PER_US;
+    return true;
+}
+
+bool request_job_id(struct request *rq, struct job_id *ret, struct err *err)
+{
+    if (!job_id_parse(rq->match.args[0], ret))
+        return err_set(err, ERR_NOT_FOUND, "There is no job with this id");
+    return true;
+}
+
+/* RFC 9110, section 13.1: "*", or a list of tags. The comparison is weak, which for our strong tags
+ * is equality. */
+bool request_etag_matches(const struct request *rq, enum header header, int64_t version)
+{
+    struct slice tags = rq->head.header[header];
+    char own[24];
+    if (tags.ptr == NULL)
+        return false;
+    if (slice_is(tags, "*"))
+        return true;
+    int len = snprintf(own, sizeof own, "\"%lld\"", (long long)version);
+    const char *at = memmem(tags.ptr, tags.len, own, (size_t)len);
+    return at != NULL;
+}
+
+/* Wants to hear when the client leaves while the connection is suspended: the HTTP library does not
+ * look then. */
+static void watch_client(struct request *rq)
+{
+    struct conn *conn = rq->conn;
+    if (conn->is_armed)
+        return;
+    struct epoll_event event = {
+        .events = EPOLLONESHOT | (conn->half_closed ? 0u : (uint32_t)EPOLLRDHUP), .data.ptr = conn};
+    if (epoll_ctl(rq->thread->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event) == 0 ||
+        epoll_ctl(rq->thread->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event) == 0)
+        conn->is_armed = true;
+}
+
+bool request_send(struct request *rq, step_fn next, struct err *err)
+{
+    struct http_thread *thread = rq->thread;
+    struct command *cmd = &rq->cmd;
+    bool waits = cmd->kind == CMD_PARK || cmd->wait_until_ns != 0;
+    PRE(!rq->in_engine && !rq->is_replied == (rq->fill == NULL));
+    if (waits && thread->n_parked >= thread->shared->cfg->http_max_parked)
+        return err_set(err, ERR_TOO_MANY_WAITERS, "At most %u requests may wait at a time",
+                       thread->shared->cfg->http_max_parked);
+    if (!engine_reserve(thread->shared->engine, cmd->kind == CMD_SUBMIT, err))
+        return false;
+    cmd->home = &thread->mailbox;
+    cmd->owner = rq;
+    cmd->err.code = ERR_NONE;
+    cmd->timed_out = false;
+    rq->next = next;
+    rq->in_engine = true;
+    rq->is_waiting = waits;
+    rq->conn->deadline_ns = 0;
+    thread->n_in_engine++;
+    thread->n_parked += waits;
+    MHD_suspend_connection(rq->connection); /* before the post: a wake-up may come at once */
+    if (waits)
+        watch_client(rq);
+    engine_post(thread->shared->engine, cmd);
+    return true;
+}
+
+uint32_t request_epoch(const struct request *rq, uint64_t topic)
+{
+    return engine_epoch(rq->thread->shared->engine, topic);
+}
+
+bool request_park(struct request *rq, const struct park *park, step_fn next, struct err *err)
+{
+    struct command *cmd = &rq->cmd;
+    PRE(!rq->in_engine);
+    cmd->kind = CMD_PARK;
+    cmd->wait_until_ns = 0;
+    cmd->park.topic = park->topic;
+    cmd->park.seen_epoch = park->epoch;
+    cmd->park.deadline_ns = park->deadline_ns;
+    cmd->park.not_before_ns = park->not_before_ns;
+    cmd->park.waiter = ++rq->thread->next_waiter;
+    cmd->park.watch = park->watch;
+    return request_send(rq, next, err);
+}
+
+void request_returned(struct request *rq)
+{
+    struct http_thread *thread = rq->thread;
+    PRE(rq->in_engine && thread->n_in_engine > 0);
+    rq->in_engine = false;
+    thread->n_in_engine--;
+    if (rq->is_waiting)
+        thread->n_parked--;
+    MHD_resume_connection(rq->connection);
+}
+
+void request_peer_changed(struct request *rq)
+{
+    struct engine *engine = rq->thread->shared->engine;
+    struct err ignored = {0};
+    if (!rq->in_engine || rq->cmd.kind != CMD_PARK || !engine_reserve(engine, false, &ignored))
+        return;
+    struct command *cmd = must_alloc(sizeof *cmd);
+    cmd->kind = CMD_UNPARK;
+    cmd->unpark.topic = rq->cmd.park.topic;
+    cmd->unpark.waiter = rq->cmd.park.waiter;
+    engine_post(engine, cmd); /* the engine frees it */
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/routes.h"
+
+#include "api/handlers.h"
+
+#define JSON_TYPE "application/json"
+#define NDJSON_TYPE "application/x-ndjson"
+#define BYTES_TYPE "application/octet-stream"
+#define EVENTS_TYPE "text/event-stream"
+
+/* clang-format off */
+const struct route routes[] = {
+    /* The routes that are asked for most stand first: the matcher walks from the top. */
+    {METHOD_POST, "/v1/jobs", job_submit, SCOPE_EXEC, BODY_JSON | BODY_NDJSON, "JobRequest",
+     {"wait"},
+     {{202, JSON_TYPE, "Job"}, {200, JSON_TYPE, "Job"}, {200, NDJSON_TYPE, NULL}},
+     "Submit one job, or many as NDJSON; answered when durable."},
+    {METHOD_GET, "/v1/jobs/{id}", job_show, SCOPE_READ, BODY_NONE, NULL, {"wait"},
+     {{200, JSON_TYPE, "Job"}, {304, NULL, NULL}},
+     "One job; with If-None-Match and wait a long poll."},
+    {METHOD_GET, "/v1/jobs/{id}/result", job_result, SCOPE_READ, BODY_NONE, NULL, {"wait"},
+     {{200, BYTES_TYPE, NULL}, {202, JSON_TYPE, "Job"}, {204, NULL, NULL}, {206, BYTES_TYPE, NULL}},
+     "The value itself; waits with Prefer."},
+    {METHOD_GET, "/v1/jobs", job_list, SCOPE_READ, BODY_NONE, NULL,
+     {"state", "queue", "name", "label", "created_after", "order", "limit", "cursor"},
+     {{200, JSON_TYPE, "JobList"}},
+     "List jobs, newest first, by cursor."},
+    {METHOD_POST, "/v1/jobs/{id}/cancel", job_cancel, SCOPE_CANCEL, BODY_JSON, "CancelRequest",
+     {"wait"},
+     {{200, JSON_TYPE, "Cancellation"}, {202, JSON_TYPE, "Cancellation"}},
+     "End it with its whole tree; idempotent."},
+    {METHOD_DELETE, "/v1/jobs/{id}", job_forget, SCOPE_CANCEL, BODY_NONE, NULL, {NULL},
+     {{204, NULL, NULL}},
+     "Forget a finished job."},
+    {METHOD_GET, "/v1/jobs/{id}/stdout", job_stdout, SCOPE_READ, BODY_NONE, NULL, {"follow"},
+     {{200, BYTES_TYPE, NULL}, {200, EVENTS_TYPE, NULL}, {206, BYTES_TYPE, NULL}},
+     "The bytes so far; ?follow=1 or SSE until the end."},
+    {METHOD_GET, "/v1/jobs/{id}/stderr", job_stderr, SCOPE_READ, BODY_NONE, NULL, {"follow"},
+     {{200, BYTES_TYPE, NULL}, {200, EVENTS_TYPE, NULL}, {206, BYTES_TYPE, NULL}},
+     "The same of standard error."},
+    {METHOD_GET, "/v1/jobs/{id}/events", job_events, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, EVENTS_TYPE, NULL}},
+     "States and progress as SSE, until the end."},
+    {METHOD_GET, "/v1/pool", pool_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "Pool"}}, "Size, busy, idle, state."},
+    {METHOD_GET, "/v1/workers", worker_list, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "WorkerList"}}, "The worker processes."},
+    {METHOD_GET, "/v1/workers/{name}", worker_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "Worker"}}, "One worker process."},
+    {METHOD_GET, "/v1/stats", stats_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "Stats"}}, "Counters, each O(1)."},
+    {METHOD_GET, "/v1/limits", limits_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "Limits"}}, "Every cap and default in force."},
+    {METHOD_GET, "/v1/version", version_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "Version"}}, "Versions, CPUs, durability, authentication."},
+    {METHOD_GET, "/problems/{slug}", problem_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "ProblemPage"}}, "One kind of failure in words."},
+    {METHOD_GET, "/livez", live_show, SCOPE_NOBODY, BODY_NONE, NULL, {NULL},
+     {{200, NULL, NULL}}, "Status code only: the process answers."},
+    {METHOD_GET, "/readyz", ready_show, SCOPE_NOBODY, BODY_NONE, NULL, {NULL},
+     {{200, NULL, NULL}, {503, NULL, NULL}}, "Status code only; 503 while starting or draining."},
+    {METHOD_GET, "/metrics", metrics_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, "text/plain; version=0.0.4", NULL}}, "Prometheus text."},
+    {METHOD_GET, "/openapi.json", openapi_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, JSON_TYPE, "AnyObject"}}, "This API as OpenAPI 3.1."},
+};
+/* clang-format on */
+const size_t n_routes = ARRAY_LEN(routes);
+
+const char *scope_name(enum scope scope)
+{
+    static const char *const names[SCOPE_COUNT] = {
+        [SCOPE_NOBODY] = "none", [SCOPE_READ] = "read",     [SCOPE_SUBMIT] = "submit",
+        [SCOPE_EXEC] = "exec",   [SCOPE_CANCEL] = "cancel", [SCOPE_WORKER] = "worker",
+        [SCOPE_ADMIN] = "admin",
+    };
+    PRE((unsigned)scope < SCOPE_COUNT);
+    return names[scope];
+}
+
+/* One segment after the slash at `*at`; moves behind it. */
+static struct slice next_segment(const char **at, const char *end)
+{
+    const char *first = *at + 1;
+    const char *slash = memchr(first, '/', (size_t)(end - first));
+    *at = slash == NULL ? end : slash;
+    return (struct slice){first, (size_t)(*at - first)};
+}
+
+static bool path_fits(const char *pattern, struct slice path, struct slice args[MAX_ROUTE_ARGS])
+{
+    const char *p = path.ptr, *path_end = path.ptr + path.len;
+    const char *q = pattern, *pattern_end = pattern + strlen(pattern);
+    uint32_t n_args = 0;
+    while (p < path_end && q < pattern_end) {
+        struct slice have = next_segment(&p, path_end), want = next_segment(&q, pattern_end);
+        if (want.len == 0 || want.ptr[0] != '{') {
+            if (!slice_eq(have, want))
+                return false;
+            continue;
+        }
+        PRE(n_args < MAX_ROUTE_ARGS);
+        if (!text_is_token(have, 64))
+            return false;
+        args[n_args++] = have;
+    }
+    return p == path_end && q == pattern_end;
+}
+
+void route_match(enum method method, struct slice path, struct route_match *ret)
+{
+    enum method row_method = method == METHOD_HEAD ? METHOD_GET : method;
+    *ret = (struct route_match){0};
+    if (path.len == 0 || path.ptr[0] != '/')
+        return;
+    for (size_t i = 0; i < n_routes; i++) {
+        struct slice args[MAX_ROUTE_ARGS] = {0};
+        if (!path_fits(routes[i].path, path, args))
+            continue;
+        ret->methods |= 1u << routes[i].method;
+        if (routes[i].method == METHOD_GET)
+            ret->methods |= 1u << METHOD_HEAD;
+        if (routes[i].method != row_method)
+            continue;
+        ret->route = &routes[i];
+        memcpy(ret->args, args, sizeof args);
+        return;
+    }
+}
+
+void route_write_allow(uint32_t methods, struct buf *out)
+{
+    const char *comma = "";
+    for (int m = 0; m < METHOD_OTHER; m++) {
+        if ((methods >> m & 1u) == 0)
+            continue;
+        buf_puts(out, comma);
+        buf_puts(out, gate_method_name((enum method)m));
+        comma = ", ";
+    }
+}
+
+static void write_answers(const struct route *route, struct buf *out)
+{
+    int last = 0;
+    for (size_t i = 0; i < MAX_ANSWERS && route->answers[i].status != 0; i++) {
+        if (route->answers[i].status == last)
+            continue;
+        last = route->answers[i].status;
+        buf_printf(out, "%s%d", i == 0 ? "" : ", ", last);
+    }
+}
+
+void route_write_markdown(struct buf *out)
+{
+    buf_puts(out, "| method | path | scope | body | parameters | success | does "
+                  "|\n|---|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < n_routes; i++) {
+        const struct route *r = &routes[i];
+        buf_printf(out, "| %s | `%s` | %s | ", gate_method_name(r->method), r->path,
+                   scope_name(r->scope));
+        buf_puts(out, (r->body & BODY_JSON) != 0 ? "JSON" : "");
+        buf_puts(out, (r->body & BODY_NDJSON) != 0 ? ", NDJSON | " : " | ");
+        for (size_t k = 0; k < MAX_PARAMS && r->params[k] != NULL; k++)
+            buf_printf(out, "%s`%s`", k == 0 ? "" : " ", r->params[k]);
+        buf_puts(out, " | ");
+        write_answers(r, out);
+        buf_printf(out, " | %s |\n", r->summary);
+    }
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/submit.h"
+
+#include "api/codec.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "api/view.h"
+
+#include <nettle/sha2.h>
+
+#define MAX_KEY_BYTES 255u
+
+static void add_location(struct request *rq, const struct job_id *id)
+{
+    char *text = arena_alloc(&rq->arena, 64);
+    if (text == NULL)
+        return;
+    memcpy(text, "/v1/jobs/", 9);
+    job_id_format(id, text + 9);
+    reply_header(rq, "Location", text);
+}
+
+static void reply_job(struct request *rq, int status, const struct job_view *job)
+{
+    buf_clear(&rq->out);
+    view_write_job(job, &rq->out);
+    buf_putc(&rq->out, '\n');
+    reply_etag(rq, job->version);
+    reply_json(rq, status);
+}
+
+struct wait_state {
+    struct job_id id;
+    uint64_t until_ns;
+};
+
+/* The job's end, or whatever it is when the time is over. */
+static void answer_when_over(struct request *rq)
+{
+    const struct wait_state *w = rq->state;
+    struct job_view job;
+    struct err err = {0};
+    uint32_t epoch = request_epoch(rq, topic_end(w->id.no));
+    if (!query_job(rq->thread->query, &w->id, request_scratch(rq), &job, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    bool over = job_state_is_end(job.state);
+    if (!over && clock_mono_ns() < w->until_ns && !rq->conn->half_closed) {
+        struct park park = {
+            .topic = topic_end(w->id.no), .epoch = epoch, .deadline_ns = w->until_ns};
+        if (request_park(rq, &park, answer_when_over, &err))
+            return;
+    }
+    /* The job is accepted, whatever keeps us from waiting for it. */
+    reply_job(rq, over ? 200 : 202, &job);
+}
+
+static bool find_replayed(struct request *rq, struct job_view *ret, struct err *err)
+{
+    bool found = false;
+    if (!query_job_by_no(rq->thread->query, rq->cmd.submit.first_no, request_scratch(rq), ret,
+                         &found, err))
+        return false;
+    reply_header(rq, "Idempotency-Replayed", "true");
+    return found || err_set(err, ERR_NOT_FOUND,
+                            "The job that was made with this key has been deleted since");
+}
+
+static void submitted(struct request *rq)
+{
+    const struct submit_item *item = rq->cmd.submit.items;
+    struct job_view job;
+    bool replayed = rq->cmd.submit.replayed;
+    struct err err = rq->cmd.err.code != ERR_NONE || replayed ? rq->cmd.err : item->err;
+    bool ok = err.code == ERR_NONE;
+    if (ok && replayed) {
+        ok = find_replayed(rq, &job, &err);
+        if (ok)
+            view_make_birth(&job);
+    } else if (ok) {
+        ok = view_at_birth(item, &rq->arena, &job, &err);
+    }
+    if (!ok) {
+        reply_problem(rq, &err);
+        return;
+    }
+    add_location(rq, &job.id);
+    if (rq->cmd.wait_until_ns == 0) {
+        reply_job(rq, 202, &job);
+        return;
+    }
+    struct wait_state *w = arena_alloc(&rq->arena, sizeof *w);
+    if (w == NULL) {
+        reply_job(rq, 202, &job);
+        return;
+    }
+    *w = (struct wait_state){job.id, rq->cmd.wait_until_ns};
+    rq->state = w;
+    answer_when_over(rq);
+}
+
+bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct err *err)
+{
+    struct slice key = rq->head.header[HEADER_IDEMPOTENCY_KEY];
+    if (key.ptr == NULL)
+        return true;
+    if (key.len >= 2 && key.ptr[0] == '"' && key.ptr[key.len - 1] == '"')
+        key = (struct slice){key.ptr + 1, key.len - 2};
+    if (key.len == 0 || key.len > MAX_KEY_BYTES)
+        return err_set(err, ERR_BAD_REQUEST, "An Idempotency-Key has 1 to %u characters",
+                       MAX_KEY_BYTES);
+    struct sha256_ctx ctx;
+    const char *path = rq->match.route->path;
+    sha256_init(&ctx);
+    sha256_update(&ctx, sizeof rq->who.id, rq->who.id);
+    sha256_update(&ctx, strlen(path) + 1, (const uint8_t *)path);
+    sha256_update(&ctx, key.len, (const uint8_t *)key.ptr);
+    sha256_digest(&ctx, sizeof rq->cmd.submit.key, rq->cmd.submit.key);
+    memcpy(rq->cmd.submit.body, body_digest, sizeof rq->cmd.submit.body);
+    rq->cmd.submit.has_key = true;
+    return true;
+}
+
+void submit_add_trace(struct request *rq, struct job_spec *spec)
+{
+    if (codec_is_traceparent(rq->head.header[HEADER_TRACEPARENT]))
+        spec->traceparent = rq->head.header[HEADER_TRACEPARENT];
+}
+
+static void digest_of(struct slice body, uint8_t out[32])
+{
+    struct sha256_ctx ctx;
+    sha256_init(&ctx);
+    sha256_update(&ctx, body.len, (const uint8_t *)body.ptr);
+    sha256_digest(&ctx, 32, out);
+}
+
+static bool prepare_one(struct request *rq, struct err *err)
+{
+    struct slice body = buf_slice(&rq->body);
+    struct submit_item *item = arena_alloc(&rq->arena, sizeof *item);
+    if (item == NULL)
+        return err_set(err, ERR_TOO_LARGE, "The request takes too much memory");
+    rq->cmd.kind = CMD_SUBMIT;
+    rq->cmd.submit.items = item;
+    rq->cmd.submit.n = 1;
+    uint8_t digest[32] = {0};
+    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+        digest_of(body, digest);
+    if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
+        return false;
+    if (!codec_read_job(body, rq->thread->shared->cfg, &rq->arena, &item->spec, err))
+        return false;
+    submit_add_trace(rq, &item->spec);
+    return command_prepare(item, clock_wall_us(), &rq->arena, err);
+}
+
+void job_submit(struct request *rq)
+{
+    struct err err = {0};
+    if (rq->head.body_type == BODY_NDJSON) {
+        bulk_end(rq);
+        return;
+    }
+    if (!prepare_one(rq, &err) || !request_send(rq, submitted, &err))
+        reply_problem(rq, &err);
+}

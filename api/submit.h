@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Submission of jobs: one by JSON, many by NDJSON. */
+#ifndef GANGER_API_SUBMIT_H
+#define GANGER_API_SUBMIT_H
+
+#include "api/request.h"
+
+/* Reads the Idempotency-Key, if there is one, into the submit command; `body_digest` is the SHA-256
+ * of the body. */
+MUST_CHECK bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct err *err);
+/* The traceparent header, if it is a good one, becomes the job's. */
+void submit_add_trace(struct request *rq, struct job_spec *spec);
+
+/* A body of NDJSON that is still coming. Takes as much as fits and returns how much; less than all
+ * when the request has been suspended to let the engine store a chunk: call again with the rest. */
+size_t bulk_take(struct request *rq, struct slice bytes);
+/* The body is complete. Ends with the reply or with a command on its way. */
+void bulk_end(struct request *rq);
+
+#endif
