@@ -43,6 +43,17 @@ static void drop_spool(struct engine *e, const struct flight *f, const struct ta
                                                                   stream};
 }
 
+/* The words of the cancel in this batch whose signal has left already; NULL: none were given. */
+static const char *why_cancelled(const struct engine *e, int64_t no)
+{
+    for (size_t i = 0; i < e->n_batch; i++) {
+        const struct command *cmd = e->batch[i];
+        if (cmd->kind == CMD_CANCEL && cmd->cancel.id.no == no && cmd->cancel.why[0] != '\0')
+            return cmd->cancel.why;
+    }
+    return NULL;
+}
+
 static bool apply_end(struct engine *e, struct flight *f, struct err *err)
 {
     int64_t no = f->info.row.no;
@@ -72,7 +83,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     outcome_of(&facts, &outcome, &end);
     enum job_state ignored;
     if (end.state == JOB_CANCELLED && f->early_stop_ns != 0 &&
-        !jobs_cancel(e->store, no, e->turn.now_us, NULL, &ignored, err))
+        !jobs_cancel(e->store, no, e->turn.now_us, why_cancelled(e, no), &ignored, err))
         return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
     if (!jobs_finish(e->store, no, f->attempt, &end, err))
         return false;

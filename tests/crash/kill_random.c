@@ -59,8 +59,9 @@ static struct text job_line(struct run *run, int *ret_max_attempts)
                    "echo end $GANGER_JOB_ID $GANGER_ATTEMPT $$ >> $LOG",
                    task);
     return text_of("{\"command\":[\"sh\",\"-c\",\"%s\"],\"env\":{\"LOG\":\"%s\",\"MARK\":\"%s\"},"
-                   "\"retry\":{\"max_attempts\":%d,\"delay\":\"10ms\"}}",
-                   command, run->oracle.job_log, run->mark.s, *ret_max_attempts);
+                   "\"retry\":{\"max_attempts\":%d,\"delay\":\"%dms\"}}",
+                   command, run->oracle.job_log, run->mark.s, *ret_max_attempts,
+                   dice_below(&run->dice, 2) == 0 ? 0 : 10);
 }
 
 static bool send_single(struct run *run)

@@ -83,6 +83,30 @@ SERVER_TEST_WITH(jobs, statistics_and_lists_agree_after_a_storm, .workers = 3)
     expect_int(pool, "idle", 3);
 }
 
+/* An attempt that fails is ready again in the turn that records it, while its worker already runs
+ * something else. */
+SERVER_TEST_WITH(jobs, retries_without_a_delay_follow_at_once, .workers = 3)
+{
+    enum { JOBS = 300, ATTEMPTS = 20 };
+    static const char line[] =
+        "{\"command\":[\"false\"],\"retry\":{\"max_attempts\":20,\"delay\":0}}\n";
+    char *lines = need_alloc(JOBS * sizeof(line));
+    for (size_t i = 0; i < JOBS; i++)
+        memcpy(lines + i * (sizeof(line) - 1), line, sizeof(line) - 1);
+    const char *headers[] = {"Content-Type: application/x-ndjson", NULL};
+    struct call call = {.method = "POST",
+                        .path = "/v1/jobs",
+                        .body = lines,
+                        .body_len = JOBS * (sizeof(line) - 1),
+                        .headers = headers};
+    AUTO_RESPONSE made = http_send(s, &call);
+    free(lines);
+    expect_status(made, 200);
+    AWAIT(count_listed(s, "failed") == JOBS, 60);
+    AUTO_RESPONSE r = http_get(s, "/v1/jobs?limit=1");
+    expect_int(r, "items.0.attempt", ATTEMPTS);
+}
+
 /* The value of a metric without labels; -1 when it is not there. */
 static double metric(const struct response *r, const char *name)
 {
