@@ -276,10 +276,9 @@ static bool write_birth(struct request *rq, int64_t no, uint32_t line)
         .code = ERR_NOT_FOUND, .detail = "The job was accepted, and has been deleted since"};
     struct job_view job;
     struct err err = {0};
-    bool found = false;
-    if (!query_job_by_no(rq->thread->query, no, request_scratch(rq), &job, &found, &err))
-        return false;
-    if (!found) {
+    if (!query_job_by_no(rq->thread->query, no, request_scratch(rq), &job, &err)) {
+        if (err.code != ERR_NOT_FOUND)
+            return false;
         write_refusal(rq, &deleted, line);
         return true;
     }

@@ -141,6 +141,9 @@ bool codec_read_stop(struct slice value, const char *pointer, struct job_spec *s
     return read_nested(value, members, spec, pointer, err);
 }
 
+/* Of a job with `retry`; one without is started once. */
+#define DEFAULT_RETRY_ATTEMPTS 4u
+
 struct retry_target {
     struct job_spec *spec;
     uint32_t max_attempts;
@@ -273,6 +276,7 @@ bool codec_read_retry(struct slice value, const char *pointer, uint32_t max_atte
     };
     struct retry_target target = {spec, max_attempts};
     spec->has_retry = true;
+    spec->max_attempts = MIN(DEFAULT_RETRY_ATTEMPTS, max_attempts);
     spec->retry = (struct retry_policy){
         .version = 1,
         .jitter = 1,

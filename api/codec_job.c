@@ -153,6 +153,23 @@ static bool read_priority(struct reader *r, struct slice value, const char *poin
     return true;
 }
 
+/* The place of a member as JSON Pointer (RFC 6901), cut to what an error can hold. */
+static void write_pointer(const char *parent, struct slice raw_key, char out[80])
+{
+    size_t at = (size_t)snprintf(out, 40, "%s/", parent);
+    for (size_t i = 0; i < raw_key.len && at < 76; i++) {
+        char c = raw_key.ptr[i];
+        if (c == '~' || c == '/') {
+            out[at++] = '~';
+            c = c == '~' ? '0' : '1';
+        }
+        out[at++] = c;
+    }
+    while (at > 1 && !text_is_utf8((struct slice){out, at}))
+        at--; /* the cut went through a character */
+    out[at] = '\0';
+}
+
 static bool is_label_key(struct slice raw_key)
 {
     for (size_t i = 0; i < raw_key.len; i++) {
@@ -172,13 +189,14 @@ static bool read_labels(struct reader *r, struct slice value, const char *pointe
         return wrong_type(r->err, pointer, "an object of strings");
     json_iter_init(&it, value);
     while (json_next_member(&it, &key, &text)) {
+        char place[80];
+        write_pointer(pointer, key, place);
         if (!is_label_key(key))
-            return err_at(r->err, ERR_INVALID, pointer,
+            return err_at(r->err, ERR_INVALID, place,
                           "label names are 1 to 64 letters, digits, \"_\", \".\", \"-\" or \"/\"");
         if (json_type_of(text) != JSON_STRING || text.len > MAX_LABEL_BYTES + 2)
-            return err_at(r->err, ERR_INVALID, pointer,
-                          "label \"%.*s\" must be a string of at most %u bytes", (int)key.len,
-                          key.ptr, MAX_LABEL_BYTES);
+            return err_at(r->err, ERR_INVALID, place, "must be a string of at most %u bytes",
+                          MAX_LABEL_BYTES);
         if (++n > MAX_LABELS)
             return err_at(r->err, ERR_INVALID, pointer, "a job has at most %u labels", MAX_LABELS);
     }
@@ -245,10 +263,10 @@ static bool read_variable(struct reader *r, struct slice name, struct slice valu
 {
     struct slice text = {0};
     char pointer[80];
-    (void)snprintf(pointer, sizeof pointer, "/env/%.*s", (int)MIN(name.len, 64u), name.ptr);
+    write_pointer("/env", name, pointer);
     if (!is_env_name(name))
         return err_at(
-            r->err, ERR_INVALID, "/env",
+            r->err, ERR_INVALID, pointer,
             "names are letters, digits and \"_\", begin with no digit, and not with GANGER_");
     if (!read_text(r, value, pointer, &text))
         return false;
@@ -392,28 +410,10 @@ static const struct member members[] = {
 };
 /* clang-format on */
 
-/* A key as JSON Pointer (RFC 6901), cut to what an error can hold. */
-static void write_pointer(struct slice raw_key, char out[80])
-{
-    size_t at = 0;
-    out[at++] = '/';
-    for (size_t i = 0; i < raw_key.len && at < 76; i++) {
-        char c = raw_key.ptr[i];
-        if (c == '~' || c == '/') {
-            out[at++] = '~';
-            c = c == '~' ? '0' : '1';
-        }
-        out[at++] = c;
-    }
-    while (at > 1 && !text_is_utf8((struct slice){out, at}))
-        at--; /* the cut went through a character */
-    out[at] = '\0';
-}
-
 static bool read_member(struct reader *r, struct slice raw_key, struct slice value)
 {
     char pointer[80];
-    write_pointer(raw_key, pointer);
+    write_pointer("", raw_key, pointer);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (!json_string_eq(raw_key, members[i].name))
             continue;

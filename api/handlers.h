@@ -21,6 +21,8 @@ void job_stderr(struct request *rq);
 void job_events(struct request *rq);
 /* admin.c */
 void pool_show(struct request *rq);
+void queue_list(struct request *rq);
+void queue_show(struct request *rq);
 void worker_list(struct request *rq);
 void worker_show(struct request *rq);
 void stats_show(struct request *rq);

@@ -4,8 +4,6 @@
 #include "api/reply.h"
 #include "api/view.h"
 
-#define DEFAULT_PAGE 100
-#define MAX_PAGE 1000
 #define MAX_PAGE_BYTES (16u << 20)
 
 /* What a waiting handler keeps between its steps. */
@@ -72,7 +70,7 @@ void job_show(struct request *rq)
 /* A refused move names the moves that are allowed. */
 static void reply_conflict(struct request *rq, const struct job_id *id, const struct err *err)
 {
-    struct query_mark mark;
+    struct job_mark mark;
     struct err ignored = {0};
     AUTO_BUF struct buf extra = {0};
     buf_init(&extra, 1024);
@@ -103,7 +101,7 @@ static void forgotten(struct request *rq)
 void job_forget(struct request *rq)
 {
     struct job_id id;
-    struct query_mark mark = {0};
+    struct job_mark mark = {0};
     struct err err = {0};
     bool has_condition = rq->head.header[HEADER_IF_MATCH].ptr != NULL;
     bool ok = request_job_id(rq, &id, &err);
@@ -195,7 +193,7 @@ static bool read_states(struct slice list, uint32_t *ret, struct err *err)
     return true;
 }
 
-static bool read_label(struct request *rq, struct slice text, struct query_filter *filter,
+static bool read_label(struct request *rq, struct slice text, struct job_filter *filter,
                        struct err *err)
 {
     const char *colon = memchr(text.ptr, ':', text.len);
@@ -208,7 +206,7 @@ static bool read_label(struct request *rq, struct slice text, struct query_filte
 }
 
 /* Decoded parameters are terminated: they may be used as strings. */
-static bool read_filter(struct request *rq, struct query_filter *filter, struct err *err)
+static bool read_filter(struct request *rq, struct job_filter *filter, struct err *err)
 {
     struct slice text;
     if (request_param(rq, "state", &text) && !read_states(text, &filter->states, err))
@@ -236,11 +234,8 @@ static bool read_page(struct request *rq, int64_t *ret_cursor, int64_t *ret_limi
 {
     struct slice text;
     *ret_cursor = 0;
-    *ret_limit = DEFAULT_PAGE;
-    if (request_param(rq, "limit", &text) &&
-        (!text_to_i64(text, ret_limit) || *ret_limit < 1 || *ret_limit > MAX_PAGE))
-        return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 to %d",
-                       MAX_PAGE);
+    if (!request_limit(rq, ret_limit, err))
+        return false;
     if (request_param(rq, "cursor", &text) && (!text_to_i64(text, ret_cursor) || *ret_cursor < 1))
         return err_set(err, ERR_INVALID,
                        "The query parameter \"cursor\" is the next_cursor of an earlier answer");
@@ -272,39 +267,37 @@ static void add_next_link(struct request *rq, int64_t cursor)
         reply_header(rq, "Link", text);
 }
 
-static void write_page(struct request *rq, const struct job_view *jobs, size_t n, int64_t cursor)
+static void write_page(struct request *rq, const struct job_page *page)
 {
     buf_clear(&rq->out);
     buf_puts(&rq->out, "{\"items\":[");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < page->n; i++) {
         if (i > 0)
             buf_putc(&rq->out, ',');
-        view_write_job(&jobs[i], &rq->out);
+        view_write_job(&page->jobs[i], &rq->out);
     }
     buf_puts(&rq->out, "],\"next_cursor\":");
-    if (cursor == 0) {
+    if (page->cursor == 0) {
         buf_puts(&rq->out, "null}\n");
     } else {
-        buf_printf(&rq->out, "\"%lld\"}\n", (long long)cursor);
-        add_next_link(rq, cursor);
+        buf_printf(&rq->out, "\"%lld\"}\n", (long long)page->cursor);
+        add_next_link(rq, page->cursor);
     }
     reply_json(rq, 200);
 }
 
 /* A page whose jobs carry more payload than fits becomes a shorter page. */
-static bool list_page(struct request *rq, const struct query_filter *filter, int64_t cursor,
+static bool list_page(struct request *rq, const struct job_filter *filter, int64_t cursor,
                       int64_t limit, struct err *err)
 {
     for (;;) {
         AUTO_ARENA struct arena a = {0};
-        size_t n = 0;
-        int64_t next = 0;
+        struct job_page page = {.max = (size_t)limit, .cursor = cursor};
         arena_init(&a, MAX_PAGE_BYTES);
-        struct job_view *jobs = arena_alloc(&a, (size_t)limit * sizeof *jobs);
-        PRE(jobs != NULL);
-        if (query_list(rq->thread->query, filter, cursor, (size_t)limit, &a, jobs, &n, &next,
-                       err)) {
-            write_page(rq, jobs, n, next);
+        page.jobs = arena_alloc(&a, page.max * sizeof *page.jobs);
+        PRE(page.jobs != NULL);
+        if (query_list(rq->thread->query, filter, &a, &page, err)) {
+            write_page(rq, &page);
             return true;
         }
         if (err->code != ERR_OVERLOADED || limit == 1) /* OVERLOADED: the arena was full */
@@ -315,7 +308,7 @@ static bool list_page(struct request *rq, const struct query_filter *filter, int
 
 void job_list(struct request *rq)
 {
-    struct query_filter filter = {0};
+    struct job_filter filter = {0};
     int64_t cursor, limit;
     struct err err = {0};
     if (!read_filter(rq, &filter, &err) || !read_page(rq, &cursor, &limit, &err) ||

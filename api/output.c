@@ -22,7 +22,6 @@ struct output_state {
 struct source {
     const struct job_view *job;
     struct query_output out;
-    int stream;
 };
 
 static bool accepts(const struct request *rq, const char *type)
@@ -57,14 +56,13 @@ static bool read_all(struct request *rq, const struct source *from, const struct
     if (to == NULL)
         return err_set(err, ERR_TOO_LARGE, "The output is too large to be read at once");
     while (done < range->len) {
-        size_t n = 0;
-        if (!query_output_read(rq->thread->query, from->job, &from->out, from->stream,
-                               range->first + done, to + done, (size_t)(range->len - done), &n,
-                               err))
+        struct chunk chunk = {
+            .to = to + done, .max = (size_t)(range->len - done), .offset = range->first + done};
+        if (!query_output_read(rq->thread->query, &from->out, &chunk, err))
             return false;
-        if (n == 0)
+        if (chunk.n == 0)
             return err_set(err, ERR_STORAGE, "The output is shorter than it was");
-        done += n;
+        done += chunk.n;
     }
     buf_commit(&rq->out, (size_t)range->len);
     return true;
@@ -115,7 +113,7 @@ static void output_step(struct request *rq)
     uint32_t epoch = request_epoch(rq, topic);
     struct query *query = rq->thread->query;
     struct job_view job;
-    struct source from = {.job = &job, .out = {.spool_fd = -1}, .stream = o->stream};
+    struct source from = {.job = &job, .out = {.spool_fd = -1}};
     struct err err = {0};
     if (!query_job(query, &o->id, request_scratch(rq), &job, &err) ||
         !query_output_open(query, &job, o->stream, &from.out, &err) ||
@@ -146,7 +144,7 @@ static void show_output(struct request *rq, int stream)
 {
     struct output_state *o = arena_alloc(&rq->arena, sizeof *o);
     bool follow, as_events = accepts(rq, "text/event-stream");
-    struct query_mark mark;
+    struct job_mark mark;
     struct err err = {0};
     PRE(o != NULL); /* the first bytes of the arena */
     rq->state = o;

@@ -45,6 +45,8 @@ static void queue_reply(struct request *rq, int status, const char *type,
     add(response, "X-Request-Id", rq->id);
     add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     add(response, "X-Content-Type-Options", "nosniff");
+    if (rq->conn != NULL && rq->conn->half_closed && !rq->must_close)
+        add(response, MHD_HTTP_HEADER_CONNECTION, "close"); /* no request can follow */
     for (uint32_t i = 0; i < rq->n_headers; i++)
         add(response, rq->headers[i].name, rq->headers[i].value);
     rq->status = status;
@@ -108,8 +110,12 @@ static ssize_t read_stream(void *cls, uint64_t position, char *to, size_t max)
         buf_clear(&rq->out);
         rq->out_at = 0;
         enum fill fill = rq->fill(rq);
-        if (fill == FILL_ABORT || !buf_ok(&rq->out))
+        if (fill == FILL_ABORT || !buf_ok(&rq->out)) {
+            /* 0.9.75 closes the connection only when it handles it next, and by epoll that may be
+             * its idle timeout; one with a timeout of its own is handled in every run. */
+            (void)MHD_set_connection_option(rq->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
             return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
         rq->is_ending = fill == FILL_END;
         /* Bytes beside a park would lie here until the connection is resumed. */
         PRE(ERGO(fill == FILL_PARKED, rq->out.len == 0));

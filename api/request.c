@@ -270,6 +270,16 @@ bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err)
     return true;
 }
 
+bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err)
+{
+    struct slice text;
+    *ret_limit = DEFAULT_PAGE;
+    if (request_param(rq, "limit", &text) && (!text_to_i64(text, ret_limit) || *ret_limit < 1))
+        return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 on");
+    *ret_limit = MIN(*ret_limit, MAX_PAGE);
+    return true;
+}
+
 bool request_job_id(struct request *rq, struct job_id *ret, struct err *err)
 {
     if (!job_id_parse(rq->match.args[0], ret))
@@ -321,6 +331,7 @@ bool request_send(struct request *rq, step_fn next, struct err *err)
     cmd->owner = rq;
     cmd->err.code = ERR_NONE;
     cmd->timed_out = false;
+    cmd->waiter = ++thread->next_waiter;
     rq->next = next;
     rq->in_engine = true;
     rq->is_waiting = waits;
@@ -349,7 +360,6 @@ bool request_park(struct request *rq, const struct park *park, step_fn next, str
     cmd->park.seen_epoch = park->epoch;
     cmd->park.deadline_ns = park->deadline_ns;
     cmd->park.not_before_ns = park->not_before_ns;
-    cmd->park.waiter = ++rq->thread->next_waiter;
     cmd->park.watch = park->watch;
     return request_send(rq, next, err);
 }
@@ -369,11 +379,10 @@ void request_peer_changed(struct request *rq)
 {
     struct engine *engine = rq->thread->shared->engine;
     struct err ignored = {0};
-    if (!rq->in_engine || rq->cmd.kind != CMD_PARK || !engine_reserve(engine, false, &ignored))
+    if (!rq->in_engine || !rq->is_waiting || !engine_reserve(engine, false, &ignored))
         return;
     struct command *cmd = must_alloc(sizeof *cmd);
     cmd->kind = CMD_UNPARK;
-    cmd->unpark.topic = rq->cmd.park.topic;
-    cmd->unpark.waiter = rq->cmd.park.waiter;
+    cmd->waiter = rq->cmd.waiter;
     engine_post(engine, cmd); /* the engine frees it */
 }

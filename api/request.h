@@ -127,6 +127,11 @@ MUST_CHECK bool request_check_params(struct request *rq, struct err *err);
 /* Seconds to wait, from `Prefer: wait=N` (RFC 7240) or ?wait=N, cut to the option http.max_wait, as
  * a deadline of clock_mono_ns; 0 = none asked. Adds Preference-Applied to the answer. */
 MUST_CHECK bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err);
+/* How many items a page may have: the parameter `limit`. One that is too large is lowered
+ * (AIP-158). */
+#define DEFAULT_PAGE 100
+#define MAX_PAGE 1000
+MUST_CHECK bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err);
 /* The {id} of the path. NOT_FOUND when it is no id. */
 MUST_CHECK bool request_job_id(struct request *rq, struct job_id *ret, struct err *err);
 /* If-None-Match or If-Match holds this version's entity tag (or "*"). False when the header is

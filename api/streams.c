@@ -122,21 +122,19 @@ static size_t put_output_event(struct request *rq, const struct stream *s, struc
     return used;
 }
 
-static enum fill put_piece(struct request *rq, struct stream *s, const struct job_view *job,
-                           const struct query_output *out)
+static enum fill put_piece(struct request *rq, struct stream *s, const struct query_output *out)
 {
     char piece[PIECE_BYTES];
-    size_t n = 0;
+    struct chunk chunk = {.to = piece, .max = sizeof piece, .offset = s->offset};
     struct err err = {0};
-    if (!query_output_read(rq->thread->query, job, out, s->output, s->offset, piece, sizeof piece,
-                           &n, &err) ||
-        n == 0)
+    if (!query_output_read(rq->thread->query, out, &chunk, &err) || chunk.n == 0)
         return FILL_ABORT;
-    if (s->as_events)
-        n = put_output_event(rq, s, (struct slice){piece, n});
-    else
-        buf_append(&rq->out, piece, n);
-    s->offset += n;
+    if (s->as_events) {
+        s->offset += put_output_event(rq, s, (struct slice){piece, chunk.n});
+    } else {
+        buf_append(&rq->out, piece, chunk.n);
+        s->offset += chunk.n;
+    }
     return FILL_MORE;
 }
 
@@ -162,7 +160,7 @@ static enum fill fill_output(struct request *rq)
         s->offset = 0;
     }
     if (!out.expired && out.bytes > s->offset)
-        return put_piece(rq, s, &job, &out);
+        return put_piece(rq, s, &out);
     if (!job_state_is_end(job.state))
         return park_stream(rq, s,
                            (struct park){.topic = topic, .epoch = epoch, .watch = out.needs_watch});
@@ -243,7 +241,7 @@ static enum fill fill_events(struct request *rq)
 void job_events(struct request *rq)
 {
     struct job_id id;
-    struct query_mark mark;
+    struct job_mark mark;
     struct err err = {0};
     if (!request_job_id(rq, &id, &err) || !query_mark(rq->thread->query, &id, &mark, &err)) {
         reply_problem(rq, &err);

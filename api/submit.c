@@ -58,9 +58,9 @@ static void answer_when_over(struct request *rq)
 
 static bool find_replayed(struct request *rq, struct job_view *ret, struct err *err)
 {
-    bool found = false;
-    if (!query_job_by_no(rq->thread->query, rq->cmd.submit.first_no, request_scratch(rq), ret,
-                         &found, err))
+    bool found = query_job_by_no(rq->thread->query, rq->cmd.submit.first_no, request_scratch(rq),
+                                 ret, err);
+    if (!found && err->code != ERR_NOT_FOUND)
         return false;
     reply_header(rq, "Idempotency-Replayed", "true");
     return found || err_set(err, ERR_NOT_FOUND,

@@ -76,7 +76,8 @@ double samples_us(const uint64_t *sorted_ns, size_t n, unsigned percent)
 {
     if (n == 0)
         die("no samples");
-    return (double)sorted_ns[n * percent / 100] / 1e3;
+    size_t at = n * percent / 100;
+    return (double)sorted_ns[at] / 1e3;
 }
 
 void pause_ns(uint64_t ns)

@@ -278,33 +278,46 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
     return true;
 }
 
-static bool takes_offer(const struct seat *seat, uint32_t *ret_bank)
+/* How many offers the seat has; MAX_OFFERS when it takes no more now. */
+static uint32_t offers_of(const struct seat *seat, uint32_t *ret_bank)
 {
     bool has_free = false;
+    uint32_t n_offers = 0;
 
     if (seat->state != SEAT_BUSY)
-        return false;
+        return MAX_OFFERS;
     for (uint32_t bank = SLOT_BANKS; bank-- > 0;) {
-        if (seat->banks[bank].owner == BANK_WAITING)
-            return false;
+        n_offers += seat->banks[bank].owner == BANK_WAITING;
         if (seat->banks[bank].owner != BANK_FREE)
             continue;
         *ret_bank = bank;
         has_free = true;
     }
-    return has_free;
+    return has_free ? n_offers : MAX_OFFERS;
 }
 
 bool pool_find_offer(const struct pool *pool, struct place *ret)
 {
-    for (uint32_t slot = 0; slot < pool->workers; slot++) {
-        uint32_t bank;
-        if (!takes_offer(&pool->seats[slot], &bank))
+    uint32_t fewest = MAX_OFFERS;
+    for (uint32_t slot = 0; slot < pool->workers && fewest > 0; slot++) {
+        uint32_t bank = 0;
+        const uint32_t n = offers_of(&pool->seats[slot], &bank);
+        if (n >= fewest)
             continue;
+        fewest = n;
         *ret = (struct place){slot, bank};
-        return true;
     }
-    return false;
+    return fewest < MAX_OFFERS;
+}
+
+bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
+{
+    uint32_t bank = 0;
+    PRE(slot < pool->max_workers);
+    if (offers_of(&pool->seats[slot], &bank) >= MAX_OFFERS)
+        return false;
+    *ret = (struct place){slot, bank};
+    return true;
 }
 
 bool pool_offer(struct pool *pool, const struct pool_task *task)
@@ -321,6 +334,7 @@ bool pool_offer(struct pool *pool, const struct pool_task *task)
         !fill_bank(pool, task, &input_fd, &err))
         return false;
     mine->owner = BANK_WAITING;
+    mine->offer_turn = bank->offer_turn = ++pool->offers;
     mine->job_no = task->job_no;
     mine->attempt = task->attempt;
     /* Release: who takes it sees all of the bank. */

@@ -98,8 +98,11 @@ MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, stru
  * task stays as changeable as if it had not left. It must be durably claimed before, since nobody
  * is asked when it starts. */
 
-/* A free bank of a busy worker that has no offer; false when there is none. */
+/* A free bank of the busy worker that has the fewest offers, below MAX_OFFERS; false when there is
+ * none. A worker takes its oldest offer first. */
 bool pool_find_offer(const struct pool *pool, struct place *ret);
+/* The same for one slot. */
+bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret);
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);

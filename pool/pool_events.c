@@ -99,24 +99,33 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
     push(pool, event_of(pool, seat, POOL_STARTED, bank));
 }
 
+/* The offer that is the worker's next; SLOT_BANKS: none. */
+static uint32_t first_offer(const struct seat *seat)
+{
+    uint32_t first = SLOT_BANKS;
+    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
+        if (seat->banks[bank].owner == BANK_WAITING &&
+            (first == SLOT_BANKS || seat->banks[bank].offer_turn < seat->banks[first].offer_turn))
+            first = bank;
+    return first;
+}
+
 /* What the worker does after a DONE: the task that it has taken, the one that waits, or nothing. */
 static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
 {
-    for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
-        if (seat->banks[bank].owner != BANK_WAITING)
-            continue;
-        if (taken == 0) {
-            start_waiting(pool, seat, bank);
-            return;
-        }
-        if (taken == (int32_t)bank + 1) {
-            pool_begin(pool, seat, bank);
-            push(pool, event_of(pool, seat, POOL_STARTED, bank));
-            return;
-        }
+    const uint32_t next = taken == 0 ? first_offer(seat) : (uint32_t)taken - 1;
+
+    if (next >= SLOT_BANKS || seat->banks[next].owner != BANK_WAITING) {
+        if (taken != 0)
+            condemn(pool, seat, "it took what was not offered");
+        return;
     }
-    if (taken != 0)
-        condemn(pool, seat, "it took what was not offered");
+    if (taken == 0) {
+        start_waiting(pool, seat, next);
+        return;
+    }
+    pool_begin(pool, seat, next);
+    push(pool, event_of(pool, seat, POOL_STARTED, next));
 }
 
 /* Nobody will take the offer any more. It was taken if the worker said so, to us or only in the

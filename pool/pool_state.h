@@ -32,6 +32,7 @@ struct seat_bank {
     enum bank_owner owner;
     int64_t job_no;
     uint32_t attempt;
+    uint64_t offer_turn;         /* when WAITING */
     struct task_outcome outcome; /* when HELD */
 };
 
@@ -66,14 +67,15 @@ struct pool {
     uint32_t n_due;             /* seats with a restart time or a pending STOP */
     struct seat *seats;         /* max_workers */
     struct pool_event *pending; /* ring of events that pool_collect has not handed out */
+    uint64_t offers;            /* made so far */
     size_t pending_max, pending_head, n_pending;
     char *path;
 };
 
 /* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
- * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED, STARTED,
- * LOST and WORKER_GONE. */
-#define POOL_EVENTS_PER_FRAME 12
+ * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED for
+ * each offer, STARTED, LOST and WORKER_GONE. */
+#define POOL_EVENTS_PER_FRAME (11 + MAX_OFFERS)
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)
 

@@ -26,6 +26,8 @@
 /* A task in a bank that its worker may take by itself when it is done with another one, without a
  * frame and so without a wake-up. Whoever moves it away from OFFERED first owns the bank. */
 enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
+/* Of one worker at a time: the second covers the time in which the server sits in a commit. */
+#define MAX_OFFERS 2
 
 struct bank {
     /* Server writes before START or offer. */
@@ -33,6 +35,7 @@ struct bank {
     uint32_t attempt;
     uint32_t in_bytes;   /* used bytes of in[], 0 when the input came as a descriptor */
     uint32_t note_bytes; /* the worker writes note[] to the file of starts before it begins */
+    uint64_t offer_turn; /* offers are taken in this order */
     char note[64];
     /* Live: atomics, any thread of the server may read while the task runs. */
     alignas(64) _Atomic int64_t live_job_no; /* ties the other live fields to their job; 0 idle */

@@ -241,14 +241,29 @@ static bool write_note(struct worker *w, const struct bank *bank, uint32_t numbe
            pwrite(w->starts_fd, bank->note, len, at) == (ssize_t)len;
 }
 
+/* The oldest offer that is still there; NULL: none. */
+static struct bank *oldest_offer(const struct worker *w, uint32_t *ret_number)
+{
+    struct bank *oldest = NULL;
+    for (uint32_t number = 0; number < SLOT_BANKS; number++) {
+        struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
+        if (atomic_load_explicit(&bank->offer, memory_order_acquire) != BANK_OFFERED ||
+            (oldest != NULL && oldest->offer_turn < bank->offer_turn))
+            continue;
+        oldest = bank;
+        *ret_number = number;
+    }
+    return oldest;
+}
+
 /* Returns 1 + the bank, 0: nothing is offered. */
 static int32_t take_offer(struct worker *w)
 {
-    for (uint32_t number = 0; number < SLOT_BANKS; number++) {
-        struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
+    struct bank *bank;
+    uint32_t number = 0;
+    while ((bank = oldest_offer(w, &number)) != NULL) {
         uint32_t expected = BANK_OFFERED;
-        if (atomic_load_explicit(&bank->offer, memory_order_relaxed) == BANK_OFFERED &&
-            atomic_compare_exchange_strong(&bank->offer, &expected, BANK_TAKEN))
+        if (atomic_compare_exchange_strong(&bank->offer, &expected, BANK_TAKEN))
             return (int32_t)number + 1;
     }
     return 0;

@@ -39,8 +39,8 @@ static void drop_spool(struct engine *e, const struct flight *f, const struct ta
 {
     for (uint8_t stream = 0; stream < 2; stream++)
         if (outcome->out[stream].spooled && e->turn.n_files < TURN_MAX_FILES / 2)
-            e->turn.files[e->turn.n_files++] = (struct spool_ref){f->info.row.no, f->attempt,
-                                                                  stream};
+            e->turn.files[e->turn.n_files++] = (struct output_ref){f->info.row.no, f->attempt,
+                                                                   stream};
 }
 
 /* The words of the cancel in this batch whose signal has left already; NULL: none were given. */
@@ -83,12 +83,15 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     outcome_of(&facts, &outcome, &end);
     enum job_state ignored;
     if (end.state == JOB_CANCELLED && f->early_stop_ns != 0 &&
-        !jobs_cancel(e->store, no, e->turn.now_us, why_cancelled(e, no), &ignored, err))
+        !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
+                     &ignored, err))
         return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
     if (!jobs_finish(e->store, no, f->attempt, &end, err))
         return false;
     if (!job_state_is_end(end.state))
         drop_spool(e, f, &outcome); /* only the last attempt's output is kept */
+    e->usual_wall_ns = (3 * e->usual_wall_ns + (uint64_t)MAX(outcome.wall_us, (int64_t)0) * 1000) /
+                       4;
     observe_end(e, f, &end);
     due_at(e, job_state_is_end(end.state) ? end.finished_us + end.keep_us : end.retry_at_us);
     turn_wake(&e->turn, no, job_state_is_end(end.state));
@@ -120,10 +123,10 @@ bool apply_ends(struct engine *e, struct err *err)
 static bool apply_expired(struct engine *e, struct err *err)
 {
     struct expired_job expired[MAX_TIMERS];
-    size_t n;
-    if (!queue_expired(e->store, e->turn.now_us, MAX_TIMERS, expired, &n, err))
+    struct expired_list list = {expired, MAX_TIMERS, 0};
+    if (!queue_expired(e->store, e->turn.now_us, &list, err))
         return err_wrap(err, "find expired jobs");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < list.n; i++) {
         struct job_row row;
         if (!dispatch_settle(&e->dispatch, &e->turn, expired[i].no, err) ||
             !jobs_get_by_no(e->store, expired[i].no, &row, err))
@@ -135,19 +138,19 @@ static bool apply_expired(struct engine *e, struct err *err)
         e->turn.finished[JOB_FAILED]++;
         turn_wake(&e->turn, expired[i].no, true);
     }
-    e->dispatch.dirty |= n > 0;
+    e->dispatch.dirty |= list.n > 0;
     return true;
 }
 
 static bool apply_promotions(struct engine *e, struct err *err)
 {
     int64_t promoted[MAX_TIMERS];
-    size_t n;
-    if (!queue_promote(e->store, e->turn.now_us, MAX_TIMERS, promoted, &n, err))
+    struct due_list list = {promoted, MAX_TIMERS, 0};
+    if (!queue_promote(e->store, e->turn.now_us, &list, err))
         return err_wrap(err, "promote scheduled jobs");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < list.n; i++)
         turn_wake(&e->turn, promoted[i], false);
-    e->dispatch.dirty |= n > 0;
+    e->dispatch.dirty |= list.n > 0;
     return true;
 }
 
@@ -155,14 +158,14 @@ bool apply_timers(struct engine *e, struct err *err)
 {
     if (e->next_due_us > e->turn.now_us)
         return true;
-    size_t n_files = 0;
-    bool more;
-    if (!apply_expired(e, err) || !apply_promotions(e, err) ||
-        !jobs_prune(e->store, e->turn.now_us, 100, &e->turn.files[e->turn.n_files],
-                    TURN_MAX_FILES / 4, &n_files, &more, err) ||
-        !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, 100, err))
+    struct prune prune = {.now_us = e->turn.now_us,
+                          .limit = MAX_PRUNED,
+                          .files = &e->turn.files[e->turn.n_files],
+                          .max_files = TURN_MAX_FILES / 4};
+    if (!apply_expired(e, err) || !apply_promotions(e, err) || !jobs_prune(e->store, &prune, err) ||
+        !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, MAX_PRUNED, err))
         return false;
-    e->turn.n_files += n_files;
+    e->turn.n_files += prune.n_files;
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 
@@ -299,10 +302,11 @@ static bool apply_cancel(struct engine *e, struct command *cmd, enum verdict *re
         cmd->cancel.cancelled = row.state == JOB_CANCELLED;
         return true;
     }
+    struct job_cancel cancel = {row.no, e->turn.now_us,
+                                cmd->cancel.why[0] == '\0' ? NULL : cmd->cancel.why};
     if (row.state == JOB_STOPPING)
         state = row.state; /* a second cancel may ask for less patience */
-    else if (!jobs_cancel(e->store, row.no, e->turn.now_us,
-                          cmd->cancel.why[0] == '\0' ? NULL : cmd->cancel.why, &state, err))
+    else if (!jobs_cancel(e->store, &cancel, &state, err))
         return false;
     cmd->cancel.cancelled = true;
     turn_wake(&e->turn, row.no, job_state_is_end(state));

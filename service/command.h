@@ -49,6 +49,10 @@ struct command {
      * back but waits for the job's end until then. */
     uint64_t wait_until_ns;
     bool timed_out; /* answer: came back because the deadline passed */
+    /* Unique id of a command that may wait, which UNPARK names. Not a pointer and not the topic:
+     * the one may have come back meanwhile, the other is not known before a submission is applied.
+     */
+    uint64_t waiter;
 
     union {
         struct {
@@ -79,16 +83,12 @@ struct command {
             uint64_t deadline_ns;
             uint64_t not_before_ns; /* streams: not earlier than this, to gather more; 0 = at once
                                      */
-            uint64_t waiter;        /* unique id, for UNPARK */
             bool watch; /* the topic is a job whose running output somebody reads: move it to the
                            spool */
         } park;
-        struct {
-            uint64_t topic, waiter;
-        } unpark;
     };
     /* Engine's own while it holds the command: links of waiters.c. */
-    struct command *bucket_next, **bucket_prev, *wheel_next, **wheel_prev;
+    struct command *bucket_next, **bucket_prev, *wheel_next, **wheel_prev, *id_next, **id_prev;
     uint64_t parked_topic, parked_deadline_ns;
     bool parked, wake_pending;
 };

@@ -6,7 +6,8 @@
 
 static bool record_one(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
 {
-    if (!jobs_start(d->store, f->info.row.no, f->attempt, f->place.slot, turn->now_us, err))
+    struct job_start start = {f->info.row.no, f->attempt, f->place.slot, turn->now_us};
+    if (!jobs_start(d->store, &start, err))
         return err_wrap(err, "record start");
     f->recording = true;
     turn_wake(turn, f->info.row.no, false);
@@ -72,7 +73,8 @@ static bool board(struct dispatch *d, const struct ready_job *ready, struct flig
 static bool claim(struct dispatch *d, struct turn *turn, struct flight *f, struct place place,
                   struct err *err)
 {
-    if (!jobs_start(d->store, f->info.row.no, f->attempt, place.slot, turn->now_us, err))
+    struct job_start start = {f->info.row.no, f->attempt, place.slot, turn->now_us};
+    if (!jobs_start(d->store, &start, err))
         return err_wrap(err, "claim");
     f->state = FLIGHT_CLAIMED;
     f->place = place;
@@ -94,14 +96,19 @@ static void drop_if_not_wanted(struct dispatch *d, size_t n_ready)
     }
 }
 
-/* Offers that are not first in line any more make room for those that are. */
-static void recall_if_overtaken(struct dispatch *d, size_t n_ready)
+/* An offer behind a job that is in nobody's hand would be taken before it: it goes back, and is
+ * offered again in the right order. The first n_idle jobs go to idle workers now. */
+static void recall_if_overtaken(struct dispatch *d, size_t n_ready, size_t n_idle)
 {
-    size_t n_offers = flight_count(d, FLIGHT_OFFERED);
-    for (size_t i = n_offers; i < n_ready; i++) {
+    bool overtaken = false;
+    for (size_t i = 0; i < n_ready; i++) {
         struct flight *f = flight_waiting(d, d->ready[i].no);
-        if (f != NULL && f->state == FLIGHT_OFFERED)
+        if (f != NULL && f->state == FLIGHT_OFFERED && overtaken)
             (void)flight_recall(d, f);
+        else if (f == NULL || f->state == FLIGHT_RESERVED) {
+            overtaken = overtaken || n_idle == 0;
+            n_idle -= n_idle > 0;
+        }
     }
 }
 
@@ -119,7 +126,7 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
         return err_wrap(err, "look at the queue");
     d->dirty = false;
     drop_if_not_wanted(d, n_ready);
-    recall_if_overtaken(d, n_ready);
+    recall_if_overtaken(d, n_ready, n_idle);
     uint32_t slot = 0;
     for (size_t i = 0; i < n_ready; i++) {
         struct flight *f = NULL;

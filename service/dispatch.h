@@ -49,6 +49,7 @@ struct flight {
     bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
+    uint32_t overtaken;   /* OFFERED: how many later jobs have begun elsewhere since */
     bool outcome_applied; /* in the open transaction */
 };
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -20,15 +21,20 @@ enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
 /* ------------------------------------------------------------------------------------------------
  * collect */
 
+/* As PID 1, and as the parent of a dead zygote's orphans, the server reaps what nobody else waits
+ * for. */
+static void reap_children(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+}
+
 static void collect_signals(struct engine *e)
 {
     struct signalfd_siginfo info;
     while (read(e->parts.signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD) {
-            /* As PID 1, and as the parent of a dead zygote's orphans, the server reaps what nobody
-             * else waits for. */
-            while (waitpid(-1, NULL, WNOHANG) > 0) {
-            }
+            reap_children();
         } else if (atomic_load(&e->shared.phase) == PHASE_RUNNING) {
             drain_begin(e);
         } else {
@@ -43,10 +49,14 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
     struct dispatch *d = &e->dispatch;
     uint32_t slot = ev->place.slot;
     switch (ev->type) {
-    case POOL_READY: idle[slot] = true; break;
+    case POOL_READY:
+        metrics_add(e->parts.metrics, COUNT_WORKER_STARTS, 1);
+        idle[slot] = true;
+        break;
     case POOL_DONE:
         dispatch_ended(d, ev->place);
-        e->last_end_ns = e->turn.now_ns;
+        e->end_before_ns = e->last_end_ns;
+        e->last_end_ns = clock_mono_ns();
         idle[slot] = true;
         break;
     case POOL_STARTED:
@@ -143,9 +153,20 @@ static int wait_for(struct engine *e, struct epoll_event events[MAX_SOURCES], ui
     return epoll_wait(e->epoll_fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
 }
 
+/* Sleeps through what the pool has to tell, but not through commands and signals. */
+static void nap(const struct engine *e, uint64_t ns)
+{
+    struct pollfd fds[] = {{.fd = e->inbox.event_fd, .events = POLLIN},
+                           {.fd = e->parts.signal_fd, .events = POLLIN}};
+    struct timespec ts = {.tv_nsec = (long)ns};
+    if (ns > 0)
+        (void)ppoll(fds, ARRAY_LEN(fds), &ts, NULL);
+}
+
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
+    nap(e, pace_nap_ns(e));
     uint64_t at = next_deadline_ns(e), now = clock_mono_ns();
     int n = wait_for(e, events, at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
     for (int i = 0; i < n; i++) {

@@ -5,6 +5,7 @@
 
 #define MAX_START_ENV 5 /* the pool adds GANGER_RUN */
 #define MAX_ENV_BYTES (16u << 10)
+#define MAX_OVERTAKEN 4
 
 struct start_env {
     struct arena arena;
@@ -181,11 +182,45 @@ void dispatch_ended(struct dispatch *d, struct place place)
     f->state = FLIGHT_ENDED;
 }
 
+/* Makes room for one offer in the slot: its last one in the order goes back. */
+static bool make_room(struct dispatch *d, uint32_t slot, struct place *ret)
+{
+    if (pool_offer_place(d->pool, slot, ret))
+        return true;
+    struct flight *last = NULL;
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state == FLIGHT_OFFERED && f->place.slot == slot &&
+            (last == NULL || is_before(last, f)))
+            last = f;
+    }
+    return last != NULL && flight_recall(d, last) && pool_offer_place(d->pool, slot, ret);
+}
+
+/* A job that lies in the hand of a worker with a long task must not wait for it while others go on.
+ * It is moved to the worker that has just overtaken it once too often. */
+static void rescue_overtaken(struct dispatch *d, const struct flight *begun_now)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        struct place place;
+        if (f->state != FLIGHT_OFFERED || !is_before(f, begun_now) ||
+            ++f->overtaken < MAX_OVERTAKEN)
+            continue;
+        f->overtaken = 0;
+        if (flight_recall(d, f) && make_room(d, begun_now->place.slot, &place))
+            (void)offer_one(d, f, place);
+    }
+}
+
 void dispatch_offer_begun(struct dispatch *d, struct place place)
 {
     struct flight *f = flight_at(d, place);
-    if (f != NULL && f->state == FLIGHT_OFFERED) /* else a failed recall has told so before */
+    if (f == NULL)
+        return;
+    if (f->state == FLIGHT_OFFERED) /* else a failed recall has told so before */
         begun_unrecorded(d, f);
+    rescue_overtaken(d, f);
 }
 
 void dispatch_offer_returned(struct dispatch *d, struct place place)

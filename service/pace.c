@@ -10,7 +10,9 @@
     UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
 #define KILL_NS \
     UINT64_C(500000) /* from a cancel's signal to its commit, unless the end comes before */
-#define HOT_NS UINT64_C(2000000) /* jobs are short when one has ended within this time */
+#define MAX_NAP_NS UINT64_C(400000)
+#define MIN_NAP_NS UINT64_C(100000) /* a shorter nap costs more than it saves */
+#define HOT_NS UINT64_C(2000000)    /* jobs are short when the last two ended within this time */
 
 /* Somebody is parked on something that the next commit would tell. */
 static bool is_awaited(const struct engine *e)
@@ -49,7 +51,7 @@ static bool has_writes(const struct engine *e)
 static bool is_saturated(const struct engine *e)
 {
     struct place place;
-    return e->turn.now_ns - e->last_end_ns < HOT_NS &&
+    return e->turn.now_ns - MIN(e->end_before_ns, e->turn.now_ns) < HOT_NS &&
            dispatch_ahead(&e->dispatch) >= pool_size(e->parts.pool) &&
            !pool_find_idle(e->parts.pool, &place);
 }
@@ -89,7 +91,15 @@ enum pace pace_of_turn(struct engine *e)
         return PACE_NOW;
     if (awaits_kill(e))
         return linger(e, KILL_NS);
-    if (!writes && !is_awaited(e))
-        return linger(e, LAZY_NS);
-    return is_saturated(e) && e->n_batch < MAX_BATCH ? linger(e, LINGER_NS) : PACE_NOW;
+    if (!is_saturated(e) || e->n_batch == MAX_BATCH)
+        return PACE_NOW;
+    return linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS);
+}
+
+uint64_t pace_nap_ns(const struct engine *e)
+{
+    uint64_t nap_ns = MIN(e->usual_wall_ns / 2, MAX_NAP_NS);
+    bool stocked = flight_count(&e->dispatch, FLIGHT_OFFERED) >=
+                   (uint32_t)MAX_OFFERS * pool_size(e->parts.pool);
+    return e->lazy_until_ns != 0 && stocked && nap_ns >= MIN_NAP_NS && is_saturated(e) ? nap_ns : 0;
 }

@@ -66,7 +66,7 @@ static void park(struct engine *e, struct command *cmd)
 
 static void unpark(struct engine *e, struct command *cmd)
 {
-    struct command *parked = waiters_remove(e->waiters, cmd->unpark.topic, cmd->unpark.waiter);
+    struct command *parked = waiters_remove(e->waiters, cmd->waiter);
     if (parked != NULL)
         answer(e, parked);
     inbox_unreserve(&e->inbox);
@@ -108,7 +108,7 @@ void publish_unlinks(struct engine *e)
 {
     char path[64];
     for (size_t i = 0; i < e->turn.n_files; i++) {
-        const struct spool_ref *file = &e->turn.files[i];
+        const struct output_ref *file = &e->turn.files[i];
         spool_path(file->no, file->attempt, file->stream, path);
         (void)unlinkat(e->spool_fd, path, 0);
     }

@@ -61,50 +61,44 @@ static void add_live_facts(const struct query *q, struct job_view *job)
 bool query_job(struct query *query, const struct job_id *id, struct arena *a, struct job_view *ret,
                struct err *err)
 {
-    if (!reader_job(query->reader, id, true, a, ret, err))
+    if (!reader_job(query->reader, id, a, ret, err))
         return false;
     add_live_facts(query, ret);
     return true;
 }
 
 bool query_job_by_no(struct query *query, int64_t no, struct arena *a, struct job_view *ret,
-                     bool *ret_found, struct err *err)
+                     struct err *err)
 {
-    if (!reader_job_by_no(query->reader, no, a, ret, ret_found, err))
+    if (!reader_job_by_no(query->reader, no, a, ret, err))
         return false;
-    if (*ret_found)
-        add_live_facts(query, ret);
+    add_live_facts(query, ret);
     return true;
 }
 
-bool query_list(struct query *query, const struct query_filter *filter, int64_t cursor,
-                size_t limit, struct arena *a, struct job_view *ret, size_t *ret_n,
-                int64_t *ret_cursor, struct err *err)
+bool query_list(struct query *query, const struct job_filter *filter, struct arena *a,
+                struct job_page *page, struct err *err)
 {
-    struct job_filter f = {
-        .states = filter->states,
-        .queue = filter->queue,
-        .name = filter->name,
-        .label_key = filter->label_key,
-        .label_value = filter->label_value,
-        .created_after_us = filter->created_after_us,
-        .oldest_first = filter->oldest_first,
-    };
-    if (!reader_list(query->reader, &f, cursor, limit, a, ret, ret_n, ret_cursor, err))
+    if (!reader_list(query->reader, filter, a, page, err))
         return false;
-    for (size_t i = 0; i < *ret_n; i++)
-        add_live_facts(query, &ret[i]);
+    for (size_t i = 0; i < page->n; i++)
+        add_live_facts(query, &page->jobs[i]);
     return true;
 }
 
-bool query_mark(struct query *query, const struct job_id *id, struct query_mark *ret,
-                struct err *err)
+bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret, struct err *err)
 {
-    struct job_mark mark;
-    if (!reader_mark(query->reader, id, &mark, err))
-        return false;
-    *ret = (struct query_mark){mark.state, mark.attempt, mark.version};
-    return true;
+    return reader_mark(query->reader, id, ret, err);
+}
+
+bool query_queue(struct query *query, const char *name, struct queue_view *ret, struct err *err)
+{
+    return reader_queue(query->reader, name, ret, err);
+}
+
+bool query_queues(struct query *query, const char *after, struct queue_page *page, struct err *err)
+{
+    return reader_queues(query->reader, after, page, err);
 }
 
 static bool open_spool(const struct query *q, const struct job_view *job, int stream, int *ret_fd,
@@ -156,7 +150,10 @@ bool query_output_open(struct query *query, const struct job_view *job, int stre
                        struct query_output *ret, struct err *err)
 {
     PRE(stream == 0 || stream == 1);
-    *ret = (struct query_output){.attempt = job->attempt, .spool_fd = -1};
+    *ret = (struct query_output){
+        .ref = {job->id.no, job->attempt, (uint8_t)stream},
+        .spool_fd = -1,
+    };
     if (job->output.expired) {
         ret->expired = true;
         return true;
@@ -170,21 +167,19 @@ bool query_output_open(struct query *query, const struct job_view *job, int stre
     return open_spool(query, job, stream, &ret->spool_fd, err);
 }
 
-bool query_output_read(struct query *query, const struct job_view *job,
-                       const struct query_output *out, int stream, uint64_t offset, void *to,
-                       size_t max, size_t *ret_n, struct err *err)
+bool query_output_read(struct query *query, const struct query_output *out, struct chunk *chunk,
+                       struct err *err)
 {
-    *ret_n = 0;
-    if (offset >= out->bytes)
+    chunk->n = 0;
+    if (chunk->offset >= out->bytes)
         return true;
-    max = (size_t)MIN((uint64_t)max, out->bytes - offset);
+    chunk->max = (size_t)MIN((uint64_t)chunk->max, out->bytes - chunk->offset);
     if (out->spool_fd < 0)
-        return reader_output(query->reader, job->id.no, out->attempt, stream, offset, to, max,
-                             ret_n, err);
-    ssize_t n = pread(out->spool_fd, to, max, (off_t)offset);
+        return reader_output(query->reader, &out->ref, chunk, err);
+    ssize_t n = pread(out->spool_fd, chunk->to, chunk->max, (off_t)chunk->offset);
     if (n < 0)
         return err_sys(err, ERR_STORAGE, "read output of the job");
-    *ret_n = (size_t)n;
+    chunk->n = (size_t)n;
     return true;
 }
 
@@ -197,10 +192,10 @@ static uint64_t resident_bytes(const struct query *q, int32_t pid)
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    unsigned long long total, resident;
-    if (sscanf(text, "%llu %llu", &total, &resident) != 2)
+    const char *second = strchr(text, ' '); /* proc(5): "size resident shared …", in pages */
+    if (second == NULL)
         return 0;
-    return (uint64_t)resident * (uint64_t)q->page_bytes;
+    return strtoull(second + 1, NULL, 10) * (uint64_t)q->page_bytes;
 }
 
 uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t max)
@@ -227,9 +222,8 @@ uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t m
         AUTO_ARENA struct arena a = {0};
         arena_init(&a, 4u << 20);
         struct job_view view;
-        bool found;
         struct err ignored = {0};
-        if (reader_job_by_no(query->reader, info.job_no, &a, &view, &found, &ignored) && found)
+        if (reader_job_by_no(query->reader, info.job_no, &a, &view, &ignored))
             ret[slot].job = view.id;
     }
     return n;

@@ -20,7 +20,7 @@ struct turn {
     uint64_t now_ns;
     struct turn_wake *wakes; /* jobs whose row has changed */
     size_t n_wakes, cap_wakes;
-    struct spool_ref files[TURN_MAX_FILES];
+    struct output_ref files[TURN_MAX_FILES];
     size_t n_files;
     uint64_t submitted, retried;
     uint64_t finished[JOB_STATE_COUNT];

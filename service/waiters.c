@@ -14,6 +14,7 @@ struct waiters {
     _Atomic uint32_t epoch[WAITER_BUCKETS];
     _Atomic uint64_t count;
     struct bucket buckets[WAITER_BUCKETS];
+    struct bucket ids[WAITER_BUCKETS]; /* the same commands, by `waiter` */
     struct bucket wheel[WHEEL_BUCKETS];
     uint64_t wheel_tick; /* everything before this tick has been looked at */
     uint64_t next_deadline_ns;
@@ -91,6 +92,9 @@ static void unlink_waiter(struct waiters *w, struct command *cmd)
     *cmd->bucket_prev = cmd->bucket_next;
     if (cmd->bucket_next != NULL)
         cmd->bucket_next->bucket_prev = cmd->bucket_prev;
+    *cmd->id_prev = cmd->id_next;
+    if (cmd->id_next != NULL)
+        cmd->id_next->id_prev = cmd->id_prev;
     wheel_unlink(cmd);
     cmd->parked = false;
     cmd->next = NULL;
@@ -112,6 +116,12 @@ bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic, uint64
     if (b->first != NULL)
         b->first->bucket_prev = &cmd->bucket_next;
     b->first = cmd;
+    struct bucket *ids = &w->ids[bucket_of(cmd->waiter)];
+    cmd->id_next = ids->first;
+    cmd->id_prev = &ids->first;
+    if (ids->first != NULL)
+        ids->first->id_prev = &cmd->id_next;
+    ids->first = cmd;
     wheel_link(w, cmd, deadline_ns);
     atomic_fetch_add_explicit(&w->count, 1, memory_order_relaxed);
     return true;
@@ -196,11 +206,10 @@ struct command *waiters_all(struct waiters *w)
     return all;
 }
 
-struct command *waiters_remove(struct waiters *w, uint64_t topic, uint64_t waiter)
+struct command *waiters_remove(struct waiters *w, uint64_t waiter)
 {
-    for (struct command *cmd = w->buckets[bucket_of(topic)].first; cmd != NULL;
-         cmd = cmd->bucket_next)
-        if (cmd->kind == CMD_PARK && cmd->park.waiter == waiter && cmd->parked_topic == topic) {
+    for (struct command *cmd = w->ids[bucket_of(waiter)].first; cmd != NULL; cmd = cmd->id_next)
+        if (cmd->waiter == waiter) {
             unlink_waiter(w, cmd);
             cmd->timed_out = true;
             return cmd;

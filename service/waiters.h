@@ -28,9 +28,8 @@ struct command *waiters_wake(struct waiters *w, uint64_t topic, uint64_t now_ns)
 /* Those whose deadline (or not_before after a wake) has come; `timed_out` is set on the former. */
 struct command *waiters_expire(struct waiters *w, uint64_t now_ns);
 struct command *waiters_all(struct waiters *w);
-struct command *waiters_remove(struct waiters *w, uint64_t topic, uint64_t waiter); /* NULL: not
-                                                                                       parked any
-                                                                                       more */
+/* The parked command with this `waiter`; NULL: it is not parked any more. */
+struct command *waiters_remove(struct waiters *w, uint64_t waiter);
 uint64_t waiters_next_deadline_ns(const struct waiters *w); /* a lower bound; UINT64_MAX = none */
 
 #endif

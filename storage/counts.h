@@ -6,8 +6,6 @@
 
 #include "service/base/job.h"
 
-#define MAX_QUEUE_NAME 64
-
 struct queue_state {
     char name[MAX_QUEUE_NAME + 1]; /* "" = this number is free */
     int64_t count[JOB_STATE_COUNT];

@@ -150,18 +150,17 @@ static bool conflict(const struct row *row, uint32_t attempt, struct err *err)
                    job_state_name(row->state), row->attempt);
 }
 
-bool jobs_start(struct store *store, int64_t no, uint32_t attempt, uint32_t slot, int64_t now_us,
-                struct err *err)
+bool jobs_start(struct store *store, const struct job_start *start, struct err *err)
 {
     struct row row;
 
-    if (!row_load(store, no, &row, err))
+    if (!row_load(store, start->no, &row, err))
         return false;
-    if (attempt != row.attempt + 1)
-        return conflict(&row, attempt, err);
-    row.attempt = attempt;
-    row.slot = (int32_t)slot;
-    row.started_us = now_us;
+    if (start->attempt != row.attempt + 1)
+        return conflict(&row, start->attempt, err);
+    row.attempt = start->attempt;
+    row.slot = (int32_t)start->slot;
+    row.started_us = start->now_us;
     return row_move(store, &row, JOB_RUNNING, err);
 }
 
@@ -291,13 +290,13 @@ bool jobs_finish(struct store *store, int64_t no, uint32_t attempt, const struct
 
 /* ---- ends without an attempt ---- */
 
-bool jobs_cancel(struct store *store, int64_t no, int64_t now_us, const char *why,
-                 enum job_state *ret_state, struct err *err)
+bool jobs_cancel(struct store *store, const struct job_cancel *cancel, enum job_state *ret_state,
+                 struct err *err)
 {
     struct row row;
     enum job_state to;
 
-    if (!row_load(store, no, &row, err))
+    if (!row_load(store, cancel->no, &row, err))
         return false;
     if (job_state_is_end(row.state) || row.state == JOB_STOPPING) {
         *ret_state = row.state;
@@ -305,8 +304,8 @@ bool jobs_cancel(struct store *store, int64_t no, int64_t now_us, const char *wh
     }
     to = row.state == JOB_RUNNING ? JOB_STOPPING : JOB_CANCELLED;
     if (to == JOB_CANCELLED)
-        row.finished_us = now_us;
-    if (!row_move(store, &row, to, err) || !error_put(store, no, why, err))
+        row.finished_us = cancel->now_us;
+    if (!row_move(store, &row, to, err) || !error_put(store, cancel->no, cancel->why, err))
         return false;
     *ret_state = to;
     return true;

@@ -46,9 +46,13 @@ MUST_CHECK bool jobs_get(struct store *store, const struct job_id *id, struct jo
 MUST_CHECK bool jobs_get_by_no(struct store *store, int64_t no, struct job_row *ret,
                                struct err *err);
 
-/* QUEUED → RUNNING as attempt `attempt` (= row's attempt + 1) in `slot`. */
-MUST_CHECK bool jobs_start(struct store *store, int64_t no, uint32_t attempt, uint32_t slot,
-                           int64_t now_us, struct err *err);
+/* QUEUED → RUNNING. STATE_CONFLICT unless the attempt is the row's + 1. */
+struct job_start {
+    int64_t no;
+    uint32_t attempt, slot;
+    int64_t now_us;
+};
+MUST_CHECK bool jobs_start(struct store *store, const struct job_start *start, struct err *err);
 
 /* How an attempt ended. */
 struct job_end {
@@ -78,27 +82,32 @@ MUST_CHECK bool jobs_retry_policy(struct store *store, int64_t no, struct retry_
 
 /* SCHEDULED/BLOCKED/QUEUED → CANCELLED at once; RUNNING → STOPPING. ret_state: the state after it.
  * An ended job: STATE_CONFLICT is not raised, ret_state tells. */
-MUST_CHECK bool jobs_cancel(struct store *store, int64_t no, int64_t now_us, const char *why,
+struct job_cancel {
+    int64_t no;
+    int64_t now_us;
+    const char *why; /* or NULL */
+};
+MUST_CHECK bool jobs_cancel(struct store *store, const struct job_cancel *cancel,
                             enum job_state *ret_state, struct err *err);
 /* Waiting → FAILED with this reason (queue_timeout, deadline). */
 MUST_CHECK bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
                             struct err *err);
 /* Forget an ended job now: row, payload and history. STATE_CONFLICT while it is not ended. Its
  * spool files go to ret_files (count ≤ 2): unlink after the commit. */
-struct spool_ref {
-    int64_t no;
-    uint32_t attempt;
-    uint8_t stream;
-};
-MUST_CHECK bool jobs_forget(struct store *store, int64_t no, struct spool_ref ret_files[2],
+MUST_CHECK bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2],
                             size_t *ret_n, struct err *err);
-/* Retention: up to `limit` rows whose keep is over lose payload and output (then 410), rows past
- * row_keep go entirely (then 404). Files to unlink after the commit are written to ret_files;
- * max_files ≥ 2. *ret_more: there is more to do now.
- * Spool files are those of the last attempt: whoever makes an attempt history, removes its own. */
-MUST_CHECK bool jobs_prune(struct store *store, int64_t now_us, uint32_t limit,
-                           struct spool_ref *ret_files, size_t max_files, size_t *ret_n,
-                           bool *ret_more, struct err *err);
+/* Retention: rows whose keep is over lose payload and output (then 410), rows past row_keep go
+ * entirely (then 404). Spool files are those of the last attempt: whoever makes an attempt history,
+ * removes its own. */
+struct prune {
+    int64_t now_us;
+    uint32_t limit;           /* rows to treat at most */
+    struct output_ref *files; /* out: to unlink after the commit; the caller's */
+    size_t max_files;         /* ≥ 2 */
+    size_t n_files;           /* out */
+    bool more;                /* out: there is more to do now */
+};
+MUST_CHECK bool jobs_prune(struct store *store, struct prune *prune, struct err *err);
 
 /* Idempotency keys (api.md 1). key: SHA-256 of token name, route and key; body: SHA-256 of the
  * body. */

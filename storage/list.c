@@ -62,7 +62,7 @@ static bool row_matches(const struct walk *walk, const struct row *row)
     if (filter->states != 0 && (filter->states >> row->state & 1) == 0)
         return false;
     return (walk->queue == 0 || row->queue == walk->queue) &&
-           row->created_us >= filter->created_after_us;
+           row->created_us > filter->created_after_us;
 }
 
 /* Number of a queue's name; 0 when there has never been one. */
@@ -89,7 +89,7 @@ static bool newest_no(struct reader *reader, int64_t *ret_no, bool *ret_found, s
     return true;
 }
 
-/* The number of the first row from `no` on, when that one was created before `us`; else 0. */
+/* The number of the first row from `no` on, when that one was created at `us` or before; else 0. */
 static bool too_old_from(struct reader *reader, int64_t no, int64_t us, int64_t *ret_no,
                          struct err *err)
 {
@@ -99,11 +99,11 @@ static bool too_old_from(struct reader *reader, int64_t no, int64_t us, int64_t 
     bind_i64(get, 1, no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
-    *ret_no = found && sqlite3_column_int64(get, 1) < us ? sqlite3_column_int64(get, 0) : 0;
+    *ret_no = found && sqlite3_column_int64(get, 1) <= us ? sqlite3_column_int64(get, 0) : 0;
     return true;
 }
 
-/* The number before the first row that was created at `us` or later: where an ascending walk
+/* The number before the first row that was created later than `us`: where an ascending walk
  * begins. Creation times never decrease as the numbers grow, so halving finds it in as many reads
  * as the newest number has bits. */
 static bool seek_created(struct reader *reader, int64_t us, int64_t *ret_before, struct err *err)
@@ -165,7 +165,7 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     if (found && !row_read(stmt, &row, err))
         return false;
     if (!found ||
-        (!walk->filter->oldest_first && row.created_us < walk->filter->created_after_us)) {
+        (!walk->filter->oldest_first && row.created_us <= walk->filter->created_after_us)) {
         walk->at_end = true;
         return true;
     }
@@ -177,26 +177,24 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     return !*ret_taken || reader_fill(walk->reader, &row, walk->arena, view, err);
 }
 
-bool reader_list(struct reader *reader, const struct job_filter *filter, int64_t cursor,
-                 size_t limit, struct arena *a, struct job_view *ret, size_t *ret_n,
-                 int64_t *ret_cursor, struct err *err)
+bool reader_list(struct reader *reader, const struct job_filter *filter, struct arena *a,
+                 struct job_page *page, struct err *err)
 {
     struct walk walk = {.reader = reader, .filter = filter, .arena = a};
     AUTO_STMT sqlite3_stmt *stmt = NULL;
-    size_t n = 0;
 
-    PRE(limit > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));
+    PRE(page->max > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));
 
-    if (!walk_begin(&walk, cursor, &stmt, err))
+    page->n = 0;
+    if (!walk_begin(&walk, page->cursor, &stmt, err))
         return false;
-    for (int rows = 0; rows < MAX_ROWS_READ && n < limit && !walk.at_end; rows++) {
+    for (int rows = 0; rows < MAX_ROWS_READ && page->n < page->max && !walk.at_end; rows++) {
         bool taken;
 
-        if (!walk_step(&walk, stmt, &ret[n], &taken, err))
+        if (!walk_step(&walk, stmt, &page->jobs[page->n], &taken, err))
             return false;
-        n += taken ? 1 : 0;
+        page->n += taken ? 1 : 0;
     }
-    *ret_n = n;
-    *ret_cursor = walk.at_end ? 0 : walk.last_no;
+    page->cursor = walk.at_end ? 0 : walk.last_no;
     return true;
 }

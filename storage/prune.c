@@ -7,7 +7,7 @@
 #include "storage/store_impl.h"
 
 struct spool_list {
-    struct spool_ref *files;
+    struct output_ref *files;
     size_t n, max;
 };
 
@@ -18,7 +18,7 @@ static void spool_note(struct spool_list *list, const struct row *row)
         if (!row->output.spooled[stream])
             continue;
         PRE(list->n < list->max);
-        list->files[list->n++] = (struct spool_ref){row->no, row->attempt, stream};
+        list->files[list->n++] = (struct output_ref){row->no, row->attempt, stream};
     }
 }
 
@@ -30,7 +30,7 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
            store_run_no(store, SQL_ATTEMPTS_DELETE, row->no, err) && row_delete(store, row, err);
 }
 
-bool jobs_forget(struct store *store, int64_t no, struct spool_ref ret_files[2], size_t *ret_n,
+bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2], size_t *ret_n,
                  struct err *err)
 {
     struct spool_list list = {ret_files, 0, 2};
@@ -95,21 +95,20 @@ static bool prune_one(struct store *store, enum row_timer timer, int64_t no,
                               : result_expire(store, &row, list, err);
 }
 
-bool jobs_prune(struct store *store, int64_t now_us, uint32_t limit, struct spool_ref *ret_files,
-                size_t max_files, size_t *ret_n, bool *ret_more, struct err *err)
+bool jobs_prune(struct store *store, struct prune *prune, struct err *err)
 {
     static const enum row_timer timers[] = {TIMER_ROW, TIMER_KEEP};
-    struct spool_list list = {ret_files, 0, max_files};
+    struct spool_list list = {prune->files, 0, prune->max_files};
     uint32_t done = 0;
     int64_t no = 0;
 
-    PRE(max_files >= 2);
+    PRE(prune->max_files >= 2);
 
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         for (;;) {
-            if (!timer_first(store, timers[i], now_us, &no, err))
+            if (!timer_first(store, timers[i], prune->now_us, &no, err))
                 return false;
-            if (no == 0 || done == limit || list.n + 2 > max_files)
+            if (no == 0 || done == prune->limit || list.n + 2 > list.max)
                 break;
             if (!prune_one(store, timers[i], no, &list, err))
                 return false;
@@ -118,7 +117,7 @@ bool jobs_prune(struct store *store, int64_t now_us, uint32_t limit, struct spoo
         if (no != 0)
             break;
     }
-    *ret_n = list.n;
-    *ret_more = no != 0;
+    prune->n_files = list.n;
+    prune->more = no != 0;
     return true;
 }

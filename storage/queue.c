@@ -115,11 +115,6 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
 
 /* ---- timers ---- */
 
-struct due_list {
-    int64_t *nos;
-    size_t n, max;
-};
-
 /* The numbers of the rows whose timer of this kind has run out, earliest first. Collected before
  * any of them is changed, since a change takes the row out of the index that is being read. */
 static bool timers_due(struct store *store, enum row_timer timer, int64_t now_us,
@@ -131,6 +126,7 @@ static bool timers_due(struct store *store, enum row_timer timer, int64_t now_us
     bind_i64(due, 1, (int64_t)timer);
     bind_i64(due, 2, now_us);
     bind_i64(due, 3, (int64_t)list->max);
+    list->n = 0;
     while (db_next(&store->db, due, &found, err)) {
         if (!found)
             return true;
@@ -139,31 +135,26 @@ static bool timers_due(struct store *store, enum row_timer timer, int64_t now_us
     return false;
 }
 
-bool queue_promote(struct store *store, int64_t now_us, size_t limit, int64_t *ret_nos,
-                   size_t *ret_n, struct err *err)
+bool queue_promote(struct store *store, int64_t now_us, struct due_list *ret, struct err *err)
 {
-    struct due_list due = {ret_nos, 0, limit};
-
-    if (!timers_due(store, TIMER_PROMOTE, now_us, &due, err))
+    if (!timers_due(store, TIMER_PROMOTE, now_us, ret, err))
         return false;
-    for (size_t i = 0; i < due.n; i++) {
+    for (size_t i = 0; i < ret->n; i++) {
         struct row row;
 
-        if (!row_load(store, ret_nos[i], &row, err))
+        if (!row_load(store, ret->nos[i], &row, err))
             return false;
         row.queued_us = now_us;
         if (!row_move(store, &row, JOB_QUEUED, err))
             return false;
     }
-    *ret_n = due.n;
     return true;
 }
 
-bool queue_expired(struct store *store, int64_t now_us, size_t limit, struct expired_job *ret,
-                   size_t *ret_n, struct err *err)
+bool queue_expired(struct store *store, int64_t now_us, struct expired_list *ret, struct err *err)
 {
-    AUTO_FREE int64_t *nos = must_alloc(MAX(limit, 1) * sizeof(*nos));
-    struct due_list due = {nos, 0, limit};
+    AUTO_FREE int64_t *nos = must_alloc(MAX(ret->max, 1) * sizeof(*nos));
+    struct due_list due = {nos, ret->max, 0};
 
     if (!timers_due(store, TIMER_EXPIRE, now_us, &due, err))
         return false;
@@ -175,9 +166,10 @@ bool queue_expired(struct store *store, int64_t now_us, size_t limit, struct exp
             return false;
         queue_first = row.attempt == 0 && row.queue_deadline_us != 0 &&
                       (row.deadline_us == 0 || row.queue_deadline_us <= row.deadline_us);
-        ret[i] = (struct expired_job){nos[i], queue_first ? REASON_QUEUE_TIMEOUT : REASON_DEADLINE};
+        ret->jobs[i] = (struct expired_job){nos[i],
+                                            queue_first ? REASON_QUEUE_TIMEOUT : REASON_DEADLINE};
     }
-    *ret_n = due.n;
+    ret->n = due.n;
     return true;
 }
 

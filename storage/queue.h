@@ -27,18 +27,25 @@ struct start_info {
 MUST_CHECK bool queue_start_info(struct store *store, int64_t no, struct arena *a,
                                  struct start_info *ret, struct err *err);
 
-/* Timers. Promote: SCHEDULED → QUEUED for all that are due, at most limit; the numbers are written
- * to ret_nos. */
-MUST_CHECK bool queue_promote(struct store *store, int64_t now_us, size_t limit, int64_t *ret_nos,
-                              size_t *ret_n, struct err *err);
-/* Waiting jobs whose queue_timeout or deadline passed: the numbers and reasons, at most limit;
- * nothing is changed (see jobs_expire). */
+/* Timers. Promote: SCHEDULED → QUEUED for all that are due, at most max. */
+struct due_list {
+    int64_t *nos; /* room for max; the caller's */
+    size_t max, n;
+};
+MUST_CHECK bool queue_promote(struct store *store, int64_t now_us, struct due_list *ret,
+                              struct err *err);
+/* Waiting jobs whose queue_timeout or deadline passed, at most max; nothing is changed (see
+ * jobs_expire). */
 struct expired_job {
     int64_t no;
     enum job_reason reason;
 };
-MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, size_t limit,
-                              struct expired_job *ret, size_t *ret_n, struct err *err);
+struct expired_list {
+    struct expired_job *jobs; /* room for max; the caller's */
+    size_t max, n;
+};
+MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, struct expired_list *ret,
+                              struct err *err);
 /* The earliest of due, queue deadline, retention: wall µs, INT64_MAX = none. */
 MUST_CHECK bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err);
 

@@ -207,7 +207,7 @@ static bool attempts_fill(struct reader *reader, const struct row *row, struct a
     return false;
 }
 
-bool reader_job(struct reader *reader, const struct job_id *id, bool with_attempts, struct arena *a,
+bool reader_job(struct reader *reader, const struct job_id *id, struct arena *a,
                 struct job_view *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ROW);
@@ -221,21 +221,21 @@ bool reader_job(struct reader *reader, const struct job_id *id, bool with_attemp
         return false;
     if (!found || !row_has_id(&row, id))
         return not_found(err);
-    return reader_fill(reader, &row, a, ret, err) &&
-           (!with_attempts || attempts_fill(reader, &row, a, ret, err));
+    return reader_fill(reader, &row, a, ret, err) && attempts_fill(reader, &row, a, ret, err);
 }
 
 bool reader_job_by_no(struct reader *reader, int64_t no, struct arena *a, struct job_view *ret,
-                      bool *ret_found, struct err *err)
+                      struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ROW);
     struct row row;
+    bool found;
 
     bind_i64(get, 1, no);
-    if (!db_next(&reader->db, get, ret_found, err))
+    if (!db_next(&reader->db, get, &found, err))
         return false;
-    if (!*ret_found)
-        return true;
+    if (!found)
+        return not_found(err);
     return row_read(get, &row, err) && reader_fill(reader, &row, a, ret, err);
 }
 
@@ -257,26 +257,26 @@ bool reader_mark(struct reader *reader, const struct job_id *id, struct job_mark
     return true;
 }
 
-bool reader_output(struct reader *reader, int64_t no, uint32_t attempt, int stream, uint64_t offset,
-                   void *out, size_t max, size_t *ret_n, struct err *err)
+bool reader_output(struct reader *reader, const struct output_ref *which, struct chunk *chunk,
+                   struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_OUTPUT);
     struct slice bytes;
     bool found;
 
-    PRE(stream == 0 || stream == 1);
+    PRE(which->stream < 2);
 
-    *ret_n = 0;
-    bind_i64(get, 1, no);
-    bind_i64(get, 2, attempt);
+    chunk->n = 0;
+    bind_i64(get, 1, which->no);
+    bind_i64(get, 2, which->attempt);
     if (!db_next(&reader->db, get, &found, err))
         return false;
     if (!found)
         return true;
-    bytes = column_slice(get, stream);
-    if (bytes.ptr == NULL || offset >= bytes.len)
+    bytes = column_slice(get, which->stream);
+    if (bytes.ptr == NULL || chunk->offset >= bytes.len)
         return true;
-    *ret_n = MIN(max, bytes.len - (size_t)offset);
-    memcpy(out, bytes.ptr + offset, *ret_n);
+    chunk->n = MIN(chunk->max, bytes.len - (size_t)chunk->offset);
+    memcpy(chunk->to, bytes.ptr + chunk->offset, chunk->n);
     return true;
 }

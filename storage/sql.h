@@ -24,6 +24,11 @@ _Static_assert(JOB_STATE_COUNT == 8,
     "output_flags"                                                                              \
     " FROM jobs "
 
+/* The numbers in the order of enum job_state. */
+#define TEXT_COUNTS                                                                             \
+    "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled " \
+    "FROM queues "
+
 /* clang-format off */
 #define WRITER_SQL(X)                                                                              \
     /* transactions */                                                                             \
@@ -113,6 +118,8 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " FROM attempts WHERE no = ?1 ORDER BY attempt")                      \
     X(READ_QUEUE,      HOT,  "SELECT name FROM queues WHERE id = ?1")                              \
     X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
+    X(READ_COUNTS,     HOT,  TEXT_COUNTS "WHERE name = ?1")                                        \
+    X(READ_QUEUES,     HOT,  TEXT_COUNTS "WHERE name > ?1 ORDER BY name")                          \
     X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \

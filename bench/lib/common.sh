@@ -41,12 +41,33 @@ record()
     printf '%s %s\n' "$1" "$2" >>"$samples"
 }
 
+# Waits until the processors have been nine tenths idle for half a second, but for GANGER_BENCH_CALM seconds at most (0: not
+# at all): on a machine with other work a measurement starts in a pause of it.
+calm()
+{
+    local tries busy idle busy_before idle_before
+    for ((tries = 0; tries < ${GANGER_BENCH_CALM:-0} * 2; tries++)); do
+        read -r busy_before idle_before < <(busy_and_idle)
+        sleep 0.5
+        read -r busy idle < <(busy_and_idle)
+        if [ $((9 * (busy - busy_before))) -le $((idle - idle_before)) ]; then
+            return
+        fi
+    done
+}
+
+busy_and_idle()
+{
+    awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $5 + $6 }' /proc/stat
+}
+
 # measure KEY COMMAND...: runs it and records the first number of its last line; $line keeps that line for more.
 measure()
 {
     local key=$1
     shift
     local output
+    calm
     output=$("$@") || die "$key: failed: $*"
     line=$(printf '%s\n' "$output" | tail -n 1)
     printf '%s\n' "$line" | tee -a "$raw" >&2

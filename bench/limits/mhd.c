@@ -34,7 +34,7 @@ static enum MHD_Result reply_hello(struct MHD_Connection *connection)
                  MHD_create_response_from_buffer(sizeof(hello) - 1, hello, MHD_RESPMEM_PERSISTENT));
 }
 
-/* The signature is libmicrohttpd's. */
+/* NOLINTNEXTLINE(readability-function-size): the signature is libmicrohttpd's */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_len, void **context)

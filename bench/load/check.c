@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -81,11 +82,13 @@ static int64_t time_us(const cJSON *job, const char *name)
     const char *text = check_text(cJSON_GetObjectItemCaseSensitive(job, "times"), name);
     struct tm parts = {0};
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
-    unsigned micros = 0;
-    char zone = 0;
+    char *end = NULL;
     errno = 0;
-    if (rest == NULL || sscanf(rest, ".%6u%c", &micros, &zone) != 2 || zone != 'Z')
+    if (rest == NULL || *rest != '.')
         die("not a time: %s", text);
+    long micros = strtol(rest + 1, &end, 10);
+    if (end != rest + 7 || *end != 'Z')
+        die("not a time with microseconds: %s", text);
     return (int64_t)timegm(&parts) * 1000000 + micros;
 }
 

@@ -135,7 +135,7 @@ static void send_get(struct getter *getter, const char *path)
 
 void mode_get(const struct plan *plan)
 {
-    struct getter getters[MAX_CONNECTIONS];
+    struct getter getters[MAX_CONNECTIONS] = {{0}};
     struct pollfd polled[MAX_CONNECTIONS];
     uint64_t *samples_ns = must_alloc((size_t)plan->n * sizeof(*samples_ns));
     nfds_t n_getters = (nfds_t)plan->n_connections;

@@ -39,11 +39,11 @@ p8_round()
     measure P8.bulk_empty load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth0 /bin/true
     server_use deep
     write_post_lua
-    measure P8.submit_deep wrk_post ganger_submit_c64_depth$depth_jobs "$port" 64
-    measure P8.latency_deep_rate wrk_post ganger_submit_c1_depth$depth_jobs "$port" 1
+    measure P8.submit_deep wrk_post ganger_submit_c64_depth"$depth_jobs" "$port" 64
+    measure P8.latency_deep_rate wrk_post ganger_submit_c1_depth"$depth_jobs" "$port" 1
     record P8.latency_deep "$(printf '%s\n' "$line" | number_at 2)"
     p8_unblock
-    measure P8.bulk_deep load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth$depth_jobs /bin/true
+    measure P8.bulk_deep load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth"$depth_jobs" /bin/true
     p8_block
 }
 

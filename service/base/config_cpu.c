@@ -32,6 +32,15 @@ static bool read_line_of(const char *path, char *out, size_t size)
     return ok;
 }
 
+/* The number that a line begins with, and where it ends; 0 when there is none ("max": no limit). */
+static long long number_at(const char *text, const char **ret_end)
+{
+    char *end;
+    long long n = strtoll(text, &end, 10);
+    *ret_end = end;
+    return n;
+}
+
 /* CPUs of a quota, rounded up; UINT32_MAX when there is none. */
 static uint32_t cpus_of(long long quota, long long period)
 {
@@ -44,24 +53,26 @@ static uint32_t cpus_of(long long quota, long long period)
 static uint32_t quota_v2(const char *dir)
 {
     char path[4200], line[80];
-    long long quota = 0, period = 0;
+    const char *rest;
     (void)snprintf(path, sizeof(path), "%s/cpu.max", dir);
-    if (!read_line_of(path, line, sizeof(line)) || sscanf(line, "%lld %lld", &quota, &period) != 2)
-        return UINT32_MAX; /* "max 100000": no limit */
-    return cpus_of(quota, period);
+    if (!read_line_of(path, line, sizeof(line)))
+        return UINT32_MAX;
+    long long quota = number_at(line, &rest);
+    return cpus_of(quota, number_at(rest, &rest));
 }
 
 static uint32_t quota_v1(const char *dir)
 {
     char path[4200], line[80];
-    long long quota = 0, period = 0;
+    const char *rest;
     (void)snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", dir);
-    if (!read_line_of(path, line, sizeof(line)) || sscanf(line, "%lld", &quota) != 1)
+    if (!read_line_of(path, line, sizeof(line)))
         return UINT32_MAX;
+    long long quota = number_at(line, &rest); /* -1: no limit */
     (void)snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", dir);
-    if (!read_line_of(path, line, sizeof(line)) || sscanf(line, "%lld", &period) != 1)
+    if (!read_line_of(path, line, sizeof(line)))
         return UINT32_MAX;
-    return cpus_of(quota, period);
+    return cpus_of(quota, number_at(line, &rest));
 }
 
 /* The smallest quota of a cgroup and all above it, up to the mount point. */

@@ -107,8 +107,8 @@ struct job_spec {
     uint32_t max_attempts; /* ≥ 1 */
     bool has_retry;
     struct retry_policy retry;
-    uint64_t limit_output, limit_memory, limit_file_size; /* bytes; 0 = none (output always has one)
-                                                           */
+    /* bytes; 0 = none (output always has one) */
+    uint64_t limit_output, limit_memory, limit_file_size;
     int64_t limit_cpu_us;
     uint32_t limit_processes, limit_open_files;
     bool output_limit_fails;
@@ -166,6 +166,58 @@ struct job_attempt {
     bool has_exit_code;
     int64_t started_us, finished_us;
     struct job_usage usage;
+};
+
+/* Only what a parked reader compares. */
+struct job_mark {
+    enum job_state state;
+    uint32_t attempt;
+    int64_t version;
+};
+
+/* Which jobs a list is to hold. */
+struct job_filter {
+    uint32_t states;          /* bit mask of TO(), 0 = any */
+    const char *queue, *name; /* NULL = any */
+    const char *label_key, *label_value;
+    int64_t created_after_us; /* later than this; 0 = any */
+    bool oldest_first;
+};
+
+/* One page of a list. */
+struct job_page {
+    struct job_view *jobs; /* room for max ≥ 1; the caller's */
+    size_t max, n;
+    /* In: the page begins after the job of this number; 0 = at the start. Out: the same for the
+     * page that follows; 0 = there is none. */
+    int64_t cursor;
+};
+
+#define MAX_QUEUE_NAME 64
+
+/* A queue as clients see it. */
+struct queue_view {
+    char name[MAX_QUEUE_NAME + 1];
+    int64_t count[JOB_STATE_COUNT]; /* jobs by state */
+};
+
+struct queue_page {
+    struct queue_view *queues; /* room for max ≥ 1; the caller's */
+    size_t max, n;
+};
+
+/* One stream of one attempt: 0 = stdout, 1 = stderr. */
+struct output_ref {
+    int64_t no;
+    uint32_t attempt;
+    uint8_t stream;
+};
+
+/* A piece of an output. */
+struct chunk {
+    void *to; /* room for max bytes; the caller's */
+    size_t max, n;
+    uint64_t offset; /* of the first byte */
 };
 
 #endif

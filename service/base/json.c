@@ -264,8 +264,10 @@ bool json_to_double(struct slice number, double *ret)
     char small[64]; /* strtod wants a NUL; nearly every number fits here */
     AUTO_FREE char *large = NULL;
     char *text = small;
-    if (number.len >= sizeof(small))
-        text = large = must_alloc(number.len + 1);
+    if (number.len >= sizeof(small)) {
+        large = must_alloc(number.len + 1);
+        text = large;
+    }
     memcpy(text, number.ptr, number.len);
     text[number.len] = '\0';
     char *end = NULL;

@@ -91,14 +91,28 @@ static void measure_submissions(struct server *empty, struct server *deep, struc
     n->deep_p50_ms = median(deep_ms, ROUNDS * BATCH);
 }
 
+/* Jobs in any state, by the counters that are kept with the rows. */
+static size_t count_jobs(struct server *s)
+{
+    double sum = 0;
+    AUTO_RESPONSE r = http_get(s, "/v1/stats");
+    expect_status(r, 200);
+    const cJSON *each = NULL;
+    cJSON_ArrayForEach(each, json_find(r, "jobs")) sum += each->valuedouble;
+    return (size_t)sum;
+}
+
 static void measure_restart(struct server *s, struct numbers *n)
 {
+    size_t before = count_jobs(s);
+    CHECK(before > n->n_jobs, "%zu jobs are known, %zu were taken", before, n->n_jobs);
     server_kill(s);
     uint64_t start = now_ns();
     server_restart(s, NULL);
     n->restart_s = seconds_since(start);
     AUTO_RESPONSE r = http_get(s, "/readyz");
     expect_status(r, 200);
+    CHECK(count_jobs(s) == before, "%zu jobs after the restart, %zu before", count_jobs(s), before);
 }
 
 static int report(const struct numbers *n)

@@ -109,7 +109,7 @@ static void bulk_acknowledge(struct run *run, const struct response *r, const in
 static bool send_bulk(struct run *run)
 {
     size_t n = 1 + dice_below(&run->dice, MAX_BULK), len = 0;
-    int max_attempts[MAX_BULK];
+    int max_attempts[MAX_BULK] = {0};
     AUTO_TEXT lines = need_alloc(n * sizeof(struct text));
     for (size_t i = 0; i < n; i++) {
         struct text line = job_line(run, &max_attempts[i]);

@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* For harness_print_log alone. */
 static char newest_log[160];
 

@@ -20,9 +20,12 @@ static bool case_read(const char *line, struct json_case *c)
     c->text = need_alloc(strlen(line) + 1);
     c->len = 0;
     for (const char *p = line + at + (line[at] == ' '); *p != '\0'; p++) {
-        unsigned byte = (unsigned char)*p;
+        unsigned long byte = (unsigned char)*p;
         if (*p == '%') {
-            CHECK(sscanf(p, "%%%2X", &byte) == 1, "%s: a broken %%", c->name);
+            char digits[3] = {p[1], p[1] == '\0' ? '\0' : p[2], '\0'};
+            char *end = NULL;
+            byte = strtoul(digits, &end, 16);
+            CHECK(end == digits + 2, "%s: a broken %%", c->name);
             p += 2;
         }
         c->text[c->len++] = (char)byte;

@@ -291,3 +291,50 @@ SERVER_TEST_WITH(limits, a_full_service_refuses_with_retry_after, .args = {"--qu
     AUTO_RESPONSE list = http_get(s, "/v1/jobs");
     cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 3);
 }
+
+/* What clients that vanish held (bytes of bodies, places of waiters) is free again. */
+SERVER_TEST_WITH(limits, bodies_that_are_cut_off_are_not_counted_for_ever,
+                 .args = {"--http-max-inflight-bytes", "1MiB"})
+{
+    AUTO_TEXT half = need_alloc(400001);
+    memset(half, ' ', 400000);
+    for (int i = 0; i < 20; i++) {
+        AUTO_CONN c = conn_open(s);
+        conn_request(c, s, "POST /v1/jobs",
+                     i % 2 == 0
+                         ? "Content-Type: application/json\r\nContent-Length: 800000\r\n"
+                         : "Content-Type: application/x-ndjson\r\nContent-Length: 800000\r\n",
+                     NULL);
+        cr_assert(conn_send(c, half, 400000));
+    }
+    uint64_t until = deadline_in(10);
+    long status = 0;
+    while (status != 202) {
+        cr_assert_not(deadline_passed(until), "still %ld", status);
+        AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", "{'command':['true'],'delay':'1h'}", NULL);
+        status = r->status;
+    }
+}
+
+SERVER_TEST_WITH(limits, waiters_that_leave_make_room, .args = {"--http-max-parked", "5"})
+{
+    struct job_ref job = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    struct text path = text_of("/v1/jobs/%s", job.id);
+    for (int round = 0; round < 10; round++) {
+        struct conn *c[5];
+        for (size_t i = 0; i < COUNT_OF(c); i++) {
+            c[i] = conn_open(s);
+            conn_request(c[i], s, text_of("GET %s", path.s).s, "Prefer: wait=50\r\n", NULL);
+        }
+        for (size_t i = 0; i < COUNT_OF(c); i++)
+            conn_close(c[i]);
+    }
+    uint64_t until = deadline_in(10);
+    long status = 429;
+    while (status == 429) {
+        cr_assert_not(deadline_passed(until), "nobody can wait any more");
+        AUTO_RESPONSE r = http(s, "GET", path.s, NULL, "Prefer: wait=1", NULL);
+        status = r->status;
+    }
+    cr_assert_eq(status, 200);
+}

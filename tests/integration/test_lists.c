@@ -239,3 +239,31 @@ SERVER_TEST_WITH(jobs, bulk_lines_are_bounded_one_by_one, .args = {"--http-max-b
     cr_assert(cJSON_IsString(json_at(last, "id")));
     cJSON_Delete(last);
 }
+
+SERVER_TEST(futures, queues_are_listed_by_name_with_their_numbers)
+{
+    struct job_ref later = job_submit(s, "{'command':['true'],'queue':'b','delay':'1h'}");
+    AUTO_RESPONSE done = job_run(s, "{'command':['true'],'queue':'a'}");
+    expect_outcome(done, "succeeded", NULL);
+    AUTO_RESPONSE all = http_get(s, "/v1/queues");
+    expect_status(all, 200);
+    expect_text(all, "items.0.name", "a");
+    expect_text(all, "items.1.name", "b");
+    expect_int(all, "items.0.jobs.succeeded", 1);
+    expect_int(all, "items.1.jobs.scheduled", 1);
+    expect_int(all, "items.1.depth", 0);
+    cr_assert(json_is_null(all, "next_cursor"));
+    AUTO_RESPONSE first = http_get(s, "/v1/queues?limit=1");
+    expect_text(first, "next_cursor", "a");
+    cr_assert_str_eq(header_of(first, "Link"), "</v1/queues?limit=1&cursor=a>; rel=\"next\"");
+    AUTO_RESPONSE second = http_get(s, "/v1/queues?limit=1&cursor=a");
+    expect_text(second, "items.0.name", "b");
+    cr_assert(json_is_null(second, "next_cursor"));
+    AUTO_RESPONSE one = http_get(s, "/v1/queues/b");
+    expect_int(one, "jobs.scheduled", 1);
+    AUTO_RESPONSE none = http_get(s, "/v1/queues/nobody");
+    expect_problem(none, 404, "not-found");
+    AUTO_RESPONSE bad = http_get(s, "/v1/queues?limit=0");
+    expect_status(bad, 422);
+    (void)later;
+}

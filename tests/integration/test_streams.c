@@ -260,6 +260,40 @@ SERVER_TEST(streams, a_cancel_reaches_all_who_wait)
     cr_assert_eq(waiter->status, 410);
 }
 
+/* The stream of a job that is tried again goes on to the end of the job, and ends with the output
+ * of its last attempt. */
+SERVER_TEST(streams, following_goes_on_through_retries)
+{
+    struct job_ref job = job_submit(
+        s, "{'command':['sh','-c','echo attempt $GANGER_ATTEMPT; test $GANGER_ATTEMPT = 3'],"
+           "'retry':{'max_attempts':3,'delay':'200ms','jitter':false}}");
+    AUTO_CONN output = stream_open(s, text_of("/v1/jobs/%s/stdout?follow=1", job.id).s, SSE);
+    AUTO_CONN events = stream_open(s, text_of("/v1/jobs/%s/events", job.id).s, SSE);
+    cr_assert(conn_await_end(output, 30), "%s", output->body);
+    cr_assert(conn_await_end(events, 30), "%s", events->body);
+    AUTO_RESPONSE end = job_show(s, job);
+    expect_outcome(end, "succeeded", NULL);
+    cr_assert(strstr(output->body, "attempt 3") != NULL, "%s", output->body);
+    cr_assert(strstr(output->body, "id: 3.") != NULL, "%s", output->body);
+    cr_assert(strstr(events->body, "\"succeeded\"") != NULL, "%s", events->body);
+    expect_output(s, job, "stdout", "attempt 3\n");
+}
+
+SERVER_TEST(streams, forgetting_a_job_disturbs_no_reader)
+{
+    AUTO_RESPONSE done = job_run(s, "{'command':['seq','1','1000000']}");
+    struct text path = text_of("/v1/jobs/%s", job_of(done).id);
+    AUTO_CONN c = conn_open(s);
+    conn_request(c, s, text_of("GET %s/stdout", path.s).s, "", NULL);
+    cr_assert(conn_await_bytes(c, 1, 20));
+    AUTO_RESPONSE gone = http(s, "DELETE", path.s, NULL, NULL);
+    expect_status(gone, 204);
+    cr_assert(conn_await_end(c, 20), "the answer was cut after %zu bytes", c->len);
+    cr_assert_eq(c->len, 6888896);
+    AUTO_RESPONSE after = http_get(s, "%s/stdout", path.s);
+    expect_problem(after, 404, "not-found");
+}
+
 SERVER_TEST(streams, clients_that_leave_free_their_descriptors)
 {
     struct job_ref job = job_submit(s, "{'command':['true'],'delay':'1h'}");
@@ -274,4 +308,40 @@ SERVER_TEST(streams, clients_that_leave_free_their_descriptors)
         AUTO_CONN c = stream_open(s, path.s, SSE);
     }
     AWAIT(proc_count_fds(s->pid) <= before + 3, 10);
+}
+
+static bool nobody_waits(struct server *s)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/stats");
+    return json_int(r, "parked") == 0;
+}
+
+static bool somebody_waits(struct server *s)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/stats");
+    return json_int(r, "parked") == 1;
+}
+
+/* Their waits end with them, not at the deadline of a minute: the room is for others. */
+SERVER_TEST(streams, who_leaves_a_submission_or_a_cancellation_waits_no_more)
+{
+    struct job_ref stubborn = job_submit(
+        s, "{'command':['sh','-c','trap \\\"\\\" TERM; echo up; while :; do sleep 1; done'],"
+           "'stop':{'signal':'TERM','grace':'20s'}}");
+    AUTO_CONN up = stream_open(s, text_of("/v1/jobs/%s/stdout?follow=1", stubborn.id).s, "");
+    cr_assert(conn_await_text(up, "up", 20));
+    struct text paths[] = {text_of("POST /v1/jobs"),
+                           text_of("POST /v1/jobs/%s/cancel", stubborn.id)};
+    static const char *const bodies[] = {"{\"command\":[\"true\"],\"delay\":\"1h\"}", "{}"};
+    conn_close(up);
+    up = NULL;
+    AWAIT(nobody_waits(s), 5);
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        AUTO_CONN c = conn_open(s);
+        conn_request(c, s, paths[i].s, "Prefer: wait=50\r\n", bodies[i]);
+        AWAIT(somebody_waits(s), 5);
+        conn_close(c);
+        c = NULL;
+        AWAIT(nobody_waits(s), 1);
+    }
 }

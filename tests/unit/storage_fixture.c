@@ -125,12 +125,12 @@ struct job_id job_add_in(struct fixture *f, enum job_state state)
     if (state == JOB_SCHEDULED || state == JOB_QUEUED)
         return id;
     if (state == JOB_CANCELLED) {
-        must(jobs_cancel(f->store, id.no, NOW_US, NULL, &now, err));
+        must(jobs_cancel(f->store, &(struct job_cancel){id.no, NOW_US, NULL}, &now, err));
         return id;
     }
-    must(jobs_start(f->store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f->store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     if (state == JOB_STOPPING)
-        must(jobs_cancel(f->store, id.no, NOW_US, NULL, &now, err));
+        must(jobs_cancel(f->store, &(struct job_cancel){id.no, NOW_US, NULL}, &now, err));
     if (!job_state_is_end(state))
         return id;
     end.state = state;

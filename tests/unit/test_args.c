@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 
+/* The words live as long as the block of the test: not inside of an assertion, which is a block
+ * too. */
 #define WORDS(...) ((char *[]){__VA_ARGS__, NULL})
 #define READ(args, err, ...) \
     read_line(args, err, WORDS(__VA_ARGS__), (int)ARRAY_LEN(WORDS(__VA_ARGS__)) - 1)
@@ -30,8 +32,8 @@ Test(args, options_of_the_jobs_command_stay_with_it)
 {
     struct args args;
     struct err err;
-    cr_assert(READ(&args, &err, "run", "--queue", "media", "ls", "--queue", "-l"), "%s",
-              err.detail);
+    bool is_read = READ(&args, &err, "run", "--queue", "media", "ls", "--queue", "-l");
+    cr_assert(is_read, "%s", err.detail);
     cr_assert_str_eq(args.value[OPT_QUEUE], "media");
     cr_assert_eq(args.n_operands, 3);
     cr_assert_str_eq(args.operands[0], "ls");
@@ -43,7 +45,8 @@ Test(args, double_dash_ends_the_options)
 {
     struct args args;
     struct err err;
-    cr_assert(READ(&args, &err, "submit", "-p", "-5", "--", "--wait"), "%s", err.detail);
+    bool is_read = READ(&args, &err, "submit", "-p", "-5", "--", "--wait");
+    cr_assert(is_read, "%s", err.detail);
     cr_assert_eq(args_integer(&args, OPT_PRIORITY, 0), -5);
     cr_assert_not(args_has(&args, OPT_WAIT));
     cr_assert_eq(args.n_operands, 1);
@@ -55,7 +58,8 @@ Test(args, other_commands_take_options_anywhere)
 {
     struct args args;
     struct err err;
-    cr_assert(READ(&args, &err, "wait", "01", "--timeout", "1.5s", "02"), "%s", err.detail);
+    bool is_read = READ(&args, &err, "wait", "01", "--timeout", "1.5s", "02");
+    cr_assert(is_read, "%s", err.detail);
     cr_assert_eq(args.n_operands, 2);
     cr_assert_eq(args_duration_us(&args, OPT_WAIT_TIMEOUT, 0), 1500000);
     cr_assert_not(args_has(&args, OPT_TIMEOUT));
@@ -66,7 +70,9 @@ Test(args, repeated_options_are_kept_in_order)
 {
     struct args args;
     struct err err;
-    cr_assert(READ(&args, &err, "run", "-e", "A=1", "--env=HOME", "-l", "k=v", "-e", "B=", "true"));
+    bool is_read = READ(&args, &err, "run", "-e", "A=1", "--env=HOME", "-l", "k=v", "-e",
+                        "B=", "true");
+    cr_assert(is_read);
     cr_assert_eq(args.env.n, 3);
     cr_assert_str_eq(args.env.items[0], "A=1");
     cr_assert_str_eq(args.env.items[1], "HOME");
@@ -79,7 +85,8 @@ Test(args, help_needs_no_operand)
 {
     struct args args;
     struct err err;
-    cr_assert(READ(&args, &err, "run", "--help"), "%s", err.detail);
+    bool is_read = READ(&args, &err, "run", "--help");
+    cr_assert(is_read, "%s", err.detail);
     cr_assert(args_has(&args, OPT_HELP));
     args_release(&args);
 }

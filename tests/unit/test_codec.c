@@ -123,6 +123,12 @@ Test(codec, reads_the_retry_policy)
     AUTO_READING struct reading plain = read_job(
         "{\"command\":[\"a\"],\"retry\":{\"max_attempts\":2}}");
     cr_assert_eq(plain.spec.retry.on_mask, job_reasons_retried_by_default());
+    AUTO_READING struct reading empty = read_job("{\"command\":[\"a\"],\"retry\":{}}");
+    cr_assert(empty.ok, "%s", empty.err.detail);
+    cr_assert_eq(empty.spec.max_attempts, 4);
+    cr_assert_eq(empty.spec.retry.jitter, 1);
+    AUTO_READING struct reading none = read_job("{\"command\":[\"a\"]}");
+    cr_assert_eq(none.spec.max_attempts, 1);
 }
 
 Test(codec, base64_input_may_hold_any_byte)
@@ -173,11 +179,11 @@ Test(codec, refuses_and_points_at_the_member)
         {"{\"command\":[\"a\"],\"priority\":1.5}", "/priority", ERR_INVALID},
         {"{\"command\":[\"a\"],\"priority\":\"1\"}", "/priority", ERR_INVALID},
         {"{\"command\":[\"a\"],\"labels\":[]}", "/labels", ERR_INVALID},
-        {"{\"command\":[\"a\"],\"labels\":{\"a b\":\"c\"}}", "/labels", ERR_INVALID},
-        {"{\"command\":[\"a\"],\"labels\":{\"a\":1}}", "/labels", ERR_INVALID},
-        {"{\"command\":[\"a\"],\"env\":{\"1A\":\"c\"}}", "/env", ERR_INVALID},
-        {"{\"command\":[\"a\"],\"env\":{\"A=B\":\"c\"}}", "/env", ERR_INVALID},
-        {"{\"command\":[\"a\"],\"env\":{\"GANGER_RUN\":\"c\"}}", "/env", ERR_INVALID},
+        {"{\"command\":[\"a\"],\"labels\":{\"a b\":\"c\"}}", "/labels/a b", ERR_INVALID},
+        {"{\"command\":[\"a\"],\"labels\":{\"a\":1}}", "/labels/a", ERR_INVALID},
+        {"{\"command\":[\"a\"],\"env\":{\"1A\":\"c\"}}", "/env/1A", ERR_INVALID},
+        {"{\"command\":[\"a\"],\"env\":{\"A=B\":\"c\"}}", "/env/A=B", ERR_INVALID},
+        {"{\"command\":[\"a\"],\"env\":{\"GANGER_RUN\":\"c\"}}", "/env/GANGER_RUN", ERR_INVALID},
         {"{\"command\":[\"a\"],\"env\":{\"A\":1}}", "/env/A", ERR_INVALID},
         {"{\"command\":[\"a\"],\"cwd\":\"x\"}", "/cwd", ERR_INVALID},
         {"{\"command\":[\"a\"],\"stdin\":\"a\",\"stdin_base64\":\"YQ==\"}", "/stdin_base64",

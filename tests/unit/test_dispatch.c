@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <sys/stat.h>
 
@@ -28,7 +29,7 @@ struct bench {
         cr_assert(call, "%s: %s", #call, err.detail); \
     } while (0)
 
-static void bench_open(struct bench *b)
+static void bench_open(struct bench *b, uint32_t workers)
 {
     memset(b, 0, sizeof *b);
     strncpy(b->dir, "/tmp/ganger-dispatch-XXXXXX", sizeof b->dir - 1);
@@ -36,8 +37,8 @@ static void bench_open(struct bench *b)
     log_init(&b->log, STDERR_FILENO, LOG_ERROR, LOG_FORMAT_TEXT);
     arena_init(&b->arena, 4u << 20);
     const struct pool_config pool_cfg = {
-        .workers = 1,
-        .max_workers = 1,
+        .workers = workers,
+        .max_workers = workers,
         .kill_deadline_us = 5000000,
         .path = "/usr/bin:/bin",
         .data_dir = b->dir,
@@ -60,16 +61,22 @@ static void bench_open(struct bench *b)
     MUST(dispatch_recovered(&b->d, &err));
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+    (void)st;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
 static void bench_close(struct bench *b)
 {
-    char command[128];
     dispatch_close(&b->d);
     store_close(b->store);
     pool_close(b->pool);
     turn_release(&b->turn);
     arena_release(&b->arena);
-    (void)snprintf(command, sizeof command, "rm -rf %s", b->dir);
-    cr_assert_eq(system(command), 0);
+    cr_assert_eq(nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 /* Inside a transaction: a job that runs `script` by sh. */
@@ -118,7 +125,8 @@ static void apply_end_of(struct bench *b, struct flight *f)
     };
     if (f->stop_requested) {
         enum job_state ignored;
-        MUST(jobs_cancel(b->store, f->info.row.no, clock_wall_us(), NULL, &ignored, &err));
+        MUST(jobs_cancel(b->store, &(struct job_cancel){f->info.row.no, clock_wall_us(), NULL},
+                         &ignored, &err));
     }
     MUST(jobs_finish(b->store, f->info.row.no, f->attempt, &end, &err));
     f->outcome_applied = true;
@@ -140,18 +148,20 @@ static void hear(struct bench *b, int wait_ms)
 {
     struct pool_event events[16];
     struct pollfd p = {.fd = pool_fd(b->pool), .events = POLLIN};
+    bool idle[2] = {false};
     (void)poll(&p, 1, wait_ms);
-    bool idle = false;
     for (size_t i = 0, n = pool_collect(b->pool, events, ARRAY_LEN(events)); i < n; i++) {
+        uint32_t slot = events[i].place.slot;
         if (events[i].type == POOL_DONE)
             dispatch_ended(&b->d, events[i].place);
         if (events[i].type == POOL_STARTED)
             dispatch_offer_begun(&b->d, events[i].place);
-        idle = events[i].type == POOL_DONE || events[i].type == POOL_READY ||
-               (idle && events[i].type != POOL_STARTED);
+        idle[slot] = events[i].type == POOL_DONE || events[i].type == POOL_READY ||
+                     (idle[slot] && events[i].type != POOL_STARTED);
     }
-    if (idle)
-        dispatch_idle(&b->d, 0);
+    for (uint32_t slot = 0; slot < 2; slot++)
+        if (idle[slot])
+            dispatch_idle(&b->d, slot);
     dispatch_offer(&b->d);
 }
 
@@ -196,25 +206,26 @@ Test(dispatch, an_offer_is_taken_back_before_its_job_is_cancelled, .timeout = 60
 {
     struct bench b;
     char touch[128], path[96];
-    bench_open(&b);
+    bench_open(&b, 1);
     wait_ready(&b);
     (void)snprintf(path, sizeof path, "%s/ran", b.dir);
     (void)snprintf(touch, sizeof touch, "echo x >> %s", path);
     turn_open(&b);
     int64_t first = submit(&b, "sleep 60", 0), second = submit(&b, touch, 0),
-            third = submit(&b, "true", 0);
+            third = submit(&b, "true", 0), fourth = submit(&b, "true", 0);
     turn_close(&b);
     cr_assert_eq(flight_waiting(&b.d, second)->state, FLIGHT_OFFERED, "the next one is in hand");
-    cr_assert_eq(flight_waiting(&b.d, third)->state, FLIGHT_RESERVED, "one offer for one worker");
+    cr_assert_eq(flight_waiting(&b.d, third)->state, FLIGHT_OFFERED, "and one more");
+    cr_assert_eq(flight_waiting(&b.d, fourth)->state, FLIGHT_RESERVED, "MAX_OFFERS is 2");
     turn_open(&b);
     enum job_state state = JOB_QUEUED;
     MUST(dispatch_settle(&b.d, &b.turn, second, &err));
-    MUST(jobs_cancel(b.store, second, clock_wall_us(), NULL, &state, &err));
+    MUST(jobs_cancel(b.store, &(struct job_cancel){second, clock_wall_us(), NULL}, &state, &err));
     b.d.dirty = true;
     turn_close(&b);
     cr_assert_eq(state, JOB_CANCELLED);
     cr_assert_null(flight_waiting(&b.d, second));
-    cr_assert_eq(flight_waiting(&b.d, third)->state, FLIGHT_OFFERED, "the place is taken at once");
+    cr_assert_eq(flight_waiting(&b.d, fourth)->state, FLIGHT_OFFERED, "the place is taken at once");
     struct flight *f = dispatch_find(&b.d, first);
     f->stop_requested = true;
     pool_stop(b.pool, f->place, 9, 0);
@@ -223,21 +234,78 @@ Test(dispatch, an_offer_is_taken_back_before_its_job_is_cancelled, .timeout = 60
     bench_close(&b);
 }
 
-Test(dispatch, a_more_urgent_job_overtakes_an_offer, .timeout = 60)
+/* The order in which jobs that write their letter have begun. */
+static void read_order(const struct bench *b, char *text, size_t size)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/order", b->dir);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
+    text[MAX(n, (ssize_t)0)] = '\0';
+}
+
+static int64_t submit_letter(struct bench *b, char letter, int priority)
+{
+    char *script = arena_alloc(&b->arena, 160);
+    (void)snprintf(script, 160, "printf %c >> %s/order", letter, b->dir);
+    return submit(b, script, priority);
+}
+
+static void stop(struct bench *b, int64_t no)
+{
+    struct flight *f = dispatch_find(&b->d, no);
+    f->stop_requested = true;
+    pool_stop(b->pool, f->place, 9, 0);
+}
+
+Test(dispatch, a_more_urgent_job_overtakes_offers, .timeout = 60)
 {
     struct bench b;
-    bench_open(&b);
+    char order[16];
+    bench_open(&b, 1);
     wait_ready(&b);
     turn_open(&b);
-    (void)submit(&b, "sleep 60", 0);
-    int64_t waiting = submit(&b, "true", 0);
+    int64_t first = submit(&b, "sleep 60", 0);
+    (void)submit_letter(&b, 'a', 0);
+    int64_t last = submit_letter(&b, 'b', 0);
     turn_close(&b);
-    cr_assert_eq(flight_waiting(&b.d, waiting)->state, FLIGHT_OFFERED);
+    cr_assert_eq(flight_waiting(&b.d, last)->state, FLIGHT_OFFERED);
     turn_open(&b);
-    int64_t urgent = submit(&b, "true", 5);
+    int64_t urgent = submit_letter(&b, 'u', 5);
     turn_close(&b);
     cr_assert_eq(flight_waiting(&b.d, urgent)->state, FLIGHT_OFFERED);
-    cr_assert_eq(flight_waiting(&b.d, waiting)->state, FLIGHT_RESERVED);
+    cr_assert_eq(flight_waiting(&b.d, last)->state, FLIGHT_RESERVED, "it had to make room");
+    stop(&b, first);
+    run_until(&b, last, JOB_SUCCEEDED);
+    read_order(&b, order, sizeof order);
+    cr_assert_str_eq(order, "uab");
+    bench_close(&b);
+}
+
+Test(dispatch, a_job_in_the_hand_of_a_busy_worker_does_not_starve, .timeout = 60)
+{
+    enum { SHORT_JOBS = 26 };
+    struct bench b;
+    char order[SHORT_JOBS + 1];
+    int64_t last = 0;
+    bench_open(&b, 2);
+    wait_ready(&b);
+    turn_open(&b);
+    int64_t first = submit(&b, "sleep 60", 0);
+    for (int i = 0; i < SHORT_JOBS; i++)
+        last = submit_letter(&b, (char)('a' + i), 0);
+    turn_close(&b);
+    for (int64_t no = first + 1; no <= last; no++)
+        run_until(&b, no, JOB_SUCCEEDED);
+    for (int i = 0; i < SHORT_JOBS; i++) {
+        read_order(&b, order, sizeof order);
+        const char *at = strchr(order, 'a' + i);
+        cr_assert_not_null(at, "%c never ran while the other worker was busy: %s", 'a' + i, order);
+        cr_assert_lt(at - order, i + 12, "%c was overtaken too often: %s", 'a' + i, order);
+    }
+    cr_assert_eq(state_of(&b, first), JOB_RUNNING, "all this happened beside it");
+    stop(&b, first);
+    run_until(&b, first, JOB_CANCELLED);
     bench_close(&b);
 }
 
@@ -245,7 +313,7 @@ Test(dispatch, what_is_taken_in_the_middle_of_a_turn_runs_and_is_recorded_once, 
 {
     struct bench b;
     char first_script[160], script[160], path[96], gate[96];
-    bench_open(&b);
+    bench_open(&b, 1);
     wait_ready(&b);
     (void)snprintf(gate, sizeof gate, "%s/gate", b.dir);
     (void)snprintf(path, sizeof path, "%s/ran", b.dir);

@@ -88,7 +88,7 @@ Test(inbox, loses_and_doubles_nothing_under_contention)
     for (int t = 0; t < PRODUCERS; t++) {
         producers[t] = (struct producer){&inbox, calloc(EACH, sizeof(struct command))};
         for (uint64_t i = 0; i < EACH; i++)
-            producers[t].cmds[i].park.waiter = (uint64_t)t << 32 | i;
+            producers[t].cmds[i].waiter = (uint64_t)t << 32 | i;
         cr_assert_eq(pthread_create(&threads[t], NULL, produce, &producers[t]), 0);
     }
     uint64_t next[PRODUCERS] = {0};
@@ -97,7 +97,7 @@ Test(inbox, loses_and_doubles_nothing_under_contention)
         cr_assert_eq(poll(&p, 1, 10000), 1, "a push is always announced; seen %d", seen);
         inbox_heard(&inbox);
         for (struct command *cmd = inbox_take(&inbox); cmd != NULL; cmd = cmd->next, seen++) {
-            uint64_t from = cmd->park.waiter >> 32, i = cmd->park.waiter & UINT32_MAX;
+            uint64_t from = cmd->waiter >> 32, i = cmd->waiter & UINT32_MAX;
             cr_assert_eq(i, next[from], "one producer's commands keep their order");
             next[from]++;
             inbox_unreserve(&inbox);

@@ -76,7 +76,7 @@ Test(jobs, time_never_goes_back_with_the_clock)
 
 Test(jobs, a_number_is_never_used_twice)
 {
-    struct spool_ref files[2];
+    struct output_ref files[2];
     struct job_id id = job_add_in(&f, JOB_SUCCEEDED);
     struct job_id next;
     size_t n;
@@ -109,7 +109,7 @@ Test(jobs, too_many_queues_are_refused_and_idle_ones_make_room)
 {
     struct job_spec spec = {.max_attempts = 1, .queue = SLICE_LIT("one-too-many")};
     struct job_new job = {.spec = &spec, .task = SLICE_LIT("t"), .now_us = NOW_US};
-    struct spool_ref files[2];
+    struct output_ref files[2];
     struct job_id first = {0}, id;
     enum job_state state;
     size_t n;
@@ -122,7 +122,7 @@ Test(jobs, too_many_queues_are_refused_and_idle_ones_make_room)
         first = i == 0 ? id : first;
     }
     must_fail(OVERLOADED, jobs_insert(f.store, &job, &id, err));
-    must(jobs_cancel(f.store, first.no, NOW_US, NULL, &state, err));
+    must(jobs_cancel(f.store, &(struct job_cancel){first.no, NOW_US, NULL}, &state, err));
     must(jobs_forget(f.store, first.no, files, &n, err));
     must(jobs_insert(f.store, &job, &id, err));
     tx_commit(&f);
@@ -172,8 +172,8 @@ Test(jobs, a_plain_life)
     struct job_row row;
 
     must_fail(STATE_CONFLICT, jobs_finish(f.store, id.no, 0, &end, err));
-    must_fail(STATE_CONFLICT, jobs_start(f.store, id.no, 2, 3, NOW_US, err));
-    must(jobs_start(f.store, id.no, 1, 3, NOW_US, err));
+    must_fail(STATE_CONFLICT, jobs_start(f.store, &(struct job_start){id.no, 2, 3, NOW_US}, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 3, NOW_US}, err));
     row = job_see(&f, id.no);
     cr_assert_eq(row.state, JOB_RUNNING);
     cr_assert_eq(row.attempt, 1);
@@ -210,7 +210,7 @@ Test(jobs, the_second_report_of_an_attempt_changes_nothing)
     end.state = JOB_QUEUED; /* the table would allow this one, for the retry verb */
     must_fail(STATE_CONFLICT, jobs_finish(f.store, id.no, 1, &end, err));
     must_fail(STATE_CONFLICT, jobs_unstart(f.store, id.no, 1, err));
-    must_fail(STATE_CONFLICT, jobs_start(f.store, id.no, 2, 0, NOW_US, err));
+    must_fail(STATE_CONFLICT, jobs_start(f.store, &(struct job_start){id.no, 2, 0, NOW_US}, err));
     cr_assert_eq(job_see(&f, id.no).version, before.version);
     cr_assert_eq(job_see(&f, id.no).state, JOB_FAILED);
 }
@@ -220,11 +220,11 @@ Test(jobs, an_old_attempt_cannot_end_a_new_one)
     struct job_id id = job_add(&f, NULL, 0);
     struct job_end end = job_end_ok();
 
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     end.state = JOB_QUEUED;
     end.reason = REASON_EXIT_CODE;
     must(jobs_finish(f.store, id.no, 1, &end, err));
-    must(jobs_start(f.store, id.no, 2, 1, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 2, 1, NOW_US}, err));
     end = job_end_ok();
     must_fail(STATE_CONFLICT, jobs_finish(f.store, id.no, 1, &end, err));
     cr_assert_eq(job_see(&f, id.no).state, JOB_RUNNING);
@@ -235,13 +235,13 @@ Test(jobs, a_start_that_did_not_happen_is_not_counted)
 {
     struct job_id id = job_add(&f, NULL, 0);
 
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     must_fail(STATE_CONFLICT, jobs_unstart(f.store, id.no, 2, err));
     must(jobs_unstart(f.store, id.no, 1, err));
     cr_assert_eq(job_see(&f, id.no).state, JOB_QUEUED);
     cr_assert_eq(job_see(&f, id.no).attempt, 0);
     cr_assert_eq(ask(&f, "SELECT slot IS NULL AND started_us IS NULL FROM jobs"), 1);
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
 }
 
 Test(jobs, a_failed_attempt_becomes_history_and_the_job_waits_again)
@@ -249,7 +249,7 @@ Test(jobs, a_failed_attempt_becomes_history_and_the_job_waits_again)
     struct job_id id = job_add(&f, NULL, 0);
     struct job_end end = job_end_ok();
 
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     end.state = JOB_SCHEDULED;
     end.reason = REASON_SIGNAL;
     end.signal = 11;
@@ -305,7 +305,8 @@ Test(jobs, cancel_in_every_state)
         int64_t version = job_see(&f, id.no).version;
         enum job_state state;
 
-        must(jobs_cancel(f.store, id.no, NOW_US + 1, "no longer needed", &state, err));
+        must(jobs_cancel(f.store, &(struct job_cancel){id.no, NOW_US + 1, "no longer needed"},
+                         &state, err));
         cr_assert_eq(state, rows[i].to, "from %s", job_state_name(rows[i].from));
         cr_assert_eq(job_see(&f, id.no).state, rows[i].to);
         cr_assert_eq(job_see(&f, id.no).version, version + (rows[i].from != rows[i].to));

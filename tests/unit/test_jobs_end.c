@@ -24,7 +24,7 @@ static struct job_id spooled_job(void)
     struct job_id id = job_add(&f, NULL, 0);
     struct job_end end = job_end_ok();
 
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     end.output = (struct job_output){
         .bytes = {1 << 20, 3}, .spooled = {true, false}, .truncated = {true, false}};
     end.inline_out[1] = SLICE_LIT("err");
@@ -34,7 +34,7 @@ static struct job_id spooled_job(void)
 
 Test(jobs_end, forget_leaves_nothing_and_names_the_files)
 {
-    struct spool_ref files[2];
+    struct output_ref files[2];
     struct job_id id = spooled_job();
     struct job_row row;
     size_t n = 9;
@@ -56,7 +56,7 @@ Test(jobs_end, forget_leaves_nothing_and_names_the_files)
 
 Test(jobs_end, only_an_ended_job_is_forgotten)
 {
-    struct spool_ref files[2];
+    struct output_ref files[2];
     size_t n;
 
     must_fail(STATE_CONFLICT, jobs_forget(f.store, job_add_in(&f, JOB_QUEUED).no, files, &n, err));
@@ -65,27 +65,36 @@ Test(jobs_end, only_an_ended_job_is_forgotten)
               jobs_forget(f.store, job_add_in(&f, JOB_STOPPING).no, files, &n, err));
 }
 
+/* What one step of retention does so long after NOW. */
+static struct prune prune_after(int64_t us)
+{
+    struct output_ref files[4];
+    struct prune prune = {NOW_US + us, 10, files, ARRAY_LEN(files), 0, false};
+
+    must(jobs_prune(f.store, &prune, err));
+    prune.files = NULL;
+    return prune;
+}
+
 Test(jobs_end, retention_takes_the_result_first_and_the_row_later)
 {
-    struct spool_ref files[4];
     struct job_id id = spooled_job(); /* finished a second after NOW, kept for 10, its row for 100
                                          more */
-    size_t n;
-    bool more;
+    struct prune done;
 
-    must(jobs_prune(f.store, NOW_US + 11 * SECOND_US - 1, 10, files, 4, &n, &more, err));
-    cr_assert(n == 0 && !more);
+    done = prune_after(11 * SECOND_US - 1);
+    cr_assert(done.n_files == 0 && !done.more);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM outputs"), 1);
-    must(jobs_prune(f.store, NOW_US + 11 * SECOND_US, 10, files, 4, &n, &more, err));
-    cr_assert(n == 1 && !more);
+    done = prune_after(11 * SECOND_US);
+    cr_assert(done.n_files == 1 && !done.more);
     cr_assert_eq(ask(&f, "SELECT (SELECT count(*) FROM outputs) * 10 + (SELECT count(*) FROM specs "
                          "WHERE task IS NULL)"),
                  1);
     cr_assert_eq(job_see(&f, id.no).state, JOB_SUCCEEDED);
-    must(jobs_prune(f.store, NOW_US + 111 * SECOND_US - 1, 10, files, 4, &n, &more, err));
+    done = prune_after(111 * SECOND_US - 1);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs"), 1);
-    must(jobs_prune(f.store, NOW_US + 111 * SECOND_US, 10, files, 4, &n, &more, err));
-    cr_assert(n == 0 && !more, "the files were named once");
+    done = prune_after(111 * SECOND_US);
+    cr_assert(done.n_files == 0 && !done.more, "the files were named once");
     cr_assert_eq(ask(&f, "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM specs)"), 0);
     tx_commit(&f);
     counts_check(&f);
@@ -93,16 +102,16 @@ Test(jobs_end, retention_takes_the_result_first_and_the_row_later)
 
 Test(jobs_end, retention_works_in_steps)
 {
-    struct spool_ref files[5];
-    size_t n, steps = 0, named = 0;
-    bool more = true;
+    struct output_ref files[5];
+    struct prune prune = {NOW_US + 50 * SECOND_US, 7, files, ARRAY_LEN(files), 0, true};
+    size_t steps = 0, named = 0;
 
     for (int i = 0; i < 20; i++)
         (void)spooled_job();
-    while (more) {
-        must(jobs_prune(f.store, NOW_US + 50 * SECOND_US, 7, files, 5, &n, &more, err));
-        cr_assert_leq(n, 5);
-        named += n;
+    while (prune.more) {
+        must(jobs_prune(f.store, &prune, err));
+        cr_assert_leq(prune.n_files, 5);
+        named += prune.n_files;
         cr_assert_lt(++steps, 20);
     }
     cr_assert_eq(named, 20);
@@ -136,24 +145,23 @@ Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
 Test(jobs_end, damaged_counts_are_an_error_and_never_an_abort)
 {
     struct job_id queued = job_add(&f, NULL, 0), ended = job_add_in(&f, JOB_SUCCEEDED);
-    struct spool_ref files[2];
+    struct output_ref files[2];
     size_t n;
 
     tx_commit(&f);
     must(db_exec(&f.store->db, "UPDATE queues SET queued = 0, succeeded = 0", err));
     fixture_reopen(&f);
     tx_begin(&f);
-    must_fail(STORAGE, jobs_start(f.store, queued.no, 1, 0, NOW_US, err));
+    must_fail(STORAGE, jobs_start(f.store, &(struct job_start){queued.no, 1, 0, NOW_US}, err));
     must_fail(STORAGE, jobs_forget(f.store, ended.no, files, &n, err));
 }
 
 Test(jobs_end, a_timer_that_does_not_fit_the_state_is_an_error)
 {
-    struct spool_ref files[2];
-    bool more;
-    size_t n;
+    struct output_ref files[2];
+    struct prune prune = {NOW_US, 5, files, ARRAY_LEN(files), 0, false};
 
     (void)job_add(&f, NULL, 0);
     must(db_exec(&f.store->db, "UPDATE jobs SET timer = 3, wake_us = 1", err));
-    must_fail(STORAGE, jobs_prune(f.store, NOW_US, 5, files, 2, &n, &more, err));
+    must_fail(STORAGE, jobs_prune(f.store, &prune, err));
 }

@@ -41,7 +41,6 @@ Test(pool, an_offer_starts_when_the_worker_is_free)
     cr_assert_not(pool_find_offer(f.pool, &none), "no worker is busy");
     const struct place a = fixture_start(&f, &first, NULL);
     offer(&f, &second, &next);
-    cr_assert_not(pool_find_offer(f.pool, &none), "one is enough");
     cr_assert_not(pool_live(f.pool, 0, next.task.job_no, &live), "it does not run yet");
     (void)fixture_await(&f, POOL_DONE, &a);
     const struct pool_event started = fixture_await(&f, POOL_STARTED, &next.task.place);
@@ -54,6 +53,36 @@ Test(pool, an_offer_starts_when_the_worker_is_free)
     pool_release(f.pool, a);
     pool_release(f.pool, next.task.place);
     buf_release(&next.wire);
+    fixture_close(&f);
+}
+
+Test(pool, offers_are_bounded_and_taken_in_their_order)
+{
+    struct fixture f;
+    struct offered next[MAX_OFFERS];
+    struct place none;
+    TASK_OF(first, "sleep", "0.1");
+    TASK_OF(other, "true");
+
+    fixture_open(&f, 1);
+    const struct place a = fixture_start(&f, &first, NULL);
+    for (int i = 0; i < MAX_OFFERS; i++)
+        offer(&f, &other, &next[i]);
+    cr_assert_not(pool_find_offer(f.pool, &none), "enough is enough");
+    /* The first one is offered anew, in a lower bank perhaps: now it is the last. */
+    cr_assert(pool_recall(f.pool, next[0].task.place));
+    cr_assert(pool_offer(f.pool, &next[0].task));
+    (void)fixture_await(&f, POOL_DONE, &a);
+    for (int i = 1; i <= MAX_OFFERS; i++) {
+        const struct pool_task *expected = &next[i % MAX_OFFERS].task;
+        const struct pool_event started = fixture_await(&f, POOL_STARTED, &expected->place);
+        cr_assert_eq(started.job_no, expected->job_no);
+        (void)fixture_await(&f, POOL_DONE, &expected->place);
+        pool_release(f.pool, expected->place);
+    }
+    pool_release(f.pool, a);
+    for (int i = 0; i < MAX_OFFERS; i++)
+        buf_release(&next[i].wire);
     fixture_close(&f);
 }
 

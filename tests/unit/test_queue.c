@@ -59,7 +59,7 @@ Test(queue, peek_tells_the_attempt_before)
     int64_t no = job_add(&f, NULL, 0).no;
 
     cr_assert(peek(ready, 1) == 1 && ready[0].attempt == 0);
-    must(jobs_start(f.store, no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){no, 1, 0, NOW_US}, err));
     end.state = JOB_QUEUED;
     must(jobs_finish(f.store, no, 1, &end, err));
     cr_assert(peek(ready, 1) == 1 && ready[0].attempt == 1);
@@ -126,9 +126,9 @@ static void model_run(uint64_t seed)
             struct model_job *job = &jobs[(r >> 8) % n];
 
             if ((r >> 50 & 1) != 0)
-                must(jobs_start(f.store, job->no, 1, 0, NOW_US, err));
+                must(jobs_start(f.store, &(struct job_start){job->no, 1, 0, NOW_US}, err));
             else
-                must(jobs_cancel(f.store, job->no, NOW_US, NULL, &now, err));
+                must(jobs_cancel(f.store, &(struct job_cancel){job->no, NOW_US, NULL}, &now, err));
             job->ready = false;
         }
         got = peek(ready, max);
@@ -241,14 +241,16 @@ Test(queue, promote_takes_what_is_due_and_no_more)
 {
     int64_t nos[8], late = timed_job(3, 0, 0), early = timed_job(1, 0, 0),
                     middle = timed_job(2, 0, 0);
-    size_t n;
+    struct due_list due = {nos, 8, 0};
 
-    must(queue_promote(f.store, NOW_US + SECOND_US - 1, 8, nos, &n, err));
-    cr_assert_eq(n, 0);
-    must(queue_promote(f.store, NOW_US + 2 * SECOND_US, 1, nos, &n, err));
-    cr_assert(n == 1 && nos[0] == early, "limit");
-    must(queue_promote(f.store, NOW_US + 2 * SECOND_US, 8, nos, &n, err));
-    cr_assert(n == 1 && nos[0] == middle);
+    must(queue_promote(f.store, NOW_US + SECOND_US - 1, &due, err));
+    cr_assert_eq(due.n, 0);
+    due.max = 1;
+    must(queue_promote(f.store, NOW_US + 2 * SECOND_US, &due, err));
+    cr_assert(due.n == 1 && nos[0] == early, "limit");
+    due.max = 8;
+    must(queue_promote(f.store, NOW_US + 2 * SECOND_US, &due, err));
+    cr_assert(due.n == 1 && nos[0] == middle);
     cr_assert_eq(job_see(&f, middle).state, JOB_QUEUED);
     cr_assert_eq(job_see(&f, late).state, JOB_SCHEDULED);
     tx_commit(&f);
@@ -260,42 +262,44 @@ Test(queue, expired_jobs_are_named_with_their_reason)
     int64_t queue_first = timed_job(0, 5, 9), deadline_first = timed_job(0, 9, 6),
             scheduled = timed_job(60, 0, 7);
     struct expired_job out[8];
-    size_t n;
+    struct expired_list list = {out, 8, 0};
 
     (void)timed_job(60, 70, 80);
-    must(queue_expired(f.store, NOW_US + 5 * SECOND_US - 1, 8, out, &n, err));
-    cr_assert_eq(n, 0);
-    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, 2, out, &n, err));
-    cr_assert_eq(n, 2, "limit");
-    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, 8, out, &n, err));
-    cr_assert_eq(n, 3);
+    must(queue_expired(f.store, NOW_US + 5 * SECOND_US - 1, &list, err));
+    cr_assert_eq(list.n, 0);
+    list.max = 2;
+    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 2, "limit");
+    list.max = 8;
+    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 3);
     cr_assert(out[0].no == queue_first && out[0].reason == REASON_QUEUE_TIMEOUT);
     cr_assert(out[1].no == deadline_first && out[1].reason == REASON_DEADLINE);
     cr_assert(out[2].no == scheduled && out[2].reason == REASON_DEADLINE);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < list.n; i++)
         must(jobs_expire(f.store, out[i].no, out[i].reason, NOW_US + 7 * SECOND_US, err));
-    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, 8, out, &n, err));
-    cr_assert_eq(n, 0);
+    must(queue_expired(f.store, NOW_US + 7 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 0);
 }
 
 Test(queue, a_queue_timeout_is_met_by_the_first_start)
 {
     int64_t no = timed_job(0, 5, 0);
     struct expired_job out[2];
+    struct expired_list list = {out, 2, 0};
     struct job_end end = job_end_ok();
-    size_t n;
 
-    must(jobs_start(f.store, no, 1, 0, NOW_US, err));
-    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, 2, out, &n, err));
-    cr_assert_eq(n, 0, "a running job does not wait");
+    must(jobs_start(f.store, &(struct job_start){no, 1, 0, NOW_US}, err));
+    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 0, "a running job does not wait");
     must(jobs_unstart(f.store, no, 1, err));
-    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, 2, out, &n, err));
-    cr_assert_eq(n, 1, "it never started, so it waits as before");
-    must(jobs_start(f.store, no, 1, 0, NOW_US, err));
+    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 1, "it never started, so it waits as before");
+    must(jobs_start(f.store, &(struct job_start){no, 1, 0, NOW_US}, err));
     end.state = JOB_QUEUED;
     must(jobs_finish(f.store, no, 1, &end, err));
-    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, 2, out, &n, err));
-    cr_assert_eq(n, 0, "the second attempt has no queue timeout");
+    must(queue_expired(f.store, NOW_US + 9 * SECOND_US, &list, err));
+    cr_assert_eq(list.n, 0, "the second attempt has no queue timeout");
 }
 
 /* ---- in flight ---- */

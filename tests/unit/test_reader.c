@@ -29,7 +29,7 @@ static struct job_view see(const struct job_id *id)
 {
     struct job_view view;
 
-    must(reader_job(reader, id, true, &arena, &view, err));
+    must(reader_job(reader, id, &arena, &view, err));
     return view;
 }
 
@@ -40,12 +40,12 @@ Test(reader, sees_what_is_committed_and_only_that)
     struct job_id id = job_add(&f, NULL, 0);
     struct job_view view;
 
-    must_fail(NOT_FOUND, reader_job(reader, &id, false, &arena, &view, err));
+    must_fail(NOT_FOUND, reader_job(reader, &id, &arena, &view, err));
     tx_commit(&f);
-    must(reader_job(reader, &id, false, &arena, &view, err));
+    must(reader_job(reader, &id, &arena, &view, err));
     cr_assert_eq(view.state, JOB_QUEUED);
     id.salt++;
-    must_fail(NOT_FOUND, reader_job(reader, &id, false, &arena, &view, err));
+    must_fail(NOT_FOUND, reader_job(reader, &id, &arena, &view, err));
 }
 
 Test(reader, a_new_job_is_shown_as_it_was_given)
@@ -106,7 +106,7 @@ Test(reader, an_end_is_shown_with_everything)
     end.usage = (struct job_usage){5, 6, 7, 8, 9};
     end.output = (struct job_output){
         .bytes = {10, 11}, .truncated = {false, true}, .spooled = {true, false}};
-    must(jobs_start(f.store, id.no, 1, 2, NOW_US + 1, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 2, NOW_US + 1}, err));
     must(jobs_finish(f.store, id.no, 1, &end, err));
     tx_commit(&f);
     view = see(&id);
@@ -132,7 +132,7 @@ Test(reader, earlier_attempts_are_listed_oldest_first)
     end.reason = REASON_EXIT_CODE;
     for (uint32_t attempt = 1; attempt <= 3; attempt++) {
         end.exit_code = (int32_t)attempt * 10;
-        must(jobs_start(f.store, id.no, attempt, 0, NOW_US, err));
+        must(jobs_start(f.store, &(struct job_start){id.no, attempt, 0, NOW_US}, err));
         must(jobs_finish(f.store, id.no, attempt, &end, err));
     }
     tx_commit(&f);
@@ -144,18 +144,17 @@ Test(reader, earlier_attempts_are_listed_oldest_first)
         cr_assert_eq(view.attempts[i].reason, REASON_EXIT_CODE);
         cr_assert_eq(view.attempts[i].usage.user_us, 400);
     }
-    must(reader_job(reader, &id, false, &arena, &view, err));
+    must(reader_job_by_no(reader, id.no, &arena, &view, err));
     cr_assert_eq(view.n_attempts, 0);
 }
 
 Test(reader, an_expired_result_says_so)
 {
     struct job_id id = job_add_in(&f, JOB_SUCCEEDED);
-    struct spool_ref files[2];
-    size_t n;
-    bool more;
+    struct output_ref files[2];
+    struct prune prune = {NOW_US + 20 * SECOND_US, 5, files, ARRAY_LEN(files), 0, false};
 
-    must(jobs_prune(f.store, NOW_US + 20 * SECOND_US, 5, files, 2, &n, &more, err));
+    must(jobs_prune(f.store, &prune, err));
     tx_commit(&f);
     cr_assert(see(&id).output.expired);
     cr_assert_eq(see(&id).state, JOB_SUCCEEDED);
@@ -169,7 +168,7 @@ Test(reader, an_answer_beyond_the_arena_is_refused)
 
     tx_commit(&f);
     arena_init(&small, 8);
-    must_fail(OVERLOADED, reader_job(reader, &id, true, &small, &view, err));
+    must_fail(OVERLOADED, reader_job(reader, &id, &small, &view, err));
     (void)see(&id); /* the statements are fit for use */
 }
 
@@ -177,13 +176,11 @@ Test(reader, by_number)
 {
     struct job_id id = job_add(&f, NULL, 0);
     struct job_view view;
-    bool found;
 
     tx_commit(&f);
-    must(reader_job_by_no(reader, id.no, &arena, &view, &found, err));
-    cr_assert(found && view.id.salt == id.salt);
-    must(reader_job_by_no(reader, id.no + 1, &arena, &view, &found, err));
-    cr_assert(!found);
+    must(reader_job_by_no(reader, id.no, &arena, &view, err));
+    cr_assert_eq(view.id.salt, id.salt);
+    must_fail(NOT_FOUND, reader_job_by_no(reader, id.no + 1, &arena, &view, err));
 }
 
 Test(reader, a_mark_changes_with_each_move)
@@ -195,7 +192,7 @@ Test(reader, a_mark_changes_with_each_move)
     must(reader_mark(reader, &id, &mark, err));
     cr_assert(mark.state == JOB_QUEUED && mark.attempt == 0 && mark.version == 1);
     tx_begin(&f);
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     tx_commit(&f);
     must(reader_mark(reader, &id, &mark, err));
     cr_assert(mark.state == JOB_RUNNING && mark.attempt == 1 && mark.version == 2);
@@ -207,30 +204,42 @@ Test(reader, a_mark_changes_with_each_move)
     must_fail(NOT_FOUND, reader_mark(reader, &wrong, &mark, err));
 }
 
+/* Reads one piece into `out`; gives its length. */
+static size_t read_piece(struct output_ref which, uint64_t offset, char *out, size_t max)
+{
+    struct chunk chunk = {.to = out, .max = max, .offset = offset};
+
+    must(reader_output(reader, &which, &chunk, err));
+    return chunk.n;
+}
+
 Test(reader, output_in_pieces)
 {
     struct job_id id = job_add(&f, NULL, 0);
+    struct output_ref which = {id.no, 1, 0};
     struct job_end end = job_end_ok();
     char out[16];
     size_t n;
 
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     end.inline_out[0] = SLICE_LIT("0123456789");
     must(jobs_finish(f.store, id.no, 1, &end, err));
     tx_commit(&f);
-    must(reader_output(reader, id.no, 1, 0, 0, out, sizeof(out), &n, err));
+    n = read_piece(which, 0, out, sizeof(out));
     cr_assert(n == 10 && memcmp(out, "0123456789", 10) == 0);
-    must(reader_output(reader, id.no, 1, 0, 8, out, sizeof(out), &n, err));
+    n = read_piece(which, 8, out, sizeof(out));
     cr_assert(n == 2 && memcmp(out, "89", 2) == 0);
-    must(reader_output(reader, id.no, 1, 0, 3, out, 4, &n, err));
+    n = read_piece(which, 3, out, 4);
     cr_assert(n == 4 && memcmp(out, "3456", 4) == 0);
-    must(reader_output(reader, id.no, 1, 0, 10, out, sizeof(out), &n, err));
+    n = read_piece(which, 10, out, sizeof(out));
     cr_assert_eq(n, 0);
-    must(reader_output(reader, id.no, 1, 0, UINT64_MAX, out, sizeof(out), &n, err));
+    n = read_piece(which, UINT64_MAX, out, sizeof(out));
     cr_assert_eq(n, 0);
-    must(reader_output(reader, id.no, 1, 1, 0, out, sizeof(out), &n, err));
+    which.stream = 1;
+    n = read_piece(which, 0, out, sizeof(out));
     cr_assert_eq(n, 0, "stderr is empty");
-    must(reader_output(reader, id.no, 2, 0, 0, out, sizeof(out), &n, err));
+    which = (struct output_ref){id.no, 2, 0};
+    n = read_piece(which, 0, out, sizeof(out));
     cr_assert_eq(n, 0, "another attempt's");
 }
 
@@ -257,10 +266,11 @@ static struct job_view page[64];
 
 static size_t list(const struct job_filter *filter, int64_t cursor, size_t limit, int64_t *next)
 {
-    size_t n = 0;
+    struct job_page asked = {.jobs = page, .max = limit, .cursor = cursor};
 
-    must(reader_list(reader, filter, cursor, limit, &arena, page, &n, next, err));
-    return n;
+    must(reader_list(reader, filter, &arena, &asked, err));
+    *next = asked.cursor;
+    return asked.n;
 }
 
 /* A job with a name, labels and a creation time of its own. */
@@ -310,7 +320,7 @@ Test(reader, filters)
     (void)list_job("a", "x", "{\"k\":\"v\",\"other\":\"w\"}", 0);
     (void)list_job("b", "y", "{\"k\":\"w\"}", 1);
     (void)list_job("a", NULL, NULL, 2);
-    must(jobs_start(f.store, 2, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){2, 1, 0, NOW_US}, err));
     tx_commit(&f);
     cr_assert_eq(list(&filter, 0, 10, &next), 3);
     filter.queue = "a";
@@ -331,15 +341,16 @@ Test(reader, filters)
 
 Test(reader, created_after_in_both_directions)
 {
-    struct job_filter filter = {.created_after_us = NOW_US + 7 * SECOND_US};
-    struct spool_ref files[2];
+    struct job_filter filter = {.created_after_us = NOW_US + 7 * SECOND_US - 1};
+    struct output_ref files[2];
     enum job_state state;
     int64_t next;
     size_t n;
 
     for (int i = 0; i < 12; i++)
         (void)list_job(NULL, NULL, NULL, i);
-    must(jobs_cancel(f.store, 8, NOW_US, NULL, &state, err)); /* a gap where the search may land */
+    /* A gap where the search may land. */
+    must(jobs_cancel(f.store, &(struct job_cancel){8, NOW_US, NULL}, &state, err));
     must(jobs_forget(f.store, 8, files, &n, err));
     tx_commit(&f);
     cr_assert(list(&filter, 0, 20, &next) == 4 && page[0].id.no == 12 && page[3].id.no == 9 &&
@@ -348,10 +359,37 @@ Test(reader, created_after_in_both_directions)
     cr_assert(list(&filter, 0, 3, &next) == 3 && page[0].id.no == 9 && page[2].id.no == 11 &&
               next == 11);
     cr_assert(list(&filter, next, 3, &next) == 1 && page[0].id.no == 12 && next == 0);
+    filter.created_after_us = NOW_US + 8 * SECOND_US; /* that of job 9: later, not from then on */
+    cr_assert(list(&filter, 0, 3, &next) == 3 && page[0].id.no == 10);
+    filter.oldest_first = false;
+    cr_assert(list(&filter, 0, 20, &next) == 3 && page[2].id.no == 10);
+    filter.oldest_first = true;
     filter.created_after_us = NOW_US + 99 * SECOND_US;
     cr_assert(list(&filter, 0, 3, &next) == 0 && next == 0);
     filter.created_after_us = 1;
     cr_assert(list(&filter, 0, 3, &next) == 3 && page[0].id.no == 1);
+}
+
+Test(reader, queues_by_name_with_their_numbers)
+{
+    static const char *const names[] = {"b", "a", "c", "b"};
+    struct queue_view seen[2];
+    struct queue_page queues = {.queues = seen, .max = ARRAY_LEN(seen)};
+
+    for (int i = 0; i < 4; i++)
+        (void)list_job(names[i], NULL, NULL, i);
+    tx_commit(&f);
+    must(reader_queues(reader, "", &queues, err));
+    cr_assert(queues.n == 2 && strcmp(seen[0].name, "a") == 0 && strcmp(seen[1].name, "b") == 0);
+    cr_assert_eq(seen[1].count[JOB_QUEUED], 2);
+    cr_assert_eq(seen[1].count[JOB_RUNNING], 0);
+    must(reader_queues(reader, "b", &queues, err));
+    cr_assert(queues.n == 1 && strcmp(seen[0].name, "c") == 0);
+    must(reader_queues(reader, "c", &queues, err));
+    cr_assert_eq(queues.n, 0);
+    must(reader_queue(reader, "b", &seen[0], err));
+    cr_assert_eq(seen[0].count[JOB_QUEUED], 2);
+    must_fail(NOT_FOUND, reader_queue(reader, "nobody", &seen[0], err));
 }
 
 Test(reader, a_page_reads_a_bounded_number_of_rows)
@@ -385,15 +423,14 @@ Test(reader, no_statement_stays_open)
     struct job_mark mark;
     int64_t next;
     char out[8];
-    size_t n;
 
     tx_commit(&f);
     (void)see(&id);
     (void)list(&filter, 0, 1, &next);
     must(reader_mark(reader, &id, &mark, err));
-    must(reader_output(reader, id.no, 1, 0, 0, out, sizeof(out), &n, err));
+    (void)read_piece((struct output_ref){id.no, 1, 0}, 0, out, sizeof(out));
     id.salt++;
-    must_fail(NOT_FOUND, reader_job(reader, &id, true, &arena, &view, err));
+    must_fail(NOT_FOUND, reader_job(reader, &id, &arena, &view, err));
     for (size_t i = 0; i < READER_SQL_COUNT; i++)
         cr_assert(!sqlite3_stmt_busy(db_stmt(&reader->db, i)), "statement %zu", i);
 }

@@ -74,7 +74,9 @@ static void turn_start(struct run *run)
     for (size_t i = 0; i < n; i++) {
         must(inflight_put(run->f.store,
                           &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1}, err));
-        must(jobs_start(run->f.store, ready[i].no, ready[i].attempt + 1, (uint32_t)i, NOW_US, err));
+        must(jobs_start(run->f.store,
+                        &(struct job_start){ready[i].no, ready[i].attempt + 1, (uint32_t)i, NOW_US},
+                        err));
     }
 }
 
@@ -104,10 +106,10 @@ static void turn_finish(struct run *run)
 static void turn_tidy(struct run *run)
 {
     struct store *store = run->f.store;
-    struct spool_ref files[8];
+    struct output_ref files[8];
     int64_t nos[4];
-    size_t n;
-    bool more;
+    struct due_list due = {nos, ARRAY_LEN(nos), 0};
+    struct prune prune = {.limit = 5, .files = files, .max_files = ARRAY_LEN(files)};
 
     for (int i = 0; i < 3; i++) {
         int64_t no = 1 + (int64_t)(next_random(run) % (uint64_t)store->newest.no);
@@ -115,11 +117,11 @@ static void turn_tidy(struct run *run)
         struct job_row row;
 
         if (jobs_get_by_no(store, no, &row, NULL) && row.state <= JOB_QUEUED)
-            must(jobs_cancel(store, no, NOW_US, "storm", &state, err));
+            must(jobs_cancel(store, &(struct job_cancel){no, NOW_US, "storm"}, &state, err));
     }
-    must(queue_promote(store, NOW_US + SECOND_US, ARRAY_LEN(nos), nos, &n, err));
-    must(jobs_prune(store, NOW_US + (next_random(run) % 2 == 0 ? 20 : 200) * SECOND_US, 5, files,
-                    ARRAY_LEN(files), &n, &more, err));
+    must(queue_promote(store, NOW_US + SECOND_US, &due, err));
+    prune.now_us = NOW_US + (next_random(run) % 2 == 0 ? 20 : 200) * SECOND_US;
+    must(jobs_prune(store, &prune, err));
 }
 
 /* Records TURNS commits of mixed work with checkpoints between them. The store stays open at the
@@ -355,7 +357,7 @@ Test(recover, in_flight_attempts_are_found_and_settled)
     reserved = job_add(&f, NULL, 0).no;
     waiting = job_add(&f, NULL, 0).no;
     must(inflight_put(f.store, &(struct inflight){0, running, 1}, err));
-    must(jobs_start(f.store, running, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){running, 1, 0, NOW_US}, err));
     must(inflight_put(f.store, &(struct inflight){1, reserved, 1}, err));
     tx_commit(&f);
     fixture_reopen(&f);

@@ -134,7 +134,7 @@ Test(sql, a_row_is_in_the_index_of_its_phase_only)
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE state = 2"), 1);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL"),
                  0);
-    must(jobs_start(f.store, id.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_ready WHERE state = 2"), 0);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL"),
                  0);

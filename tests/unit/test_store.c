@@ -188,7 +188,7 @@ Test(store, rollback_takes_everything_back)
     tx_begin(&f);
     (void)job_add(&f, "a", 0);
     id = job_add(&f, "new", 0);
-    must(jobs_start(f.store, kept.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){kept.no, 1, 0, NOW_US}, err));
     must(jobs_finish(f.store, kept.no, 1, &end, err));
     cr_assert_eq(store_waiting(f.store), 2);
     store_rollback(f.store);
@@ -216,7 +216,7 @@ Test(store, a_savepoint_is_undone_alone)
     must(store_savepoint(f.store, err));
     inside = job_add(&f, "a", 0);
     (void)job_add(&f, "b", 0);
-    must(jobs_start(f.store, before.no, 1, 0, NOW_US, err));
+    must(jobs_start(f.store, &(struct job_start){before.no, 1, 0, NOW_US}, err));
     store_savepoint_undo(f.store);
     cr_assert_eq(job_see(&f, before.no).state, JOB_QUEUED);
     must_fail(NOT_FOUND, jobs_get_by_no(f.store, inside.no, &(struct job_row){0}, err));
@@ -310,7 +310,7 @@ Test(store, counts_survive_random_walks)
         tx_begin(&f);
         for (int i = 0; i < 12; i++) {
             struct job_end end = job_end_ok();
-            struct spool_ref files[2];
+            struct output_ref files[2];
             struct job_row row;
             enum job_state state;
             int64_t no;
@@ -325,9 +325,9 @@ Test(store, counts_survive_random_walks)
             if (!jobs_get_by_no(f.store, no, &row, NULL))
                 continue;
             if (row.state == JOB_QUEUED)
-                must(jobs_start(f.store, no, row.attempt + 1, 0, NOW_US, err));
+                must(jobs_start(f.store, &(struct job_start){no, row.attempt + 1, 0, NOW_US}, err));
             else if (row.state == JOB_RUNNING && (seed >> 50 & 1) != 0)
-                must(jobs_cancel(f.store, no, NOW_US, NULL, &state, err));
+                must(jobs_cancel(f.store, &(struct job_cancel){no, NOW_US, NULL}, &state, err));
             else if (row.state == JOB_RUNNING || row.state == JOB_STOPPING)
                 must(jobs_finish(f.store, no, row.attempt, &end, err));
             else if ((seed >> 51 & 1) != 0)
