@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -129,6 +130,17 @@ static bool dispatch(struct worker *w, const struct epoll_event *events, int n)
     return has_mail;
 }
 
+/* A connection that broke in the middle of a body: 0.9.75 may have missed the edge, and would hold
+ * the body's memory until a deadline. With a timeout of its own it is handled in every run. */
+static void drop_if_broken(struct conn *conn)
+{
+    struct pollfd fd = {.fd = conn->fd, .events = POLLRDHUP};
+    if (conn->rq == NULL || conn->rq->in_engine || conn->rq->phase != REQUEST_BODY)
+        return;
+    if (poll(&fd, 1, 0) == 1 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
+        (void)MHD_set_connection_option(conn->rq->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1u);
+}
+
 /* Deadlines of the whole head and of the whole body: the library's own timeout starts anew with
  * every byte. Closing is left to the library: it sees the end of the stream. */
 static void tick(struct worker *w, uint64_t now_ns)
@@ -141,6 +153,7 @@ static void tick(struct worker *w, uint64_t now_ns)
             conn->deadline_ns = 0;
             (void)shutdown(conn->fd, SHUT_RDWR);
         }
+        drop_if_broken(conn);
     }
     if (w->warns && now_ns >= w->next_warning_ns) {
         w->next_warning_ns = now_ns + WARNING_NS;
