@@ -6,6 +6,9 @@
 #include <microhttpd.h>
 #include <sys/epoll.h>
 
+/* In a long round the engine is woken in between, so that it commits while the rest is read: at 64
+ * connections that is a quarter more submissions a second (docs/performance.md, P3). */
+#define WAKE_EVERY 32u
 #define MAX_POOLED 512u         /* requests kept for reuse by a thread */
 #define WARM_BYTES (64u * 1024) /* memory that a pooled request may keep, each kind */
 #define MAX_ARENA_BYTES \
@@ -342,7 +345,15 @@ bool request_send(struct request *rq, step_fn next, struct err *err)
     if (waits)
         watch_client(rq);
     engine_post(thread->shared->engine, cmd);
+    if (++thread->n_unwoken == WAKE_EVERY)
+        request_wake_engine(thread);
     return true;
+}
+
+void request_wake_engine(struct http_thread *thread)
+{
+    thread->n_unwoken = 0;
+    engine_wake(thread->shared->engine);
 }
 
 uint32_t request_epoch(const struct request *rq, uint64_t topic)

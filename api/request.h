@@ -56,6 +56,7 @@ struct http_thread {
     struct request *free_requests;
     uint32_t n_free;
     uint32_t n_in_engine, n_parked;
+    uint32_t n_unwoken; /* commands posted since the engine was woken last */
     uint64_t next_id, id_salt, next_waiter;
 };
 
@@ -142,6 +143,9 @@ bool request_etag_matches(const struct request *rq, enum header header, int64_t 
  * On failure nothing was sent: OVERLOADED, DRAINING, TOO_MANY_WAITERS. `next` may be NULL inside a
  * stream: the fill function runs again instead. */
 MUST_CHECK bool request_send(struct request *rq, step_fn next, struct err *err);
+/* At the end of each round of the thread's loop: what it has posted is one wake-up for the engine.
+ */
+void request_wake_engine(struct http_thread *thread);
 /* The topic's epoch for a park: to be taken *before* the read whose outcome decides whether to
  * park (waiters.h). */
 uint32_t request_epoch(const struct request *rq, uint64_t topic);
