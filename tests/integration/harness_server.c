@@ -46,6 +46,7 @@ static void server_check_log(const struct server *s)
 struct command_line {
     char *argv[40];
     char *env[160];
+    size_t first_own; /* env[] from here on is ours to free */
     char listen_unix[160];
     char workers[16];
 };
@@ -66,6 +67,7 @@ static void command_fill_env(struct command_line *c, const struct server_options
         if (strncmp(*e, "GANGER_", 7) != 0)
             c->env[n++] = *e;
     }
+    c->first_own = n;
     c->env[n++] = strdup("SECRET_OF_THE_SERVER=must-not-leak");
     for (size_t i = 0; i < COUNT_OF(opt->env) && opt->env[i] != NULL; i++)
         c->env[n++] = strdup(opt->env[i]);
@@ -138,6 +140,8 @@ static void server_spawn(struct server *s, const struct server_options *opt)
     s->stdout_fd = pipe_fds[0];
     for (size_t i = 0; c->argv[i] != NULL; i++)
         free(c->argv[i]);
+    for (size_t i = c->first_own; c->env[i] != NULL; i++)
+        free(c->env[i]);
     free(c);
 }
 
