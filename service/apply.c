@@ -90,8 +90,6 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         return false;
     if (!job_state_is_end(end.state))
         drop_spool(e, f, &outcome); /* only the last attempt's output is kept */
-    e->usual_wall_ns = (3 * e->usual_wall_ns + (uint64_t)MAX(outcome.wall_us, (int64_t)0) * 1000) /
-                       4;
     observe_end(e, f, &end);
     due_at(e, job_state_is_end(end.state) ? end.finished_us + end.keep_us : end.retry_at_us);
     turn_wake(&e->turn, no, job_state_is_end(end.state));

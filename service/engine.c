@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -153,20 +152,9 @@ static int wait_for(struct engine *e, struct epoll_event events[MAX_SOURCES], ui
     return epoll_wait(e->epoll_fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
 }
 
-/* Sleeps through what the pool has to tell, but not through commands and signals. */
-static void nap(const struct engine *e, uint64_t ns)
-{
-    struct pollfd fds[] = {{.fd = e->inbox.event_fd, .events = POLLIN},
-                           {.fd = e->parts.signal_fd, .events = POLLIN}};
-    struct timespec ts = {.tv_nsec = (long)ns};
-    if (ns > 0)
-        (void)ppoll(fds, ARRAY_LEN(fds), &ts, NULL);
-}
-
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
-    nap(e, pace_nap_ns(e));
     uint64_t at = next_deadline_ns(e), now = clock_mono_ns();
     int n = wait_for(e, events, at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
     for (int i = 0; i < n; i++) {

@@ -51,7 +51,6 @@ struct engine {
     uint64_t lazy_until_ns; /* outcomes that nobody waits for may gather until then; 0 = none wait
                              */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
-    uint64_t usual_wall_ns;              /* of attempts, a moving average */
     bool lacks_pwait2;
     uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
@@ -81,9 +80,6 @@ void collect_commands(struct engine *e);
  */
 enum pace { PACE_NOW, PACE_LATER };
 enum pace pace_of_turn(struct engine *e);
-/* How long the workers need nobody: they have short tasks and two more each, so not every single
- * end has to wake the engine. 0: not at all. */
-uint64_t pace_nap_ns(const struct engine *e);
 
 /* publish.c */
 void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the

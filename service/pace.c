@@ -10,9 +10,7 @@
     UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
 #define KILL_NS \
     UINT64_C(500000) /* from a cancel's signal to its commit, unless the end comes before */
-#define MAX_NAP_NS UINT64_C(400000)
-#define MIN_NAP_NS UINT64_C(100000) /* a shorter nap costs more than it saves */
-#define HOT_NS UINT64_C(2000000)    /* jobs are short when the last two ended within this time */
+#define HOT_NS UINT64_C(2000000) /* jobs are short when the last two ended within this time */
 
 /* Somebody is parked on something that the next commit would tell. */
 static bool is_awaited(const struct engine *e)
@@ -94,12 +92,4 @@ enum pace pace_of_turn(struct engine *e)
     if (!is_saturated(e) || e->n_batch == MAX_BATCH)
         return PACE_NOW;
     return linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS);
-}
-
-uint64_t pace_nap_ns(const struct engine *e)
-{
-    uint64_t nap_ns = MIN(e->usual_wall_ns / 2, MAX_NAP_NS);
-    bool stocked = flight_count(&e->dispatch, FLIGHT_OFFERED) >=
-                   (uint32_t)MAX_OFFERS * pool_size(e->parts.pool);
-    return e->lazy_until_ns != 0 && stocked && nap_ns >= MIN_NAP_NS && is_saturated(e) ? nap_ns : 0;
 }
