@@ -429,6 +429,7 @@ static void set_defaults(const struct config *cfg, struct job_spec *spec)
 {
     *spec = (struct job_spec){
         .queue = SLICE_LIT("default"),
+        .cwd = cfg->job_cwd[0] == '\0' ? (struct slice){0} : slice_of(cfg->job_cwd),
         .timeout_us = cfg->job_timeout_us,
         .stop_signal = SIGTERM,
         .stop_grace_us = cfg->job_stop_grace_us,

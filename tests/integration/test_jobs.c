@@ -238,6 +238,14 @@ SERVER_TEST(jobs, cwd_is_obeyed_and_the_default_one_is_fresh)
     }
 }
 
+SERVER_TEST_WITH(jobs, the_default_directory_can_be_configured, .args = {"--job-cwd", "/usr"})
+{
+    AUTO_RESPONSE plain = job_run(s, "{'command':['pwd']}");
+    expect_output(s, job_of(plain), "stdout", "/usr\n");
+    AUTO_RESPONSE own = job_run(s, "{'command':['pwd'],'cwd':'/etc'}");
+    expect_output(s, job_of(own), "stdout", "/etc\n");
+}
+
 SERVER_TEST(jobs, no_descriptor_of_the_server_reaches_a_job)
 {
     AUTO_RESPONSE r = job_run(s, "{'command':['sh','-c','ls /proc/self/fd']}");

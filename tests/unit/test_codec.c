@@ -5,6 +5,7 @@
 #include <signal.h>
 
 static const struct config test_config = {
+    .job_cwd = (char[]){""},
     .job_timeout_us = 3600000000,
     .job_stop_grace_us = 5000000,
     .job_output = 10485760,
