@@ -8,9 +8,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct config cfg = {
-        .job_cwd = (char[]){""},
-        .job_timeout_us = 1, .job_output = 1, .job_keep_us = 1, .job_max_attempts = 20};
+    const struct config cfg = {.job_cwd = (char[]){""},
+                               .job_timeout_us = 1,
+                               .job_output = 1,
+                               .job_keep_us = 1,
+                               .job_max_attempts = 20};
     /* An exact copy: reading one byte behind the body is seen. */
     AUTO_FREE char *copy = must_alloc(size + (size == 0));
     struct submit_item item = {0};
