@@ -274,7 +274,6 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
     bank->job_no = task->job_no;
     bank->attempt = task->attempt;
     pool_begin(pool, seat, task->place.bank);
-    (void)FAULT("pool-after-start");
     return true;
 }
 

@@ -76,6 +76,7 @@ void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
     atomic_store_explicit(&shared->offer, BANK_NOT_OFFERED, memory_order_relaxed);
     atomic_store_explicit(&shared->live_job_no, mine->job_no, memory_order_release);
     atomic_store_explicit(&seat->facts.job_no, mine->job_no, memory_order_relaxed);
+    (void)FAULT("pool-after-start"); /* however it began: by a frame, or as an offer */
 }
 
 /* The worker saw no offer when it ended its task, but one is there now: a frame wakes it. */
