@@ -125,7 +125,8 @@ SERVER_TEST(cli, ctrl_c_leaves_the_job_running)
     cli_call_end(&logs);
     expect_code(&logs, 0);
     expect_out(&logs, "begun\nended\n");
-    expect_outcome(job_await(s, job), "succeeded", NULL);
+    AUTO_RESPONSE ended = job_await(s, job);
+    expect_outcome(ended, "succeeded", NULL);
 }
 
 SERVER_TEST(cli, run_shows_each_attempt_once)
