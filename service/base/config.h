@@ -53,7 +53,7 @@ struct config {
     int64_t job_row_keep_us;   /* 7 d */
     uint32_t job_max_attempts; /* cap on attempts: 20 */
     char *job_path;            /* PATH of jobs: /usr/local/bin:/usr/bin:/bin */
-    char *job_cwd;             /* "" = <data>/work/<job>, fresh and removed afterwards */
+    char *job_cwd;             /* "" = a fresh one of the worker (pool/workdir.h) */
     /* queue */
     uint64_t queue_max_jobs;   /* waiting jobs in all; beyond: 503 overloaded. 10 M */
     uint32_t queue_max_queues; /* different queue names: 1024 */
