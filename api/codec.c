@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/codec.h"
+#include "api/codec_read.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
-
-#include "service/base/json.h"
 
 /* cJSON sees only objects that the strict scanner has accepted. Its parser keeps the place of the
  * last error in a global that nobody reads here; its numbers are doubles, which hold every number
@@ -15,11 +13,6 @@
 #define MAX_DURATION_S 315360000.0    /* ten years, as text_to_duration_us */
 #define MAX_BYTES (UINT64_C(1) << 50) /* a double holds it exactly */
 #define MAX_COUNT 1000000
-
-static bool wrong_type(struct err *err, const char *pointer, const char *wanted)
-{
-    return err_at(err, ERR_INVALID, pointer, "must be %s", wanted);
-}
 
 /* One table per object; `read` gets the member's own pointer. */
 struct nested_member {
@@ -50,7 +43,7 @@ static bool read_nested(struct slice value, const struct nested_member *members,
                         const char *base, struct err *err)
 {
     if (json_type_of(value) != JSON_OBJECT)
-        return wrong_type(err, base, "an object");
+        return codec_wrong_type(err, base, "an object");
     cJSON *object = cJSON_ParseWithLengthOpts(value.ptr, value.len, NULL, false);
     if (object == NULL)
         return err_set(err, ERR_TOO_LARGE, "Out of memory while reading the request");
@@ -68,8 +61,8 @@ static bool nested_duration(const cJSON *item, const char *pointer, int64_t *ret
     }
     if (cJSON_IsString(item) && text_to_duration_us(slice_of(item->valuestring), ret_us))
         return true;
-    return wrong_type(err, pointer,
-                      "a number of seconds or text such as \"250ms\", \"30s\", \"5m\" or \"2h\"");
+    return codec_wrong_type(
+        err, pointer, "a number of seconds or text such as \"250ms\", \"30s\", \"5m\" or \"2h\"");
 }
 
 struct bounds {
@@ -109,7 +102,8 @@ static bool nested_signal(const cJSON *item, const char *pointer, int32_t *ret, 
 {
     int signal = cJSON_IsString(item) ? text_to_signal(slice_of(item->valuestring)) : 0;
     if (signal == 0)
-        return wrong_type(err, pointer, "the name of a signal, such as \"TERM\" or \"SIGINT\"");
+        return codec_wrong_type(err, pointer,
+                                "the name of a signal, such as \"TERM\" or \"SIGINT\"");
     *ret = signal;
     return true;
 }
@@ -184,7 +178,7 @@ static bool retry_factor(void *target, const cJSON *item, const char *pointer, s
 {
     struct retry_target *t = target;
     if (!cJSON_IsNumber(item) || !(item->valuedouble >= 1 && item->valuedouble <= 1000))
-        return wrong_type(err, pointer, "a number from 1 to 1000");
+        return codec_wrong_type(err, pointer, "a number from 1 to 1000");
     t->spec->retry.factor = item->valuedouble;
     return true;
 }
@@ -193,7 +187,7 @@ static bool retry_jitter(void *target, const cJSON *item, const char *pointer, s
 {
     struct retry_target *t = target;
     if (!cJSON_IsBool(item))
-        return wrong_type(err, pointer, "true or false");
+        return codec_wrong_type(err, pointer, "true or false");
     t->spec->retry.jitter = cJSON_IsTrue(item) ? 1 : 0;
     return true;
 }
@@ -212,11 +206,11 @@ static bool read_rule(const cJSON *item, const char *pointer, const struct rules
     int64_t code;
     struct slice text = cJSON_IsString(item) ? slice_of(item->valuestring) : (struct slice){0};
     if (text.ptr == NULL)
-        return wrong_type(err, pointer, "the name of a reason or \"exit:<code>\"");
+        return codec_wrong_type(err, pointer, "the name of a reason or \"exit:<code>\"");
     if (text.len > 5 && memcmp(text.ptr, prefix, 5) == 0) {
         if (!text_to_i64((struct slice){text.ptr + 5, text.len - 5}, &code) || code < 1 ||
             code > 255)
-            return wrong_type(err, pointer, "\"exit:<code>\" with a code from 1 to 255");
+            return codec_wrong_type(err, pointer, "\"exit:<code>\" with a code from 1 to 255");
         if (*rules->n_exits == MAX_EXIT_RULES)
             return err_at(err, ERR_INVALID, pointer, "there may be at most %d exit codes",
                           MAX_EXIT_RULES);
@@ -236,7 +230,7 @@ static bool read_rules(const cJSON *list, const char *pointer, const struct rule
     const cJSON *item;
     int i = 0;
     if (!cJSON_IsArray(list))
-        return wrong_type(err, pointer, "an array of reasons");
+        return codec_wrong_type(err, pointer, "an array of reasons");
     cJSON_ArrayForEach(item, list)
     {
         char element[128];
@@ -351,7 +345,7 @@ static bool limit_on_output(void *target, const cJSON *item, const char *pointer
 {
     bool fails = cJSON_IsString(item) && strcmp(item->valuestring, "fail") == 0;
     if (!fails && !(cJSON_IsString(item) && strcmp(item->valuestring, "truncate") == 0))
-        return wrong_type(err, pointer, "\"truncate\" or \"fail\"");
+        return codec_wrong_type(err, pointer, "\"truncate\" or \"fail\"");
     ((struct job_spec *)target)->output_limit_fails = fails;
     return true;
 }
@@ -391,7 +385,7 @@ static bool cancel_grace(void *target, const cJSON *item, const char *pointer, s
 static bool cancel_if(void *target, const cJSON *item, const char *pointer, struct err *err)
 {
     if (!cJSON_IsString(item) || strcmp(item->valuestring, "queued") != 0)
-        return wrong_type(err, pointer, "\"queued\"");
+        return codec_wrong_type(err, pointer, "\"queued\"");
     ((struct cancel_request *)target)->only_queued = true;
     return true;
 }

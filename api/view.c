@@ -43,6 +43,20 @@ static void put_raw(struct buf *out, struct slice raw, const char *when_absent)
         buf_append(out, raw.ptr, raw.len);
 }
 
+static void put_batch(struct buf *out, const struct job_view *job)
+{
+    char id[37];
+    if (job->batch.no == 0) {
+        PUT(out, ",\"batch\":null,\"index\":null");
+        return;
+    }
+    job_id_format(&job->batch, id);
+    PUT(out, ",\"batch\":\"");
+    buf_append(out, id, 36);
+    PUT(out, "\",\"index\":");
+    buf_put_i64(out, job->index);
+}
+
 /* Why a job failed, in words. */
 static const char *reason_title(enum job_reason reason)
 {
@@ -187,7 +201,8 @@ static void put_identity(struct buf *out, const struct job_view *job, const char
     put_raw(out, job->labels, "{}");
     PUT(out, ",\"metadata\":");
     put_raw(out, job->metadata, "{}");
-    PUT(out, ",\"batch\":null,\"index\":null,\"parent\":null");
+    put_batch(out, job);
+    PUT(out, ",\"parent\":null");
 }
 
 static void put_times(struct buf *out, const struct job_view *job)

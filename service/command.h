@@ -112,5 +112,9 @@ static inline uint64_t topic_output(int64_t no) /* more output of a watched job,
 {
     return UINT64_C(3) << 56 | (uint64_t)no;
 }
+static inline uint64_t topic_batch(int64_t no) /* any change of a batch: an element moved */
+{
+    return UINT64_C(4) << 56 | (uint64_t)no;
+}
 
 #endif

@@ -10,7 +10,6 @@ static bool record_one(struct dispatch *d, struct turn *turn, struct flight *f, 
     if (!jobs_start(d->store, &start, err))
         return err_wrap(err, "record start");
     f->recording = true;
-    turn_wake(turn, f->info.row.no, false);
     return true;
 }
 
@@ -78,7 +77,6 @@ static bool claim(struct dispatch *d, struct turn *turn, struct flight *f, struc
         return err_wrap(err, "claim");
     f->state = FLIGHT_CLAIMED;
     f->place = place;
-    turn_wake(turn, f->info.row.no, false);
     return true;
 }
 

@@ -178,8 +178,7 @@ static void publish(struct engine *e)
     (void)FAULT("engine-before-answers");
     publish_stats(e); /* before the answers: who has one finds its job counted */
     publish_metrics(e);
-    for (size_t i = 0; i < e->turn.n_wakes; i++)
-        publish_wake(e, e->turn.wakes[i].no, e->turn.wakes[i].ended);
+    publish_changes(e);
     publish_commands(e);
     publish_notify(e);
     publish_unlinks(e);
@@ -227,8 +226,9 @@ static void fail_stop(struct engine *e, const struct err *why)
 static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
-           apply_timers(e, err) && apply_commands(e, err) &&
-           dispatch_claim(&e->dispatch, &e->turn, err) && dispatch_sync(&e->dispatch, err);
+           apply_timers(e, err) && apply_commands(e, err) && apply_changes(e, err) &&
+           dispatch_claim(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
+           dispatch_sync(&e->dispatch, err);
 }
 
 /* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
@@ -343,7 +343,7 @@ static bool recover(struct engine *e, struct err *err)
     turn_begin(&e->turn);
     if (!store_begin(e->store, err))
         return false;
-    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err)) {
+    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err) || !apply_changes(e, err)) {
         store_rollback(e->store);
         return false;
     }
@@ -435,7 +435,6 @@ void engine_close(struct engine *e)
     dispatch_close(&e->dispatch);
     store_close(e->store);
     waiters_free(e->waiters);
-    turn_release(&e->turn);
     if (e->inbox.event_fd >= 0)
         inbox_close(&e->inbox);
     auto_close(&e->epoll_fd);

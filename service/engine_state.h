@@ -8,6 +8,7 @@
 #include "service/engine.h"
 #include "service/inbox.h"
 #include "service/waiters.h"
+#include "storage/batches.h"
 
 #define MAX_BATCH 512 /* commands of one turn */
 #define MAX_BATCH_JOBS \
@@ -64,7 +65,10 @@ struct engine {
  * undone. */
 MUST_CHECK bool apply_ends(struct engine *e, struct err *err);
 MUST_CHECK bool apply_timers(struct engine *e, struct err *err);
-MUST_CHECK bool apply_commands(struct engine *e, struct err *err);
+MUST_CHECK bool apply_commands(struct engine *e, struct err *err); /* verbs.c */
+/* Reacts to what this transaction has changed so far (store_changes): whoever adds a reaction adds
+ * it there, and no road to a state can miss it. A reaction may change more, which is seen too. */
+MUST_CHECK bool apply_changes(struct engine *e, struct err *err);
 /* Before the transaction: the signal of a cancel leaves at once, so that one commit can tell both
  * the cancel and the end. It is the one effect that does not wait for a commit. Nothing is promised
  * by it: a server that dies now ends the tree anyway, and when the store refuses, the job still
@@ -72,6 +76,11 @@ MUST_CHECK bool apply_commands(struct engine *e, struct err *err);
 void apply_stops_early(struct engine *e);
 /* Whether a command needs the transaction at all. */
 bool command_writes(const struct command *cmd);
+
+/* apply.c: a timer of the store, or of the engine, is due at this wall time; 0 = none. */
+void apply_due_at(struct engine *e, int64_t us);
+/* Whether an error means that the transaction cannot go on. */
+bool apply_is_store_failure(const struct err *err);
 
 /* engine.c: moves commands from the inbox to the batch, as many as a turn takes. */
 void collect_commands(struct engine *e);
@@ -86,8 +95,8 @@ void publish_answer(struct engine *e, struct command *cmd);   /* a command that 
                                                                  inbox */
 void publish_answers(struct engine *e, struct command *list); /* parked ones, linked by next */
 void publish_commands(struct engine *e);                      /* the batch, by its verdicts */
-void publish_notify(struct engine *e); /* one write per mailbox that was empty */
-void publish_wake(struct engine *e, int64_t no, bool ended);
+void publish_notify(struct engine *e);  /* one write per mailbox that was empty */
+void publish_changes(struct engine *e); /* wakes whoever waits for what has changed */
 void publish_stats(struct engine *e);
 void publish_metrics(struct engine *e);
 void publish_unlinks(struct engine *e);

@@ -73,13 +73,36 @@ static void unpark(struct engine *e, struct command *cmd)
     free(cmd);
 }
 
-void publish_wake(struct engine *e, int64_t no, bool ended)
+static void wake(struct engine *e, uint64_t topic)
 {
-    uint64_t now_ns = e->turn.now_ns;
-    publish_answers(e, waiters_wake(e->waiters, topic_job(no), now_ns));
-    publish_answers(e, waiters_wake(e->waiters, topic_output(no), now_ns));
-    if (ended)
-        publish_answers(e, waiters_wake(e->waiters, topic_end(no), now_ns));
+    publish_answers(e, waiters_wake(e->waiters, topic, e->turn.now_ns));
+}
+
+/* Nobody can wait for what has just been born. */
+static void wake_job(struct engine *e, const struct job_change *change)
+{
+    if (change->from == JOB_BIRTH || change->is_batch)
+        return;
+    wake(e, topic_job(change->no));
+    wake(e, topic_output(change->no));
+    if (change->to == JOB_GONE || job_change_is_end(change))
+        wake(e, topic_end(change->no));
+}
+
+void publish_changes(struct engine *e)
+{
+    size_t n = 0;
+    const struct job_change *changes = store_changes(e->store, &n);
+    for (size_t i = 0; i < n; i++) {
+        const struct job_change *change = &changes[i];
+        wake_job(e, change);
+        if (!change->is_batch && change->from != change->to && job_change_is_end(change))
+            atomic_fetch_add_explicit(&e->parts.metrics->finished[change->to], 1,
+                                      memory_order_relaxed);
+    }
+    const int64_t *batches = store_changed_batches(e->store, &n);
+    for (size_t i = 0; i < n; i++)
+        wake(e, topic_batch(batches[i]));
 }
 
 void publish_stats(struct engine *e)
@@ -99,9 +122,6 @@ void publish_metrics(struct engine *e)
     metrics_add(m, COUNT_COMMITS, 1);
     metrics_add(m, COUNT_JOBS_SUBMITTED, e->turn.submitted);
     metrics_add(m, COUNT_RETRIES, e->turn.retried);
-    for (int s = 0; s < JOB_STATE_COUNT; s++)
-        if (job_state_is_end((enum job_state)s) && e->turn.finished[s] != 0)
-            atomic_fetch_add_explicit(&m->finished[s], e->turn.finished[s], memory_order_relaxed);
 }
 
 void publish_unlinks(struct engine *e)

@@ -10,24 +10,15 @@
 /* Spool files that a turn may free: 2 for each of the rows that retention or FORGET touch. */
 #define TURN_MAX_FILES 2048
 
-struct turn_wake {
-    int64_t no;
-    bool ended;
-};
-
 struct turn {
     int64_t now_us;
     uint64_t now_ns;
-    struct turn_wake *wakes; /* jobs whose row has changed */
-    size_t n_wakes, cap_wakes;
+    size_t n_seen; /* of the store's changes: those that apply_changes has reacted to */
     struct output_ref files[TURN_MAX_FILES];
     size_t n_files;
     uint64_t submitted, retried;
-    uint64_t finished[JOB_STATE_COUNT];
 };
 
 void turn_begin(struct turn *turn);
-void turn_wake(struct turn *turn, int64_t no, bool ended);
-void turn_release(struct turn *turn);
 
 #endif

@@ -8,8 +8,7 @@
 /* ---- birth ---- */
 
 /* The number of a queue, made when this is its first job. */
-static bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
-                         struct err *err)
+bool queue_number(struct store *store, struct slice name, uint32_t *ret_number, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_QUEUE_NAME);
     uint32_t number = counts_find(&store->counts, name);
@@ -44,6 +43,13 @@ static bool spec_insert(struct store *store, int64_t no, const struct job_new *j
     return store_run(store, insert, err);
 }
 
+static enum job_state birth_state(const struct job_new *job)
+{
+    if (job->due_us > job->now_us)
+        return JOB_SCHEDULED;
+    return (job->flags & (JOB_WAITS | JOB_GATED)) != 0 ? JOB_BLOCKED : JOB_QUEUED;
+}
+
 bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
                  struct err *err)
 {
@@ -51,7 +57,7 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
     struct slice queue = spec->queue.ptr == NULL ? SLICE_LIT(DEFAULT_QUEUE) : spec->queue;
     struct row row = {
         .no = store->newest.no + 1,
-        .state = job->due_us > job->now_us ? JOB_SCHEDULED : JOB_QUEUED,
+        .state = birth_state(job),
         .salt = job->salt,
         .priority = spec->priority,
         .max_attempts = spec->max_attempts,
@@ -64,6 +70,10 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
         .retry = spec->has_retry,
         .slot = -1,
         .reason = REASON_NONE,
+        .batch = job->batch,
+        .idx = job->idx,
+        .flags = job->flags,
+        .ukey = job->ukey,
     };
 
     PRE(spec->max_attempts >= 1 && spec->keep_us >= 0);
@@ -71,7 +81,8 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
     if (row.state == JOB_SCHEDULED)
         row.due_us = job->due_us;
     if (!queue_number(store, queue, &row.queue, err) || !row_insert(store, &row, err) ||
-        !spec_insert(store, row.no, job, err))
+        !spec_insert(store, row.no, job, err) ||
+        (job->batch != 0 && !batch_append(store, job->batch, row.no, err)))
         return false;
     store->newest = (struct newest){row.no, row.created_us};
     *ret_id = row_id(&row);
@@ -96,6 +107,10 @@ static void row_show(const struct row *row, struct job_row *ret)
         .has_retry = row->retry,
         .priority = row->priority,
         .result = row->result,
+        .queue = row->queue,
+        .batch = row->batch,
+        .idx = row->idx,
+        .flags = row->flags,
     };
 }
 
@@ -121,24 +136,34 @@ bool jobs_get(struct store *store, const struct job_id *id, struct job_row *ret,
     return true;
 }
 
+bool retry_policy_read(struct slice policy, int64_t no, struct retry_policy *ret, struct err *err)
+{
+    if (policy.len != sizeof(*ret) || policy.ptr[0] != 1)
+        return err_set(err, ERR_STORAGE, "The stored retry policy of %lld is damaged.",
+                       (long long)no);
+    memcpy(ret, policy.ptr, sizeof(*ret));
+    return true;
+}
+
 bool jobs_retry_policy(struct store *store, int64_t no, struct retry_policy *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_SPEC_POLICY);
     struct slice policy = {NULL, 0};
+    struct row row;
     bool found;
 
+    if (!row_load(store, no, &row, err))
+        return false;
     bind_i64(get, 1, no);
     if (!db_next(&store->db, get, &found, err))
         return false;
     if (found)
         policy = column_slice(get, 0);
+    if (policy.ptr == NULL && row.batch != 0)
+        return batch_retry_policy(store, row.batch, ret, err);
     if (policy.ptr == NULL)
         return err_set(err, ERR_NOT_FOUND, "The job has no retry policy.");
-    if (policy.len != sizeof(*ret) || policy.ptr[0] != 1)
-        return err_set(err, ERR_STORAGE, "The stored retry policy of job %lld is damaged.",
-                       (long long)no);
-    memcpy(ret, policy.ptr, sizeof(*ret));
-    return true;
+    return retry_policy_read(policy, no, ret, err);
 }
 
 /* ---- attempts ---- */

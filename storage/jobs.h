@@ -21,6 +21,9 @@ struct job_new {
     int64_t queue_deadline_us; /* absolute, 0 = none: fail with queue_timeout when still waiting */
     int64_t deadline_us;       /* absolute, 0 = none */
     uint32_t salt;             /* random part of the id */
+    int64_t batch, idx;        /* batch 0 = none; idx: the batch's n before this element */
+    uint32_t flags;            /* enum job_flag; with WAITS or GATED it is born `blocked` */
+    struct slice ukey;         /* 16 bytes with JOB_UNIQUE, else absent */
 };
 /* ret_id: complete, ms never goes back. Numbers are consecutive within a transaction and never used
  * twice. Fails with OVERLOADED when a new queue name would pass max_queues; the name of a queue
@@ -39,6 +42,9 @@ struct job_row {
     bool has_retry;
     int32_t priority;
     enum job_result result;
+    uint32_t queue;     /* its number */
+    int64_t batch, idx; /* batch 0 = none; idx: its place there */
+    uint32_t flags;     /* enum job_flag */
 };
 /* NOT_FOUND when there is none, or the id's time and salt do not match. */
 MUST_CHECK bool jobs_get(struct store *store, const struct job_id *id, struct job_row *ret,

@@ -29,9 +29,11 @@ static bool label_matches(struct slice labels, const char *key, const char *valu
 
 /* Name and labels, looked at where they are: thousands of rows may be refused for one that is
  * taken. */
-static bool spec_matches(const struct walk *walk, int64_t no, bool *ret, struct err *err)
+static bool spec_matches(const struct walk *walk, const struct row *row, bool *ret, struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *get = reader_stmt(walk->reader, SQL_READ_SPEC);
+    bool is_item = (row->flags & JOB_ITEM) != 0; /* its texts are the batch's */
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(walk->reader,
+                                              is_item ? SQL_READ_BATCH_SPEC : SQL_READ_SPEC);
     const struct job_filter *filter = walk->filter;
     char number[32];
     struct slice name;
@@ -40,10 +42,10 @@ static bool spec_matches(const struct walk *walk, int64_t no, bool *ret, struct 
     *ret = true;
     if (filter->name == NULL && filter->label_key == NULL)
         return true;
-    bind_i64(get, 1, no);
+    bind_i64(get, 1, is_item ? row->batch : row->no);
     if (!db_next(&walk->reader->db, get, &found, err))
         return false;
-    (void)snprintf(number, sizeof(number), "job-%lld", (long long)no);
+    (void)snprintf(number, sizeof(number), "job-%lld", (long long)row->no);
     name = found ? column_slice(get, 0) : (struct slice){NULL, 0};
     if (name.ptr == NULL)
         name = slice_of(number);
@@ -172,7 +174,7 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     walk->last_no = row.no;
     if (!row_matches(walk, &row))
         return true;
-    if (!spec_matches(walk, row.no, ret_taken, err))
+    if (!spec_matches(walk, &row, ret_taken, err))
         return false;
     return !*ret_taken || reader_fill(walk->reader, &row, walk->arena, view, err);
 }

@@ -7,6 +7,7 @@
  */
 static const char *const steps[] = {
     storage_schema_sql,
+    storage_schema_2_sql,
 };
 _Static_assert(ARRAY_LEN(steps) == SCHEMA_VERSION, "one step per version");
 

@@ -5,7 +5,7 @@
 
 #include "storage/db.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 /* PRAGMA application_id: file(1) and we tell our file from anybody else's by it. "gngr" */
 #define APPLICATION_ID 0x676e6772
 

@@ -83,6 +83,25 @@ static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct 
     return ret->ptr != NULL;
 }
 
+/* What an element has in common with its batch. */
+static bool template_read(struct store *store, int64_t batch, struct arena *a,
+                          struct start_info *ret, struct slice *ret_name, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_BATCH_SPEC);
+    bool found;
+
+    bind_i64(spec, 1, batch);
+    if (!db_next(&store->db, spec, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_STORAGE, "The template of batch %lld is missing.",
+                       (long long)batch);
+    return column_keep(spec, 0, a, ret_name) && column_keep(spec, 1, a, &ret->traceparent) &&
+                   column_keep(spec, 3, a, &ret->task)
+               ? true
+               : arena_full(err);
+}
+
 bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct start_info *ret,
                       struct err *err)
 {
@@ -102,6 +121,11 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
     if (!column_keep(spec, 0, a, &name) || !column_keep(spec, 1, a, &ret->traceparent) ||
         !column_keep(spec, 2, a, &ret->task))
         return arena_full(err);
+    if ((row.flags & JOB_ITEM) != 0) {
+        ret->item = ret->task;
+        if (!template_read(store, row.batch, a, ret, &name, err))
+            return false;
+    }
     ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, row.queue)));
     if (name.ptr == NULL) {
         char text[32];
@@ -144,8 +168,9 @@ bool queue_promote(struct store *store, int64_t now_us, struct due_list *ret, st
 
         if (!row_load(store, ret->nos[i], &row, err))
             return false;
-        row.queued_us = now_us;
-        if (!row_move(store, &row, JOB_QUEUED, err))
+        if ((row.flags & (JOB_WAITS | JOB_GATED)) == 0)
+            row.queued_us = now_us;
+        if (!row_move(store, &row, row.queued_us == 0 ? JOB_BLOCKED : JOB_QUEUED, err))
             return false;
     }
     return true;

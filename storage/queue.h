@@ -20,7 +20,8 @@ MUST_CHECK bool queue_peek(struct store *store, struct ready_job *ret, size_t ma
 /* What is needed to start a job: the task's bytes and its names. Slices live in `a`. */
 struct start_info {
     struct job_row row;
-    struct slice task;
+    struct slice task; /* with JOB_ITEM: of the batch, to be made its own with `item` */
+    struct slice item; /* raw JSON, or absent */
     const char *name, *queue;
     struct slice traceparent;
 };

@@ -98,14 +98,18 @@ static bool error_fill(struct reader *reader, const struct row *row, struct aren
     return text_get(reader, get, a, &view->error_detail, err);
 }
 
-static bool spec_fill(struct reader *reader, int64_t no, struct arena *a, struct job_view *view,
-                      struct err *err)
+/* An element that was made from a template has its texts in the batch. */
+static bool spec_fill(struct reader *reader, const struct row *row, struct arena *a,
+                      struct job_view *view, struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_SPEC);
+    bool is_item = (row->flags & JOB_ITEM) != 0;
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader,
+                                              is_item ? SQL_READ_BATCH_SPEC : SQL_READ_SPEC);
+    int64_t no = row->no;
     struct slice name;
     bool found;
 
-    bind_i64(get, 1, no);
+    bind_i64(get, 1, is_item ? row->batch : no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
     if (!found)
@@ -126,7 +130,8 @@ static bool spec_fill(struct reader *reader, int64_t no, struct arena *a, struct
 
 static void row_fill(const struct row *row, struct job_view *view)
 {
-    bool waited_from_birth = row->queued_us == 0 && row->due_us == 0 && row->state != JOB_BLOCKED;
+    bool waited_from_birth = row->queued_us == 0 && row->due_us == 0 &&
+                             (row->flags & (JOB_WAITS | JOB_GATED)) == 0;
 
     *view = (struct job_view){
         .id = row_id(row),
@@ -150,15 +155,34 @@ static void row_fill(const struct row *row, struct job_view *view)
         .result = row->result,
         .usage = row->usage,
         .output = row->output,
+        .index = row->idx,
+        .flags = row->flags,
     };
+}
+
+static bool batch_fill(struct reader *reader, const struct row *row, struct job_view *view,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_BATCH_ID);
+    bool found;
+
+    if (row->batch == 0)
+        return true;
+    bind_i64(get, 1, row->batch);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found) /* a batch may be forgotten before the last of its elements */
+        view->batch = (struct job_id){(uint64_t)sqlite3_column_int64(get, 0) / 1000, row->batch,
+                                      (uint32_t)sqlite3_column_int(get, 1)};
+    return true;
 }
 
 bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
                  struct job_view *ret, struct err *err)
 {
     row_fill(row, ret);
-    return spec_fill(reader, row->no, a, ret, err) && queue_fill(reader, row, a, ret, err) &&
-           error_fill(reader, row, a, ret, err);
+    return spec_fill(reader, row, a, ret, err) && batch_fill(reader, row, ret, err) &&
+           queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err);
 }
 
 static void attempt_read(sqlite3_stmt *stmt, struct job_attempt *ret)

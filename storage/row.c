@@ -87,6 +87,9 @@ bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
     ret->exit_code = sqlite3_column_int(stmt, 20);
     ret->signal = sqlite3_column_int(stmt, 21);
     outcome_read(stmt, 22, ret);
+    ret->batch = sqlite3_column_int64(stmt, 30);
+    ret->idx = sqlite3_column_int64(stmt, 31);
+    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 32);
     return row_is_sound(ret) ? true
                              : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                                        (long long)ret->no);
@@ -197,6 +200,25 @@ bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err)
     return true;
 }
 
+/* Everybody who must hear of a change does so through this list; the batch counts it at once. */
+static bool row_changed(struct store *store, const struct row *row, enum job_state from,
+                        enum job_state to, struct err *err)
+{
+    changes_add(store, &(struct job_change){
+                           .no = row->no,
+                           .batch = row->batch,
+                           .from = from,
+                           .to = to,
+                           .attempt = row->attempt,
+                           .queue = row->queue,
+                           .flags = row->flags,
+                           .salt = row->salt,
+                           .version = row->version,
+                           .created_us = row->created_us,
+                       });
+    return row->batch == 0 || batch_count_move(store, row, from, to, err);
+}
+
 bool row_insert(struct store *store, const struct row *row, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
@@ -215,11 +237,16 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
     bind_i64(insert, 13, row->max_attempts);
     bind_i64(insert, 14, (int64_t)row->result);
     bind_i64(insert, 15, row->retry);
+    bind_time(insert, 16, row->batch);
+    bind_or_null(insert, 17, row->batch != 0, row->idx);
+    bind_i64(insert, 18, row->flags);
+    bind_blob(insert, 19, row->ukey);
     if (!store_run(store, insert, err))
         return false;
     counts_change(&store->counts, row->queue, row->state, +1);
     *cache_slot(store, row->no) = *row;
-    return true;
+    cache_slot(store, row->no)->ukey = (struct slice){0};
+    return row_changed(store, row, JOB_BIRTH, row->state, err);
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */
@@ -257,6 +284,7 @@ static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
     bind_i64(move, 22, (int64_t)row->output.bytes[0]);
     bind_i64(move, 23, (int64_t)row->output.bytes[1]);
     bind_i64(move, 24, row_output_flags(row));
+    bind_i64(move, 25, row->flags);
     return move;
 }
 
@@ -290,7 +318,7 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     counts_change(&store->counts, row->queue, to, +1);
     *row = moved;
     *cache_slot(store, row->no) = moved;
-    return true;
+    return row_changed(store, row, from, to, err);
 }
 
 bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err)
@@ -306,6 +334,21 @@ bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct er
     bind_i64(expire, 4, row_output_flags(row));
     cache_slot(store, row->no)->no = 0;
     return store_run(store, expire, err);
+}
+
+bool row_set_flags(struct store *store, struct row *row, uint32_t flags, struct err *err)
+{
+    sqlite3_stmt *set = store_stmt(store, SQL_ROW_FLAGS);
+
+    if (row->flags == flags)
+        return true;
+    bind_i64(set, 1, row->no);
+    bind_i64(set, 2, flags);
+    if (!store_run(store, set, err))
+        return false;
+    row->flags = flags;
+    *cache_slot(store, row->no) = *row;
+    return true;
 }
 
 /* The next start reads the newest number from the table; without its row it must be found
@@ -325,5 +368,5 @@ bool row_delete(struct store *store, const struct row *row, struct err *err)
         !store_run_no(store, SQL_ROW_DELETE, row->no, err))
         return false;
     counts_change(&store->counts, row->queue, row->state, -1);
-    return true;
+    return row_changed(store, row, row->state, JOB_GONE, err);
 }

@@ -29,7 +29,7 @@ enum output_flag {
     OUTPUT_EXPIRED = 16
 };
 
-/* All columns but the timer, which follows from the others. Times: 0 = none. */
+/* All columns but the timer and the unique key, which follows from the others. Times: 0 = none. */
 struct row {
     int64_t no;
     enum job_state state;
@@ -46,6 +46,9 @@ struct row {
     int32_t exit_code, signal;
     struct job_usage usage;
     struct job_output output;
+    int64_t batch, idx; /* batch 0 = none; idx: its place there */
+    uint32_t flags;     /* enum job_flag */
+    struct slice ukey;  /* for row_insert alone: 16 bytes, or absent */
 };
 
 /* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a
@@ -69,6 +72,9 @@ MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to
 /* Result and payload are gone; the row goes at wake_us. Not a move: the state stays, and so does
  * the version. */
 MUST_CHECK bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err);
+/* Only the flags. Not a move, and nothing that a client sees. */
+MUST_CHECK bool row_set_flags(struct store *store, struct row *row, uint32_t flags,
+                              struct err *err);
 MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct err *err);
 
 /* The rows that were seen last, by number. A job is inserted, started and ended within moments as a

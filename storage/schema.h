@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* schema.sql, embedded at build time. */
+/* The steps of the schema, embedded at build time. */
 #ifndef GANGER_STORAGE_SCHEMA_H
 #define GANGER_STORAGE_SCHEMA_H
 
-extern const char storage_schema_sql[];
+extern const char storage_schema_sql[], storage_schema_2_sql[];
 
 #endif

@@ -9,8 +9,11 @@
 #include "service/base/job.h"
 
 #define TEXT_QUEUED "2"
+#define TEXT_HOLDS_KEY "state < 4"
 _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
+_Static_assert(JOB_STOPPING == 4,
+               "jobs_unique in schema_2.sql and TEXT_HOLDS_KEY name this state by its number");
 _Static_assert(JOB_STATE_COUNT == 8,
                "the CHECK of jobs.state and the columns of queues list the states");
 
@@ -21,8 +24,14 @@ _Static_assert(JOB_STATE_COUNT == 8,
     " started_us, finished_us, queue_deadline_us, deadline_us, keep_us, result, retry, slot, "  \
     "reason, exit_code,"                                                                        \
     " signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, " \
-    "output_flags"                                                                              \
+    "output_flags, batch, idx, flags"                                                           \
     " FROM jobs "
+
+/* A batch; batch_read knows the order. */
+#define TEXT_BATCH                                                                      \
+    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, " \
+    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags," \
+    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled FROM batches "
 
 /* The numbers in the order of enum job_state. */
 #define TEXT_COUNTS                                                                             \
@@ -41,9 +50,9 @@ _Static_assert(JOB_STATE_COUNT == 8,
     /* the row */                                                                                  \
     X(ROW_INSERT,      HOT,  "INSERT INTO jobs (no, state, queue, priority, timer, wake_us,"       \
                              " created_us, salt, due_us, queue_deadline_us, deadline_us,"          \
-                             " keep_us, max_attempts, result, retry)"                              \
+                             " keep_us, max_attempts, result, retry, batch, idx, flags, ukey)"          \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
-                             " ?14, ?15)")                                                         \
+                             " ?14, ?15, ?16, ?17, ?18, ?19)")                                          \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
@@ -53,8 +62,10 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
                              " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
                              " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
-                             " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24"         \
+                             " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
+                             " flags = ?25"                                                        \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
+    X(ROW_FLAGS,       HOT,  "UPDATE jobs SET flags = ?2 WHERE no = ?1")                           \
     X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4"         \
                              " WHERE no = ?1")                                                     \
     X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
@@ -88,6 +99,31 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " VALUES (?1, ?2, ?3)")                                               \
     X(INFLIGHT_DELETE, HOT,  "DELETE FROM inflight WHERE k = ?1")                                  \
     X(INFLIGHT_ALL,    COLD, "SELECT k, no, attempt FROM inflight ORDER BY k")                     \
+    /* batches */                                                                                  \
+    X(BATCH_INSERT,    HOT,  "INSERT INTO batches (no, created_us, salt, kind, phase, work, queue,"\
+                             " max_parallel, max_failures, chunksize, keep_us, flags)"             \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")        \
+    X(BATCH_SPEC_INSERT, HOT,"INSERT INTO batch_specs (no, name, labels, metadata, traceparent,"   \
+                             " policy, template) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")             \
+    X(BATCH_GET,       HOT,  TEXT_BATCH "WHERE no = ?1")                                           \
+    X(BATCH_PUT,       HOT,  "UPDATE batches SET version = ?2, phase = ?3, work = ?4, place = ?5," \
+                             " n = ?6, ended = ?7, failed_first = ?8, finished_us = ?9,"           \
+                             " flags = ?10, scheduled = ?11, blocked = ?12, queued = ?13,"         \
+                             " running = ?14, stopping = ?15, succeeded = ?16, failed = ?17,"      \
+                             " cancelled = ?18 WHERE no = ?1")                                     \
+    X(BATCH_SPEC,      HOT,  "SELECT name, traceparent, policy, template FROM batch_specs"         \
+                             " WHERE no = ?1")                                                     \
+    X(BATCH_LAST,      HOT,  "SELECT no, created_us FROM batches WHERE no > 0"                     \
+                             " ORDER BY no DESC LIMIT 1")                                          \
+    X(BATCH_WORK,      HOT,  "SELECT no FROM batches WHERE work <> 0 AND no > ?1"                  \
+                             " ORDER BY no LIMIT 1")                                               \
+    X(PART_LAST,       HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
+                             " ORDER BY first_index DESC LIMIT 1")                                 \
+    X(PART_PUT,        HOT,  "INSERT OR REPLACE INTO batch_parts (batch, first_index, first_no, n)"\
+                             " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(PART_OF_INDEX,   HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
+                             " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
+    X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no) VALUES (?1, ?2, ?3)")              \
     /* queues and counts */                                                                        \
     X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
                              " succeeded, failed, cancelled FROM queues")                          \
@@ -109,6 +145,11 @@ _Static_assert(JOB_STATE_COUNT == 8,
 
 #define READER_SQL(X)                                                                              \
     X(READ_ROW,        HOT,  TEXT_ROW "WHERE no = ?1")                                             \
+    X(READ_BATCH,      HOT,  TEXT_BATCH "WHERE no = ?1")                                           \
+    X(READ_BATCH_SPEC, HOT,  "SELECT name, labels, metadata FROM batch_specs WHERE no = ?1")       \
+    X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt FROM batches WHERE no = ?1")                 \
+    X(READ_PARTS,      HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
+                             " AND first_index >= ?2 ORDER BY first_index")                        \
     X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
                              " WHERE no = ?1")                                                     \
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \

@@ -63,6 +63,8 @@ bool store_begin(struct store *store, struct err *err)
     store->poisoned = false;
     store->in_savepoint = false;
     store->newest_at_begin = store->newest;
+    store->changes.n = 0;
+    store->batches.n_changed = 0;
     return true;
 }
 
@@ -72,6 +74,8 @@ void store_rollback(struct store *store)
         (void)control(store, SQL_ROLLBACK);
     counts_undo(&store->counts);
     row_cache_clear(&store->cache);
+    batch_cache_clear(&store->batches);
+    store->changes.n = 0;
     store->newest = store->newest_at_begin;
     store->poisoned = false;
     store->in_savepoint = false;
@@ -91,6 +95,9 @@ bool store_savepoint(struct store *store, struct err *err)
         return store_fail(store, rc, err);
     counts_savepoint_keep(&store->counts); /* what was touched before belongs to the transaction
                                               alone */
+    if (!batches_write(store, err))        /* so that an undo may forget what is in memory */
+        return false;
+    store->changes.n_at_savepoint = store->changes.n;
     store->newest_at_savepoint = store->newest;
     store->in_savepoint = true;
     return true;
@@ -113,6 +120,8 @@ void store_savepoint_undo(struct store *store)
     store->in_savepoint = false;
     counts_savepoint_undo(&store->counts);
     row_cache_clear(&store->cache);
+    batch_cache_clear(&store->batches);
+    store->changes.n = store->changes.n_at_savepoint;
     store->newest = store->newest_at_savepoint;
     /* A failed statement inside is gone with the savepoint, unless SQLite has ended everything. */
     store->poisoned = control(store, SQL_UNDO) != SQLITE_DONE ||
@@ -145,7 +154,7 @@ static bool commit_prepare(struct store *store, struct err *err)
         return err_set(err, ERR_STORAGE, "An earlier write of this transaction failed.");
     if (FAULT("store-before-commit"))
         return err_set(err, ERR_STORAGE, "Simulated failure before the commit.");
-    return counts_write(store, err);
+    return batches_write(store, err) && counts_write(store, err);
 }
 
 static int commit_step(struct store *store)
@@ -190,6 +199,25 @@ enum commit_result store_commit(struct store *store, struct err *err)
         err->code = ERR_OUTCOME_UNKNOWN;
     store->is_broken = true;
     return COMMIT_UNKNOWN;
+}
+
+/* ---- changes ---- */
+
+void changes_add(struct store *store, const struct job_change *change)
+{
+    struct change_list *list = &store->changes;
+
+    if (list->n == list->cap) {
+        list->cap = MAX(list->cap * 2, (size_t)256);
+        list->items = must_realloc(list->items, list->cap * sizeof(*list->items));
+    }
+    list->items[list->n++] = *change;
+}
+
+const struct job_change *store_changes(const struct store *store, size_t *ret_n)
+{
+    *ret_n = store->changes.n;
+    return store->changes.items;
 }
 
 /* ---- small values ---- */

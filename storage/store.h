@@ -59,6 +59,25 @@ MUST_CHECK bool store_meta_get(struct store *store, const char *key, struct buf 
 MUST_CHECK bool store_meta_set(struct store *store, const char *key, struct slice value,
                                struct err *err);
 
+/* What the open transaction has changed so far, in order: births, moves, deletions, and batches
+ * that are over. Everybody who must react to a change reads it here, so no road to a state can be
+ * missed. Valid until the next verb; emptied by store_begin. */
+struct job_change {
+    int64_t no;
+    int64_t batch;           /* 0 = none */
+    enum job_state from, to; /* JOB_BIRTH, JOB_GONE; the same: only its members have changed */
+    uint32_t attempt, queue;
+    uint32_t flags; /* enum job_flag */
+    uint32_t salt;
+    int64_t version, created_us;
+    bool is_batch; /* no is a batch that is over: `to` says how */
+};
+static inline bool job_change_is_end(const struct job_change *change)
+{
+    return change->to != JOB_GONE && job_state_is_end(change->to);
+}
+const struct job_change *store_changes(const struct store *store, size_t *ret_n);
+
 /* Counts, kept in memory by the verbs and written with each commit (never COUNT(*)). Engine thread.
  */
 int64_t store_count(const struct store *store, enum job_state state); /* all queues */

@@ -4,6 +4,7 @@
 #define GANGER_STORAGE_STORE_IMPL_H
 
 #include "storage/ballast.h"
+#include "storage/batches_impl.h"
 #include "storage/counts.h"
 #include "storage/db.h"
 #include "storage/row.h"
@@ -18,10 +19,18 @@ struct newest {
 /* Its copy in `meta`, written when that row is deleted. */
 #define META_NEWEST "newest deleted row"
 
+/* Bounded by what one turn of the engine may change. */
+struct change_list {
+    struct job_change *items;
+    size_t n, cap, n_at_savepoint;
+};
+
 struct store {
     struct db db;
     struct counts counts;
     struct row_cache cache;
+    struct batch_cache batches;
+    struct change_list changes;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     /* A write failed in the middle of a verb: what the transaction holds may be half a job, so it
@@ -40,6 +49,8 @@ static inline sqlite3_stmt *store_stmt(const struct store *store, enum writer_sq
     return db_stmt(&store->db, which);
 }
 
+void changes_add(struct store *store, const struct job_change *change);
+
 /* Runs a bound statement that returns no rows. Refuses outside a transaction: SQLite ends one by
  * itself after some errors, and what follows would then be committed statement by statement. */
 MUST_CHECK bool store_run(struct store *store, sqlite3_stmt *stmt, struct err *err);
@@ -49,5 +60,12 @@ bool store_fail(struct store *store, int rc, struct err *err);
 /* The statement `which` with its only parameter, e.g. the deletes by number. */
 MUST_CHECK bool store_run_no(struct store *store, enum writer_sql which, int64_t no,
                              struct err *err);
+
+/* The number of a queue, made when this is its first job. */
+MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
+                             struct err *err);
+/* A stored policy, checked. `no`: whose, for the error. */
+MUST_CHECK bool retry_policy_read(struct slice policy, int64_t no, struct retry_policy *ret,
+                                  struct err *err);
 
 #endif

@@ -136,18 +136,28 @@ static bool queues_load(struct store *store, uint32_t max_queues, struct err *er
     return false;
 }
 
-static bool newest_load(struct store *store, struct err *err)
+/* The newest number of one table, if it is newer than what is known. */
+static bool newest_of(struct store *store, enum writer_sql which, struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *last = store_stmt(store, SQL_ROW_LAST);
-    AUTO_BUF struct buf deleted = {0};
-    struct newest meta;
+    AUTO_STMT sqlite3_stmt *last = store_stmt(store, which);
     bool found;
 
     if (!db_next(&store->db, last, &found, err))
         return false;
-    if (found)
+    if (found && sqlite3_column_int64(last, 0) > store->newest.no)
         store->newest = (struct newest){sqlite3_column_int64(last, 0),
                                         sqlite3_column_int64(last, 1)};
+    return true;
+}
+
+static bool newest_load(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf deleted = {0};
+    struct newest meta;
+    bool found;
+
+    if (!newest_of(store, SQL_ROW_LAST, err) || !newest_of(store, SQL_BATCH_LAST, err))
+        return false;
     buf_init(&deleted, sizeof(meta));
     if (!store_meta_get(store, META_NEWEST, &deleted, &found, err))
         return false;
@@ -165,6 +175,8 @@ static void store_free(struct store *store)
         return;
     db_close(&store->db);
     counts_release(&store->counts);
+    free(store->changes.items);
+    batch_cache_release(&store->batches);
     ballast_close(&store->ballast);
     free(store);
 }

@@ -46,6 +46,22 @@ enum job_state {
         JOB_STATE_COUNT
 };
 
+/* Before the first and after the last state, in lists of changes. */
+#define JOB_BIRTH JOB_STATE_COUNT
+#define JOB_GONE JOB_STATE_COUNT
+
+/* What only some jobs (and batches) have: a look into another table is worth it. Stored. */
+enum job_flag {
+    JOB_ITEM = 1,   /* its task is an item of its batch's template */
+    JOB_PARENT = 2, /* others have named it in depends_on */
+    JOB_WAITS = 4,  /* for a parent that has not ended */
+    JOB_GATED = 8,  /* its batch lets it in later: max_parallel, or the batch itself waits */
+    JOB_CALLBACK = 16,
+    JOB_GANG = 32,   /* a stage of a pipeline: starts together with the others */
+    JOB_UNIQUE = 64, /* holds a unique key while it lives */
+    JOB_INPUTS = 128 /* takes results of its parents */
+};
+
 enum job_reason {
     REASON_NONE = -1,
 #define X(reason, name, retried) REASON_##reason,
@@ -154,6 +170,9 @@ struct job_view {
     enum job_result result;
     struct job_usage usage;
     struct job_output output;
+    struct job_id batch;          /* no = 0: of none */
+    int64_t index;                /* its place there */
+    uint32_t flags;               /* enum job_flag */
     struct job_attempt *attempts; /* earlier attempts, oldest first */
     uint32_t n_attempts;
 };

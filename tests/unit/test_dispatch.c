@@ -74,7 +74,6 @@ static void bench_close(struct bench *b)
     dispatch_close(&b->d);
     store_close(b->store);
     pool_close(b->pool);
-    turn_release(&b->turn);
     arena_release(&b->arena);
     cr_assert_eq(nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of the codec, for its files: how members of a job are read, one function each. All of
+ * them get the member's JSON Pointer, and fail with INVALID at it. */
+#ifndef GANGER_API_CODEC_READ_H
+#define GANGER_API_CODEC_READ_H
+
+#include "api/codec.h"
+#include "service/base/json.h"
+
+#define MAX_NAME_BYTES 255u
+
+/* A job that is being read. */
+struct job_reader {
+    const struct config *cfg;
+    struct arena *a;
+    struct job_spec *spec;
+    struct err *err;
+    bool has_stdin, has_delay, has_run_at, has_command;
+};
+
+/* Fills the defaults; then the members in any order; then what they must not be together. */
+void codec_job_begin(struct job_reader *r);
+MUST_CHECK bool codec_job_member(struct job_reader *r, struct slice raw_key, struct slice value);
+MUST_CHECK bool codec_job_end(struct job_reader *r);
+
+/* Both return false. */
+bool codec_arena_full(struct err *err);
+bool codec_wrong_type(struct err *err, const char *pointer, const char *wanted);
+/* Between the quotes. What is compared with ASCII words needs no unescaping: an escape there is
+ * simply not the word. */
+struct slice codec_inside(struct slice string_value);
+/* The place of a member as JSON Pointer (RFC 6901), cut to what an error can hold. */
+void codec_pointer(const char *parent, struct slice raw_key, char out[80]);
+MUST_CHECK bool codec_text(struct job_reader *r, struct slice value, const char *pointer,
+                           struct slice *ret);
+MUST_CHECK bool codec_duration(struct job_reader *r, struct slice value, const char *pointer,
+                               int64_t *ret_us);
+/* null means none; zero would end the job before it begins. */
+MUST_CHECK bool codec_timeout(struct job_reader *r, struct slice value, const char *pointer,
+                              int64_t *ret_us);
+
+/* codec_input.c */
+bool codec_command(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_stdin(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_env(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer);
+
+#endif

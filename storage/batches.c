@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/batches.h"
+
+#include "storage/store_impl.h"
+
+/* ---- in memory ---- */
+
+void batch_cache_clear(struct batch_cache *cache)
+{
+    for (size_t i = 0; i < BATCH_CACHE_SIZE; i++)
+        cache->slots[i] = (struct batch_cached){0};
+    cache->n_changed = 0;
+}
+
+void batch_cache_release(struct batch_cache *cache)
+{
+    free(cache->changed);
+    cache->changed = NULL;
+}
+
+static bool batch_is_sound(const struct batch *b)
+{
+    bool sound = b->no > 0 && b->kind >= BATCH_ITEMS && b->kind <= BATCH_PIPELINE &&
+                 b->phase >= BATCH_UPLOADING && b->phase <= BATCH_HALTED && b->n >= 0 &&
+                 b->ended >= 0 && b->chunksize >= 1 && b->queue > 0;
+
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        sound = sound && b->count[s] >= 0;
+    return sound;
+}
+
+bool batch_read(sqlite3_stmt *stmt, struct batch *ret, struct err *err)
+{
+    bool has_failed = sqlite3_column_type(stmt, 11) != SQLITE_NULL;
+
+    *ret = (struct batch){
+        .no = sqlite3_column_int64(stmt, 0),
+        .created_us = sqlite3_column_int64(stmt, 1),
+        .version = sqlite3_column_int64(stmt, 3),
+        .kind = (enum batch_kind)sqlite3_column_int(stmt, 4),
+        .phase = (enum batch_phase)sqlite3_column_int(stmt, 5),
+        .work = (uint32_t)sqlite3_column_int64(stmt, 6),
+        .place = sqlite3_column_int64(stmt, 7),
+        .queue = (uint32_t)sqlite3_column_int64(stmt, 8),
+        .n = sqlite3_column_int64(stmt, 9),
+        .ended = sqlite3_column_int64(stmt, 10),
+        .failed_first = has_failed ? sqlite3_column_int64(stmt, 11) : -1,
+        .max_parallel = sqlite3_column_int64(stmt, 12),
+        .max_failures = sqlite3_column_int64(stmt, 13),
+        .chunksize = sqlite3_column_int64(stmt, 14),
+        .keep_us = sqlite3_column_int64(stmt, 15),
+        .finished_us = sqlite3_column_int64(stmt, 16),
+        .flags = (uint32_t)sqlite3_column_int64(stmt, 17),
+    };
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        ret->count[s] = sqlite3_column_int64(stmt, 18 + s);
+    ret->id = (struct job_id){(uint64_t)ret->created_us / 1000, ret->no,
+                              (uint32_t)sqlite3_column_int(stmt, 2)};
+    return batch_is_sound(ret)
+               ? true
+               : err_set(err, ERR_STORAGE, "The stored row of batch %lld is damaged.",
+                         (long long)ret->no);
+}
+
+static bool slot_write(struct store *store, struct batch_cached *slot, struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_BATCH_PUT);
+    struct batch *b = &slot->batch;
+
+    if (!slot->is_dirty)
+        return true;
+    b->version++;
+    bind_i64(put, 1, b->no);
+    bind_i64(put, 2, b->version);
+    bind_i64(put, 3, (int64_t)b->phase);
+    bind_i64(put, 4, b->work);
+    bind_i64(put, 5, b->place);
+    bind_i64(put, 6, b->n);
+    bind_i64(put, 7, b->ended);
+    if (b->failed_first < 0)
+        (void)sqlite3_bind_null(put, 8);
+    else
+        bind_i64(put, 8, b->failed_first);
+    bind_time(put, 9, b->finished_us);
+    bind_i64(put, 10, b->flags);
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        bind_i64(put, 11 + s, b->count[s]);
+    slot->is_dirty = false;
+    return store_run(store, put, err);
+}
+
+bool batches_write(struct store *store, struct err *err)
+{
+    for (size_t i = 0; i < BATCH_CACHE_SIZE; i++) {
+        if (!slot_write(store, &store->batches.slots[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* The slot that holds the batch, read from the database when it does not yet. */
+static bool slot_load(struct store *store, int64_t no, struct batch_cached **ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = NULL;
+    struct batch_cached *slot = &store->batches.slots[(uint64_t)no % BATCH_CACHE_SIZE];
+    bool found;
+
+    *ret = slot;
+    if (slot->batch.no == no && no != 0)
+        return true;
+    if (!slot_write(store, slot, err))
+        return false;
+    slot->batch.no = 0;
+    get = store_stmt(store, SQL_BATCH_GET);
+    bind_i64(get, 1, no);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+    if (batch_read(get, &slot->batch, err))
+        return true;
+    slot->batch.no = 0;
+    return false;
+}
+
+static void slot_change(struct store *store, struct batch_cached *slot)
+{
+    struct batch_cache *cache = &store->batches;
+
+    if (slot->is_dirty)
+        return;
+    slot->is_dirty = true;
+    if (cache->n_changed == cache->cap_changed) {
+        cache->cap_changed = MAX(cache->cap_changed * 2, (size_t)16);
+        cache->changed = must_realloc(cache->changed, cache->cap_changed * sizeof(*cache->changed));
+    }
+    cache->changed[cache->n_changed++] = slot->batch.no;
+}
+
+const int64_t *store_changed_batches(const struct store *store, size_t *ret_n)
+{
+    *ret_n = store->batches.n_changed;
+    return store->batches.changed;
+}
+
+/* It is over since this change, or it is not any more (a retry). */
+static void note_end(struct store *store, struct batch *b, int64_t now_us)
+{
+    bool is_over = batch_is_over(b);
+
+    if (is_over == (b->finished_us != 0))
+        return;
+    b->finished_us = is_over ? now_us : 0;
+    if (!is_over)
+        return;
+    changes_add(store, &(struct job_change){
+                           .no = b->no,
+                           .from = JOB_RUNNING,
+                           .to = batch_end_state(b),
+                           .queue = b->queue,
+                           .flags = b->flags,
+                           .salt = b->id.salt,
+                           .version = b->version,
+                           .created_us = b->created_us,
+                           .is_batch = true,
+                       });
+}
+
+/* ---- counting ---- */
+
+static bool end_insert(struct store *store, struct batch *b, int64_t no, struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_END_INSERT);
+
+    b->ended++;
+    bind_i64(insert, 1, b->no);
+    bind_i64(insert, 2, b->ended);
+    bind_i64(insert, 3, no);
+    return store_run(store, insert, err);
+}
+
+bool batch_count_move(struct store *store, const struct row *row, enum job_state from,
+                      enum job_state to, struct err *err)
+{
+    struct batch_cached *slot;
+    struct batch *b;
+
+    if (to == JOB_GONE)
+        return true; /* the counts tell what happened, also of what is forgotten */
+    if (!slot_load(store, row->batch, &slot, err))
+        return false;
+    b = &slot->batch;
+    slot_change(store, slot);
+    if (from != JOB_BIRTH)
+        b->count[from]--;
+    b->count[to]++;
+    if (from != JOB_BIRTH && b->count[from] < 0)
+        return err_set(err, ERR_STORAGE, "The stored counts of batch %lld are damaged.",
+                       (long long)b->no);
+    if (from == JOB_FAILED && b->count[JOB_FAILED] == 0)
+        b->failed_first = -1;
+    if (to == JOB_FAILED && b->failed_first < 0)
+        b->failed_first = row->idx;
+    if (from != to && job_state_is_end(to) && !end_insert(store, b, row->no, err))
+        return false;
+    if (from != JOB_BIRTH)
+        note_end(store, b, row->finished_us);
+    return true;
+}
+
+/* ---- parts ---- */
+
+static bool part_get(struct store *store, sqlite3_stmt *get, struct batch_part *ret,
+                     bool *ret_found, struct err *err)
+{
+    if (!db_next(&store->db, get, ret_found, err))
+        return false;
+    if (*ret_found)
+        *ret = (struct batch_part){sqlite3_column_int64(get, 0), sqlite3_column_int64(get, 1),
+                                   sqlite3_column_int64(get, 2)};
+    return true;
+}
+
+static bool part_put(struct store *store, int64_t batch, const struct batch_part *part,
+                     struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_PART_PUT);
+
+    bind_i64(put, 1, batch);
+    bind_i64(put, 2, part->first_index);
+    bind_i64(put, 3, part->first_no);
+    bind_i64(put, 4, part->n);
+    return store_run(store, put, err);
+}
+
+static bool part_last(struct store *store, int64_t batch, struct batch_part *ret, bool *ret_found,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *last = store_stmt(store, SQL_PART_LAST);
+
+    bind_i64(last, 1, batch);
+    return part_get(store, last, ret, ret_found, err);
+}
+
+bool batch_append(struct store *store, int64_t batch, int64_t no, struct err *err)
+{
+    struct batch_cached *slot;
+    struct batch_part part;
+    bool found;
+
+    if (!part_last(store, batch, &part, &found, err) || !slot_load(store, batch, &slot, err))
+        return false;
+    slot_change(store, slot);
+    if (found && part.first_no + part.n == no)
+        part.n++;
+    else
+        part = (struct batch_part){slot->batch.n, no, 1};
+    slot->batch.n++;
+    return part_put(store, batch, &part, err);
+}
+
+bool batch_part_at(struct store *store, int64_t batch, int64_t index, struct batch_part *ret,
+                   struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_PART_OF_INDEX);
+    bool found;
+
+    bind_i64(get, 1, batch);
+    bind_i64(get, 2, index);
+    if (!part_get(store, get, ret, &found, err))
+        return false;
+    return (found && index < ret->first_index + ret->n) ||
+           err_set(err, ERR_NOT_FOUND, "The batch has no element %lld.", (long long)index);
+}
+
+/* ---- verbs ---- */
+
+static bool spec_insert(struct store *store, int64_t no, const struct batch_new *batch,
+                        struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_BATCH_SPEC_INSERT);
+    const struct job_spec *spec = batch->spec;
+    struct slice policy = {NULL, 0};
+
+    if (spec->has_retry)
+        policy = (struct slice){(const char *)&spec->retry, sizeof(spec->retry)};
+    bind_i64(insert, 1, no);
+    bind_text(insert, 2, spec->name);
+    bind_text(insert, 3, spec->labels);
+    bind_text(insert, 4, spec->metadata);
+    bind_text(insert, 5, spec->traceparent);
+    bind_blob(insert, 6, policy);
+    bind_blob(insert, 7, batch->task);
+    return store_run(store, insert, err);
+}
+
+bool batch_insert(struct store *store, const struct batch_new *batch, struct job_id *ret_id,
+                  struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_BATCH_INSERT);
+    const struct job_spec *spec = batch->spec;
+    struct slice queue = spec->queue.ptr == NULL ? SLICE_LIT("default") : spec->queue;
+    struct newest next = {store->newest.no + 1, MAX(batch->now_us, store->newest.created_us)};
+    uint32_t number;
+
+    PRE(batch->chunksize >= 1);
+
+    if (!queue_number(store, queue, &number, err))
+        return false;
+    bind_i64(insert, 1, next.no);
+    bind_i64(insert, 2, next.created_us);
+    bind_i64(insert, 3, (int32_t)batch->salt);
+    bind_i64(insert, 4, (int64_t)batch->kind);
+    bind_i64(insert, 5, (int64_t)batch->phase);
+    bind_i64(insert, 6, batch->work);
+    bind_i64(insert, 7, number);
+    bind_i64(insert, 8, batch->max_parallel);
+    bind_i64(insert, 9, batch->max_failures);
+    bind_i64(insert, 10, batch->chunksize);
+    bind_i64(insert, 11, spec->keep_us);
+    bind_i64(insert, 12, batch->flags);
+    if (!store_run(store, insert, err) || !spec_insert(store, next.no, batch, err))
+        return false;
+    store->newest = next;
+    *ret_id = (struct job_id){(uint64_t)next.created_us / 1000, next.no, batch->salt};
+    return true;
+}
+
+bool batch_get_by_no(struct store *store, int64_t no, const struct batch **ret, struct err *err)
+{
+    struct batch_cached *slot;
+
+    if (!slot_load(store, no, &slot, err))
+        return false;
+    *ret = &slot->batch;
+    return true;
+}
+
+bool batch_get(struct store *store, const struct job_id *id, const struct batch **ret,
+               struct err *err)
+{
+    if (!batch_get_by_no(store, id->no, ret, err))
+        return false;
+    return ((*ret)->id.ms == id->ms && (*ret)->id.salt == id->salt) ||
+           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+}
+
+bool batch_put(struct store *store, const struct batch *changed, int64_t now_us, struct err *err)
+{
+    struct batch copy = *changed; /* may be the store's own */
+    struct batch_cached *slot;
+
+    if (!slot_load(store, copy.no, &slot, err))
+        return false;
+    slot_change(store, slot);
+    slot->batch.phase = copy.phase;
+    slot->batch.work = copy.work;
+    slot->batch.place = copy.place;
+    slot->batch.flags = copy.flags;
+    slot->batch.failed_first = copy.failed_first;
+    note_end(store, &slot->batch, now_us);
+    return true;
+}
+
+bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_WORK);
+    bool found;
+
+    if (!batches_write(store, err)) /* the index must know what memory knows */
+        return false;
+    bind_i64(get, 1, after);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    *ret_no = found ? sqlite3_column_int64(get, 0) : 0;
+    return true;
+}
+
+bool batch_retry_policy(struct store *store, int64_t batch, struct retry_policy *ret,
+                        struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_SPEC);
+    bool found;
+
+    bind_i64(get, 1, batch);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+    return retry_policy_read(column_slice(get, 2), batch, ret, err);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches: what many jobs share, how they are counted, and in which order they have ended. Owner:
+ * the engine thread. Elements are inserted and moved by jobs.h and queue.h; the counts follow by
+ * themselves. Errors as in jobs.h. */
+#ifndef GANGER_STORAGE_BATCHES_H
+#define GANGER_STORAGE_BATCHES_H
+
+#include "service/base/batch.h"
+#include "storage/jobs.h"
+
+/* A batch about to be born, without elements. Bytes are borrowed. */
+struct batch_new {
+    enum batch_kind kind;
+    enum batch_phase phase;
+    const struct job_spec *spec; /* the template: name, queue, labels, metadata, traceparent, retry,
+                                    keep */
+    struct slice task;           /* the encoded template, or absent (BATCH_GRAPH, BATCH_PIPELINE) */
+    int64_t now_us;
+    int64_t max_parallel, max_failures, chunksize;
+    uint32_t salt, work;
+    uint32_t flags; /* enum job_flag: CALLBACK, WAITS */
+};
+/* Its number comes from the same sequence as those of jobs. */
+MUST_CHECK bool batch_insert(struct store *store, const struct batch_new *batch,
+                             struct job_id *ret_id, struct err *err);
+
+/* NOT_FOUND when there is none. What is returned is the store's own, current until the next verb of
+ * this layer; change it by batch_put alone. */
+MUST_CHECK bool batch_get_by_no(struct store *store, int64_t no, const struct batch **ret,
+                                struct err *err);
+MUST_CHECK bool batch_get(struct store *store, const struct job_id *id, const struct batch **ret,
+                          struct err *err);
+/* Takes phase, work, place, flags and failed_first of `changed`; counts are the store's. A batch
+ * that is over by that is among the changes (store_changes). */
+MUST_CHECK bool batch_put(struct store *store, const struct batch *changed, int64_t now_us,
+                          struct err *err);
+
+/* The next batch with work after `after`; 0: none. */
+MUST_CHECK bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no,
+                                struct err *err);
+
+/* The part that holds this index; NOT_FOUND beyond the last element. */
+MUST_CHECK bool batch_part_at(struct store *store, int64_t batch, int64_t index,
+                              struct batch_part *ret, struct err *err);
+/* The batches that this transaction has changed, each at least once, in no order. Emptied by
+ * store_begin. */
+const int64_t *store_changed_batches(const struct store *store, size_t *ret_n);
+
+#endif

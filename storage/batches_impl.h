@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The batches in memory, for the files of storage/ that write. A batch is read once and written
+ * once per transaction, however many of its elements move. */
+#ifndef GANGER_STORAGE_BATCHES_IMPL_H
+#define GANGER_STORAGE_BATCHES_IMPL_H
+
+#include "service/base/batch.h"
+
+#include <sqlite3.h>
+
+struct store;
+struct row;
+
+/* More batches than this in one transaction cost a read and a write each time one is met again. */
+#define BATCH_CACHE_SIZE 64
+struct batch_cached {
+    struct batch batch; /* no = 0: empty */
+    bool is_dirty;
+};
+struct batch_cache {
+    struct batch_cached slots[BATCH_CACHE_SIZE]; /* at no % size */
+    int64_t *changed;                            /* numbers, for store_changed_batches */
+    size_t n_changed, cap_changed;
+};
+/* After a rollback: nothing in it is known to be true. */
+void batch_cache_clear(struct batch_cache *cache);
+void batch_cache_release(struct batch_cache *cache);
+
+/* From a statement that stands on a row of TEXT_BATCH. */
+MUST_CHECK bool batch_read(sqlite3_stmt *stmt, struct batch *ret, struct err *err);
+
+/* Before a commit or a savepoint: what is dirty becomes rows. */
+MUST_CHECK bool batches_write(struct store *store, struct err *err);
+/* An element has moved: counts, the place among the ends, the end of the batch. */
+MUST_CHECK bool batch_count_move(struct store *store, const struct row *row, enum job_state from,
+                                 enum job_state to, struct err *err);
+/* Job `no` is the batch's next element. */
+MUST_CHECK bool batch_append(struct store *store, int64_t batch, int64_t no, struct err *err);
+MUST_CHECK bool batch_retry_policy(struct store *store, int64_t batch, struct retry_policy *ret,
+                                   struct err *err);
+
+#endif

@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: MIT
+-- Version 2: many jobs together (batches, dependencies, unique keys, callbacks, limits of queues).
+--
+-- The rule of schema.sql stands: a plain job pays for what it uses. What a job shares with others is stored once, in
+-- the row of its batch; what only few jobs have lies in tables of their own, and a bit in jobs.flags says that a look
+-- there is worth it.
+
+-- NULL: none. batches.no.
+ALTER TABLE jobs ADD COLUMN batch INTEGER;
+-- Its place in the batch, from 0. NULL without one.
+ALTER TABLE jobs ADD COLUMN idx INTEGER;
+-- enum row_flag in storage/row.h.
+ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
+-- The first 16 bytes of the SHA-256 of unique.key. NULL: none.
+ALTER TABLE jobs ADD COLUMN ukey BLOB;
+
+-- One living job per key: the index itself is the lock, so nothing can be left locked. 4 = stopping: a job under way
+-- to its end holds its key no more.
+CREATE UNIQUE INDEX jobs_unique ON jobs (ukey) WHERE ukey IS NOT NULL AND state < 4;
+
+-- Jobs that were submitted together. `no` comes from the same sequence as jobs.no, so an id names a job or a batch.
+-- Counts and `ended` are written once per commit, however many elements have moved.
+CREATE TABLE batches (
+    no           INTEGER PRIMARY KEY,
+    created_us   INTEGER NOT NULL,
+    salt         INTEGER NOT NULL,
+    version      INTEGER NOT NULL DEFAULT 1,
+    kind         INTEGER NOT NULL,                -- enum batch_kind in service/base/batch.h
+    phase        INTEGER NOT NULL,                -- enum batch_phase
+    work         INTEGER NOT NULL DEFAULT 0,      -- enum batch_work: what the engine still has to do, in small steps
+    place        INTEGER NOT NULL DEFAULT 0,      -- how far that work has come: an index
+    queue        INTEGER NOT NULL,                -- queues.id of the template
+    n            INTEGER NOT NULL DEFAULT 0,      -- elements so far
+    ended        INTEGER NOT NULL DEFAULT 0,      -- rows of `ends` so far: the newest seq
+    failed_first INTEGER,                         -- index of the first element that failed
+    max_parallel INTEGER NOT NULL DEFAULT 0,      -- 0: no limit
+    max_failures INTEGER NOT NULL DEFAULT 0,      -- 0: no limit
+    chunksize    INTEGER NOT NULL DEFAULT 1,
+    keep_us      INTEGER NOT NULL DEFAULT 0,
+    finished_us  INTEGER,                         -- closed, and all elements have ended
+    scheduled    INTEGER NOT NULL DEFAULT 0,
+    blocked      INTEGER NOT NULL DEFAULT 0,
+    queued       INTEGER NOT NULL DEFAULT 0,
+    running      INTEGER NOT NULL DEFAULT 0,
+    stopping     INTEGER NOT NULL DEFAULT 0,
+    succeeded    INTEGER NOT NULL DEFAULT 0,
+    failed       INTEGER NOT NULL DEFAULT 0,
+    cancelled    INTEGER NOT NULL DEFAULT 0,
+    flags        INTEGER NOT NULL DEFAULT 0       -- enum row_flag, as jobs.flags
+) STRICT;
+-- Batches with work left: found at the start without looking at the others.
+CREATE INDEX batches_work ON batches (no) WHERE work <> 0;
+-- Batches that are over, for retention.
+CREATE INDEX batches_over ON batches (finished_us) WHERE finished_us IS NOT NULL;
+
+-- What the elements of a batch have in common: an element with ROW_ITEM has its own item in specs.task and everything
+-- else from here.
+CREATE TABLE batch_specs (
+    no          INTEGER PRIMARY KEY,
+    name        TEXT,
+    labels      TEXT,
+    metadata    TEXT,
+    traceparent TEXT,
+    policy      BLOB,  -- struct retry_policy
+    template    BLOB   -- the task whose arguments hold {} and {index}
+) STRICT;
+
+-- Which numbers the elements have: element first_index + i is job first_no + i. One row as a rule; a new one where
+-- other jobs came in between.
+CREATE TABLE batch_parts (
+    batch       INTEGER NOT NULL,
+    first_index INTEGER NOT NULL,
+    first_no    INTEGER NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (batch, first_index)
+) STRICT, WITHOUT ROWID;
+
+-- The order in which elements have ended: what a stream of results is a cursor into. An element that is retried ends
+-- once more, with a new place.
+CREATE TABLE ends (
+    batch INTEGER NOT NULL,
+    seq   INTEGER NOT NULL,  -- 1, 2, 3 ... in each batch
+    no    INTEGER NOT NULL,
+    PRIMARY KEY (batch, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Who waits for whom. `k` is the place in depends_on. Parents and children are jobs or batches. The rows stay after
+-- the parent's end: they tell the child where its inputs come from.
+CREATE TABLE deps (
+    child  INTEGER NOT NULL,
+    k      INTEGER NOT NULL,
+    parent INTEGER NOT NULL,
+    PRIMARY KEY (child, k)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deps_parent ON deps (parent, child);
+
+-- Children that still wait: for how many, and what happens when a parent does not succeed (enum parent_policy).
+CREATE TABLE waits (
+    child  INTEGER PRIMARY KEY,
+    n      INTEGER NOT NULL,
+    policy INTEGER NOT NULL
+) STRICT;
+
+-- Parents that have ended and whose children have not all been told: large families are told in small steps.
+CREATE TABLE telling (
+    parent INTEGER PRIMARY KEY,
+    ok     INTEGER NOT NULL,  -- 1: succeeded
+    after  INTEGER NOT NULL   -- the last child that was told
+) STRICT;
+
+-- `callback` of jobs and batches, as JSON.
+CREATE TABLE callbacks (
+    no   INTEGER PRIMARY KEY,
+    spec TEXT NOT NULL
+) STRICT;
+
+-- Callbacks to be made or being repeated. A row goes when it has been delivered or given up.
+CREATE TABLE deliveries (
+    id         INTEGER PRIMARY KEY,
+    no         INTEGER NOT NULL,   -- job or batch
+    state      INTEGER NOT NULL,   -- enum job_state that is reported
+    attempt    INTEGER NOT NULL,   -- of the job, that ended so
+    tries      INTEGER NOT NULL,
+    due_us     INTEGER NOT NULL,
+    created_us INTEGER NOT NULL
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (due_us);
+
+-- Each try, kept as long as its job.
+CREATE TABLE delivery_tries (
+    no          INTEGER NOT NULL,
+    seq         INTEGER NOT NULL,
+    delivery    INTEGER NOT NULL,
+    at_us       INTEGER NOT NULL,
+    took_us     INTEGER NOT NULL,
+    http_status INTEGER NOT NULL,  -- 0: no answer
+    error       TEXT,
+    PRIMARY KEY (no, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What an administrator has said about a queue. A queue without a row here has no limits.
+CREATE TABLE queue_settings (
+    id           INTEGER PRIMARY KEY,            -- queues.id
+    version      INTEGER NOT NULL DEFAULT 1,
+    paused       INTEGER NOT NULL DEFAULT 0,
+    concurrency  INTEGER NOT NULL DEFAULT 0,     -- 0: no limit
+    rate_n       INTEGER NOT NULL DEFAULT 0,     -- starts in each rate_us; 0: no limit
+    rate_us      INTEGER NOT NULL DEFAULT 0,
+    weight       INTEGER NOT NULL DEFAULT 0,     -- 0: none was set
+    max_length   INTEGER NOT NULL DEFAULT 0,     -- waiting jobs; 0: no limit
+    defaults     TEXT                            -- members of jobs that name none, as JSON
+) STRICT;
