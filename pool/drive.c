@@ -284,23 +284,18 @@ static bool make_pipe(int fds[2], int ours)
     return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
 }
 
+/* A copy of ours that stayed open would keep the other end's task from seeing the end. */
 struct ends {
     int child[3]; /* -1 or to be closed after the start */
 };
 
-static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
+static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
 {
     int fds[2];
 
+    if (ends->child[0] >= 0)
+        return true; /* a pipe of another task's */
     proc->fds[0] = d->io->null_fd;
-    for (int stream = 0; stream < 2; stream++) {
-        if (!make_pipe(fds, 0))
-            return false;
-        d->out[stream].null_fd = d->io->null_fd;
-        d->out[stream].data_fd = d->io->data_fd;
-        capture_init(&d->out[stream], d->bank, stream, fds[0], d->task->limit_output);
-        ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
-    }
     if (d->task->stdin_bytes.len == 0)
         return true;
     if (!make_pipe(fds, 1))
@@ -311,6 +306,25 @@ static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
         (void)fcntl(d->stdin_fd, F_SETPIPE_SZ, BIG_PIPE);
     feed_stdin(d); /* as much as fits, often all */
     return true;
+}
+
+static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
+{
+    int fds[2];
+
+    for (int stream = 0; stream < 2; stream++) {
+        struct capture *c = &d->out[stream];
+        c->null_fd = d->io->null_fd;
+        c->data_fd = d->io->data_fd;
+        fds[0] = -1; /* what another task reads is not captured: an empty stream */
+        if (ends->child[stream + 1] < 0) {
+            if (!make_pipe(fds, 0))
+                return false;
+            ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
+        }
+        capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
+    }
+    return open_stdin(d, ends, proc);
 }
 
 static void close_ends(struct ends *ends)
@@ -411,7 +425,7 @@ static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
 /* False: refused, and the bank says so. */
 static bool start_task(struct drive *d, struct proc *proc)
 {
-    struct ends ends = {{-1, -1, -1}};
+    struct ends ends = {{proc->fds[0], proc->fds[1], -1}};
     struct proc_started started;
 
     if (!open_streams(d, &ends, proc)) {

@@ -28,7 +28,8 @@ enum drive_result {
     DRIVE_DONE,     /* the bank holds the outcome */
     DRIVE_ABANDONED /* server or zygote died: the tree was killed, nobody wants the outcome */
 };
-/* `proc` is prepared except for its descriptors 0 to 2. */
+/* `proc` is prepared except for its descriptors 0 to 2: of these, stdin and stdout are -1, or pipes
+ * to other tasks, which are closed here when the task has begun or was refused. */
 enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const struct task *task,
                             struct proc *proc);
 

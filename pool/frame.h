@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* 64-byte messages over SOCK_SEQPACKET socketpairs: whole or absent, with up to one descriptor
- * beside them. */
+/* 64-byte messages over SOCK_SEQPACKET socketpairs: whole or absent, with up to FRAME_MAX_FDS
+ * descriptors beside them. */
 #ifndef GANGER_POOL_FRAME_H
 #define GANGER_POOL_FRAME_H
 
@@ -18,7 +18,9 @@ enum frame_type {
     FRAME_GONE,
     FRAME_SPAWN_FAILED, /* slot, errno in arg */
     /* server → worker */
-    FRAME_START, /* bank, job_no, attempt; descriptor: memfd with the input when it did not fit */
+    /* bank, job_no, attempt; descriptors: memfd with the input when it did not fit, stdin, stdout
+     * when they are pipes to other tasks */
+    FRAME_START,
     /* job_no, attempt: end the tree. Signal in arg (0: the task's own), grace in arg64 (µs; < 0:
      * its own). */
     FRAME_STOP,
@@ -37,18 +39,29 @@ struct frame {
     int64_t job_no;
     int64_t arg64;
     int32_t arg, pid;
-    uint8_t reserved[24];
+    uint8_t fds; /* bit i: descriptor i came with it; frame_send_fds sets it */
+    uint8_t reserved[23];
 };
 _Static_assert(sizeof(struct frame) == 64, "a frame is one cache line");
 
+/* Descriptors that travel with a frame, each at its place; -1: none. */
+#define FRAME_MAX_FDS 3
+struct frame_fds {
+    int fd[FRAME_MAX_FDS];
+};
+enum start_fd { START_INPUT, START_STDIN, START_STDOUT }; /* their places beside a START */
+void frame_fds_close(struct frame_fds *fds);              /* all that are there */
+
 enum frame_status { FRAME_OK, FRAME_AGAIN, FRAME_EOF, FRAME_ERROR };
 
-/* MSG_NOSIGNAL, never blocks; AGAIN when the socket is full. fd = -1: none; the caller keeps its
- * descriptor. */
+/* MSG_NOSIGNAL, never blocks; AGAIN when the socket is full. The caller keeps its descriptors. */
+enum frame_status frame_send_fds(int sock, const struct frame *frame, const struct frame_fds *fds);
 enum frame_status frame_send(int sock, const struct frame *frame, int fd);
 /* Never blocks. ECONNRESET means "read on until EOF": the peer died with a frame of ours unread,
- * but what it had sent is still there (architecture.md 3.1). *ret_fd is -1 or a CLOEXEC descriptor
- * that the caller owns. A short or unknown frame is FRAME_ERROR. */
+ * but what it had sent is still there (architecture.md 3.1). The descriptors are CLOEXEC and the
+ * caller's. A short or unknown frame is FRAME_ERROR. */
+enum frame_status frame_recv_fds(int sock, struct frame *ret_frame, struct frame_fds *ret_fds);
+/* The same where one descriptor at most belongs; others are closed. */
 enum frame_status frame_recv(int sock, struct frame *ret_frame, int *ret_fd);
 
 #endif

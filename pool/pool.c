@@ -155,22 +155,16 @@ size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
     return n;
 }
 
-static struct seat_bank *seat_bank(const struct pool *pool, struct place place)
-{
-    PRE(place.slot < pool->max_workers && place.bank < SLOT_BANKS);
-    return &pool->seats[place.slot].banks[place.bank];
-}
-
 void pool_outcome(const struct pool *pool, struct place place, struct task_outcome *ret)
 {
-    const struct seat_bank *bank = seat_bank(pool, place);
+    const struct seat_bank *bank = pool_bank(pool, place);
     PRE(bank->owner == BANK_HELD);
     *ret = bank->outcome;
 }
 
 void pool_release(struct pool *pool, struct place place)
 {
-    struct seat_bank *bank = seat_bank(pool, place);
+    struct seat_bank *bank = pool_bank(pool, place);
     PRE(bank->owner == BANK_HELD);
     bank->owner = BANK_FREE;
 }
@@ -199,166 +193,11 @@ bool pool_find_idle(const struct pool *pool, struct place *ret)
     return false;
 }
 
-/* Sealed, since the worker maps it: who changes or cuts it would pull the bytes from under the
- * task. */
-static bool make_input(const struct pool_task *task, size_t env_size, int *ret_fd, struct err *err)
-{
-    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    AUTO_FREE char *env = must_alloc(env_size);
-    const size_t env_len = task_env_write(env, task->env, task->n_env);
-    const struct slice parts[2] = {{env, env_len}, task->wire};
-    AUTO_CLOSE int fd = memfd_create("ganger-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(parts); i++) {
-        for (size_t at = 0; at < parts[i].len;) {
-            const ssize_t n = write(fd, parts[i].ptr + at, parts[i].len - at);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
-            at += (size_t)n;
-        }
-    }
-    if (fd < 0 || fcntl(fd, F_ADD_SEALS, seals) != 0)
-        return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
-    *ret_fd = steal_fd(&fd);
-    return true;
-}
-
-static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_fd, struct err *err)
-{
-    struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
-    const size_t env_size = task_env_size(task->env, task->n_env);
-
-    PRE(task->note.len <= sizeof(bank->note));
-    bank->job_no = task->job_no;
-    bank->attempt = task->attempt;
-    bank->note_bytes = (uint32_t)task->note.len;
-    if (task->note.len > 0)
-        memcpy(bank->note, task->note.ptr, task->note.len);
-    bank->started_us = 0;
-    bank->in_bytes = 0;
-    if (env_size + task->wire.len <= BANK_IN_SIZE) {
-        const size_t n = task_env_write(bank->in, task->env, task->n_env);
-        memcpy(bank->in + n, task->wire.ptr, task->wire.len);
-        bank->in_bytes = (uint32_t)(n + task->wire.len);
-    } else if (!make_input(task, env_size, ret_fd, err)) {
-        return false;
-    }
-    atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->progress_permille_plus1, 0, memory_order_relaxed);
-    return true;
-}
-
-bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err)
-{
-    struct seat *seat = &pool->seats[task->place.slot];
-    struct seat_bank *bank = seat_bank(pool, task->place);
-    AUTO_CLOSE int input_fd = -1;
-
-    PRE(seat->state == SEAT_IDLE && bank->owner == BANK_FREE && task->job_no > 0);
-    if (!fill_bank(pool, task, &input_fd, err))
-        return false;
-    const struct frame frame = {.type = FRAME_START,
-                                .slot = task->place.slot,
-                                .bank = task->place.bank,
-                                .job_no = task->job_no,
-                                .attempt = task->attempt};
-    if (frame_send(seat->sock, &frame, input_fd) != FRAME_OK) {
-        seat->state = SEAT_DEAD;
-        return err_set(err, ERR_OVERLOADED, "the worker has just ended");
-    }
-    bank->job_no = task->job_no;
-    bank->attempt = task->attempt;
-    pool_begin(pool, seat, task->place.bank);
-    return true;
-}
-
-/* How many offers the seat has; MAX_OFFERS when it takes no more now. */
-static uint32_t offers_of(const struct seat *seat, uint32_t *ret_bank)
-{
-    bool has_free = false;
-    uint32_t n_offers = 0;
-
-    if (seat->state != SEAT_BUSY)
-        return MAX_OFFERS;
-    for (uint32_t bank = SLOT_BANKS; bank-- > 0;) {
-        n_offers += seat->banks[bank].owner == BANK_WAITING;
-        if (seat->banks[bank].owner != BANK_FREE)
-            continue;
-        *ret_bank = bank;
-        has_free = true;
-    }
-    return has_free ? n_offers : MAX_OFFERS;
-}
-
-bool pool_find_offer(const struct pool *pool, struct place *ret)
-{
-    uint32_t fewest = MAX_OFFERS;
-    for (uint32_t slot = 0; slot < pool->workers && fewest > 0; slot++) {
-        uint32_t bank = 0;
-        const uint32_t n = offers_of(&pool->seats[slot], &bank);
-        if (n >= fewest)
-            continue;
-        fewest = n;
-        *ret = (struct place){slot, bank};
-    }
-    return fewest < MAX_OFFERS;
-}
-
-bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
-{
-    uint32_t bank = 0;
-    PRE(slot < pool->max_workers);
-    if (offers_of(&pool->seats[slot], &bank) >= MAX_OFFERS)
-        return false;
-    *ret = (struct place){slot, bank};
-    return true;
-}
-
-bool pool_offer(struct pool *pool, const struct pool_task *task)
-{
-    struct seat_bank *mine = seat_bank(pool, task->place);
-    const struct seat *seat = &pool->seats[task->place.slot];
-    struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
-    struct err err;
-    int input_fd = -1;
-
-    PRE(mine->owner == BANK_FREE && task->job_no > 0);
-    if (seat->state != SEAT_BUSY ||
-        task_env_size(task->env, task->n_env) + task->wire.len > BANK_IN_SIZE ||
-        !fill_bank(pool, task, &input_fd, &err))
-        return false;
-    mine->owner = BANK_WAITING;
-    mine->offer_turn = bank->offer_turn = ++pool->offers;
-    mine->job_no = task->job_no;
-    mine->attempt = task->attempt;
-    /* Release: who takes it sees all of the bank. */
-    atomic_store_explicit(&bank->offer, BANK_OFFERED, memory_order_release);
-    return true;
-}
-
-bool pool_recall(struct pool *pool, struct place place)
-{
-    struct seat_bank *mine = seat_bank(pool, place);
-    struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
-    uint32_t expected = BANK_OFFERED;
-
-    if (mine->owner != BANK_WAITING ||
-        !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED))
-        return false;
-    mine->owner = BANK_FREE;
-    return true;
-}
-
 /* Also when the worker has taken the offer and we have not heard so yet. */
 static bool is_with_worker(const struct pool *pool, struct place place)
 {
     const struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
-    const enum bank_owner owner = seat_bank(pool, place)->owner;
+    const enum bank_owner owner = pool_bank(pool, place)->owner;
 
     return owner == BANK_RUNNING ||
            (owner == BANK_WAITING && atomic_load(&bank->offer) == BANK_TAKEN);
@@ -366,7 +205,7 @@ static bool is_with_worker(const struct pool *pool, struct place place)
 
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us)
 {
-    const struct seat_bank *bank = seat_bank(pool, place);
+    const struct seat_bank *bank = pool_bank(pool, place);
     if (!is_with_worker(pool, place))
         return;
     const struct frame frame = {.type = FRAME_STOP,
@@ -381,7 +220,7 @@ void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_
 
 void pool_watch(struct pool *pool, struct place place)
 {
-    const struct seat_bank *held = seat_bank(pool, place);
+    const struct seat_bank *held = pool_bank(pool, place);
     struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
     uint32_t expected = 0;
 

@@ -77,6 +77,15 @@ bool pool_find_idle(const struct pool *pool, struct place *ret);
 /* A free bank of exactly this slot, whose worker has just become idle. */
 bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret);
 
+/* Ends of kernel pipes that join a task to others; -1: that stream is as any task's. */
+struct pool_ends {
+    int in, out; /* its stdin, its stdout (which is not captured then) */
+};
+/* A pipe between two tasks: [0] is the `in` of one, [1] the `out` of the other. The caller closes
+ * its ends as soon as both tasks have started: an end that stays open here would be a writer, and
+ * the reader would wait for ever. */
+MUST_CHECK bool pool_pipe(int ret[2], struct err *err);
+
 struct pool_task {
     struct place place;
     int64_t job_no;
@@ -88,6 +97,7 @@ struct pool_task {
      * SLOT_BANKS + bank), before the task begins; when that fails the task does not begin
      * (TASK_START_FAILED). Empty: none. */
     struct slice note;
+    const struct pool_ends *ends; /* NULL: joined to nothing; borrowed. Not for offers. */
 };
 /* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
  * no memfd could be made: nothing started. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of the pool's server side, shared by pool.c and pool_events.c.
+/* The inside of the pool's server side, shared by pool.c, pool_start.c and pool_events.c.
  *
  * 1. Owner: the engine thread; other threads read `facts` and the live fields of banks only.
  * 2. A bank is FREE, WAITING (offered; the worker may have taken it, which its next DONE tells),
@@ -78,6 +78,12 @@ struct pool {
 #define POOL_EVENTS_PER_FRAME (11 + MAX_OFFERS)
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)
+
+static inline struct seat_bank *pool_bank(const struct pool *pool, struct place place)
+{
+    PRE(place.slot < pool->max_workers && place.bank < SLOT_BANKS);
+    return &pool->seats[place.slot].banks[place.bank];
+}
 
 /* Reads what is ready; pushes events. */
 void pool_read_ready(struct pool *pool);

@@ -150,12 +150,13 @@ static struct slice make_marker(struct worker *w, const struct bank *bank)
     return slice_of(text);
 }
 
-/* False: server or zygote died. */
-static bool run_task(struct worker *w, struct bank *bank, const struct input *input)
+/* Takes stdin and stdout out of `fds` once it needs them. False: server or zygote died. */
+static bool run_task(struct worker *w, struct bank *bank, const struct input *input,
+                     struct frame_fds *fds)
 {
     struct err err = {0};
     struct task task;
-    struct proc proc = {.cwd_fd = -1};
+    struct proc proc = {.cwd_fd = -1, .fds = {-1, -1, -1}};
     struct slice wire = input->bytes;
     struct slice *extra = NULL;
     uint32_t n_extra = 0;
@@ -181,6 +182,8 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
         }
         proc.cwd_fd = w->workdir.fd;
     }
+    proc.fds[0] = steal_fd(&fds->fd[START_STDIN]);
+    proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
     return drive_run(&w->io, bank, &task, &proc) == DRIVE_DONE;
 }
 
@@ -269,19 +272,20 @@ static int32_t take_offer(struct worker *w)
     return 0;
 }
 
-/* Runs the task of one bank. Returns as take_offer does. */
-static int32_t serve(struct worker *w, uint32_t number, int input_fd)
+/* Runs the task of one bank, with what came beside its START. Returns as take_offer does. */
+static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
 {
     struct input input = {0};
     struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
     bool is_wanted = true;
     if (!write_note(w, bank, number))
         drive_refuse(bank, TASK_START_FAILED, EIO, "cannot note the start of the task");
-    else if (!open_input(bank, input_fd, &input))
+    else if (!open_input(bank, fds->fd[START_INPUT], &input))
         drive_refuse(bank, TASK_START_FAILED, ENOMEM, "cannot read the task's input");
     else
-        is_wanted = run_task(w, bank, &input);
+        is_wanted = run_task(w, bank, &input, fds);
     close_input(&input);
+    frame_fds_close(fds); /* before DONE: an end of a pipe that stays open keeps others waiting */
     arena_clear(&w->arena);
     if (!is_wanted)
         _exit(0);
@@ -302,27 +306,27 @@ static int32_t serve(struct worker *w, uint32_t number, int input_fd)
     return done.arg;
 }
 
-static void start(struct worker *w, const struct frame *order, int input_fd)
+static void start(struct worker *w, const struct frame *order, struct frame_fds *fds)
 {
     if (order->bank >= SLOT_BANKS)
         _exit(70);
-    int32_t next = serve(w, order->bank, input_fd);
+    int32_t next = serve(w, order->bank, fds);
     while (next > 0)
-        next = serve(w, (uint32_t)next - 1, -1);
+        next = serve(w, (uint32_t)next - 1, fds); /* all closed: an offer brings none */
 }
 
 static void hear(struct worker *w)
 {
     struct frame frame;
-    int raw_fd;
-    const enum frame_status status = frame_recv(w->io.sock, &frame, &raw_fd);
-    AUTO_CLOSE int fd = raw_fd;
+    struct frame_fds fds;
+    const enum frame_status status = frame_recv_fds(w->io.sock, &frame, &fds);
 
     if (status == FRAME_EOF || status == FRAME_ERROR)
         _exit(0);
     /* A STOP or WATCH that came after our DONE is for a task that is over. */
     if (status == FRAME_OK && frame.type == FRAME_START)
-        start(w, &frame, fd);
+        start(w, &frame, &fds);
+    frame_fds_close(&fds);
 }
 
 void worker_main(const struct worker_config *cfg, uint32_t slot, int sock)

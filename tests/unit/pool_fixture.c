@@ -123,6 +123,12 @@ struct pool_event fixture_await(struct fixture *f, enum pool_event_type type,
 
 struct place fixture_start(struct fixture *f, const struct task *task, int64_t *ret_no)
 {
+    return fixture_start_joined(f, task, NULL, ret_no);
+}
+
+struct place fixture_start_joined(struct fixture *f, const struct task *task,
+                                  const struct pool_ends *ends, int64_t *ret_no)
+{
     const uint64_t until_ns = clock_mono_ns() + GIVE_UP_NS;
     struct err err = {0};
     struct buf wire;
@@ -140,7 +146,8 @@ struct place fixture_start(struct fixture *f, const struct task *task, int64_t *
                                     .attempt = 1,
                                     .wire = buf_slice(&wire),
                                     .env = env,
-                                    .n_env = 2};
+                                    .n_env = 2,
+                                    .ends = ends};
     cr_assert(pool_start(f->pool, &start, &err), "pool_start: %s", err.detail);
     buf_release(&wire);
     if (ret_no != NULL)

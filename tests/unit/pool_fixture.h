@@ -34,6 +34,9 @@ struct task fixture_task(const char *const *words, struct slice argv[FIXTURE_MAX
 
 /* Waits for an idle worker and starts the task. */
 struct place fixture_start(struct fixture *f, const struct task *task, int64_t *ret_no);
+/* The same with ends of pipes. */
+struct place fixture_start_joined(struct fixture *f, const struct task *task,
+                                  const struct pool_ends *ends, int64_t *ret_no);
 /* The next event of this type; of this place unless it is NULL. Fails the test when it does not
  * come. */
 struct pool_event fixture_await(struct fixture *f, enum pool_event_type type,

@@ -55,6 +55,36 @@ Test(frame, carries_a_descriptor_that_is_closed_on_exec)
     cr_assert_neq(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 }
 
+static bool is_file(int fd, const char *path)
+{
+    struct stat a;
+    struct stat b;
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_rdev == b.st_rdev;
+}
+
+Test(frame, each_descriptor_arrives_at_its_place)
+{
+    int ends[2];
+    struct frame got;
+    struct frame_fds fds;
+    const struct frame sent = {.type = FRAME_START};
+
+    make_pair(ends);
+    const int null = open("/dev/null", O_RDONLY);
+    const int zero = open("/dev/zero", O_RDONLY);
+    const int full = open("/dev/full", O_RDONLY);
+    for (unsigned places = 0; places < 1u << FRAME_MAX_FDS; places++) {
+        const struct frame_fds out = {
+            {places & 1u ? null : -1, places & 2u ? zero : -1, places & 4u ? full : -1}};
+        cr_assert_eq(frame_send_fds(ends[0], &sent, &out), FRAME_OK);
+        cr_assert_eq(frame_recv_fds(ends[1], &got, &fds), FRAME_OK);
+        cr_assert_eq(places & 1u ? is_file(fds.fd[0], "/dev/null") : fds.fd[0] == -1, true);
+        cr_assert_eq(places & 2u ? is_file(fds.fd[1], "/dev/zero") : fds.fd[1] == -1, true);
+        cr_assert_eq(places & 4u ? is_file(fds.fd[2], "/dev/full") : fds.fd[2] == -1, true);
+        frame_fds_close(&fds);
+    }
+}
+
 Test(frame, end_of_file_when_the_peer_is_gone)
 {
     int ends[2];
@@ -168,5 +198,22 @@ Test(frame, a_bad_frame_leaks_no_descriptor)
     cr_assert_eq(sendmsg(ends[0], &msg, 0), (ssize_t)sizeof(bytes));
     cr_assert_eq(frame_recv(ends[1], &got, &fd), FRAME_ERROR);
     cr_assert_eq(fd, -1);
+    cr_assert_eq(count_open(), before);
+}
+
+Test(frame, refuses_descriptors_that_it_does_not_name)
+{
+    int ends[2];
+    struct frame got;
+    struct frame_fds fds;
+    struct frame raw = {.type = FRAME_START, .fds = 5};
+
+    make_pair(ends);
+    const int before = count_open();
+    cr_assert_eq(send(ends[0], &raw, sizeof(raw), 0), (ssize_t)sizeof(raw));
+    cr_assert_eq(frame_recv_fds(ends[1], &got, &fds), FRAME_ERROR, "named, and not there");
+    raw.fds = 8;
+    cr_assert_eq(send(ends[0], &raw, sizeof(raw), 0), (ssize_t)sizeof(raw));
+    cr_assert_eq(frame_recv_fds(ends[1], &got, &fds), FRAME_ERROR, "a place that is none");
     cr_assert_eq(count_open(), before);
 }
