@@ -5,7 +5,7 @@
 #ifndef GANGER_SERVICE_COMMAND_H
 #define GANGER_SERVICE_COMMAND_H
 
-#include "service/base/job.h"
+#include "service/base/batch.h"
 
 #include <stdatomic.h>
 
@@ -38,6 +38,42 @@ struct submit_item {
     int64_t created_us, due_us;
     enum job_state birth; /* QUEUED or SCHEDULED */
 };
+
+/* One place in one topic's list of waiters. */
+struct park_link {
+    struct park_link *next, **prev; /* prev NULL: it is in no list */
+    uint64_t topic;
+    uint32_t seen_epoch; /* engine_epoch before the read that found nothing */
+    struct command *cmd; /* who waits; NULL: a group does */
+    struct park_group *group;
+    struct park_link *chain; /* of links to be added, or of woken ones */
+};
+
+/* A wait on many topics by one command that comes and goes. The links stay with the engine while
+ * the command is away, so each is put in and taken out once, however often the command is woken.
+ * Made and filled by the command's thread; from the first park on the engine's, which frees it
+ * after engine_leave. A woken link is its maker's again until it is added anew. */
+struct park_group {
+    struct park_group *next, **prev;       /* all groups of the engine */
+    struct command *cmd;                   /* the parked command; NULL: it is away */
+    struct park_link *woken, **woken_tail; /* in the order of their changes */
+    struct park_group *left;               /* by waiters_leave */
+    uint32_t n_woken;
+    bool has_failed; /* one of them by a failure, or perhaps by one */
+    uint32_t n;
+    struct park_link links[];
+};
+struct park_group *park_group_new(uint32_t n); /* any thread */
+
+/* What a waiter for a batch wants to see; until then its changes do not wake it. The end of the
+ * batch always does. All zero: any change. */
+struct batch_wish {
+    int64_t min_done;     /* elements that have ended */
+    int64_t min_ended;    /* places in the order of ends */
+    int64_t min_elements; /* elements there are */
+    bool on_failure;      /* an element that failed */
+};
+#define WISH_END_ONLY INT64_MAX /* for min_done */
 
 struct command {
     struct command *next;
@@ -85,11 +121,21 @@ struct command {
                                      */
             bool watch; /* the topic is a job whose running output somebody reads: move it to the
                            spool */
+            struct batch_wish wish; /* the topic is a batch */
+            /* Instead of the topic: */
+            struct park_group *group;
+            struct park_link *add; /* by `chain`: links that are to join the group's others */
+            uint32_t needed;       /* come back when so many have been woken */
+            bool on_failure;       /* or at the first that failed */
+            /* Answer: those that were woken, or may have been before they were added, by `chain`.
+             */
+            struct park_link *woken;
         } park;
     };
-    /* Engine's own while it holds the command: links of waiters.c. */
-    struct command *bucket_next, **bucket_prev, *wheel_next, **wheel_prev, *id_next, **id_prev;
-    uint64_t parked_topic, parked_deadline_ns;
+    /* Engine's own while it holds the command: waiters.c. */
+    struct park_link link;
+    struct command *wheel_next, **wheel_prev, *id_next, **id_prev;
+    uint64_t parked_deadline_ns;
     bool parked, wake_pending;
 };
 
@@ -98,7 +144,8 @@ struct command {
 MUST_CHECK bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a,
                                 struct err *err);
 
-/* Topics: what one can wait for. The end of a job wakes all three of its topics. */
+/* Topics: what one can wait for. The end of a job wakes all three of its topics. Batches take their
+ * numbers from the same sequence: the end of a batch is a topic_end too. */
 #define TOPIC_ALL UINT64_C(0)
 static inline uint64_t topic_job(int64_t no) /* any change of its row */
 {
@@ -112,7 +159,7 @@ static inline uint64_t topic_output(int64_t no) /* more output of a watched job,
 {
     return UINT64_C(3) << 56 | (uint64_t)no;
 }
-static inline uint64_t topic_batch(int64_t no) /* any change of a batch: an element moved */
+static inline uint64_t topic_batch(int64_t no) /* a change of a batch: struct batch_wish */
 {
     return UINT64_C(4) << 56 | (uint64_t)no;
 }

@@ -65,7 +65,8 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
     case POOL_LOST: dispatch_ended(d, ev->place); break;
     case POOL_RETURNED: dispatch_offer_returned(d, ev->place); break;
     case POOL_OUTPUT:
-        publish_answers(e, waiters_wake(e->waiters, topic_output(ev->job_no), clock_mono_ns()));
+        publish_answers(e, waiters_wake(e->waiters, &(struct wake){topic_output(ev->job_no),
+                                                                   clock_mono_ns(), false, NULL}));
         break;
     case POOL_WORKER_GONE:
         idle[slot] = false;
@@ -330,6 +331,7 @@ static void engine_turn(struct engine *e)
         defer_writes(e);
     publish_answers(e, waiters_expire(e->waiters, clock_mono_ns()));
     publish_notify(e);
+    waiters_sweep(e->waiters);
     atomic_fetch_add_explicit(&e->shared.turns, 1, memory_order_relaxed);
     metrics_observe_us(e->parts.metrics, HIST_TURN_TIME, (clock_mono_ns() - begin_ns) / 1000);
 }

@@ -42,6 +42,10 @@ void engine_wake(struct engine *engine);
 /* Any thread: load *before* beginning the read whose outcome decides whether to park. */
 uint32_t engine_epoch(const struct engine *engine, uint64_t topic);
 
+/* Any thread: the group (command.h) is not used any more; the engine frees it. Its command must
+ * have come back. */
+void engine_leave(struct engine *engine, struct park_group *group);
+
 enum engine_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING, PHASE_STOPPED };
 enum engine_phase engine_phase(const struct engine *engine); /* any thread */
 

@@ -31,6 +31,11 @@ uint32_t engine_epoch(const struct engine *e, uint64_t topic)
     return waiters_epoch(e->waiters, topic);
 }
 
+void engine_leave(struct engine *e, struct park_group *group)
+{
+    waiters_leave(e->waiters, group);
+}
+
 enum engine_phase engine_phase(const struct engine *e)
 {
     return (enum engine_phase)atomic_load_explicit(&e->shared.phase, memory_order_relaxed);

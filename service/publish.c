@@ -73,27 +73,42 @@ static void unpark(struct engine *e, struct command *cmd)
     free(cmd);
 }
 
-static void wake(struct engine *e, uint64_t topic)
+static void wake(struct engine *e, uint64_t topic, bool failed)
 {
-    publish_answers(e, waiters_wake(e->waiters, topic, e->turn.now_ns));
+    struct wake wake = {.topic = topic, .now_ns = e->turn.now_ns, .failed = failed};
+    publish_answers(e, waiters_wake(e->waiters, &wake));
+}
+
+/* However many elements have moved, once in a turn; and only those hear of it whose wish is
+ * fulfilled. */
+static void wake_batch(struct engine *e, int64_t no)
+{
+    struct wake wake = {.topic = topic_batch(no), .now_ns = e->turn.now_ns};
+    struct err gone = {0};
+    if (waiters_any(e->waiters, wake.topic) && !batch_get_by_no(e->store, no, &wake.batch, &gone))
+        wake.batch = NULL; /* it cannot be asked: all look for themselves */
+    publish_answers(e, waiters_wake(e->waiters, &wake));
 }
 
 /* Nobody can wait for what has just been born. */
 static void wake_job(struct engine *e, const struct job_change *change)
 {
-    if (change->from == JOB_BIRTH || change->is_batch)
+    bool failed = change->to == JOB_FAILED;
+    if (change->from == JOB_BIRTH)
         return;
-    wake(e, topic_job(change->no));
-    wake(e, topic_output(change->no));
+    if (!change->is_batch) {
+        wake(e, topic_job(change->no), failed);
+        wake(e, topic_output(change->no), failed);
+    }
     if (change->to == JOB_GONE || job_change_is_end(change))
-        wake(e, topic_end(change->no));
+        wake(e, topic_end(change->no), failed);
 }
 
 void publish_changes(struct engine *e)
 {
-    size_t n = 0;
-    const struct job_change *changes = store_changes(e->store, &n);
-    for (size_t i = 0; i < n; i++) {
+    size_t n_changes = 0, n = 0;
+    const struct job_change *changes = store_changes(e->store, &n_changes);
+    for (size_t i = 0; i < n_changes; i++) {
         const struct job_change *change = &changes[i];
         wake_job(e, change);
         if (!change->is_batch && change->from != change->to && job_change_is_end(change))
@@ -102,7 +117,9 @@ void publish_changes(struct engine *e)
     }
     const int64_t *batches = store_changed_batches(e->store, &n);
     for (size_t i = 0; i < n; i++)
-        wake(e, topic_batch(batches[i]));
+        wake_batch(e, batches[i]);
+    if (n_changes > 0)
+        wake(e, TOPIC_ALL, false);
 }
 
 void publish_stats(struct engine *e)

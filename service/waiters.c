@@ -13,10 +13,12 @@ struct bucket {
 struct waiters {
     _Atomic uint32_t epoch[WAITER_BUCKETS];
     _Atomic uint64_t count;
-    struct bucket buckets[WAITER_BUCKETS];
-    struct bucket ids[WAITER_BUCKETS]; /* the same commands, by `waiter` */
-    struct bucket wheel[WHEEL_BUCKETS];
-    uint64_t wheel_tick; /* everything before this tick has been looked at */
+    _Atomic(struct park_group *) left;        /* nobody uses them any more; by `next` */
+    struct park_link *topics[WAITER_BUCKETS]; /* who waits for what */
+    struct bucket ids[WAITER_BUCKETS];        /* parked commands, by `waiter` */
+    struct bucket wheel[WHEEL_BUCKETS];       /* the same, by deadline */
+    struct park_group *groups;                /* all that have been parked once */
+    uint64_t wheel_tick;                      /* everything before this tick has been looked at */
     uint64_t next_deadline_ns;
 };
 
@@ -35,14 +37,6 @@ struct waiters *waiters_new(void)
     return w;
 }
 
-void waiters_free(struct waiters *w)
-{
-    if (w == NULL)
-        return;
-    PRE(atomic_load(&w->count) == 0);
-    free(w);
-}
-
 uint32_t waiters_epoch(const struct waiters *w, uint64_t topic)
 {
     return atomic_load_explicit(&w->epoch[bucket_of(topic)], memory_order_acquire);
@@ -55,9 +49,8 @@ uint64_t waiters_count(const struct waiters *w)
 
 bool waiters_any(const struct waiters *w, uint64_t topic)
 {
-    for (const struct command *cmd = w->buckets[bucket_of(topic)].first; cmd != NULL;
-         cmd = cmd->bucket_next)
-        if (cmd->parked_topic == topic)
+    for (const struct park_link *l = w->topics[bucket_of(topic)]; l != NULL; l = l->next)
+        if (l->topic == topic)
             return true;
     return false;
 }
@@ -86,37 +79,31 @@ static void wheel_unlink(struct command *cmd)
         cmd->wheel_next->wheel_prev = cmd->wheel_prev;
 }
 
-static void unlink_waiter(struct waiters *w, struct command *cmd)
+static void link_topic(struct waiters *w, struct park_link *link)
 {
-    PRE(cmd->parked);
-    *cmd->bucket_prev = cmd->bucket_next;
-    if (cmd->bucket_next != NULL)
-        cmd->bucket_next->bucket_prev = cmd->bucket_prev;
-    *cmd->id_prev = cmd->id_next;
-    if (cmd->id_next != NULL)
-        cmd->id_next->id_prev = cmd->id_prev;
-    wheel_unlink(cmd);
-    cmd->parked = false;
-    cmd->next = NULL;
-    atomic_fetch_sub_explicit(&w->count, 1, memory_order_relaxed);
+    struct park_link **first = &w->topics[bucket_of(link->topic)];
+    PRE(link->prev == NULL);
+    link->next = *first;
+    link->prev = first;
+    if (*first != NULL)
+        (*first)->prev = &link->next;
+    *first = link;
 }
 
-bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic, uint64_t deadline_ns)
+static void unlink_topic(struct park_link *link)
 {
-    PRE(!cmd->parked);
-    if (cmd->kind == CMD_PARK && !waiters_is_current(w, topic, cmd->park.seen_epoch))
-        return false;
-    struct bucket *b = &w->buckets[bucket_of(topic)];
+    *link->prev = link->next;
+    if (link->next != NULL)
+        link->next->prev = link->prev;
+    link->prev = NULL;
+}
+
+static void link_command(struct waiters *w, struct command *cmd, uint64_t deadline_ns)
+{
+    struct bucket *ids = &w->ids[bucket_of(cmd->waiter)];
     cmd->parked = true;
     cmd->wake_pending = false;
-    cmd->parked_topic = topic;
     cmd->parked_deadline_ns = deadline_ns;
-    cmd->bucket_next = b->first;
-    cmd->bucket_prev = &b->first;
-    if (b->first != NULL)
-        b->first->bucket_prev = &cmd->bucket_next;
-    b->first = cmd;
-    struct bucket *ids = &w->ids[bucket_of(cmd->waiter)];
     cmd->id_next = ids->first;
     cmd->id_prev = &ids->first;
     if (ids->first != NULL)
@@ -124,7 +111,39 @@ bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic, uint64
     ids->first = cmd;
     wheel_link(w, cmd, deadline_ns);
     atomic_fetch_add_explicit(&w->count, 1, memory_order_relaxed);
-    return true;
+}
+
+static struct park_group *group_of(const struct command *cmd)
+{
+    return cmd->kind == CMD_PARK ? cmd->park.group : NULL;
+}
+
+/* The woken links go with the command; the others stay. */
+static void hand_over(struct park_group *group, struct command *cmd)
+{
+    cmd->park.woken = group->woken;
+    group->woken = NULL;
+    group->woken_tail = &group->woken;
+    group->n_woken = 0;
+    group->has_failed = false;
+    group->cmd = NULL;
+}
+
+static void unlink_command(struct waiters *w, struct command *cmd)
+{
+    struct park_group *group = group_of(cmd);
+    PRE(cmd->parked);
+    if (group != NULL)
+        hand_over(group, cmd);
+    else
+        unlink_topic(&cmd->link);
+    *cmd->id_prev = cmd->id_next;
+    if (cmd->id_next != NULL)
+        cmd->id_next->id_prev = cmd->id_prev;
+    wheel_unlink(cmd);
+    cmd->parked = false;
+    cmd->next = NULL;
+    atomic_fetch_sub_explicit(&w->count, 1, memory_order_relaxed);
 }
 
 /* A stream that was woken a moment ago asked not to be woken before some time: it is due then, with
@@ -142,17 +161,172 @@ static bool wake_later(struct waiters *w, struct command *cmd, uint64_t now_ns)
     return true;
 }
 
-struct command *waiters_wake(struct waiters *w, uint64_t topic, uint64_t now_ns)
+/* ------------------------------------------------------------------------------------------------
+ * groups */
+
+struct park_group *park_group_new(uint32_t n)
 {
-    uint32_t i = bucket_of(topic);
+    struct park_group *group = must_alloc(sizeof *group + n * sizeof group->links[0]);
+    group->n = n;
+    group->woken_tail = &group->woken;
+    for (uint32_t i = 0; i < n; i++)
+        group->links[i].group = group;
+    return group;
+}
+
+static void group_add_woken(struct park_group *group, struct park_link *link, bool failed)
+{
+    link->chain = NULL;
+    *group->woken_tail = link;
+    group->woken_tail = &link->chain;
+    group->n_woken++;
+    group->has_failed |= failed;
+}
+
+static bool group_is_due(const struct park_group *group, const struct command *cmd)
+{
+    return group->n_woken >= cmd->park.needed || (cmd->park.on_failure && group->has_failed);
+}
+
+/* Whatever has moved on since it was read counts as woken, and perhaps by a failure: the reader
+ * looks again at these alone. */
+static void group_add(struct waiters *w, struct park_group *group, struct park_link *add)
+{
+    for (struct park_link *next; add != NULL; add = next) {
+        next = add->chain;
+        if (waiters_is_current(w, add->topic, add->seen_epoch))
+            link_topic(w, add);
+        else
+            group_add_woken(group, add, true);
+    }
+}
+
+static bool park_group(struct waiters *w, struct command *cmd, uint64_t deadline_ns,
+                       uint64_t now_ns)
+{
+    struct park_group *group = cmd->park.group;
+    PRE(group->cmd == NULL && cmd->park.needed > 0);
+    if (group->prev == NULL) {
+        group->next = w->groups;
+        group->prev = &w->groups;
+        if (w->groups != NULL)
+            w->groups->prev = &group->next;
+        w->groups = group;
+    }
+    group_add(w, group, cmd->park.add);
+    cmd->park.add = NULL;
+    group->cmd = cmd;
+    bool is_due = group_is_due(group, cmd);
+    if (is_due && cmd->park.not_before_ns <= now_ns) {
+        hand_over(group, cmd);
+        return false;
+    }
+    link_command(w, cmd, deadline_ns);
+    if (is_due)
+        (void)wake_later(w, cmd, now_ns);
+    return true;
+}
+
+void waiters_leave(struct waiters *w, struct park_group *group)
+{
+    struct park_group *old = atomic_load_explicit(&w->left, memory_order_relaxed);
+    do
+        group->left = old;
+    while (!atomic_compare_exchange_weak_explicit(&w->left, &old, group, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+void waiters_sweep(struct waiters *w)
+{
+    struct park_group *group = atomic_exchange_explicit(&w->left, NULL, memory_order_acquire);
+    for (struct park_group *left; group != NULL; group = left) {
+        left = group->left;
+        PRE(group->cmd == NULL);
+        for (uint32_t i = 0; i < group->n; i++)
+            if (group->links[i].prev != NULL)
+                unlink_topic(&group->links[i]);
+        if (group->prev != NULL) {
+            *group->prev = group->next;
+            if (group->next != NULL)
+                group->next->prev = group->prev;
+        }
+        free(group);
+    }
+}
+
+void waiters_free(struct waiters *w)
+{
+    if (w == NULL)
+        return;
+    PRE(atomic_load(&w->count) == 0);
+    waiters_sweep(w);
+    while (w->groups != NULL) {
+        struct park_group *group = w->groups;
+        w->groups = group->next;
+        free(group);
+    }
+    free(w);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * park, wake, expire */
+
+bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic, uint64_t deadline_ns)
+{
+    PRE(!cmd->parked);
+    if (group_of(cmd) != NULL)
+        return park_group(w, cmd, deadline_ns, clock_mono_ns());
+    if (cmd->kind == CMD_PARK && !waiters_is_current(w, topic, cmd->park.seen_epoch))
+        return false;
+    cmd->link = (struct park_link){.topic = topic, .cmd = cmd};
+    link_topic(w, &cmd->link);
+    link_command(w, cmd, deadline_ns);
+    return true;
+}
+
+static bool is_fulfilled(const struct batch_wish *wish, const struct batch *b)
+{
+    bool wants_any = wish->min_done == 0 && wish->min_ended == 0 && wish->min_elements == 0 &&
+                     !wish->on_failure;
+    return wants_any || batch_is_over(b) ||
+           (wish->min_done != 0 && batch_done(b) >= wish->min_done) ||
+           (wish->min_ended != 0 && b->ended >= wish->min_ended) ||
+           (wish->min_elements != 0 && b->n >= wish->min_elements) ||
+           (wish->on_failure && b->count[JOB_FAILED] > 0);
+}
+
+/* The command that comes back by this, or NULL. */
+static struct command *wake_link(struct waiters *w, struct park_link *link, const struct wake *wake)
+{
+    struct command *cmd = link->cmd;
+    if (cmd == NULL) {
+        struct park_group *group = link->group;
+        unlink_topic(link);
+        group_add_woken(group, link, wake->failed);
+        cmd = group->cmd;
+        if (cmd == NULL || !group_is_due(group, cmd))
+            return NULL;
+    } else if (wake->batch != NULL && cmd->kind == CMD_PARK &&
+               !is_fulfilled(&cmd->park.wish, wake->batch)) {
+        return NULL;
+    }
+    if (wake_later(w, cmd, wake->now_ns))
+        return NULL;
+    unlink_command(w, cmd);
+    cmd->timed_out = false;
+    return cmd;
+}
+
+struct command *waiters_wake(struct waiters *w, const struct wake *wake)
+{
+    uint32_t i = bucket_of(wake->topic);
     atomic_fetch_add_explicit(&w->epoch[i], 1, memory_order_release);
     struct command *woken = NULL;
-    for (struct command *cmd = w->buckets[i].first, *next; cmd != NULL; cmd = next) {
-        next = cmd->bucket_next;
-        if (cmd->parked_topic != topic || wake_later(w, cmd, now_ns))
+    for (struct park_link *link = w->topics[i], *next; link != NULL; link = next) {
+        next = link->next;
+        struct command *cmd = link->topic == wake->topic ? wake_link(w, link, wake) : NULL;
+        if (cmd == NULL)
             continue;
-        unlink_waiter(w, cmd);
-        cmd->timed_out = false;
         cmd->next = woken;
         woken = cmd;
     }
@@ -173,7 +347,7 @@ struct command *waiters_expire(struct waiters *w, uint64_t now_ns)
             next = cmd->wheel_next;
             if (cmd->parked_deadline_ns > now_ns)
                 continue;
-            unlink_waiter(w, cmd);
+            unlink_command(w, cmd);
             cmd->timed_out = !cmd->wake_pending;
             cmd->next = expired;
             expired = cmd;
@@ -195,9 +369,9 @@ struct command *waiters_all(struct waiters *w)
 {
     struct command *all = NULL;
     for (size_t i = 0; i < WAITER_BUCKETS; i++)
-        while (w->buckets[i].first != NULL) {
-            struct command *cmd = w->buckets[i].first;
-            unlink_waiter(w, cmd);
+        while (w->ids[i].first != NULL) {
+            struct command *cmd = w->ids[i].first;
+            unlink_command(w, cmd);
             cmd->timed_out = true;
             cmd->next = all;
             all = cmd;
@@ -210,7 +384,7 @@ struct command *waiters_remove(struct waiters *w, uint64_t waiter)
 {
     for (struct command *cmd = w->ids[bucket_of(waiter)].first; cmd != NULL; cmd = cmd->id_next)
         if (cmd->waiter == waiter) {
-            unlink_waiter(w, cmd);
+            unlink_command(w, cmd);
             cmd->timed_out = true;
             return cmd;
         }
