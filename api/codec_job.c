@@ -170,8 +170,9 @@ static const struct member members[] = {
     {"deadline", read_deadline},            {"stop", read_stop},
     {"retry", read_retry},                  {"limits", read_limits},
     {"keep", read_keep},                    {"result", read_result},
+    {"depends_on", codec_depends_on},       {"on_parent_failure", codec_on_parent_failure},
     {"function", NULL},    {"args", NULL},        {"kwargs", NULL},      {"files", NULL},
-    {"depends_on", NULL},  {"unique", NULL},      {"inputs", NULL},      {"outputs", NULL},
+    {"unique", NULL},      {"inputs", NULL},      {"outputs", NULL},
     {"callback", NULL},    {"session", NULL},     {"locks", NULL},       {"pool", NULL},
     {"env_secret", NULL},  {"stdin_from", NULL},
 };

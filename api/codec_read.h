@@ -16,6 +16,7 @@ struct job_reader {
     struct job_spec *spec;
     struct err *err;
     bool has_stdin, has_delay, has_run_at, has_command;
+    uint32_t cap_parents; /* room in spec->parents */
 };
 
 /* Fills the defaults; then the members in any order; then what they must not be together. */
@@ -45,5 +46,14 @@ bool codec_stdin(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_env(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer);
+
+/* codec_deps.c */
+bool codec_depends_on(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_on_parent_failure(struct job_reader *r, struct slice value, const char *pointer);
+/* Room for n more parents at the end of the list; NULL when the arena is full. */
+struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n);
+/* One of them by its id. */
+MUST_CHECK bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
+                             struct job_parent *ret);
 
 #endif

@@ -80,14 +80,16 @@ static const char *reason_title(enum job_reason reason)
 
 void view_write_error(const struct job_view *job, struct buf *out)
 {
-    if (job->state != JOB_FAILED || job->reason == REASON_NONE) {
+    bool has_words = job->state == JOB_CANCELLED && job->error_detail != NULL;
+    bool has_failed = job->state == JOB_FAILED && job->reason != REASON_NONE;
+    if (!has_words && !has_failed) {
         PUT(out, "null");
         return;
     }
     PUT(out, "{\"type\":");
-    put_string_or_null(out, job_reason_name(job->reason));
+    put_string_or_null(out, has_failed ? job_reason_name(job->reason) : "cancelled");
     PUT(out, ",\"title\":");
-    put_string_or_null(out, reason_title(job->reason));
+    put_string_or_null(out, has_failed ? reason_title(job->reason) : "The job was cancelled");
     PUT(out, ",\"detail\":");
     put_string_or_null(out, job->error_detail);
     buf_putc(out, '}');
@@ -313,7 +315,9 @@ void view_make_birth(struct job_view *job)
     struct job_view birth = {
         .id = job->id,
         /* A retry moves due_us too: it tells of the birth only before the second attempt. */
-        .state = job->due_us > job->created_us && job->attempt < 2 ? JOB_SCHEDULED : JOB_QUEUED,
+        .state = job->due_us > job->created_us && job->attempt < 2 ? JOB_SCHEDULED
+                 : (job->flags & JOB_CHILD) != 0                   ? JOB_BLOCKED
+                                                                   : JOB_QUEUED,
         .reason = REASON_NONE,
         .max_attempts = job->max_attempts,
         .version = 1,

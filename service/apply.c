@@ -166,10 +166,7 @@ bool apply_timers(struct engine *e, struct err *err)
 
 static bool apply_change(struct engine *e, const struct job_change *change, struct err *err)
 {
-    (void)e;
-    (void)change;
-    (void)err;
-    return true;
+    return apply_family_change(e, change, err);
 }
 
 bool apply_changes(struct engine *e, struct err *err)

@@ -36,7 +36,8 @@ struct submit_item {
     struct err err; /* err.code == ERR_NONE: stored as `id` */
     struct job_id id;
     int64_t created_us, due_us;
-    enum job_state birth; /* QUEUED or SCHEDULED */
+    enum job_state birth; /* QUEUED, BLOCKED or SCHEDULED */
+    bool has_ended;       /* at once: a parent had not succeeded */
 };
 
 /* One place in one topic's list of waiters. */

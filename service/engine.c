@@ -129,6 +129,8 @@ static uint64_t next_deadline_ns(const struct engine *e)
         work_at = e->lazy_until_ns; /* 0: at once */
     else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
         work_at = e->dispatch.backoff_until_ns;
+    if (e->is_telling)
+        work_at = 0;
     if (e->next_due_us != INT64_MAX) {
         int64_t in_us = e->next_due_us - clock_wall_us();
         work_at = MIN(work_at, in_us <= 0 ? 0 : clock_mono_ns() + (uint64_t)in_us * 1000);
@@ -191,6 +193,7 @@ static void refuse(struct engine *e, const struct err *why)
     metrics_add(e->parts.metrics, COUNT_COMMIT_FAILURES, 1);
     log_error(e->parts.log, "transaction not stored", why);
     dispatch_rolled_back(&e->dispatch);
+    e->is_telling = true; /* what the transaction has told is untold again */
     for (size_t i = 0; i < e->n_batch; i++) {
         struct command *cmd = e->batch[i];
         e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
@@ -227,9 +230,9 @@ static void fail_stop(struct engine *e, const struct err *why)
 static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
-           apply_timers(e, err) && apply_commands(e, err) && apply_changes(e, err) &&
-           dispatch_claim(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
-           dispatch_sync(&e->dispatch, err);
+           apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
+           apply_changes(e, err) && dispatch_claim(&e->dispatch, &e->turn, err) &&
+           apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
 }
 
 /* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
@@ -386,6 +389,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     *e = (struct engine){
         .parts = *parts, .epoll_fd = -1, .spool_fd = -1, .inbox.event_fd = -1, .exit_code = -1};
     e->started_us = clock_wall_us();
+    e->is_telling = true; /* an earlier server may have left some */
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
     e->dispatch = (struct dispatch){.pool = parts->pool,

@@ -9,6 +9,7 @@
 #include "service/inbox.h"
 #include "service/waiters.h"
 #include "storage/batches.h"
+#include "storage/deps.h"
 
 #define MAX_BATCH 512 /* commands of one turn */
 #define MAX_BATCH_JOBS \
@@ -56,8 +57,9 @@ struct engine {
     uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
     bool drain_hurried;
-    int spool_fd;  /* the data directory, for unlinking spool files */
-    int exit_code; /* ≥ 0: the service ends with it */
+    bool is_telling; /* the store may hold ends that not all children have heard of */
+    int spool_fd;    /* the data directory, for unlinking spool files */
+    int exit_code;   /* ≥ 0: the service ends with it */
     bool zygote_gone;
 };
 
@@ -76,6 +78,23 @@ MUST_CHECK bool apply_changes(struct engine *e, struct err *err);
 void apply_stops_early(struct engine *e);
 /* Whether a command needs the transaction at all. */
 bool command_writes(const struct command *cmd);
+
+/* deps.c: how the parents of a job about to be born stand. INVALID, with nothing changed, when one
+ * does not exist. Then, when the job is there, what it waits for; it may end by that. */
+struct family {
+    bool waits;     /* it is born blocked */
+    bool is_doomed; /* a parent did not succeed, and it is not to run then */
+    struct dep_end end;
+};
+MUST_CHECK bool apply_parents_look(struct engine *e, struct submit_item *item, struct family *ret,
+                                   struct err *err);
+MUST_CHECK bool apply_parents_enter(struct engine *e, const struct submit_item *item,
+                                    const struct family *family, struct err *err);
+/* The reaction to a change: its children hear of an end. */
+MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *change,
+                                    struct err *err);
+/* What earlier turns have left to tell. */
+MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
 
 /* apply.c: a timer of the store, or of the engine, is due at this wall time; 0 = none. */
 void apply_due_at(struct engine *e, int64_t us);

@@ -7,6 +7,7 @@ void turn_begin(struct turn *turn)
     turn->now_ns = clock_mono_ns();
     turn->n_seen = 0;
     turn->n_files = 0;
+    turn->n_told = 0;
     turn->submitted = 0;
     turn->retried = 0;
 }

@@ -16,6 +16,7 @@ struct turn {
     size_t n_seen; /* of the store's changes: those that apply_changes has reacted to */
     struct output_ref files[TURN_MAX_FILES];
     size_t n_files;
+    size_t n_told; /* children that have heard of an end */
     uint64_t submitted, retried;
 };
 

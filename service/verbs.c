@@ -38,6 +38,9 @@ static uint32_t next_salt(struct engine *e)
 static bool insert_item(struct engine *e, struct submit_item *item, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
+    struct family family;
+    if (!apply_parents_look(e, item, &family, err))
+        return false;
     struct job_new job = {
         .spec = spec,
         .task = item->task,
@@ -48,11 +51,17 @@ static bool insert_item(struct engine *e, struct submit_item *item, struct err *
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
         .salt = next_salt(e),
+        .flags = family.waits ? JOB_WAITS | JOB_CHILD : 0,
     };
     if (!jobs_insert(e->store, &job, &item->id, err))
         return false;
     item->created_us = e->turn.now_us;
-    item->birth = item->due_us > e->turn.now_us ? JOB_SCHEDULED : JOB_QUEUED;
+    item->birth = item->due_us > e->turn.now_us ? JOB_SCHEDULED
+                  : family.waits                ? JOB_BLOCKED
+                                                : JOB_QUEUED;
+    item->has_ended = family.is_doomed;
+    if (!apply_parents_enter(e, item, &family, err))
+        return false;
     if (item->birth == JOB_SCHEDULED)
         apply_due_at(e, item->due_us);
     else
@@ -98,8 +107,10 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
     for (uint32_t i = 0; i < cmd->submit.n; i++) {
         struct submit_item *item = &cmd->submit.items[i];
         if (!insert_item(e, item, &item->err)) {
-            if (apply_is_store_failure(&item->err) || cmd->submit.n == 1)
-                return err_set(err, item->err.code, "%s", item->err.detail);
+            if (apply_is_store_failure(&item->err) || cmd->submit.n == 1) {
+                *err = item->err;
+                return false;
+            }
             continue;
         }
         first_no = first_no == 0 ? item->id.no : first_no;
@@ -117,8 +128,9 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
 /* A client that waits gets its answer with the job's end. */
 static enum verdict after_submit(const struct command *cmd)
 {
-    return cmd->wait_until_ns != 0 && cmd->submit.n == 1 && !cmd->submit.replayed ? VERDICT_PARK
-                                                                                  : VERDICT_ANSWER;
+    bool waits = cmd->wait_until_ns != 0 && cmd->submit.n == 1 && !cmd->submit.replayed &&
+                 !cmd->submit.items[0].has_ended;
+    return waits ? VERDICT_PARK : VERDICT_ANSWER;
 }
 
 static bool apply_cancel(struct engine *e, struct command *cmd, enum verdict *ret, struct err *err)

@@ -336,19 +336,24 @@ bool jobs_cancel(struct store *store, const struct job_cancel *cancel, enum job_
     return true;
 }
 
-bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
-                 struct err *err)
+bool jobs_refuse(struct store *store, const struct job_refusal *refusal, struct err *err)
 {
     struct row row;
 
-    PRE(reason != REASON_NONE);
+    PRE(refusal->reason != REASON_NONE);
 
-    if (!row_load(store, no, &row, err))
+    if (!row_load(store, refusal->no, &row, err))
         return false;
     if (row.state != JOB_SCHEDULED && row.state != JOB_BLOCKED && row.state != JOB_QUEUED)
         return err_set(err, ERR_STATE_CONFLICT, "The job is %s, it does not wait any more.",
                        job_state_name(row.state));
-    row.reason = reason;
-    row.finished_us = now_us;
-    return row_move(store, &row, JOB_FAILED, err);
+    row.reason = refusal->reason;
+    row.finished_us = refusal->now_us;
+    return row_move(store, &row, JOB_FAILED, err) && error_put(store, row.no, refusal->why, err);
+}
+
+bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
+                 struct err *err)
+{
+    return jobs_refuse(store, &(struct job_refusal){no, reason, now_us, NULL}, err);
 }

@@ -98,6 +98,15 @@ MUST_CHECK bool jobs_cancel(struct store *store, const struct job_cancel *cancel
 /* Waiting → FAILED with this reason (queue_timeout, deadline). */
 MUST_CHECK bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
                             struct err *err);
+/* The same with words that say why. */
+struct job_refusal {
+    int64_t no;
+    enum job_reason reason;
+    int64_t now_us;
+    const char *why; /* or NULL */
+};
+MUST_CHECK bool jobs_refuse(struct store *store, const struct job_refusal *refusal,
+                            struct err *err);
 /* Forget an ended job now: row, payload and history. STATE_CONFLICT while it is not ended. Its
  * spool files go to ret_files (count ≤ 2): unlink after the commit. */
 MUST_CHECK bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2],

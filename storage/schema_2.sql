@@ -84,15 +84,15 @@ CREATE TABLE ends (
     PRIMARY KEY (batch, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Who waits for whom. `k` is the place in depends_on. Parents and children are jobs or batches. The rows stay after
--- the parent's end: they tell the child where its inputs come from.
+-- Who still waits for whom. Parents and children are jobs or batches. A row goes when its child has been told of the
+-- parent's end, so each end counts once, also when the parent is retried and ends again. A child that ended before
+-- leaves its rows to the parents: numbers are never used twice, so such a row names nobody else.
 CREATE TABLE deps (
-    child  INTEGER NOT NULL,
-    k      INTEGER NOT NULL,
     parent INTEGER NOT NULL,
-    PRIMARY KEY (child, k)
+    child  INTEGER NOT NULL,
+    PRIMARY KEY (parent, child)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX deps_parent ON deps (parent, child);
+CREATE INDEX deps_child ON deps (child);
 
 -- Children that still wait: for how many, and what happens when a parent does not succeed (enum parent_policy).
 CREATE TABLE waits (
@@ -101,11 +101,14 @@ CREATE TABLE waits (
     policy INTEGER NOT NULL
 ) STRICT;
 
--- Parents that have ended and whose children have not all been told: large families are told in small steps.
+-- Parents that have ended and whose children have not all been told: large families are told in small steps. It has
+-- all that is told, so the parent itself may be retried or forgotten meanwhile.
 CREATE TABLE telling (
-    parent INTEGER PRIMARY KEY,
-    ok     INTEGER NOT NULL,  -- 1: succeeded
-    after  INTEGER NOT NULL   -- the last child that was told
+    parent     INTEGER PRIMARY KEY,
+    state      INTEGER NOT NULL,  -- enum job_state: how it ended
+    is_batch   INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,  -- with salt: its id
+    salt       INTEGER NOT NULL
 ) STRICT;
 
 -- `callback` of jobs and batches, as JSON.

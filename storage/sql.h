@@ -124,6 +124,19 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(PART_OF_INDEX,   HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
     X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no) VALUES (?1, ?2, ?3)")              \
+    /* dependencies */                                                                             \
+    X(DEP_ADD,         HOT,  "INSERT OR IGNORE INTO deps (parent, child) VALUES (?1, ?2)")         \
+    X(DEP_DELETE,      HOT,  "DELETE FROM deps WHERE parent = ?1 AND child = ?2")                  \
+    X(DEP_CHILDREN,    HOT,  "SELECT child FROM deps WHERE parent = ?1 ORDER BY child LIMIT ?2")   \
+    X(WAIT_PUT,        HOT,  "INSERT INTO waits (child, n, policy) VALUES (?1, ?2, ?3)")           \
+    X(WAIT_GET,        HOT,  "SELECT n, policy FROM waits WHERE child = ?1")                       \
+    X(WAIT_LESS,       HOT,  "UPDATE waits SET n = n - 1 WHERE child = ?1")                        \
+    X(WAIT_DELETE,     HOT,  "DELETE FROM waits WHERE child = ?1")                                 \
+    X(TELLING_PUT,     HOT,  "INSERT OR REPLACE INTO telling (parent, state, is_batch, created_us,"\
+                             " salt) VALUES (?1, ?2, ?3, ?4, ?5)")                                 \
+    X(TELLING_FIRST,   HOT,  "SELECT parent, state, is_batch, created_us, salt FROM telling"       \
+                             " WHERE parent > 0 ORDER BY parent LIMIT 1")                          \
+    X(TELLING_DELETE,  HOT,  "DELETE FROM telling WHERE parent = ?1")                              \
     /* queues and counts */                                                                        \
     X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
                              " succeeded, failed, cancelled FROM queues")                          \
@@ -165,7 +178,9 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \
     X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \
-    X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1")
+    X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1") \
+    X(READ_WAIT,       HOT,  "SELECT n FROM waits WHERE child = ?1")                               \
+    X(READ_PARENTS,    HOT,  "SELECT parent FROM deps WHERE child = ?1 ORDER BY parent LIMIT ?2")
 /* clang-format on */
 
 enum writer_sql {

@@ -57,9 +57,10 @@ enum job_flag {
     JOB_WAITS = 4,  /* for a parent that has not ended */
     JOB_GATED = 8,  /* its batch lets it in later: max_parallel, or the batch itself waits */
     JOB_CALLBACK = 16,
-    JOB_GANG = 32,   /* a stage of a pipeline: starts together with the others */
-    JOB_UNIQUE = 64, /* holds a unique key while it lives */
-    JOB_INPUTS = 128 /* takes results of its parents */
+    JOB_GANG = 32,    /* a stage of a pipeline: starts together with the others */
+    JOB_UNIQUE = 64,  /* holds a unique key while it lives */
+    JOB_INPUTS = 128, /* takes results of its parents */
+    JOB_CHILD = 256   /* was born waiting for parents */
 };
 
 enum job_reason {
@@ -100,6 +101,18 @@ bool retry_policy_allows(const struct retry_policy *p, enum job_reason reason, i
 uint64_t retry_policy_delay_us(const struct retry_policy *p, uint32_t failed_attempts,
                                uint64_t random);
 
+/* What happens to a job when one of its parents ends, but did not succeed. Stored. */
+enum parent_policy { PARENT_CANCEL, PARENT_RUN, PARENT_FAIL, PARENT_POLICY_COUNT };
+
+/* One entry of depends_on, or of what implies it. */
+struct job_parent {
+    struct job_id id;          /* a job or a batch; no = 0: a job of the same graph */
+    uint32_t index;            /* of that job in the graph */
+    const char *pointer;       /* where the client has named it */
+    bool only_job;             /* a batch will not do: its output is asked for */
+    bool is_pending, is_batch; /* the engine's: it has not ended */
+};
+
 /* What a client submits, as read by the codec. Slices point into the request's arena or body and
  * are borrowed. */
 struct job_spec {
@@ -130,6 +143,9 @@ struct job_spec {
     bool output_limit_fails;
     int64_t keep_us;
     enum job_result result;
+    struct job_parent *parents; /* n_parents; each may come more than once */
+    uint32_t n_parents;
+    enum parent_policy on_parent_failure;
 };
 
 /* How one attempt ended, as the pool tells it and the store keeps it. */

@@ -19,7 +19,6 @@ static const struct {
     {"'function':'fib'", "/function"},
     {"'args':[1]", "/args"},
     {"'kwargs':{}", "/kwargs"},
-    {"'depends_on':[]", "/depends_on"},
     {"'unique':{'key':'x'}", "/unique"},
     {"'callback':{'url':'https://x'}", "/callback"},
     {"'files':{'a':'b'}", "/files"},

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Jobs that wait for others. Whoever ends tells its children, in the same transaction when they are
+ * few; a large family is told over several turns, and what is left to tell is in the store. An end
+ * that this brings to a child is a change like any other, so a chain of any length is worked off by
+ * the loop of apply_changes and never by recursion. */
+#include "service/engine_state.h"
+
+#define MAX_TOLD 500 /* children that hear of an end in one turn: a few milliseconds */
+
+/* ------------------------------------------------------------------------------------------------
+ * a child is born */
+
+static bool no_such_parent(const struct job_parent *parent, struct err *err)
+{
+    char id[37];
+    job_id_format(&parent->id, id);
+    return err_at(err, ERR_INVALID, parent->pointer, "There is no job or batch %s", id);
+}
+
+bool apply_parents_look(struct engine *e, struct submit_item *item, struct family *ret,
+                        struct err *err)
+{
+    struct job_spec *spec = &item->spec;
+    *ret = (struct family){0};
+    for (uint32_t i = 0; i < spec->n_parents; i++) {
+        struct job_parent *parent = &spec->parents[i];
+        struct dep_parent found;
+        struct err missing = {0};
+        if (parent->id.no == 0)
+            continue; /* of the same graph: apply_parents_enter knows its number */
+        if (!deps_parent(e->store, &parent->id, &found, &missing))
+            return missing.code == ERR_NOT_FOUND ? no_such_parent(parent, err)
+                                                 : err_set(err, missing.code, "%s", missing.detail);
+        if (found.is_batch && parent->only_job)
+            return err_at(err, ERR_INVALID, parent->pointer,
+                          "is a batch, which has no output of its own; name one of its jobs");
+        parent->is_batch = found.is_batch;
+        parent->is_pending = !job_state_is_end(found.state);
+        bool is_failure = !parent->is_pending && found.state != JOB_SUCCEEDED;
+        if (is_failure && spec->on_parent_failure != PARENT_RUN && !ret->is_doomed) {
+            ret->is_doomed = true;
+            ret->end = (struct dep_end){found.id, found.state, found.is_batch};
+        }
+        ret->waits = ret->waits || parent->is_pending;
+    }
+    ret->waits = ret->waits || ret->is_doomed;
+    return true;
+}
+
+/* In the words of the child. */
+static void say_why(const struct dep_end *end, char out[160])
+{
+    char id[37];
+    job_id_format(&end->id, id);
+    (void)snprintf(out, 160, "It depends on %s %s, which %s", end->is_batch ? "batch" : "job", id,
+                   end->state == JOB_CANCELLED ? "was cancelled" : "failed");
+}
+
+/* A parent did not succeed, and the child's policy is not to run then. */
+static bool give_up(struct engine *e, int64_t child, const struct dep_end *end,
+                    enum parent_policy policy, struct err *err)
+{
+    enum job_state ignored;
+    char why[160];
+    say_why(end, why);
+    if (!deps_stop_waiting(e->store, child, err))
+        return false;
+    if (policy == PARENT_FAIL)
+        return jobs_refuse(
+            e->store, &(struct job_refusal){child, REASON_DEPENDENCY, e->turn.now_us, why}, err);
+    return jobs_cancel(e->store, &(struct job_cancel){child, e->turn.now_us, why}, &ignored, err);
+}
+
+bool apply_parents_enter(struct engine *e, const struct submit_item *item,
+                         const struct family *family, struct err *err)
+{
+    const struct job_spec *spec = &item->spec;
+    struct dep_wait wait = {0, spec->on_parent_failure};
+    if (family->is_doomed)
+        return give_up(e, item->id.no, &family->end, spec->on_parent_failure, err);
+    for (uint32_t i = 0; i < spec->n_parents; i++) {
+        const struct job_parent *parent = &spec->parents[i];
+        bool is_new;
+        if (!parent->is_pending)
+            continue;
+        if (!deps_add(e->store, parent->id.no, item->id.no, &is_new, err) ||
+            !deps_mark_parent(e->store, parent->id.no, parent->is_batch, e->turn.now_us, err))
+            return false;
+        wait.n += is_new;
+    }
+    return wait.n == 0 || deps_wait(e->store, item->id.no, &wait, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * a parent ends */
+
+static bool release(struct engine *e, int64_t child, struct err *err)
+{
+    enum job_state state;
+    if (!deps_release(e->store, child, e->turn.now_us, &state, err))
+        return false;
+    e->dispatch.dirty |= state == JOB_QUEUED;
+    return true;
+}
+
+static bool tell_one(struct engine *e, const struct dep_end *end, int64_t child, struct err *err)
+{
+    struct dep_wait wait;
+    e->turn.n_told++;
+    if (!deps_tell(e->store, end->id.no, child, &wait, err))
+        return false;
+    if (wait.n < 0)
+        return true;
+    if (end->state != JOB_SUCCEEDED && wait.policy != PARENT_RUN)
+        return give_up(e, child, end, wait.policy, err);
+    return wait.n > 0 || release(e, child, err);
+}
+
+/* As many children as this turn may still tell. */
+static bool tell(struct engine *e, const struct dep_end *end, bool *ret_done, struct err *err)
+{
+    int64_t children[MAX_TOLD];
+    struct due_list list = {children, MAX_TOLD - MIN(e->turn.n_told, (size_t)MAX_TOLD), 0};
+    *ret_done = false;
+    if (list.max == 0)
+        return true;
+    if (!deps_children(e->store, end->id.no, &list, err))
+        return false;
+    for (size_t i = 0; i < list.n; i++)
+        if (!tell_one(e, end, children[i], err))
+            return err_wrap(err, "tell job %lld of an end", (long long)children[i]);
+    *ret_done = list.n < list.max;
+    return true;
+}
+
+bool apply_telling(struct engine *e, struct err *err)
+{
+    while (e->is_telling && e->turn.n_told < MAX_TOLD) {
+        struct dep_end end;
+        bool done;
+        if (!telling_first(e->store, &end, &e->is_telling, err))
+            return err_wrap(err, "find what is to be told");
+        if (!e->is_telling)
+            return true;
+        if (!tell(e, &end, &done, err) || (done && !telling_done(e->store, end.id.no, err)))
+            return false;
+    }
+    return true;
+}
+
+static bool has_ended(struct engine *e, const struct job_change *change, struct err *err)
+{
+    struct dep_end end = {
+        .id = {(uint64_t)change->created_us / 1000, change->no, change->salt},
+        .state = change->to,
+        .is_batch = change->is_batch,
+    };
+    bool done;
+    if (!tell(e, &end, &done, err))
+        return false;
+    if (done)
+        return true;
+    e->is_telling = true;
+    return telling_put(e->store, &end, err);
+}
+
+bool apply_family_change(struct engine *e, const struct job_change *change, struct err *err)
+{
+    bool is_end = change->from != change->to && job_change_is_end(change);
+    if (is_end && (change->flags & JOB_PARENT) != 0 && !has_ended(e, change, err))
+        return false;
+    if ((change->flags & JOB_WAITS) == 0 || change->is_batch)
+        return true;
+    if (is_end)
+        return deps_stop_waiting(e->store, change->no, err);
+    /* The retry verb: what it waited for once is forgotten. */
+    return change->to != JOB_QUEUED || release(e, change->no, err);
+}

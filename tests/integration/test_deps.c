@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Jobs that wait for others: order, policies, large families, restarts. */
+#include "integration/harness_test.h"
+
+SERVER_TEST(deps, a_child_waits_for_its_parents)
+{
+    struct text hold = fifo_make(s, "hold"), order = text_of("%s/order", s->scratch);
+    struct job_ref a = job_submit(s, "{'command':['sh','-c','cat %s; echo a >> %s']}", hold.s,
+                                  order.s);
+    struct job_ref b = job_submit(s, "{'command':['sh','-c','echo b >> %s'],'depends_on':['%s']}",
+                                  order.s, a.id);
+    AUTO_RESPONSE c = http(s, "POST", "/v1/jobs",
+                           text_of("{'command':['sh','-c','echo c >> %s'],"
+                                   "'depends_on':['%s','%s','%s']}",
+                                   order.s, a.id, b.id, a.id)
+                               .s,
+                           NULL);
+    expect_status(c, 202);
+    expect_text(c, "state", "blocked");
+    cr_assert(json_is_null(c, "times.queued"));
+    AUTO_RESPONSE running = job_await_state(s, a, "running");
+    AUTO_RESPONSE waits = job_show(s, b);
+    expect_text(waits, "state", "blocked");
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, job_of(c));
+    expect_outcome(end, "succeeded", NULL);
+    cr_assert_not(json_is_null(end, "times.queued"));
+    AUTO_TEXT seen = file_read(order.s, NULL);
+    cr_assert_str_eq(seen, "a\nb\nc\n");
+}
+
+SERVER_TEST(deps, a_parent_that_has_ended_counts_at_once)
+{
+    AUTO_RESPONSE ok = job_run(s, "{'command':['true']}");
+    AUTO_RESPONSE bad = job_run(s, "{'command':['false']}");
+    AUTO_RESPONSE first = http(s, "POST", "/v1/jobs",
+                               text_of("{'command':['true'],'depends_on':['%s']}", job_of(ok).id).s,
+                               NULL);
+    expect_text(first, "state", "queued");
+    AUTO_RESPONSE end = job_await(s, job_of(first));
+    expect_outcome(end, "succeeded", NULL);
+    AUTO_RESPONSE none = job_run(s, "{'command':['true'],'depends_on':[]}");
+    expect_outcome(none, "succeeded", NULL);
+    AUTO_RESPONSE cancelled = job_run(s, "{'command':['true'],'depends_on':['%s','%s']}",
+                                      job_of(ok).id, job_of(bad).id);
+    expect_outcome(cancelled, "cancelled", NULL);
+    expect_text(cancelled, "error.detail",
+                text_of("It depends on job %s, which failed", job_of(bad).id).s);
+    AUTO_RESPONSE failed = job_run(
+        s, "{'command':['true'],'depends_on':['%s'],'on_parent_failure':'fail','delay':'1h'}",
+        job_of(bad).id);
+    expect_outcome(failed, "failed", "dependency");
+    AUTO_RESPONSE ran = job_run(
+        s, "{'command':['true'],'depends_on':['%s'],'on_parent_failure':'run'}", job_of(bad).id);
+    expect_outcome(ran, "succeeded", NULL);
+}
+
+SERVER_TEST(deps, a_failure_reaches_all_descendants_by_their_policies)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref bad = job_submit(s, "{'command':['sh','-c','cat %s; exit 3']}", hold.s);
+    struct job_ref child = job_submit(s, "{'command':['true'],'depends_on':['%s']}", bad.id);
+    struct job_ref grandchild = job_submit(
+        s, "{'command':['true'],'depends_on':['%s'],'on_parent_failure':'fail'}", child.id);
+    struct job_ref witness = job_submit(
+        s, "{'command':['echo','ran'],'depends_on':['%s','%s'],'on_parent_failure':'run'}",
+        grandchild.id, bad.id);
+    fifo_release(hold.s);
+    AUTO_RESPONSE a = job_await(s, child);
+    expect_outcome(a, "cancelled", NULL);
+    AUTO_RESPONSE b = job_await(s, grandchild);
+    expect_outcome(b, "failed", "dependency");
+    expect_text(b, "error.detail",
+                text_of("It depends on job %s, which was cancelled", child.id).s);
+    AUTO_RESPONSE c = job_await(s, witness);
+    expect_outcome(c, "succeeded", NULL);
+    expect_output(s, witness, "stdout", "ran\n");
+}
+
+SERVER_TEST(deps, a_cancel_of_a_waiting_parent_ends_its_children)
+{
+    struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    struct job_ref child = job_submit(s, "{'command':['true'],'depends_on':['%s']}", parent.id);
+    AUTO_RESPONSE cancel = job_cancel(s, parent, NULL, 5);
+    expect_status(cancel, 200);
+    AUTO_RESPONSE end = job_await(s, child);
+    expect_outcome(end, "cancelled", NULL);
+    cr_assert(json_is_null(end, "times.started"));
+}
+
+SERVER_TEST(deps, a_waiting_child_can_be_cancelled_and_its_parent_goes_on)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    struct job_ref child = job_submit(s, "{'command':['true'],'depends_on':['%s']}", parent.id);
+    AUTO_RESPONSE cancel = job_cancel(s, child, NULL, 5);
+    expect_status(cancel, 200);
+    expect_text(cancel, "job.state", "cancelled");
+    AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/jobs/%s", child.id).s, NULL, NULL);
+    expect_status(gone, 204);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, parent);
+    expect_outcome(end, "succeeded", NULL);
+}
+
+SERVER_TEST(deps, a_child_waits_for_its_time_first_and_its_clocks_run)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    struct job_ref later = job_submit(s, "{'command':['true'],'depends_on':['%s'],'delay':'300ms'}",
+                                      parent.id);
+    AUTO_RESPONSE scheduled = job_show(s, later);
+    expect_text(scheduled, "state", "scheduled");
+    AUTO_RESPONSE blocked = job_await_state(s, later, "blocked");
+    struct job_ref impatient = job_submit(
+        s, "{'command':['true'],'depends_on':['%s'],'queue_timeout':'200ms'}", parent.id);
+    AUTO_RESPONSE expired = job_await(s, impatient);
+    expect_outcome(expired, "failed", "queue_timeout");
+    struct job_ref dated = job_submit(
+        s, "{'command':['true'],'depends_on':['%s'],'deadline':'200ms'}", parent.id);
+    AUTO_RESPONSE over = job_await(s, dated);
+    expect_outcome(over, "failed", "deadline");
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, later);
+    expect_outcome(end, "succeeded", NULL);
+}
+
+static const struct {
+    const char *members, *pointer;
+} refused[] = {
+    {"'depends_on':'x'", "/depends_on"},
+    {"'depends_on':[1]", "/depends_on/0"},
+    {"'depends_on':['x']", "/depends_on/0"},
+    {"'depends_on':['01990000-0000-7000-8000-000000000000']", "/depends_on/0"},
+    {"'depends_on':['01990000-0000-7001-8000-000100000000']", "/depends_on/0"},
+    {"'on_parent_failure':'ignore'", "/on_parent_failure"},
+    {"'on_parent_failure':true", "/on_parent_failure"},
+};
+
+SERVER_TEST(deps, what_is_no_parent_is_refused_by_its_place)
+{
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        AUTO_RESPONSE r = http(s, "POST", "/v1/jobs",
+                               text_of("{'command':['true'],%s}", refused[i].members).s, NULL);
+        expect_invalid(r, refused[i].pointer);
+    }
+    struct job_ref ok = job_submit(s, "{'command':['true']}");
+    AUTO_RESPONSE r = http(
+        s, "POST", "/v1/jobs",
+        text_of("{'command':['true'],'depends_on':['%s','01990000-0000-7001-8000-000100000000']}",
+                ok.id)
+            .s,
+        NULL);
+    expect_invalid(r, "/depends_on/1");
+    cr_assert_not_null(strstr(json_text(r, "detail"), "01990000-0000-7001-8000-000100000000"));
+    AUTO_RESPONSE list = http_get(s, "/v1/jobs");
+    cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 1);
+}
+
+SERVER_TEST(deps, lines_of_ndjson_have_parents_of_their_own)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    AUTO_TEXT body = json_of("{'command':['true'],'depends_on':['%s']}\n"
+                             "{'command':['true'],'depends_on':['x']}\n"
+                             "{'command':['true'],'depends_on':['01990000-0000-7001-8000-"
+                             "000100000000']}\n{'command':['true']}\n",
+                             parent.id);
+    AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", body, "Content-Type: application/x-ndjson", NULL);
+    expect_status(r, 200);
+    AUTO_TEXT lines = strdup(r->body);
+    static const char *const wanted[] = {"\"state\":\"blocked\"", "\"line\":1", "\"line\":2",
+                                         "\"state\":\"queued\""};
+    char *rest = lines;
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        const char *line = strsep(&rest, "\n");
+        cr_assert(line != NULL && strstr(line, wanted[i]) != NULL, "line %zu: %s", i, line);
+    }
+    fifo_release(hold.s);
+}
