@@ -13,6 +13,14 @@
 MUST_CHECK bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,
                                struct job_spec *ret, struct err *err);
 
+/* The body of PATCH /v1/jobs/{id}. */
+struct change_request {
+    uint32_t members; /* enum job_member: what it names, which is in `spec` */
+    struct job_spec spec;
+};
+MUST_CHECK bool codec_read_change(struct slice body, const struct config *cfg, struct arena *a,
+                                  struct change_request *ret, struct err *err);
+
 struct cancel_request {
     bool only_queued;
     int32_t signal;   /* 0: the job's own */

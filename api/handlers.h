@@ -13,6 +13,9 @@ void job_list(struct request *rq);
 void job_show(struct request *rq);
 void job_forget(struct request *rq);
 void job_cancel(struct request *rq);
+/* change.c */
+void job_change(struct request *rq);
+void job_retry(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

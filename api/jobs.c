@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "api/change.h"
 #include "api/codec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
@@ -67,55 +68,22 @@ void job_show(struct request *rq)
         show_step(rq);
 }
 
-/* A refused move names the moves that are allowed. */
-static void reply_conflict(struct request *rq, const struct job_id *id, const struct err *err)
-{
-    struct job_mark mark;
-    struct err ignored = {0};
-    AUTO_BUF struct buf extra = {0};
-    buf_init(&extra, 1024);
-    if (err->code != ERR_STATE_CONFLICT || !query_mark(rq->thread->query, id, &mark, &ignored)) {
-        reply_problem(rq, err);
-        return;
-    }
-    buf_printf(&extra, ",\"state\":\"%s\",\"allowed\":[", job_state_name(mark.state));
-    const char *comma = "";
-    for (int s = 0; s < JOB_STATE_COUNT; s++) {
-        if (!job_state_may_move(mark.state, (enum job_state)s))
-            continue;
-        buf_printf(&extra, "%s\"%s\"", comma, job_state_name((enum job_state)s));
-        comma = ",";
-    }
-    buf_putc(&extra, ']');
-    reply_problem_with(rq, err, buf_slice(&extra));
-}
-
 static void forgotten(struct request *rq)
 {
     if (rq->cmd.err.code == ERR_NONE)
         reply_empty(rq, 204);
     else
-        reply_conflict(rq, &rq->cmd.forget.id, &rq->cmd.err);
+        change_refused(rq, &rq->cmd.forget.id, &rq->cmd.err);
 }
 
 void job_forget(struct request *rq)
 {
-    struct job_id id;
-    struct job_mark mark = {0};
     struct err err = {0};
-    bool has_condition = rq->head.header[HEADER_IF_MATCH].ptr != NULL;
-    bool ok = request_job_id(rq, &id, &err);
-    if (ok && has_condition) {
-        ok = query_mark(rq->thread->query, &id, &mark, &err);
-        if (ok && !request_etag_matches(rq, HEADER_IF_MATCH, mark.version))
-            ok = err_set(&err, ERR_VERSION_MISMATCH,
-                         "The job has changed: its entity tag is \"%lld\"",
-                         (long long)mark.version);
-    }
-    rq->cmd.kind = CMD_FORGET;
-    rq->cmd.forget.id = id;
-    rq->cmd.forget.if_version = mark.version;
-    if (!ok || !request_send(rq, forgotten, &err))
+    struct command *cmd = &rq->cmd;
+    cmd->kind = CMD_FORGET;
+    if (!request_job_id(rq, &cmd->forget.id, &err) ||
+        !change_condition(rq, &cmd->forget.id, &cmd->forget.if_version, &err) ||
+        !request_send(rq, forgotten, &err))
         reply_problem(rq, &err);
 }
 

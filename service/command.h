@@ -24,8 +24,10 @@ enum command_kind {
     CMD_SUBMIT, /* one or more jobs */
     CMD_CANCEL,
     CMD_FORGET,
-    CMD_PARK,  /* come back when the topic changes or the deadline passes */
-    CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
+    CMD_CHANGE, /* other members of a job that waits */
+    CMD_RETRY,  /* a finished job, once more */
+    CMD_PARK,   /* come back when the topic changes or the deadline passes */
+    CMD_UNPARK  /* the client of a parked command is gone; never answered: the engine frees it */
 };
 
 /* One job of a submission. `spec` is read by the codec; command_prepare fills `task`. */
@@ -114,6 +116,17 @@ struct command {
             struct job_id id;
             int64_t if_version; /* 0 = any */
         } forget;
+        struct {
+            struct job_id id;
+            int64_t if_version;          /* 0 = any */
+            uint32_t members;            /* enum job_member: which are taken from `spec` */
+            const struct job_spec *spec; /* in the request's memory */
+            int64_t due_us;              /* with MEMBER_DUE */
+        } change;
+        struct {
+            struct job_id id;
+            int64_t if_version; /* 0 = any */
+        } retry;
         struct {
             uint64_t topic;
             uint32_t seen_epoch; /* engine_epoch before the read that found nothing */

@@ -96,6 +96,12 @@ MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *c
 /* What earlier turns have left to tell. */
 MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
 
+/* change.c: verbs on one job. */
+MUST_CHECK bool apply_job_change(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_job_retry(struct engine *e, struct command *cmd, struct err *err);
+/* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
+MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
+
 /* apply.c: a timer of the store, or of the engine, is due at this wall time; 0 = none. */
 void apply_due_at(struct engine *e, int64_t us);
 /* Whether an error means that the transaction cannot go on. */

@@ -11,3 +11,9 @@ void turn_begin(struct turn *turn)
     turn->submitted = 0;
     turn->retried = 0;
 }
+
+void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n)
+{
+    for (size_t i = 0; i < n && turn->n_files < TURN_MAX_FILES; i++)
+        turn->files[turn->n_files++] = files[i];
+}

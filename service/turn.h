@@ -21,5 +21,7 @@ struct turn {
 };
 
 void turn_begin(struct turn *turn);
+/* They go after the commit. What a turn has no room for is left to the sweep at the next start. */
+void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n);
 
 #endif

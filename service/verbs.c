@@ -5,7 +5,7 @@
 
 bool command_writes(const struct command *cmd)
 {
-    return cmd->kind == CMD_SUBMIT || cmd->kind == CMD_CANCEL || cmd->kind == CMD_FORGET;
+    return cmd->kind != CMD_PARK && cmd->kind != CMD_UNPARK;
 }
 
 static bool refuse_submit(const struct engine *e, struct err *err)
@@ -183,19 +183,24 @@ void apply_stops_early(struct engine *e)
     }
 }
 
+bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err)
+{
+    return wanted == 0 || wanted == row->version ||
+           err_set(err, ERR_VERSION_MISMATCH,
+                   "The job has changed since version %lld; it is at version %lld now",
+                   (long long)wanted, (long long)row->version);
+}
+
 static bool apply_forget(struct engine *e, struct command *cmd, struct err *err)
 {
     struct job_row row;
+    struct output_ref files[2];
     size_t n = 0;
-    if (!jobs_get(e->store, &cmd->forget.id, &row, err))
+    if (!jobs_get(e->store, &cmd->forget.id, &row, err) ||
+        !apply_if_version(&row, cmd->forget.if_version, err) ||
+        !jobs_forget(e->store, row.no, files, &n, err))
         return false;
-    if (cmd->forget.if_version != 0 && cmd->forget.if_version != row.version)
-        return err_set(err, ERR_VERSION_MISMATCH,
-                       "The job has changed since version %lld; it is at version %lld now",
-                       (long long)cmd->forget.if_version, (long long)row.version);
-    if (!jobs_forget(e->store, row.no, &e->turn.files[e->turn.n_files], &n, err))
-        return false;
-    e->turn.n_files += n;
+    turn_drop_files(&e->turn, files, n);
     return true;
 }
 
@@ -209,6 +214,8 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
         return true;
     case CMD_CANCEL: return apply_cancel(e, cmd, ret, err);
     case CMD_FORGET: return apply_forget(e, cmd, err);
+    case CMD_CHANGE: return apply_job_change(e, cmd, err);
+    case CMD_RETRY: return apply_job_retry(e, cmd, err);
     case CMD_PARK:
     case CMD_UNPARK: *ret = VERDICT_PARK; return true;
     }

@@ -203,8 +203,8 @@ bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err 
     return row_move(store, &row, JOB_QUEUED, err);
 }
 
-static bool attempt_insert(struct store *store, const struct row *row, const struct job_end *end,
-                           struct err *err)
+bool attempt_insert(struct store *store, const struct row *row, const struct job_end *end,
+                    struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ATTEMPT_INSERT);
 
@@ -226,6 +226,7 @@ static bool attempt_insert(struct store *store, const struct row *row, const str
     bind_i64(insert, 10, end->usage.system_us);
     bind_i64(insert, 11, (int64_t)end->usage.max_rss_bytes);
     bind_i64(insert, 12, end->usage.processes_killed);
+    bind_i64(insert, 13, (int64_t)(job_state_is_end(end->state) ? end->state : JOB_FAILED));
     return store_run(store, insert, err);
 }
 

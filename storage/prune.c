@@ -11,15 +11,14 @@ struct spool_list {
     size_t n, max;
 };
 
-/* Output files of the row's last attempt. There are at most two. */
 static void spool_note(struct spool_list *list, const struct row *row)
 {
-    for (uint8_t stream = 0; stream < 2; stream++) {
-        if (!row->output.spooled[stream])
-            continue;
-        PRE(list->n < list->max);
-        list->files[list->n++] = (struct output_ref){row->no, row->attempt, stream};
-    }
+    struct output_ref files[2];
+    size_t n = row_spool_files(row, files);
+
+    PRE(list->n + n <= list->max);
+    memcpy(&list->files[list->n], files, n * sizeof(*files));
+    list->n += n;
 }
 
 static bool row_forget(struct store *store, const struct row *row, struct err *err)

@@ -188,10 +188,11 @@ bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
 static void attempt_read(sqlite3_stmt *stmt, struct job_attempt *ret)
 {
     bool has_reason = sqlite3_column_type(stmt, 1) != SQLITE_NULL;
+    int64_t state = sqlite3_column_int64(stmt, 11);
 
     *ret = (struct job_attempt){
         .attempt = (uint32_t)sqlite3_column_int64(stmt, 0),
-        .state = JOB_FAILED,
+        .state = state >= 0 && state < JOB_STATE_COUNT ? (enum job_state)state : JOB_FAILED,
         .reason = has_reason ? (enum job_reason)sqlite3_column_int(stmt, 1) : REASON_NONE,
         .has_exit_code = sqlite3_column_type(stmt, 2) != SQLITE_NULL,
         .exit_code = sqlite3_column_int(stmt, 2),

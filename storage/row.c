@@ -26,6 +26,17 @@ uint32_t row_output_flags(const struct row *row)
     return flags;
 }
 
+size_t row_spool_files(const struct row *row, struct output_ref ret[2])
+{
+    size_t n = 0;
+
+    for (uint8_t stream = 0; stream < 2; stream++) {
+        if (row->output.spooled[stream])
+            ret[n++] = (struct output_ref){row->no, row->attempt, stream};
+    }
+    return n;
+}
+
 /* The columns from `usage` on, in the order of TEXT_ROW. */
 static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
 {
@@ -319,6 +330,36 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     *row = moved;
     *cache_slot(store, row->no) = moved;
     return row_changed(store, row, from, to, err);
+}
+
+bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,
+                struct err *err)
+{
+    sqlite3_stmt *change = store_stmt(store, SQL_ROW_CHANGE);
+
+    PRE(row->no == was->no && row->state == was->state);
+
+    if (!row_is_counted(store, was, err))
+        return false;
+    row->version = was->version + (to == was->state);
+    bind_i64(change, 1, row->no);
+    bind_i64(change, 2, row->version);
+    bind_timer(change, 3, row);
+    bind_i64(change, 5, row->queue);
+    bind_i64(change, 6, row->priority);
+    bind_time(change, 7, row->due_us);
+    bind_time(change, 8, row->queued_us);
+    bind_time(change, 9, row->queue_deadline_us);
+    bind_time(change, 10, row->deadline_us);
+    bind_i64(change, 11, row->keep_us);
+    bind_i64(change, 12, row->max_attempts);
+    bind_i64(change, 13, row->retry);
+    if (!store_run(store, change, err))
+        return false;
+    counts_change(&store->counts, was->queue, was->state, -1);
+    counts_change(&store->counts, row->queue, was->state, +1);
+    *cache_slot(store, row->no) = *row;
+    return to == was->state ? row_changed(store, row, to, to, err) : row_move(store, row, to, err);
 }
 
 bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err)

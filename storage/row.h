@@ -69,12 +69,18 @@ MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct er
 /* Writes the row with its new state, version + 1, and counts it. STATE_CONFLICT, with nothing
  * changed, when job.h's table does not know the move from the row's stored state. */
 MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
+/* Writes what a client may change (queue, priority, times, keep, attempts) of the row `was`, and
+ * moves it to `to` when that is another state; version + 1 either way. */
+MUST_CHECK bool row_change(struct store *store, const struct row *was, struct row *row,
+                           enum job_state to, struct err *err);
 /* Result and payload are gone; the row goes at wake_us. Not a move: the state stays, and so does
  * the version. */
 MUST_CHECK bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct err *err);
 /* Only the flags. Not a move, and nothing that a client sees. */
 MUST_CHECK bool row_set_flags(struct store *store, struct row *row, uint32_t flags,
                               struct err *err);
+/* The spool files of its last attempt; their number. */
+size_t row_spool_files(const struct row *row, struct output_ref ret[2]);
 MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct err *err);
 
 /* The rows that were seen last, by number. A job is inserted, started and ended within moments as a

@@ -14,6 +14,10 @@ ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 -- The first 16 bytes of the SHA-256 of unique.key. NULL: none.
 ALTER TABLE jobs ADD COLUMN ukey BLOB;
 
+-- How that attempt ended: enum job_state. One that was followed by an automatic retry has failed; the retry verb repeats
+-- others as well.
+ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;
+
 -- One living job per key: the index itself is the lock, so nothing can be left locked. 4 = stopping: a job under way
 -- to its end holds its key no more.
 CREATE UNIQUE INDEX jobs_unique ON jobs (ukey) WHERE ukey IS NOT NULL AND state < 4;

@@ -65,10 +65,16 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
                              " flags = ?25"                                                        \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
+    X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
+                             " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
+                             " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \
+                             " max_attempts = ?12, retry = ?13 WHERE no = ?1")                     \
     X(ROW_FLAGS,       HOT,  "UPDATE jobs SET flags = ?2 WHERE no = ?1")                           \
     X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4"         \
                              " WHERE no = ?1")                                                     \
     X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
+    X(KEY_HOLDER,      HOT,  "SELECT no FROM jobs WHERE ukey = ?1 AND " TEXT_HOLDS_KEY)            \
+    X(KEY_GET,         HOT,  "SELECT ukey FROM jobs WHERE no = ?1")                                \
     X(ROW_LAST,        HOT,  "SELECT no, created_us FROM jobs WHERE no > 0"                        \
                              " ORDER BY no DESC LIMIT 1")                                          \
     /* its side tables */                                                                          \
@@ -76,6 +82,10 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
     X(SPEC_START,      HOT,  "SELECT name, traceparent, task FROM specs WHERE no = ?1")            \
     X(SPEC_POLICY,     HOT,  "SELECT policy FROM specs WHERE no = ?1")                             \
+    X(SPEC_CHANGE,     HOT,  "UPDATE specs SET name = coalesce(?2, name),"                         \
+                             " labels = coalesce(?3, labels), metadata = coalesce(?4, metadata),"  \
+                             " policy = coalesce(?5, policy), task = coalesce(?6, task)"           \
+                             " WHERE no = ?1")                                                     \
     X(SPEC_EXPIRE,     HOT,  "UPDATE specs SET task = NULL, policy = NULL WHERE no = ?1")          \
     X(SPEC_DELETE,     HOT,  "DELETE FROM specs WHERE no = ?1")                                    \
     X(OUTPUT_PUT,      HOT,  "INSERT OR REPLACE INTO outputs (no, attempt, stdout, stderr)"        \
@@ -85,8 +95,8 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(ERROR_DELETE,    HOT,  "DELETE FROM errors WHERE no = ?1")                                   \
     X(ATTEMPT_INSERT,  HOT,  "INSERT INTO attempts (no, attempt, reason, exit_code, signal,"       \
                              " started_us, finished_us, wall_us, user_us, system_us,"              \
-                             " max_rss_bytes, killed)"                                             \
-                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")        \
+                             " max_rss_bytes, killed, state)"                                      \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")   \
     X(ATTEMPTS_DELETE, HOT,  "DELETE FROM attempts WHERE no = ?1")                                 \
     /* order and time */                                                                           \
     X(READY,           HOT,  "SELECT no, priority, attempt FROM jobs"                              \
@@ -168,8 +178,8 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \
     X(READ_ERROR,      HOT,  "SELECT detail FROM errors WHERE no = ?1")                            \
     X(READ_ATTEMPTS,   HOT,  "SELECT attempt, reason, exit_code, signal, started_us,"              \
-                             " finished_us, wall_us, user_us, system_us, max_rss_bytes, killed"    \
-                             " FROM attempts WHERE no = ?1 ORDER BY attempt")                      \
+                             " finished_us, wall_us, user_us, system_us, max_rss_bytes, killed,"   \
+                             " state FROM attempts WHERE no = ?1 ORDER BY attempt")                      \
     X(READ_QUEUE,      HOT,  "SELECT name FROM queues WHERE id = ?1")                              \
     X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
     X(READ_COUNTS,     HOT,  TEXT_COUNTS "WHERE name = ?1")                                        \

@@ -64,6 +64,10 @@ MUST_CHECK bool store_run_no(struct store *store, enum writer_sql which, int64_t
 /* The number of a queue, made when this is its first job. */
 MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
                              struct err *err);
+/* The row's last attempt becomes history. */
+struct job_end;
+MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
+                               const struct job_end *end, struct err *err);
 /* A stored policy, checked. `no`: whose, for the error. */
 MUST_CHECK bool retry_policy_read(struct slice policy, int64_t no, struct retry_policy *ret,
                                   struct err *err);

@@ -38,6 +38,10 @@ struct error_row {
 #define ADVICE_JOB_FAILED                                                                      \
     "The job ended as failed. The answer's member `error` says why, and stderr may say more; " \
     "`POST .../retry` runs it once more."
+#define ADVICE_DUPLICATE                                                                       \
+    "A job with the same `unique.key` has not ended, and the request asked to be refused then; " \
+    "the member `job` names it. Wait for its end, or ask with `on_conflict` for that job or for " \
+    "its replacement."
 #define ADVICE_KEY_IN_FLIGHT                                                                     \
     "An earlier request with this Idempotency-Key has not been answered yet. Wait, then repeat " \
     "it; the stored answer is replayed."

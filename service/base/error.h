@@ -20,6 +20,7 @@
     X(NOT_ACCEPTABLE,     406, "not-acceptable",      "No accepted type can be produced")          \
     X(STATE_CONFLICT,     409, "state-conflict",      "The job's state forbids this")              \
     X(JOB_FAILED,         409, "job-failed",          "The job failed and has no result")          \
+    X(DUPLICATE,          409, "duplicate",           "A job with this unique key has not ended")  \
     X(KEY_IN_FLIGHT,      409, "key-in-flight",       "A request with this key is under way")      \
     X(JOB_CANCELLED,      410, "job-cancelled",       "The job was cancelled and has no result")   \
     X(RESULT_EXPIRED,     410, "result-expired",      "The result was kept as asked and is gone")  \

@@ -148,6 +148,28 @@ struct job_spec {
     enum parent_policy on_parent_failure;
 };
 
+/* Members of a job_spec that a change of a waiting job names. */
+enum job_member {
+    MEMBER_PRIORITY = 1,
+    MEMBER_QUEUE = 2,
+    MEMBER_DUE = 4, /* delay or run_at */
+    MEMBER_NAME = 8,
+    MEMBER_LABELS = 16,
+    MEMBER_METADATA = 32,
+    MEMBER_RETRY = 64,
+    MEMBER_KEEP = 128,
+    MEMBER_QUEUE_TIMEOUT = 256,
+    MEMBER_DEADLINE = 512,
+    MEMBER_TIMEOUT = 1024,
+    MEMBER_LIMIT_MEMORY = 2048,
+    MEMBER_LIMIT_CPU = 4096,
+    MEMBER_LIMIT_PROCESSES = 8192,
+    MEMBER_LIMIT_OPEN_FILES = 16384,
+    MEMBER_LIMIT_FILE_SIZE = 32768,
+    MEMBER_LIMIT_OUTPUT = 65536,
+    MEMBER_ON_OUTPUT = 131072
+};
+
 /* How one attempt ended, as the pool tells it and the store keeps it. */
 struct job_usage {
     int64_t wall_us, user_us, system_us;

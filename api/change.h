@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What the verbs on one job have in common. */
+#ifndef GANGER_API_CHANGE_H
+#define GANGER_API_CHANGE_H
+
+#include "api/request.h"
+
+/* If-Match: the version that the client has seen; 0 = it does not say. NOT_FOUND, VERSION_MISMATCH.
+ */
+MUST_CHECK bool change_condition(struct request *rq, const struct job_id *id, int64_t *ret_version,
+                                 struct err *err);
+/* A failure; a refused move names the moves that are allowed. */
+void change_refused(struct request *rq, const struct job_id *id, const struct err *err);
+
+#endif
