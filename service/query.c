@@ -101,6 +101,11 @@ bool query_queues(struct query *query, const char *after, struct queue_page *pag
     return reader_queues(query->reader, after, page, err);
 }
 
+bool query_parents(struct query *query, int64_t child, struct parent_list *ret, struct err *err)
+{
+    return reader_parents(query->reader, child, ret, err);
+}
+
 static bool open_spool(const struct query *q, const struct job_view *job, int stream, int *ret_fd,
                        struct err *err)
 {

@@ -30,6 +30,10 @@ MUST_CHECK bool query_queue(struct query *query, const char *name, struct queue_
 MUST_CHECK bool query_queues(struct query *query, const char *after, struct queue_page *page,
                              struct err *err);
 
+/* The parents that a job or a batch waits for: reader_parents. */
+MUST_CHECK bool query_parents(struct query *query, int64_t child, struct parent_list *ret,
+                              struct err *err);
+
 /* Output of the newest attempt. `spool_fd` ≥ 0: a file, bytes [0, bytes) are readable, the caller
  * owns the descriptor. Else inline in the database: use query_output_read. `needs_watch`: the job
  * runs and its output is still in the worker's slot: park with `watch`, then ask again. */

@@ -33,6 +33,10 @@ MUST_CHECK bool reader_queue(struct reader *reader, const char *name, struct que
 MUST_CHECK bool reader_queues(struct reader *reader, const char *after, struct queue_page *page,
                               struct err *err);
 
+/* The parents that a job or a batch waits for; none when it waits for nothing. */
+MUST_CHECK bool reader_parents(struct reader *reader, int64_t child, struct parent_list *ret,
+                               struct err *err);
+
 /* Bytes of an inline output; none when it is empty or spooled. */
 MUST_CHECK bool reader_output(struct reader *reader, const struct output_ref *which,
                               struct chunk *chunk, struct err *err);

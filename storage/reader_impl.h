@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of struct reader, for reader.c and list.c. */
+/* The inside of struct reader, for reader.c, list.c and reader_*.c. */
 #ifndef GANGER_STORAGE_READER_IMPL_H
 #define GANGER_STORAGE_READER_IMPL_H
 

@@ -225,6 +225,20 @@ struct job_attempt {
     struct job_usage usage;
 };
 
+/* A parent that has not ended, as far as a child has heard. */
+struct parent_view {
+    struct job_id id;
+    enum job_state state; /* a batch is RUNNING until it is over */
+    bool is_batch;
+};
+
+/* Whom a job waits for. */
+struct parent_list {
+    struct parent_view *parents; /* room for max ≥ 1; the caller's */
+    size_t max, n;
+    int64_t total; /* of all of them */
+};
+
 /* Only what a parked reader compares. */
 struct job_mark {
     enum job_state state;

@@ -2,6 +2,13 @@
 /* Jobs that wait for others: order, policies, large families, restarts. */
 #include "integration/harness_test.h"
 
+static bool binary_has_faults(void)
+{
+    size_t len = 0;
+    AUTO_TEXT image = file_read(ganger_binary(), &len);
+    return image != NULL && memmem(image, len, "engine-after-commit", 19) != NULL;
+}
+
 SERVER_TEST(deps, a_child_waits_for_its_parents)
 {
     struct text hold = fifo_make(s, "hold"), order = text_of("%s/order", s->scratch);
@@ -177,4 +184,94 @@ SERVER_TEST(deps, lines_of_ndjson_have_parents_of_their_own)
         cr_assert(line != NULL && strstr(line, wanted[i]) != NULL, "line %zu: %s", i, line);
     }
     fifo_release(hold.s);
+}
+
+/* ---- large families ---- */
+
+enum { FAMILY = 10000 };
+
+/* Submits FAMILY jobs of this line (' for "); their ids, comma-separated in quotes when ret_ids is
+ * given. */
+static void submit_family(struct server *s, const char *line, char **ret_ids)
+{
+    AUTO_TEXT one = json_of("%s\n", line);
+    size_t len = strlen(one);
+    AUTO_TEXT body = need_alloc(len * FAMILY + 1);
+    for (size_t i = 0; i < FAMILY; i++)
+        memcpy(body + i * len, one, len);
+    AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", body, "Content-Type: application/x-ndjson", NULL);
+    expect_status(r, 200);
+    char *ids = need_alloc((size_t)FAMILY * 39 + 1), *at = ids;
+    const char *found = r->body;
+    size_t n = 0;
+    for (; (found = strstr(found, "{\"id\":\"")) != NULL; found += 7, n++)
+        at += snprintf(at, 40, "%s\"%.36s\"", n == 0 ? "" : ",", found + 7);
+    cr_assert_eq(n, FAMILY);
+    if (ret_ids != NULL)
+        *ret_ids = ids;
+    else
+        free(ids);
+}
+
+static int64_t count_of(struct server *s, const char *state)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/queues/default");
+    return json_int(r, text_of("jobs.%s", state).s);
+}
+
+/* A chord: all parents first, whatever becomes of them. */
+SERVER_TEST(deps, ten_thousand_parents_of_one_job)
+{
+    char *ids = NULL;
+    submit_family(s, "{'command':['true'],'delay':'1h','queue_timeout':'3s'}", &ids);
+    AUTO_TEXT body = json_of("{'command':['echo','all'],'on_parent_failure':'run',"
+                             "'depends_on':[%s]}",
+                             ids);
+    free(ids);
+    AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", body, NULL);
+    expect_status(r, 202);
+    struct job_ref child = job_of(r);
+    AUTO_RESPONSE end = job_await(s, child);
+    expect_outcome(end, "succeeded", NULL);
+    expect_output(s, child, "stdout", "all\n");
+    cr_assert_eq(count_of(s, "failed"), FAMILY, "it ran before its parents had ended");
+}
+
+SERVER_TEST(deps, ten_thousand_children_of_one_job)
+{
+    struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    submit_family(s, text_of("{'command':['true'],'depends_on':['%s']}", parent.id).s, NULL);
+    cr_assert_eq(count_of(s, "blocked"), FAMILY);
+    AUTO_RESPONSE cancel = job_cancel(s, parent, NULL, 5);
+    expect_status(cancel, 200);
+    AWAIT(count_of(s, "cancelled") == FAMILY + 1, 60);
+    cr_assert_eq(count_of(s, "blocked"), 0);
+}
+
+/* The server dies while it tells a large family; the next one tells the rest, each child once. */
+SERVER_TEST(deps, telling_goes_on_after_kill_9)
+{
+    if (!binary_has_faults())
+        return;
+    struct server_options dying = {.env = {"GANGER_FP=engine-after-commit:kill:8"}};
+    struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    struct job_ref other = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    submit_family(s,
+                  text_of("{'command':['true'],'depends_on':['%s','%s'],'on_parent_failure':'run'}",
+                          parent.id, other.id)
+                      .s,
+                  NULL);
+    server_kill(s);
+    server_restart(s, &dying);
+    struct text path = text_of("/v1/jobs/%s/cancel", parent.id);
+    struct call call = {.method = "POST", .path = path.s};
+    s->unchecked = true;
+    response_free(http_try(s, &call));
+    cr_assert_eq(server_wait_exit(s, 30), 128 + 9);
+    s->unchecked = false;
+    server_restart(s, NULL);
+    cr_assert_eq(count_of(s, "blocked"), FAMILY, "nobody was told twice");
+    AUTO_RESPONSE cancel = job_cancel(s, other, NULL, 5);
+    AWAIT(count_of(s, "blocked") == 0, 60);
+    AWAIT(count_of(s, "succeeded") == FAMILY, 120);
 }

@@ -179,6 +179,41 @@ Test(deps, a_refused_child_says_why)
     cr_assert_eq(ask(&f, "SELECT count(*) FROM errors WHERE detail = 'because'"), 1);
 }
 
+Test(deps, a_reader_sees_whom_a_job_waits_for)
+{
+    struct job_spec spec = {.max_attempts = 1, .keep_us = SECOND_US};
+    struct batch_new batch = {
+        .kind = BATCH_GRAPH, .phase = BATCH_OPEN, .spec = &spec, .now_us = NOW_US, .chunksize = 1};
+    struct parent_view parents[2];
+    struct parent_list list = {parents, 2, 0, 0};
+    struct reader *reader = NULL;
+    struct job_id a, b, c, child;
+
+    tx_begin(&f);
+    a = job_add(&f, NULL, 0);
+    must(batch_insert(f.store, &batch, &b, err));
+    c = job_add(&f, NULL, 0);
+    child = child_add(0, 0);
+    link_to(a.no, child.no, true);
+    link_to(b.no, child.no, true);
+    link_to(c.no, child.no, true);
+    must(deps_wait(f.store, child.no, &(struct dep_wait){3, PARENT_CANCEL}, err));
+    tx_commit(&f);
+    must(reader_open(f.dir, 1 << 20, &reader, err));
+    must(reader_parents(reader, child.no, &list, err));
+    cr_assert_eq(list.total, 3);
+    cr_assert_eq(list.n, 2, "no more than there is room for");
+    cr_assert_eq(parents[0].id.no, a.no);
+    cr_assert_eq(parents[0].state, JOB_QUEUED);
+    cr_assert_eq(parents[1].id.salt, b.salt);
+    cr_assert(parents[1].is_batch);
+    cr_assert_eq(parents[1].state, JOB_RUNNING);
+    must(reader_parents(reader, a.no, &list, err));
+    cr_assert_eq(list.total, 0);
+    cr_assert_eq(list.n, 0);
+    reader_close(reader);
+}
+
 /* ---- large families ---- */
 
 #define CHILDREN 1000
