@@ -168,6 +168,8 @@ void limits_show(struct request *rq)
         {"queue.max_queues", LIMIT_COUNT, cfg->queue_max_queues},
         {"idempotency.keep", LIMIT_SECONDS, cfg->idempotency_keep_us},
         {"drain", LIMIT_SECONDS, cfg->drain_us},
+        {"callbacks.max_tries", LIMIT_COUNT, cfg->callback_max_tries},
+        {"callbacks.timeout", LIMIT_SECONDS, cfg->callback_timeout_us},
     };
     buf_putc(&rq->out, '{');
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {

@@ -170,10 +170,11 @@ static const struct member members[] = {
     {"deadline", read_deadline},            {"stop", read_stop},
     {"retry", read_retry},                  {"limits", read_limits},
     {"keep", read_keep},                    {"result", read_result},
+    {"callback", codec_callback},
     {"depends_on", codec_depends_on},       {"on_parent_failure", codec_on_parent_failure},
     {"function", NULL},    {"args", NULL},        {"kwargs", NULL},      {"files", NULL},
     {"unique", NULL},      {"inputs", NULL},      {"outputs", NULL},
-    {"callback", NULL},    {"session", NULL},     {"locks", NULL},       {"pool", NULL},
+    {"session", NULL},     {"locks", NULL},       {"pool", NULL},
     {"env_secret", NULL},  {"stdin_from", NULL},
 };
 /* clang-format on */

@@ -55,5 +55,7 @@ struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n);
 /* One of them by its id. */
 MUST_CHECK bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
                              struct job_parent *ret);
+/* codec_callback.c */
+bool codec_callback(struct job_reader *r, struct slice value, const char *pointer);
 
 #endif

@@ -231,6 +231,50 @@ static void put_attempts(struct buf *out, const struct job_view *job)
     buf_putc(out, ']');
 }
 
+/* null: nobody has answered yet, or the end was one that is not told. */
+static const char *delivered(const struct callback_view *callback)
+{
+    if (callback->is_pending || !callback->has_tried)
+        return "null";
+    return callback->outcome == TRY_DELIVERED ? "true" : "false";
+}
+
+void view_write_callback(const struct callback_view *callback, struct buf *out)
+{
+    const char *comma = "";
+    PUT(out, "{\"url\":");
+    put_string_or_null(out, callback->receiver);
+    PUT(out, ",\"on\":[");
+    for (int s = 0; s < JOB_STATE_COUNT; s++) {
+        if ((callback->states >> s & 1u) == 0)
+            continue;
+        buf_printf(out, "%s\"%s\"", comma, job_state_name((enum job_state)s));
+        comma = ",";
+    }
+    PUT(out, "],\"tries\":");
+    buf_put_i64(out, callback->tries);
+    PUT(out, ",\"delivered\":");
+    put(out, delivered(callback));
+    PUT(out, ",\"last_status\":");
+    put_i64_or_null(out, callback->http_status > 0, callback->http_status);
+    buf_putc(out, '}');
+}
+
+void view_write_try(const struct callback_try *try, struct buf *out)
+{
+    PUT(out, "{\"at\":");
+    buf_json_time(out, try->at_us);
+    PUT(out, ",\"took\":");
+    buf_json_seconds_us(out, try->took_us);
+    PUT(out, ",\"outcome\":");
+    put_string_or_null(out, try_outcome_name(try->outcome));
+    PUT(out, ",\"status\":");
+    put_i64_or_null(out, try->http_status > 0, try->http_status);
+    PUT(out, ",\"error\":");
+    put_string_or_null(out, try->error);
+    buf_putc(out, '}');
+}
+
 void view_write_job(const struct job_view *job, struct buf *out)
 {
     char id[37];
@@ -257,6 +301,10 @@ void view_write_job(const struct job_view *job, struct buf *out)
     put_bool(out, job->output.truncated[0] || job->output.truncated[1]);
     buf_putc(out, '}');
     put_attempts(out, job);
+    if (job->callback != NULL) {
+        PUT(out, ",\"callback\":");
+        view_write_callback(job->callback, out);
+    }
     PUT(out, ",\"links\":");
     put_links(out, id);
     buf_putc(out, '}');
@@ -283,6 +331,15 @@ static const char *default_name(int64_t no, struct arena *a)
     return name;
 }
 
+static struct callback_view *callback_at_birth(const struct job_spec *spec, struct arena *a)
+{
+    struct callback_view *callback = arena_alloc(a, sizeof *callback);
+    if (callback != NULL)
+        *callback = (struct callback_view){.receiver = spec->callback_receiver.ptr,
+                                           .states = spec->callback_states};
+    return callback;
+}
+
 bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_view *ret,
                    struct err *err)
 {
@@ -305,13 +362,19 @@ bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_v
         .progress_fraction = -1,
         .result = spec->result,
     };
-    if (ret->name == NULL || ret->queue == NULL)
+    if (spec->callback_url.ptr != NULL)
+        ret->callback = callback_at_birth(spec, a);
+    if (ret->name == NULL || ret->queue == NULL ||
+        (spec->callback_url.ptr != NULL && ret->callback == NULL))
         return err_set(err, ERR_TOO_LARGE, "The request takes too much memory");
     return true;
 }
 
 void view_make_birth(struct job_view *job)
 {
+    if (job->callback != NULL)
+        *job->callback = (struct callback_view){.receiver = job->callback->receiver,
+                                                .states = job->callback->states};
     struct job_view birth = {
         .id = job->id,
         /* A retry moves due_us too: it tells of the birth only before the second attempt. */
@@ -331,6 +394,7 @@ void view_make_birth(struct job_view *job)
         .slot = -1,
         .progress_fraction = -1,
         .result = job->result,
+        .callback = job->callback,
     };
     birth.queued_us = birth.state == JOB_QUEUED ? job->created_us : 0;
     *job = birth;

@@ -4,6 +4,7 @@
 #ifndef GANGER_API_VIEW_H
 #define GANGER_API_VIEW_H
 
+#include "service/base/callback.h"
 #include "service/command.h"
 
 /* The whole job, without a line break behind it. Payloads are byte for byte what the client sent.
@@ -14,6 +15,9 @@ void view_write_job(const struct job_view *job, struct buf *out);
 void view_write_job_line(const struct job_view *job, struct buf *out);
 /* Its error member alone: an object, or null. */
 void view_write_error(const struct job_view *job, struct buf *out);
+/* The callback of a job or batch, without what is secret in its URL; one try. */
+void view_write_callback(const struct callback_view *callback, struct buf *out);
+void view_write_try(const struct callback_try *try, struct buf *out);
 /* The job at its birth, made from what was submitted and the engine's answer; no read of the store.
  * Texts go to `a`. */
 MUST_CHECK bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_view *ret,

@@ -51,7 +51,8 @@ static bool insert_item(struct engine *e, struct submit_item *item, struct err *
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
         .salt = next_salt(e),
-        .flags = family.waits ? JOB_WAITS | JOB_CHILD : 0,
+        .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) |
+                 (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0),
     };
     if (!jobs_insert(e->store, &job, &item->id, err))
         return false;

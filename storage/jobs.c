@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/jobs.h"
 
+#include "storage/deliveries.h"
 #include "storage/store_impl.h"
 
 #define DEFAULT_QUEUE "default"
@@ -82,6 +83,7 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
         row.due_us = job->due_us;
     if (!queue_number(store, queue, &row.queue, err) || !row_insert(store, &row, err) ||
         !spec_insert(store, row.no, job, err) ||
+        ((job->flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
         (job->batch != 0 && !batch_append(store, job->batch, row.no, err)))
         return false;
     store->newest = (struct newest){row.no, row.created_us};

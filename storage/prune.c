@@ -4,6 +4,7 @@
  * file would be a lie, a file without its row is swept at the next start. */
 #include "storage/jobs.h"
 
+#include "storage/deliveries.h"
 #include "storage/store_impl.h"
 
 struct spool_list {
@@ -26,7 +27,9 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
     return store_run_no(store, SQL_SPEC_DELETE, row->no, err) &&
            store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
            store_run_no(store, SQL_ERROR_DELETE, row->no, err) &&
-           store_run_no(store, SQL_ATTEMPTS_DELETE, row->no, err) && row_delete(store, row, err);
+           store_run_no(store, SQL_ATTEMPTS_DELETE, row->no, err) &&
+           ((row->flags & JOB_CALLBACK) == 0 || callback_forget(store, row->no, err)) &&
+           row_delete(store, row, err);
 }
 
 bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2], size_t *ret_n,

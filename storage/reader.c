@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/reader.h"
 
+#include "storage/deliveries.h"
 #include "storage/reader_impl.h"
 
 #define MAX_ATTEMPTS_SHOWN 10000 /* beyond what any retry policy may ask for; bounds the loop */
@@ -182,7 +183,9 @@ bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
 {
     row_fill(row, ret);
     return spec_fill(reader, row, a, ret, err) && batch_fill(reader, row, ret, err) &&
-           queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err);
+           queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err) &&
+           ((row->flags & JOB_CALLBACK) == 0 ||
+            reader_callback(reader, row->no, a, &ret->callback, err));
 }
 
 static void attempt_read(sqlite3_stmt *stmt, struct job_attempt *ret)

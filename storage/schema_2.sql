@@ -115,32 +115,39 @@ CREATE TABLE telling (
     salt       INTEGER NOT NULL
 ) STRICT;
 
--- `callback` of jobs and batches, as JSON.
+-- `callback` of jobs and batches.
 CREATE TABLE callbacks (
-    no   INTEGER PRIMARY KEY,
-    spec TEXT NOT NULL
+    no       INTEGER PRIMARY KEY,
+    url      TEXT NOT NULL,
+    receiver TEXT NOT NULL,     -- scheme, host and port of the URL
+    states   INTEGER NOT NULL   -- bit mask of enum job_state: the ends that are told
 ) STRICT;
 
 -- Callbacks to be made or being repeated. A row goes when it has been delivered or given up.
 CREATE TABLE deliveries (
     id         INTEGER PRIMARY KEY,
     no         INTEGER NOT NULL,   -- job or batch
+    is_batch   INTEGER NOT NULL,
+    receiver   TEXT NOT NULL,      -- as callbacks.receiver
     state      INTEGER NOT NULL,   -- enum job_state that is reported
-    attempt    INTEGER NOT NULL,   -- of the job, that ended so
-    tries      INTEGER NOT NULL,
+    version    INTEGER NOT NULL,   -- of the row with that state; names the message
+    tries      INTEGER NOT NULL DEFAULT 0,
     due_us     INTEGER NOT NULL,
     created_us INTEGER NOT NULL
 ) STRICT;
+-- Each receiver has a line of its own, so that one who does not answer holds up nobody else.
+CREATE INDEX deliveries_line ON deliveries (receiver, due_us);
 CREATE INDEX deliveries_due ON deliveries (due_us);
+CREATE INDEX deliveries_no ON deliveries (no);
 
 -- Each try, kept as long as its job.
 CREATE TABLE delivery_tries (
     no          INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
-    delivery    INTEGER NOT NULL,
     at_us       INTEGER NOT NULL,
     took_us     INTEGER NOT NULL,
     http_status INTEGER NOT NULL,  -- 0: no answer
+    outcome     INTEGER NOT NULL,  -- enum try_outcome in service/base/callback.h
     error       TEXT,
     PRIMARY KEY (no, seq)
 ) STRICT, WITHOUT ROWID;

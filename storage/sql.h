@@ -147,6 +147,22 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(TELLING_FIRST,   HOT,  "SELECT parent, state, is_batch, created_us, salt FROM telling"       \
                              " WHERE parent > 0 ORDER BY parent LIMIT 1")                          \
     X(TELLING_DELETE,  HOT,  "DELETE FROM telling WHERE parent = ?1")                              \
+    /* callbacks */                                                                                \
+    X(CALLBACK_INSERT, HOT,  "INSERT INTO callbacks (no, url, receiver, states)"                   \
+                             " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(CALLBACK_DELETE, HOT,  "DELETE FROM callbacks WHERE no = ?1")                                \
+    X(DELIVERY_INSERT, HOT,  "INSERT INTO deliveries (no, is_batch, receiver, state, version,"     \
+                             " due_us, created_us)"                                                \
+                             " SELECT ?1, ?2, receiver, ?3, ?4, ?5, ?5 FROM callbacks"             \
+                             " WHERE no = ?1 AND (states >> ?3) & 1")                              \
+    X(DELIVERY_AGAIN,  HOT,  "UPDATE deliveries SET tries = tries + 1, due_us = ?2 WHERE id = ?1") \
+    X(DELIVERY_DELETE, HOT,  "DELETE FROM deliveries WHERE id = ?1")                               \
+    X(DELIVERIES_DROP, HOT,  "DELETE FROM deliveries WHERE no = ?1")                               \
+    X(TRY_INSERT,      HOT,  "INSERT INTO delivery_tries (no, seq, at_us, took_us, http_status,"   \
+                             " outcome, error) VALUES (?1, coalesce((SELECT seq"                   \
+                             " FROM delivery_tries WHERE no = ?1 ORDER BY seq DESC LIMIT 1), 0)"   \
+                             " + 1, ?2, ?3, ?4, ?5, ?6)")                                          \
+    X(TRIES_DELETE,    HOT,  "DELETE FROM delivery_tries WHERE no = ?1")                           \
     /* queues and counts */                                                                        \
     X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
                              " succeeded, failed, cancelled FROM queues")                          \
@@ -184,6 +200,20 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
     X(READ_COUNTS,     HOT,  TEXT_COUNTS "WHERE name = ?1")                                        \
     X(READ_QUEUES,     HOT,  TEXT_COUNTS "WHERE name > ?1 ORDER BY name")                          \
+    X(READ_CALLBACK,   HOT,  "SELECT receiver, states FROM callbacks WHERE no = ?1")               \
+    X(READ_URL,        HOT,  "SELECT url FROM callbacks WHERE no = ?1")                            \
+    X(READ_PENDING,    HOT,  "SELECT 1 FROM deliveries WHERE no = ?1 LIMIT 1")                     \
+    X(READ_LAST_TRY,   HOT,  "SELECT seq, http_status, outcome FROM delivery_tries"                \
+                             " WHERE no = ?1 ORDER BY seq DESC LIMIT 1")                           \
+    X(READ_TRIES,      HOT,  "SELECT seq, at_us, took_us, http_status, outcome, error"             \
+                             " FROM delivery_tries WHERE no = ?1 AND seq > ?2 ORDER BY seq")       \
+    X(READ_RECEIVER,   HOT,  "SELECT receiver FROM deliveries WHERE receiver > ?1"                 \
+                             " ORDER BY receiver LIMIT 1")                                         \
+    X(READ_LINE,       HOT,  "SELECT id, no, is_batch, state, version, tries, created_us"          \
+                             " FROM deliveries WHERE receiver = ?1 AND due_us <= ?2"               \
+                             " ORDER BY due_us LIMIT ?3")                                          \
+    X(READ_NEXT_DUE,   HOT,  "SELECT due_us FROM deliveries WHERE due_us > ?1"                     \
+                             " ORDER BY due_us LIMIT 1")                                           \
     X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \

@@ -63,6 +63,7 @@ bool store_begin(struct store *store, struct err *err)
     store->poisoned = false;
     store->in_savepoint = false;
     store->newest_at_begin = store->newest;
+    store->deliveries_at_begin = store->deliveries;
     store->changes.n = 0;
     store->batches.n_changed = 0;
     return true;
@@ -77,6 +78,7 @@ void store_rollback(struct store *store)
     batch_cache_clear(&store->batches);
     store->changes.n = 0;
     store->newest = store->newest_at_begin;
+    store->deliveries = store->deliveries_at_begin;
     store->poisoned = false;
     store->in_savepoint = false;
     POST(!store_in_transaction(store));
@@ -99,6 +101,7 @@ bool store_savepoint(struct store *store, struct err *err)
         return false;
     store->changes.n_at_savepoint = store->changes.n;
     store->newest_at_savepoint = store->newest;
+    store->deliveries_at_savepoint = store->deliveries;
     store->in_savepoint = true;
     return true;
 }
@@ -123,6 +126,7 @@ void store_savepoint_undo(struct store *store)
     batch_cache_clear(&store->batches);
     store->changes.n = store->changes.n_at_savepoint;
     store->newest = store->newest_at_savepoint;
+    store->deliveries = store->deliveries_at_savepoint;
     /* A failed statement inside is gone with the savepoint, unless SQLite has ended everything. */
     store->poisoned = control(store, SQL_UNDO) != SQLITE_DONE ||
                       control(store, SQL_RELEASE) != SQLITE_DONE;
@@ -184,6 +188,7 @@ enum commit_result store_commit(struct store *store, struct err *err)
     if (rc == SQLITE_DONE && !FAULT("store-after-commit")) {
         counts_keep(&store->counts);
         store->newest_at_begin = store->newest;
+        store->deliveries_at_begin = store->deliveries;
         return COMMIT_STORED;
     }
     if (rc == SQLITE_FULL) {

@@ -33,6 +33,7 @@ struct store {
     struct change_list changes;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
+    int64_t deliveries, deliveries_at_begin, deliveries_at_savepoint; /* rows of that table */
     /* A write failed in the middle of a verb: what the transaction holds may be half a job, so it
      * must not be committed. */
     bool poisoned, in_savepoint;

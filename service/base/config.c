@@ -111,6 +111,24 @@ const struct option_row config_options[] = {
                      "still be recorded."},
     {"store.idempotency_keep",  DURATION(idempotency_keep_us),    "24h",      SECOND,   YEARS10,
          NULL, NULL, "How long Idempotency-Keys are remembered."},
+    {"callbacks.hosts",         LIST(callback_hosts),             "",         0,        0,
+         NULL, NULL, "Who may be called when a job ends, by https: names, *.suffixes, public "
+                     "addresses. Empty: nobody, callbacks are off."},
+    {"callbacks.private_hosts", LIST(callback_private_hosts),     "",         0,        0,
+         NULL, NULL, "The same for receivers in one's own network: http and addresses that are "
+                     "not public are allowed for these."},
+    {"callbacks.secret_file",   TEXT(callback_secret_file),       "",         0,        0,
+         NULL, NULL, "File (mode 0600) with the secrets that sign callbacks, one whsec_ line "
+                     "each; made when there is none. Default: DATA/callback-secret."},
+    {"callbacks.timeout",       DURATION(callback_timeout_us),    "5s",       100 * MS, 60 * SECOND,
+         NULL, NULL, "How long one try may take."},
+    {"callbacks.max_tries",     UINT(callback_max_tries),         "10",       1,        100,
+         NULL, NULL, "Tries before a callback is given up."},
+    {"callbacks.first_delay",   DURATION(callback_first_delay_us), "30s",     MS,       24 * HOUR,
+         NULL, NULL, "Longest pause after the first try; each further one may be four times as "
+                     "long."},
+    {"callbacks.max_delay",     DURATION(callback_max_delay_us),  "12h",      MS,       168 * HOUR,
+         NULL, NULL, "Longest pause between two tries."},
 };
 /* clang-format on */
 

@@ -62,6 +62,14 @@ struct config {
     uint64_t store_cache;        /* 32 MiB */
     uint64_t store_reserve;      /* ballast file for a full disk: 16 MiB */
     int64_t idempotency_keep_us; /* 24 h */
+    /* callbacks: off while both lists are empty */
+    struct text_list callback_hosts;         /* by https, and public */
+    struct text_list callback_private_hosts; /* also by http, and of any address */
+    char *callback_secret_file;              /* absolute */
+    int64_t callback_timeout_us;             /* of one try: 5 s */
+    uint32_t callback_max_tries;             /* 10, over about a day */
+    int64_t callback_first_delay_us;         /* 30 s */
+    int64_t callback_max_delay_us;           /* 12 h */
 };
 
 /* Where a value came from, for --print-config. */

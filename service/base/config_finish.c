@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What no single value can tell: values derived from the machine and from each other, and rules
  * between options. */
+#include "service/base/callback.h"
 #include "service/base/config_option.h"
 
 /* Small machines need one thread; beyond four CPUs two to four serve what the engine can take. */
@@ -72,6 +73,21 @@ static bool derive_listeners(struct config_set *set, struct err *err)
                    why);
 }
 
+static bool derive_secret_file(struct config_set *set, struct err *err)
+{
+    struct config *cfg = &set->values;
+    char *path = NULL;
+    if (cfg->callback_secret_file[0] == '\0') {
+        if (asprintf(&path, "%s/callback-secret", cfg->data) < 0)
+            return err_set(err, ERR_INVALID, "out of memory");
+        free(cfg->callback_secret_file);
+        cfg->callback_secret_file = path;
+        set->states[INDEX_OF(callback_secret_file)].automatic = true;
+    }
+    cfg->callback_secret_file = make_absolute(cfg->callback_secret_file);
+    return true;
+}
+
 static bool derive_paths(struct config_set *set, struct err *err)
 {
     struct config *cfg = &set->values;
@@ -81,7 +97,19 @@ static bool derive_paths(struct config_set *set, struct err *err)
         set->states[INDEX_OF(data)].automatic = true;
     }
     cfg->data = make_absolute(cfg->data);
-    return derive_listeners(set, err);
+    return derive_secret_file(set, err) && derive_listeners(set, err);
+}
+
+static bool check_hosts(const char *option, const struct text_list *rules, struct err *err)
+{
+    for (uint32_t i = 0; i < rules->n; i++) {
+        if (!callback_is_host_rule(rules->items[i]))
+            return err_set(err, ERR_INVALID,
+                           "%s: '%.60s' is not allowed; allowed: a host's name, *.suffix or an "
+                           "address, without scheme and port",
+                           option, rules->items[i]);
+    }
+    return true;
 }
 
 static bool check_together(const struct config *cfg, struct err *err)
@@ -99,7 +127,8 @@ static bool check_together(const struct config *cfg, struct err *err)
                 "service.auth: none is not possible with the listener %s, which others can reach",
                 cfg->listen.items[i]);
     }
-    return true;
+    return check_hosts("callbacks.hosts", &cfg->callback_hosts, err) &&
+           check_hosts("callbacks.private_hosts", &cfg->callback_private_hosts, err);
 }
 
 bool config_finish(struct config_set *set, struct err *err)

@@ -146,6 +146,8 @@ struct job_spec {
     struct job_parent *parents; /* n_parents; each may come more than once */
     uint32_t n_parents;
     enum parent_policy on_parent_failure;
+    struct slice callback_url, callback_receiver; /* absent: none */
+    uint32_t callback_states;                     /* bit mask of TO(): the ends that are told */
 };
 
 /* Members of a job_spec that a change of a waiting job names. */
@@ -184,6 +186,8 @@ struct job_output {
     bool expired;      /* `keep` is over */
 };
 
+struct callback_view; /* callback.h */
+
 /* One job as shown to clients. Strings are terminated, in the arena given to the reader. Times are
  * wall µs, 0 = not yet. */
 struct job_view {
@@ -208,10 +212,11 @@ struct job_view {
     enum job_result result;
     struct job_usage usage;
     struct job_output output;
-    struct job_id batch;          /* no = 0: of none */
-    int64_t index;                /* its place there */
-    uint32_t flags;               /* enum job_flag */
-    struct job_attempt *attempts; /* earlier attempts, oldest first */
+    struct job_id batch;            /* no = 0: of none */
+    int64_t index;                  /* its place there */
+    uint32_t flags;                 /* enum job_flag */
+    struct callback_view *callback; /* with JOB_CALLBACK, else NULL */
+    struct job_attempt *attempts;   /* earlier attempts, oldest first */
     uint32_t n_attempts;
 };
 
