@@ -20,7 +20,6 @@ static const struct {
     {"'args':[1]", "/args"},
     {"'kwargs':{}", "/kwargs"},
     {"'unique':{'key':'x'}", "/unique"},
-    {"'callback':{'url':'https://x'}", "/callback"},
     {"'files':{'a':'b'}", "/files"},
     {"'inputs':{}", "/inputs"},
     {"'outputs':[]", "/outputs"},
@@ -46,6 +45,7 @@ SERVER_TEST(limits, unknown_members_are_refused_by_name)
 static const struct {
     const char *members, *pointer;
 } bad_values[] = {
+    {"'callback':{'url':'https://x'}", "/callback/url"}, /* nothing is configured */
     {"'priority':101", "/priority"},
     {"'priority':-101", "/priority"},
     {"'priority':1.5", "/priority"},
