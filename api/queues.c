@@ -19,7 +19,7 @@ void queue_show(struct request *rq)
     struct err err = {0};
     const char *name = arena_dup(&rq->arena, rq->match.args[0]); /* terminated */
     PRE(name != NULL); /* among the first bytes of the arena */
-    if (!query_queue(rq->thread->query, name, &queue, &err)) {
+    if (!query_queue(rq->thread->query, name, &rq->arena, &queue, &err)) {
         reply_problem(rq, &err);
         return;
     }
@@ -73,7 +73,7 @@ void queue_list(struct request *rq)
     struct queue_page page = {.max = (size_t)limit + 1};
     page.queues = arena_alloc(request_scratch(rq), page.max * sizeof *page.queues);
     PRE(page.queues != NULL); /* 130 KiB of a scratch arena that was empty */
-    if (!query_queues(rq->thread->query, after.ptr, &page, &err)) {
+    if (!query_queues(rq->thread->query, after.ptr, &rq->arena, &page, &err)) {
         reply_problem(rq, &err);
         return;
     }

@@ -32,6 +32,18 @@ bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct e
     return true;
 }
 
+bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue, struct err *err)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        if (f->state != FLIGHT_FREE && f->info.row.queue == queue &&
+            !dispatch_settle(d, turn, f->info.row.no, err))
+            return false;
+    }
+    d->dirty = true;
+    return true;
+}
+
 static bool slot_is_taken(const struct dispatch *d, uint32_t slot)
 {
     for (uint32_t k = 0; k < d->n; k++)
@@ -49,21 +61,28 @@ static bool next_idle(const struct dispatch *d, uint32_t *slot, struct place *re
     return false;
 }
 
-/* A flight for the ready job: its reservation if it has one, else a new one with what a start
- * needs. False: the store failed. *ret is NULL when all flights are in use. */
-static bool board(struct dispatch *d, const struct ready_job *ready, struct flight **ret,
-                  struct err *err)
+/* A flight for ready job i: its reservation if it has one, else a new one with what a start needs.
+ * False: the store failed. *ret is NULL when all flights are in use, or its queue lets nothing more
+ * begin. */
+static bool board(struct dispatch *d, size_t i, struct flight **ret, struct err *err)
 {
+    const struct ready_job *ready = &d->ready[i];
     struct flight *f = flight_waiting(d, ready->no);
     PRE(f != NULL || dispatch_find(d, ready->no) == NULL); /* a row that says `queued` has no
                                                               recorded attempt under way */
     if (f == NULL && (f = flight_new(d)) != NULL) {
+        if (!admission_board(d, ready->queue)) {
+            *ret = NULL;
+            return true;
+        }
         if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }
         f->attempt = ready->attempt + 1;
         f->state = FLIGHT_RESERVED;
+        f->rank = i;
+        f->contested = ready->contested;
     }
     *ret = f;
     return true;
@@ -86,11 +105,15 @@ static void drop_if_not_wanted(struct dispatch *d, size_t n_ready)
         struct flight *f = &d->flights[k];
         if (f->state != FLIGHT_RESERVED && f->state != FLIGHT_OFFERED)
             continue;
-        bool wanted = false;
-        for (size_t i = 0; i < n_ready && !wanted; i++)
-            wanted = d->ready[i].no == f->info.row.no;
-        if (!wanted && (f->state == FLIGHT_RESERVED || flight_recall(d, f)))
+        size_t i = 0;
+        while (i < n_ready && d->ready[i].no != f->info.row.no)
+            i++;
+        if (i < n_ready) {
+            f->rank = i;
+            f->contested = d->ready[i].contested;
+        } else if (f->state == FLIGHT_RESERVED || flight_recall(d, f)) {
             flight_free(f);
+        }
     }
 }
 
@@ -110,35 +133,50 @@ static void recall_if_overtaken(struct dispatch *d, size_t n_ready, size_t n_idl
     }
 }
 
+/* What may begin next, in order, to d->ready; what was reserved and is not among it goes back. */
+static bool look(struct dispatch *d, size_t *ret_n, struct err *err)
+{
+    size_t n_idle = 0;
+    struct place place;
+    for (uint32_t slot = 0; next_idle(d, &slot, &place); slot++)
+        n_idle++;
+    size_t max = n_idle + (size_t)RESERVED_PER_WORKER * pool_size(d->pool);
+    struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)d->n)};
+    admission_refresh(d);
+    admission_plan(d, &list);
+    if (!queue_peek(d->store, &list, err))
+        return err_wrap(err, "look at the queue");
+    drop_if_not_wanted(d, list.n);
+    recall_if_overtaken(d, list.n, n_idle);
+    admission_count(d);
+    *ret_n = list.n;
+    return true;
+}
+
 bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
 {
     if (!d->dirty || d->closed || turn->now_ns < d->backoff_until_ns)
         return true;
     d->starved = false;
-    size_t n_idle = 0, n_ready = 0;
-    struct place place;
-    for (uint32_t slot = 0; next_idle(d, &slot, &place); slot++)
-        n_idle++;
-    size_t max = MIN(n_idle + (size_t)RESERVED_PER_WORKER * pool_size(d->pool), (size_t)d->n);
-    if (!queue_peek(d->store, d->ready, max, &n_ready, err))
-        return err_wrap(err, "look at the queue");
     d->dirty = false;
-    drop_if_not_wanted(d, n_ready);
-    recall_if_overtaken(d, n_ready, n_idle);
+    size_t n_ready;
+    if (!look(d, &n_ready, err))
+        return false;
     uint32_t slot = 0;
+    struct place place;
     for (size_t i = 0; i < n_ready; i++) {
         struct flight *f = NULL;
-        if (!board(d, &d->ready[i], &f, err))
+        if (!board(d, i, &f, err))
             return false;
-        if (f == NULL)
-            break;
-        if (f->unrecorded || !next_idle(d, &slot, &place))
+        if (f == NULL || f->unrecorded || !next_idle(d, &slot, &place))
             continue;
         if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
             continue; /* its worker was faster; the next transaction records it */
         if (!claim(d, turn, f, place, err))
             return false;
     }
+    admission_count(d);
+    admission_look_later(d);
     return true;
 }
 
@@ -169,7 +207,7 @@ bool dispatch_sync(struct dispatch *d, struct err *err)
     for (uint32_t k = 0; k < d->n; k++)
         if (!sync_row(d, k, err))
             return err_wrap(err, "note what is in flight");
-    return true;
+    return admission_sync(d, err);
 }
 
 void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us)
@@ -194,6 +232,7 @@ static void start_failed(struct dispatch *d, struct flight *f)
 static void land(struct dispatch *d, struct flight *f)
 {
     uint32_t slot = f->place.slot;
+    admission_land(d, f);
     if (!f->never_started)
         pool_release(d->pool, f->place);
     flight_free(f);
@@ -203,6 +242,8 @@ static void land(struct dispatch *d, struct flight *f)
 void dispatch_committed(struct dispatch *d)
 {
     memcpy(d->committed, d->stored, d->n * sizeof *d->committed);
+    admission_refresh(d);
+    admission_committed(d);
     /* First everything that this transaction has recorded, and only then what starts now, whose
      * rows are the next transaction's. */
     for (uint32_t k = 0; k < d->n; k++) {
@@ -225,6 +266,7 @@ void dispatch_committed(struct dispatch *d)
 void dispatch_rolled_back(struct dispatch *d)
 {
     memcpy(d->stored, d->committed, d->n * sizeof *d->stored);
+    admission_refresh(d);
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         f->outcome_applied = false;

@@ -17,6 +17,7 @@
 #define GANGER_SERVICE_DISPATCH_H
 
 #include "pool/pool.h"
+#include "service/admission.h"
 #include "service/base/metrics.h"
 #include "service/starts.h"
 #include "service/turn.h"
@@ -49,6 +50,9 @@ struct flight {
     bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
+    size_t rank;          /* RESERVED, OFFERED: its place in the ready order at the last claim */
+    bool contested;       /* its queue was chosen by weight */
+    bool start_seen;      /* its beginning is in the window of its queue */
     uint32_t overtaken;   /* OFFERED: how many later jobs have begun elsewhere since */
     bool outcome_applied; /* in the open transaction */
 };
@@ -75,9 +79,10 @@ struct dispatch {
     struct flight *flights;
     struct flight_row *stored, *committed;
     struct ready_job *ready;
-    uint32_t n;   /* of the arrays above: banks and reservations of every slot */
-    bool dirty;   /* queue or workers have changed: dispatch_claim has work */
-    bool closed;  /* draining: nothing new starts */
+    struct admission admission; /* what the settings of queues allow */
+    uint32_t n;                 /* of the arrays above: banks and reservations of every slot */
+    bool dirty;                 /* queue or workers have changed: dispatch_claim has work */
+    bool closed;                /* draining: nothing new starts */
     bool starved; /* a worker idles for want of a commit: a free bank, or a reservation */
     uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
 };
@@ -103,6 +108,9 @@ MUST_CHECK bool dispatch_record(struct dispatch *d, struct turn *turn, struct er
 /* Before anything is decided about a waiting job: its reservation is taken back, or, when a worker
  * has taken it, its row becomes RUNNING. */
 MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err);
+/* The same for all waiting jobs of a queue, before its settings change. */
+MUST_CHECK bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue,
+                                      struct err *err);
 MUST_CHECK bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err);
 MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of `inflight` */
 struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, running or ended and not
@@ -115,13 +123,17 @@ void dispatch_committed(struct dispatch *d); /* starts and stops leave, banks ar
 void dispatch_rolled_back(struct dispatch *d);
 
 bool dispatch_has_news(const struct dispatch *d);    /* ends or beginnings that are not stored */
-bool dispatch_has_ready(const struct dispatch *d);   /* a claim could find something that is neither
+bool dispatch_has_ready(struct dispatch *d);         /* a claim could find something that is neither
                                                         running nor reserved */
 uint32_t dispatch_ahead(const struct dispatch *d);   /* reserved jobs, offered or not */
-bool dispatch_is_urgent(const struct dispatch *d);   /* workers wait, or are about to wait, for the
+bool dispatch_is_urgent(struct dispatch *d);         /* workers wait, or are about to wait, for the
                                                         next commit */
 uint32_t dispatch_running(const struct dispatch *d); /* claimed, running, or ended and not stored */
 void dispatch_drop_reservations(struct dispatch *d);
+
+/* admission.c: when a rate may let a job begin; UINT64_MAX = none waits for it. */
+uint64_t dispatch_next_look_ns(const struct dispatch *d);
+void dispatch_look(struct dispatch *d, uint64_t now_ns); /* collect: it may be time */
 
 /* At start (recover.c): what a dead server had in flight becomes `lost` or is queued again. Inside
  * a transaction. */

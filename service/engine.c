@@ -125,11 +125,12 @@ void collect_commands(struct engine *e)
     }
 }
 
-static uint64_t next_deadline_ns(const struct engine *e)
+static uint64_t next_deadline_ns(struct engine *e)
 {
     if (e->pending != NULL && e->lazy_until_ns == 0)
         return 0;
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
+    at = MIN(at, dispatch_next_look_ns(&e->dispatch));
     uint64_t work_at = UINT64_MAX;
     if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
         work_at = e->lazy_until_ns; /* 0: at once */
@@ -174,6 +175,7 @@ static void collect(struct engine *e)
     }
     turn_begin(&e->turn);
     collect_pool(e);
+    dispatch_look(&e->dispatch, e->turn.now_ns);
     collect_commands(e);
 }
 

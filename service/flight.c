@@ -19,7 +19,7 @@ bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
         d->stored[k].entry.k = d->committed[k].entry.k = k;
     }
     d->dirty = true;
-    return starts_open(&d->starts, data_dir, err);
+    return admission_open(d, err) && starts_open(&d->starts, data_dir, err);
 }
 
 void dispatch_close(struct dispatch *d)
@@ -30,6 +30,7 @@ void dispatch_close(struct dispatch *d)
     free(d->stored);
     free(d->committed);
     free(d->ready);
+    admission_close(d);
     starts_close(&d->starts);
     *d = (struct dispatch){.starts.fd = -1};
 }
@@ -97,11 +98,13 @@ bool dispatch_has_news(const struct dispatch *d)
     return false;
 }
 
-bool dispatch_has_ready(const struct dispatch *d)
+bool dispatch_has_ready(struct dispatch *d)
 {
     int64_t taken = flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
     for (uint32_t k = 0; k < d->n; k++)
         taken += d->flights[k].unrecorded; /* the row still says `queued` */
+    if (d->admission.n_ruled > 0)
+        taken += admission_held_back(d);
     return store_count(d->store, JOB_QUEUED) > taken;
 }
 
@@ -110,7 +113,7 @@ uint32_t dispatch_ahead(const struct dispatch *d)
     return flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);
 }
 
-bool dispatch_is_urgent(const struct dispatch *d)
+bool dispatch_is_urgent(struct dispatch *d)
 {
     uint32_t ahead = dispatch_ahead(d);
     if (d->closed)

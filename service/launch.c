@@ -62,6 +62,7 @@ static void begun(struct dispatch *d, struct flight *f)
     f->info.name = f->info.queue = NULL;
     f->info.traceparent = (struct slice){0};
     arena_clear(&f->arena);
+    admission_begun(d, f);
     metrics_add(d->metrics, COUNT_ATTEMPTS, 1);
 }
 
@@ -100,11 +101,10 @@ bool flight_recall(struct dispatch *d, struct flight *f)
     return false;
 }
 
+/* In the ready order of the last claim, in which both waited. */
 static bool is_before(const struct flight *a, const struct flight *b)
 {
-    if (b == NULL || a->info.row.priority != b->info.row.priority)
-        return b == NULL || a->info.row.priority > b->info.row.priority;
-    return a->info.row.no < b->info.row.no;
+    return b == NULL || a->rank < b->rank;
 }
 
 /* The job that is first in the ready order among the reservations, and among the offers if those

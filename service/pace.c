@@ -29,9 +29,9 @@ static bool is_awaited(const struct engine *e)
     return false;
 }
 
-static bool can_claim(const struct engine *e)
+static bool can_claim(struct engine *e)
 {
-    const struct dispatch *d = &e->dispatch;
+    struct dispatch *d = &e->dispatch;
     return d->dirty && !d->closed && e->turn.now_ns >= d->backoff_until_ns &&
            (d->starved || dispatch_has_ready(d));
 }

@@ -91,14 +91,22 @@ bool query_mark(struct query *query, const struct job_id *id, struct job_mark *r
     return reader_mark(query->reader, id, ret, err);
 }
 
-bool query_queue(struct query *query, const char *name, struct queue_view *ret, struct err *err)
+bool query_queue(struct query *query, const char *name, struct arena *a, struct queue_view *ret,
+                 struct err *err)
 {
-    return reader_queue(query->reader, name, ret, err);
+    return reader_queue(query->reader, name, a, ret, err);
 }
 
-bool query_queues(struct query *query, const char *after, struct queue_page *page, struct err *err)
+bool query_queues(struct query *query, const char *after, struct arena *a, struct queue_page *page,
+                  struct err *err)
 {
-    return reader_queues(query->reader, after, page, err);
+    return reader_queues(query->reader, after, a, page, err);
+}
+
+bool query_defaults(struct query *query, struct slice queue, struct arena *a, struct slice *ret,
+                    struct err *err)
+{
+    return reader_defaults(query->reader, queue, a, ret, err);
 }
 
 bool query_parents(struct query *query, int64_t child, struct parent_list *ret, struct err *err)

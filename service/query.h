@@ -4,6 +4,7 @@
 #ifndef GANGER_SERVICE_QUERY_H
 #define GANGER_SERVICE_QUERY_H
 
+#include "service/base/queue.h"
 #include "service/engine.h"
 
 struct query;
@@ -24,11 +25,13 @@ MUST_CHECK bool query_list(struct query *query, const struct job_filter *filter,
 MUST_CHECK bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret,
                            struct err *err);
 
-/* Queues and their numbers: reader_queue, reader_queues. */
-MUST_CHECK bool query_queue(struct query *query, const char *name, struct queue_view *ret,
-                            struct err *err);
-MUST_CHECK bool query_queues(struct query *query, const char *after, struct queue_page *page,
-                             struct err *err);
+/* Queues, their numbers and settings: reader_queue, reader_queues, reader_defaults. */
+MUST_CHECK bool query_queue(struct query *query, const char *name, struct arena *a,
+                            struct queue_view *ret, struct err *err);
+MUST_CHECK bool query_queues(struct query *query, const char *after, struct arena *a,
+                             struct queue_page *page, struct err *err);
+MUST_CHECK bool query_defaults(struct query *query, struct slice queue, struct arena *a,
+                               struct slice *ret, struct err *err);
 
 /* The parents that a job or a batch waits for: reader_parents. */
 MUST_CHECK bool query_parents(struct query *query, int64_t child, struct parent_list *ret,

@@ -82,6 +82,12 @@ static bool state_is_empty(const struct queue_state *state)
     return true;
 }
 
+/* Whether another name may take this number. */
+static bool state_is_free(const struct queue_state *state)
+{
+    return state_is_empty(state) && (state->settings.version == 0 || state->settings.is_gone);
+}
+
 /* Remembers what the entry was before this transaction, and before its savepoint. */
 static struct queue_entry *entry_touch(struct counts *c, uint32_t index)
 {
@@ -108,7 +114,7 @@ bool counts_add_queue(struct counts *c, struct slice name, uint32_t *ret_number,
 
     if (name.len == 0 || name.len > MAX_QUEUE_NAME)
         return err_set(err, ERR_INVALID, "A queue's name has 1 to %d characters.", MAX_QUEUE_NAME);
-    while (index < c->n && !state_is_empty(&c->entries[index].now))
+    while (index < c->n && !state_is_free(&c->entries[index].now))
         index++;
     /* A fresh number first, so that the names of idle queues stay visible as long as there is room.
      */
@@ -152,6 +158,26 @@ void counts_change(struct counts *c, uint32_t number, enum job_state state, int6
     POST(entry->now.count[state] >= 0);
 }
 
+const struct queue_state *counts_state(const struct counts *c, uint32_t number)
+{
+    PRE(number >= 1 && number <= c->n);
+
+    return &c->entries[number - 1].now;
+}
+
+int64_t counts_waiting(const struct queue_state *state)
+{
+    return state->count[JOB_SCHEDULED] + state->count[JOB_BLOCKED] + state->count[JOB_QUEUED];
+}
+
+void counts_set(struct counts *c, uint32_t number, const struct queue_settings *settings)
+{
+    PRE(number >= 1 && number <= c->n);
+
+    entry_touch(c, number - 1)->now.settings = *settings;
+    c->settings_epoch++;
+}
+
 /* Puts one entry back to `to`, and the totals with it; true when its name changes by that. */
 static bool entry_restore(struct counts *c, struct queue_entry *entry, const struct queue_state *to)
 {
@@ -159,6 +185,8 @@ static bool entry_restore(struct counts *c, struct queue_entry *entry, const str
 
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         c->total[s] += to->count[s] - entry->now.count[s];
+    if (entry->now.settings.version != to->settings.version)
+        c->settings_epoch++;
     entry->now = *to;
     return renamed;
 }

@@ -8,7 +8,15 @@
 
 /* ---- birth ---- */
 
-/* The number of a queue, made when this is its first job. */
+/* What was said about the queue that had this number before is nothing to the new one. */
+static bool settings_forget(struct store *store, uint32_t number, struct err *err)
+{
+    if (counts_state(&store->counts, number)->settings.version == 0)
+        return true;
+    counts_set(&store->counts, number, &(struct queue_settings){0});
+    return store_run_no(store, SQL_SETTINGS_DELETE, number, err);
+}
+
 bool queue_number(struct store *store, struct slice name, uint32_t *ret_number, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_QUEUE_NAME);
@@ -19,7 +27,7 @@ bool queue_number(struct store *store, struct slice name, uint32_t *ret_number, 
             return false;
         bind_i64(insert, 1, number);
         bind_text(insert, 2, name);
-        if (!store_run(store, insert, err))
+        if (!store_run(store, insert, err) || !settings_forget(store, number, err))
             return false;
     }
     *ret_number = number;
@@ -81,8 +89,8 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
 
     if (row.state == JOB_SCHEDULED)
         row.due_us = job->due_us;
-    if (!queue_number(store, queue, &row.queue, err) || !row_insert(store, &row, err) ||
-        !spec_insert(store, row.no, job, err) ||
+    if (!queue_number(store, queue, &row.queue, err) || !queue_has_room(store, row.queue, err) ||
+        !row_insert(store, &row, err) || !spec_insert(store, row.no, job, err) ||
         ((job->flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
         (job->batch != 0 && !batch_append(store, job->batch, row.no, err)))
         return false;

@@ -3,9 +3,9 @@
  * Verbs that write need a transaction (store_begin). All moves go through `row_move` (row.h), whose
  * WHERE is the column of job.h's table; a refused move is STATE_CONFLICT. A claim carries (job,
  * attempt); every later write of an attempt is a compare-and-set on both.
- * NOT_FOUND, STATE_CONFLICT, INVALID and OVERLOADED leave the transaction as it was. Any other
- * error dooms it: store_commit will refuse it, unless store_savepoint_undo takes the failed verb
- * back. */
+ * NOT_FOUND, STATE_CONFLICT, INVALID, OVERLOADED and QUEUE_LIMIT leave the transaction as it was.
+ * Any other error dooms it: store_commit will refuse it, unless store_savepoint_undo takes the
+ * failed verb back. */
 #ifndef GANGER_STORAGE_JOBS_H
 #define GANGER_STORAGE_JOBS_H
 
@@ -27,7 +27,7 @@ struct job_new {
 };
 /* ret_id: complete, ms never goes back. Numbers are consecutive within a transaction and never used
  * twice. Fails with OVERLOADED when a new queue name would pass max_queues; the name of a queue
- * without any row makes room. */
+ * without any row and settings makes room. Fails with QUEUE_LIMIT when the queue is full. */
 MUST_CHECK bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
                             struct err *err);
 

@@ -3,70 +3,7 @@
 
 #include "storage/store_impl.h"
 
-/* ---- the ready order ---- */
-
-static bool ready_before(const struct ready_job *a, const struct ready_job *b)
-{
-    return a->priority != b->priority ? a->priority > b->priority : a->no < b->no;
-}
-
-/* The best `max` jobs seen so far, in order. */
-struct ready_list {
-    struct ready_job *jobs;
-    size_t n, max;
-};
-
-/* False when the job comes after all of a full list. */
-static bool ready_merge(struct ready_list *list, const struct ready_job *job)
-{
-    size_t at = list->n;
-
-    if (list->n == list->max && !ready_before(job, &list->jobs[list->max - 1]))
-        return false;
-    while (at > 0 && ready_before(job, &list->jobs[at - 1]))
-        at--;
-    if (list->n < list->max)
-        list->n++;
-    memmove(&list->jobs[at + 1], &list->jobs[at], (list->n - at - 1) * sizeof(*job));
-    list->jobs[at] = *job;
-    return true;
-}
-
-/* One queue's head, as long as it comes before what is already there. */
-static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *list,
-                       struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *ready = store_stmt(store, SQL_READY);
-    bool found;
-
-    bind_i64(ready, 1, queue);
-    bind_i64(ready, 2, (int64_t)list->max);
-    while (db_next(&store->db, ready, &found, err)) {
-        struct ready_job job;
-
-        if (!found)
-            return true;
-        job = (struct ready_job){sqlite3_column_int64(ready, 0), sqlite3_column_int(ready, 1),
-                                 (uint32_t)sqlite3_column_int64(ready, 2)};
-        if (!ready_merge(list, &job))
-            return true;
-    }
-    return false;
-}
-
-bool queue_peek(struct store *store, struct ready_job *ret, size_t max, size_t *ret_n,
-                struct err *err)
-{
-    const struct counts *c = &store->counts;
-    struct ready_list list = {ret, 0, max};
-
-    for (uint32_t i = 0; i < c->n && max > 0; i++) {
-        if (c->entries[i].now.count[JOB_QUEUED] > 0 && !peek_queue(store, i + 1, &list, err))
-            return false;
-    }
-    *ret_n = list.n;
-    return true;
-}
+/* ---- what a start needs ---- */
 
 static bool arena_full(struct err *err)
 {

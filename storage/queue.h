@@ -13,9 +13,31 @@ struct ready_job {
     int64_t no;
     int32_t priority;
     uint32_t attempt; /* the row's, i.e. of the attempt before */
+    uint32_t queue;
+    bool contested; /* its queue was chosen by weight, among several */
 };
-MUST_CHECK bool queue_peek(struct store *store, struct ready_job *ret, size_t max, size_t *ret_n,
-                           struct err *err);
+
+/* What the settings of a queue make of that order. */
+struct queue_lane {
+    uint32_t room;   /* at most so many of its jobs are ready, its reserved ones included */
+    uint32_t weight; /* 0 counts as 1 */
+    int64_t pass; /* virtual time: how many starts it has had, each counted as LANE_STRIDE / weight
+                   */
+};
+#define LANE_STRIDE (INT64_C(1) << 20)
+#define LANE_FREE ((struct queue_lane){UINT32_MAX, 0, 0})
+
+struct ready_list {
+    struct ready_job *jobs; /* room for max; the caller's */
+    size_t max, n;
+    const struct queue_lane *lanes; /* entry i: queue i + 1; NULL: no queue has limits or a weight
+                                     */
+    /* Among jobs of equal priority the queue with the smallest pass comes first, as if each entry
+     * of the list had begun. Cost: one seek per queue that has ready jobs, and one or two per
+     * entry. */
+    bool by_weight;
+};
+MUST_CHECK bool queue_peek(struct store *store, struct ready_list *list, struct err *err);
 
 /* What is needed to start a job: the task's bytes and its names. Slices live in `a`. */
 struct start_info {

@@ -5,7 +5,7 @@
 #ifndef GANGER_STORAGE_READER_H
 #define GANGER_STORAGE_READER_H
 
-#include "service/base/job.h"
+#include "service/base/queue.h"
 
 struct reader;
 /* After store_open. */
@@ -26,12 +26,15 @@ MUST_CHECK bool reader_job_by_no(struct reader *reader, int64_t no, struct arena
 MUST_CHECK bool reader_list(struct reader *reader, const struct job_filter *filter, struct arena *a,
                             struct job_page *page, struct err *err);
 
-/* The queue's numbers; NOT_FOUND when no job has ever been in it. */
-MUST_CHECK bool reader_queue(struct reader *reader, const char *name, struct queue_view *ret,
-                             struct err *err);
+/* A queue's numbers and settings; NOT_FOUND when no job has ever been in it and nothing was set. */
+MUST_CHECK bool reader_queue(struct reader *reader, const char *name, struct arena *a,
+                             struct queue_view *ret, struct err *err);
 /* Queues by name, those behind `after` ("" = from the start); fewer than max: there are no more. */
-MUST_CHECK bool reader_queues(struct reader *reader, const char *after, struct queue_page *page,
-                              struct err *err);
+MUST_CHECK bool reader_queues(struct reader *reader, const char *after, struct arena *a,
+                              struct queue_page *page, struct err *err);
+/* What jobs of this queue have when they say nothing: a raw JSON object, or absent. */
+MUST_CHECK bool reader_defaults(struct reader *reader, struct slice queue, struct arena *a,
+                                struct slice *ret, struct err *err);
 
 /* The parents that a job or a batch waits for; none when it waits for nothing. */
 MUST_CHECK bool reader_parents(struct reader *reader, int64_t child, struct parent_list *ret,

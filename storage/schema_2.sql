@@ -156,11 +156,13 @@ CREATE TABLE delivery_tries (
 CREATE TABLE queue_settings (
     id           INTEGER PRIMARY KEY,            -- queues.id
     version      INTEGER NOT NULL DEFAULT 1,
+    gone         INTEGER NOT NULL DEFAULT 0,     -- 1: deleted; without jobs it is not shown any more
     paused       INTEGER NOT NULL DEFAULT 0,
     concurrency  INTEGER NOT NULL DEFAULT 0,     -- 0: no limit
     rate_n       INTEGER NOT NULL DEFAULT 0,     -- starts in each rate_us; 0: no limit
     rate_us      INTEGER NOT NULL DEFAULT 0,
     weight       INTEGER NOT NULL DEFAULT 0,     -- 0: none was set
     max_length   INTEGER NOT NULL DEFAULT 0,     -- waiting jobs; 0: no limit
-    defaults     TEXT                            -- members of jobs that name none, as JSON
+    defaults     TEXT,                           -- members of jobs that name none, as JSON
+    starts       BLOB                            -- of a queue with a rate: how many jobs began when (service/window.h)
 ) STRICT;

@@ -33,10 +33,11 @@ _Static_assert(JOB_STATE_COUNT == 8,
     "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags," \
     " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled FROM batches "
 
-/* The numbers in the order of enum job_state. */
-#define TEXT_COUNTS                                                                             \
-    "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled " \
-    "FROM queues "
+/* A queue, its numbers in the order of enum job_state, its settings; queue_read knows the order. */
+#define TEXT_QUEUE                                                                              \
+    "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled," \
+    " queues.id, version, gone, paused, concurrency, rate_n, rate_us, weight, max_length,"      \
+    " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
 
 /* clang-format off */
 #define WRITER_SQL(X)                                                                              \
@@ -102,6 +103,12 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(READY,           HOT,  "SELECT no, priority, attempt FROM jobs"                              \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " ORDER BY priority DESC, no LIMIT ?2")                               \
+    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+                             " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
+                             " AND priority = ?2 AND no > ?3 ORDER BY no LIMIT 1")                 \
+    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+                             " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
+                             " AND priority < ?2 ORDER BY priority DESC, no LIMIT 1")              \
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
                              " ORDER BY wake_us LIMIT ?3")                                         \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
@@ -171,6 +178,20 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(QUEUE_COUNTS,    HOT,  "UPDATE queues SET scheduled = ?2, blocked = ?3, queued = ?4,"        \
                              " running = ?5, stopping = ?6, succeeded = ?7, failed = ?8,"          \
                              " cancelled = ?9 WHERE id = ?1")                                      \
+    X(SETTINGS_ALL,    COLD, "SELECT id, version, gone, paused, concurrency, rate_n, rate_us,"     \
+                             " weight, max_length, defaults IS NOT NULL FROM queue_settings")      \
+    X(SETTINGS_PUT,    HOT,  "INSERT INTO queue_settings (id, version, gone, paused, concurrency," \
+                             " rate_n, rate_us, weight, max_length)"                               \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"                        \
+                             " ON CONFLICT (id) DO UPDATE SET version = excluded.version,"         \
+                             " gone = excluded.gone, paused = excluded.paused,"                    \
+                             " concurrency = excluded.concurrency, rate_n = excluded.rate_n,"      \
+                             " rate_us = excluded.rate_us, weight = excluded.weight,"              \
+                             " max_length = excluded.max_length")                                  \
+    X(SETTINGS_DEFAULTS, HOT, "UPDATE queue_settings SET defaults = ?2 WHERE id = ?1")             \
+    X(SETTINGS_STARTS, HOT,  "UPDATE queue_settings SET starts = ?2 WHERE id = ?1")                \
+    X(SETTINGS_STARTED, HOT, "SELECT starts FROM queue_settings WHERE id = ?1")                    \
+    X(SETTINGS_DELETE, HOT,  "DELETE FROM queue_settings WHERE id = ?1")                           \
     /* idempotency keys */                                                                         \
     X(IDEM_FIND,       HOT,  "SELECT body, first_no, n, created_us FROM idem WHERE key = ?1")      \
     X(IDEM_PUT,        HOT,  "INSERT OR REPLACE INTO idem (key, body, first_no, n, created_us)"    \
@@ -198,8 +219,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " state FROM attempts WHERE no = ?1 ORDER BY attempt")                      \
     X(READ_QUEUE,      HOT,  "SELECT name FROM queues WHERE id = ?1")                              \
     X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
-    X(READ_COUNTS,     HOT,  TEXT_COUNTS "WHERE name = ?1")                                        \
-    X(READ_QUEUES,     HOT,  TEXT_COUNTS "WHERE name > ?1 ORDER BY name")                          \
+    X(READ_COUNTS,     HOT,  TEXT_QUEUE "WHERE name = ?1")                                         \
+    X(READ_QUEUES,     HOT,  TEXT_QUEUE "WHERE name > ?1 ORDER BY name")                           \
+    X(READ_WAITING,    HOT,  "SELECT priority, coalesce(queued_us, created_us) FROM jobs"          \
+                             " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
+                             " AND priority < ?2 ORDER BY priority DESC, no LIMIT 1")              \
+    X(READ_DEFAULTS,   HOT,  "SELECT defaults FROM queues JOIN queue_settings"                     \
+                             " ON queue_settings.id = queues.id WHERE name = ?1")                  \
     X(READ_CALLBACK,   HOT,  "SELECT receiver, states FROM callbacks WHERE no = ?1")               \
     X(READ_URL,        HOT,  "SELECT url FROM callbacks WHERE no = ?1")                            \
     X(READ_PENDING,    HOT,  "SELECT 1 FROM deliveries WHERE no = ?1 LIMIT 1")                     \

@@ -69,6 +69,11 @@ MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *r
 struct job_end;
 MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
                                const struct job_end *end, struct err *err);
+/* QUEUE_LIMIT when as many of its jobs wait as its max_length allows. Moving jobs there, other than
+ * by a retry of the engine's, has to ask. */
+MUST_CHECK bool queue_has_room(const struct store *store, uint32_t queue, struct err *err);
+/* At the start: the settings of all queues. */
+MUST_CHECK bool settings_load(struct store *store, struct err *err);
 /* A stored policy, checked. `no`: whose, for the error. */
 MUST_CHECK bool retry_policy_read(struct slice policy, int64_t no, struct retry_policy *ret,
                                   struct err *err);

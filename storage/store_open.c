@@ -189,7 +189,8 @@ static bool store_load(struct store *store, const struct store_config *cfg, cons
            writer_configure(store, cfg->sync_full, err) && journal_limit(store, err) &&
            migrate_schema(&store->db, err) &&
            db_prepare(&store->db, writer_texts, ARRAY_LEN(writer_texts), err) &&
-           queues_load(store, cfg->max_queues, err) && newest_load(store, err) &&
+           queues_load(store, cfg->max_queues, err) && settings_load(store, err) &&
+           newest_load(store, err) &&
            db_query_i64(&store->db, "SELECT count(*) FROM deliveries", &store->deliveries, err);
 }
 

@@ -271,17 +271,6 @@ struct job_page {
 
 #define MAX_QUEUE_NAME 64
 
-/* A queue as clients see it. */
-struct queue_view {
-    char name[MAX_QUEUE_NAME + 1];
-    int64_t count[JOB_STATE_COUNT]; /* jobs by state */
-};
-
-struct queue_page {
-    struct queue_view *queues; /* room for max ≥ 1; the caller's */
-    size_t max, n;
-};
-
 /* One stream of one attempt: 0 = stdout, 1 = stderr. */
 struct output_ref {
     int64_t no;

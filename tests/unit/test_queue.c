@@ -21,10 +21,10 @@ TestSuite(queue, .init = setup, .fini = teardown, .timeout = 60);
 
 static size_t peek(struct ready_job *ret, size_t max)
 {
-    size_t n = 0;
+    struct ready_list list = {.jobs = ret, .max = max};
 
-    must(queue_peek(f.store, ret, max, &n, err));
-    return n;
+    must(queue_peek(f.store, &list, err));
+    return list.n;
 }
 
 Test(queue, nothing_is_ready_in_an_empty_store)

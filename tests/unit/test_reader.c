@@ -379,17 +379,17 @@ Test(reader, queues_by_name_with_their_numbers)
     for (int i = 0; i < 4; i++)
         (void)list_job(names[i], NULL, NULL, i);
     tx_commit(&f);
-    must(reader_queues(reader, "", &queues, err));
+    must(reader_queues(reader, "", &arena, &queues, err));
     cr_assert(queues.n == 2 && strcmp(seen[0].name, "a") == 0 && strcmp(seen[1].name, "b") == 0);
     cr_assert_eq(seen[1].count[JOB_QUEUED], 2);
     cr_assert_eq(seen[1].count[JOB_RUNNING], 0);
-    must(reader_queues(reader, "b", &queues, err));
+    must(reader_queues(reader, "b", &arena, &queues, err));
     cr_assert(queues.n == 1 && strcmp(seen[0].name, "c") == 0);
-    must(reader_queues(reader, "c", &queues, err));
+    must(reader_queues(reader, "c", &arena, &queues, err));
     cr_assert_eq(queues.n, 0);
-    must(reader_queue(reader, "b", &seen[0], err));
+    must(reader_queue(reader, "b", &arena, &seen[0], err));
     cr_assert_eq(seen[0].count[JOB_QUEUED], 2);
-    must_fail(NOT_FOUND, reader_queue(reader, "nobody", &seen[0], err));
+    must_fail(NOT_FOUND, reader_queue(reader, "nobody", &arena, &seen[0], err));
 }
 
 Test(reader, a_page_reads_a_bounded_number_of_rows)

@@ -68,10 +68,10 @@ static void turn_submit(struct run *run)
 static void turn_start(struct run *run)
 {
     struct ready_job ready[4];
-    size_t n;
+    struct ready_list list = {.jobs = ready, .max = ARRAY_LEN(ready)};
 
-    must(queue_peek(run->f.store, ready, ARRAY_LEN(ready), &n, err));
-    for (size_t i = 0; i < n; i++) {
+    must(queue_peek(run->f.store, &list, err));
+    for (size_t i = 0; i < list.n; i++) {
         must(inflight_put(run->f.store,
                           &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1}, err));
         must(jobs_start(run->f.store,

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The head of the ready order, within what the settings of queues allow. */
+#include "storage/queue.h"
+#include "storage/store_impl.h"
+
+static bool ready_before(const struct ready_job *a, const struct ready_job *b)
+{
+    return a->priority != b->priority ? a->priority > b->priority : a->no < b->no;
+}
+
+/* False when the job comes after all of a full list. */
+static bool ready_merge(struct ready_list *list, const struct ready_job *job)
+{
+    size_t at = list->n;
+
+    if (list->n == list->max && !ready_before(job, &list->jobs[list->max - 1]))
+        return false;
+    while (at > 0 && ready_before(job, &list->jobs[at - 1]))
+        at--;
+    if (list->n < list->max)
+        list->n++;
+    memmove(&list->jobs[at + 1], &list->jobs[at], (list->n - at - 1) * sizeof(*job));
+    list->jobs[at] = *job;
+    return true;
+}
+
+/* The next row of a statement that selects number, priority and attempt. */
+static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job *ret,
+                       bool *ret_found, struct err *err)
+{
+    if (!db_next(&store->db, stmt, ret_found, err))
+        return false;
+    if (*ret_found) {
+        ret->no = sqlite3_column_int64(stmt, 0);
+        ret->priority = sqlite3_column_int(stmt, 1);
+        ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 2);
+    }
+    return true;
+}
+
+/* One queue's head, as long as it comes before what is already there. */
+static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *list,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *ready = store_stmt(store, SQL_READY);
+    size_t room = list->lanes == NULL ? list->max : MIN(list->max, list->lanes[queue - 1].room);
+    struct ready_job job = {.queue = queue};
+    bool found = true;
+
+    if (room == 0)
+        return true;
+    bind_i64(ready, 1, queue);
+    bind_i64(ready, 2, (int64_t)room);
+    while (ready_next(store, ready, &job, &found, err)) {
+        if (!found || !ready_merge(list, &job))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the same by weight ---- */
+
+/* A queue that takes part: its next job, and what is left of its room. */
+struct head {
+    struct ready_job job;
+    uint32_t room, weight;
+    int64_t pass;
+};
+
+/* The first ready job of the queue behind `after`; with after->no = 0, the first of all. */
+static bool head_find(struct store *store, struct ready_job *job, bool *ret_found, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *beside = store_stmt(store, SQL_READY_BESIDE);
+    AUTO_STMT sqlite3_stmt *below = store_stmt(store, SQL_READY_BELOW);
+
+    if (job->no != 0) {
+        bind_i64(beside, 1, job->queue);
+        bind_i64(beside, 2, job->priority);
+        bind_i64(beside, 3, job->no);
+        if (!ready_next(store, beside, job, ret_found, err))
+            return false;
+        if (*ret_found)
+            return true;
+    }
+    bind_i64(below, 1, job->queue);
+    bind_i64(below, 2, job->no == 0 ? INT32_MAX : job->priority);
+    return ready_next(store, below, job, ret_found, err);
+}
+
+static bool heads_find(struct store *store, const struct ready_list *list, struct head *heads,
+                       size_t *ret_n, struct err *err)
+{
+    const struct counts *c = &store->counts;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct queue_lane *lane = &list->lanes[i];
+        bool found;
+
+        if (c->entries[i].now.count[JOB_QUEUED] == 0 || lane->room == 0)
+            continue;
+        heads[n] = (struct head){{.queue = i + 1}, lane->room, MAX(lane->weight, 1), lane->pass};
+        if (!head_find(store, &heads[n].job, &found, err))
+            return false;
+        n += found ? 1 : 0;
+    }
+    *ret_n = n;
+    return true;
+}
+
+static bool head_before(const struct head *a, const struct head *b)
+{
+    if (a->job.priority != b->job.priority)
+        return a->job.priority > b->job.priority;
+    return a->pass != b->pass ? a->pass < b->pass : a->job.no < b->job.no;
+}
+
+/* The head whose turn it is. *ret_contested: others of its priority had to stand back. */
+static size_t head_choose(const struct head *heads, size_t n, bool *ret_contested)
+{
+    size_t best = 0, rivals = 0;
+
+    for (size_t i = 1; i < n; i++) {
+        if (head_before(&heads[i], &heads[best]))
+            best = i;
+    }
+    for (size_t i = 0; i < n; i++)
+        rivals += heads[i].job.priority == heads[best].job.priority ? 1 : 0;
+    *ret_contested = rivals > 1;
+    return best;
+}
+
+static bool peek_by_weight(struct store *store, struct ready_list *list, struct err *err)
+{
+    AUTO_FREE struct head *heads = must_alloc(MAX(store->counts.n, 1) * sizeof(*heads));
+    size_t n = 0;
+
+    if (!heads_find(store, list, heads, &n, err))
+        return false;
+    while (n > 0 && list->n < list->max) {
+        struct head *head;
+        bool contested, more = false;
+        size_t at = head_choose(heads, n, &contested);
+
+        head = &heads[at];
+        head->job.contested = contested;
+        list->jobs[list->n++] = head->job;
+        head->pass += contested ? LANE_STRIDE / head->weight : 0;
+        if (--head->room > 0 && !head_find(store, &head->job, &more, err))
+            return false;
+        if (!more)
+            heads[at] = heads[--n];
+    }
+    return true;
+}
+
+bool queue_peek(struct store *store, struct ready_list *list, struct err *err)
+{
+    const struct counts *c = &store->counts;
+
+    PRE(!list->by_weight || list->lanes != NULL);
+
+    list->n = 0;
+    if (list->by_weight)
+        return peek_by_weight(store, list, err);
+    for (uint32_t i = 0; i < c->n && list->max > 0; i++) {
+        if (c->entries[i].now.count[JOB_QUEUED] > 0 && !peek_queue(store, i + 1, list, err))
+            return false;
+    }
+    return true;
+}
