@@ -26,6 +26,14 @@ static int64_t since_creation(const struct row *row, int64_t duration_us)
     return duration_us == 0 ? 0 : row->created_us + duration_us;
 }
 
+static bool patch_queue(struct store *store, struct slice name, struct row *row, struct err *err)
+{
+    uint32_t before = row->queue;
+
+    return queue_number(store, name, &row->queue, err) &&
+           (row->queue == before || queue_has_room(store, row->queue, err));
+}
+
 static bool patch_row(struct store *store, const struct job_patch *patch, struct row *row,
                       struct err *err)
 {
@@ -43,8 +51,7 @@ static bool patch_row(struct store *store, const struct job_patch *patch, struct
         row->retry = true;
         row->max_attempts = MAX(spec->max_attempts, row->attempt + 1);
     }
-    return (patch->members & MEMBER_QUEUE) == 0 ||
-           queue_number(store, spec->queue, &row->queue, err);
+    return (patch->members & MEMBER_QUEUE) == 0 || patch_queue(store, spec->queue, row, err);
 }
 
 /* Where the row waits with its due time. The gates behind it stay as they are. */

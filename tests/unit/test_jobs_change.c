@@ -146,11 +146,11 @@ Test(jobs_change, another_queue_counts_it)
     struct job_spec spec = {.queue = SLICE_LIT("there")};
     struct job_patch patch = patch_of(id.no, &spec, MEMBER_QUEUE);
     struct ready_job ready;
-    size_t n;
+    struct ready_list list = {.jobs = &ready, .max = 1};
 
     must(jobs_change(f.store, &patch, err));
-    must(queue_peek(f.store, &ready, 1, &n, err));
-    cr_assert_eq(n, 1);
+    must(queue_peek(f.store, &list, err));
+    cr_assert_eq(list.n, 1);
     cr_assert(ready.no == id.no && ready.priority == 5);
     tx_commit(&f);
     counts_check(&f);
