@@ -23,8 +23,10 @@
     4096u /* kept with their own words; beyond, the words of the last one stand for all */
 #define LINES_PER_FILL 64u
 #define BY_JOB UINT32_MAX
+#define BY_EXISTING (UINT32_MAX - 1) /* a job that was there: it holds the line's unique key */
 
-/* Lines [first_line, first_line + n): jobs from first_no on, or all refused for one reason. */
+/* Lines [first_line, first_line + n): jobs from first_no on, or all refused for one reason; then
+ * first_no is the job that was in the way of all of them, or 0. */
 struct run {
     uint32_t first_line, n;
     uint32_t refusal; /* BY_JOB: none */
@@ -91,9 +93,10 @@ static struct bulk *begin(struct request *rq)
 static void add_run(struct bulk *b, struct run run)
 {
     struct run *last = b->n_runs == 0 ? NULL : &b->runs[b->n_runs - 1];
+    bool counts_on = run.refusal == BY_JOB || run.refusal == BY_EXISTING;
     bool is_next = last != NULL && last->first_line + last->n == run.first_line &&
                    last->refusal == run.refusal &&
-                   (run.refusal != BY_JOB || last->first_no + last->n == run.first_no);
+                   last->first_no + (counts_on ? last->n : 0) == run.first_no;
     if (is_next) {
         last->n += run.n;
         return;
@@ -106,7 +109,8 @@ static void add_run(struct bulk *b, struct run run)
     b->runs[b->n_runs++] = run;
 }
 
-static void refuse(struct bulk *b, uint32_t line, const struct err *err)
+/* `holder`: number of the job that was in the way, or 0. */
+static void refuse(struct bulk *b, uint32_t line, const struct err *err, int64_t holder)
 {
     bool same = b->n_refusals > 0 && memcmp(&b->refusals[b->n_refusals - 1], err, sizeof *err) == 0;
     if (!same && b->n_refusals < MAX_REFUSALS) {
@@ -115,7 +119,8 @@ static void refuse(struct bulk *b, uint32_t line, const struct err *err)
                                        MAX(b->n_refusals * 2, 1u) * sizeof *b->refusals);
         b->refusals[b->n_refusals++] = *err;
     }
-    add_run(b, (struct run){.first_line = line, .n = 1, .refusal = b->n_refusals - 1});
+    add_run(b, (struct run){
+                   .first_line = line, .n = 1, .refusal = b->n_refusals - 1, .first_no = holder});
 }
 
 static bool read_line(struct request *rq, struct bulk *b, struct slice line, struct err *err)
@@ -131,6 +136,9 @@ static bool read_line(struct request *rq, struct bulk *b, struct slice line, str
     if (!codec_read_job((struct slice){copy, line.len}, rq->thread->shared->cfg, &b->chunk,
                         &item->spec, err))
         return false;
+    if (b->has_key && item->spec.has_unique)
+        return err_at(err, ERR_INVALID, "/unique",
+                      "With an Idempotency-Key only a request of one job can have a unique key");
     submit_add_trace(rq, &item->spec);
     return command_prepare(item, clock_wall_us(), &b->chunk, err);
 }
@@ -151,12 +159,16 @@ static void take_line(struct request *rq, struct bulk *b, struct slice line)
     if (is_blank(line))
         return;
     if (!read_line(rq, b, line, &err)) {
-        refuse(b, number, &err);
+        refuse(b, number, &err, 0);
         return;
     }
     b->lines[b->n_items++] = number;
     b->chunk_bytes += line.len;
 }
+
+/* Without the holder's id: the words of a refusal are kept once for many lines. */
+static const struct err duplicate = {
+    .code = ERR_DUPLICATE, .detail = "Another job holds this unique key and has not ended"};
 
 static void record_item(struct bulk *b, uint32_t i, const struct command *cmd)
 {
@@ -170,11 +182,15 @@ static void record_item(struct bulk *b, uint32_t i, const struct command *cmd)
         no = cmd->submit.first_no + i;
         err = i < cmd->submit.n_replayed ? NULL : &gone;
     }
-    if (err != NULL && err->code != ERR_NONE)
-        refuse(b, b->lines[i], err);
+    if (err != NULL && err->code == ERR_DUPLICATE)
+        refuse(b, b->lines[i], &duplicate, no);
+    else if (err != NULL && err->code != ERR_NONE)
+        refuse(b, b->lines[i], err, 0);
     else
-        add_run(b,
-                (struct run){.first_line = b->lines[i], .n = 1, .refusal = BY_JOB, .first_no = no});
+        add_run(b, (struct run){.first_line = b->lines[i],
+                                .n = 1,
+                                .refusal = item->is_existing ? BY_EXISTING : BY_JOB,
+                                .first_no = no});
 }
 
 static int by_line(const void *a, const void *b)
@@ -221,7 +237,7 @@ static size_t take_piece(struct request *rq, struct bulk *b, struct slice bytes)
         struct err err = {0};
         (void)err_set(&err, ERR_TOO_LARGE, "A line may have at most %llu bytes",
                       (unsigned long long)max);
-        refuse(b, b->n_lines, &err);
+        refuse(b, b->n_lines, &err, 0);
         b->is_skipping = true;
     }
     bool is_whole = end != NULL && rq->body.len == 0;
@@ -260,17 +276,32 @@ size_t bulk_take(struct request *rq, struct slice bytes)
     return at;
 }
 
-static void write_refusal(struct request *rq, const struct err *err, uint32_t line)
+static void write_refusal(struct request *rq, const struct err *err, uint32_t line, int64_t holder)
 {
-    char extra[32];
-    int len = snprintf(extra, sizeof extra, ",\"line\":%u", line);
+    char extra[32 + SUBMIT_HOLDER_SIZE];
+    size_t len = (size_t)snprintf(extra, sizeof extra, ",\"line\":%u", line);
+    struct job_view job;
+    struct err ignored = {0};
+    if (holder != 0 &&
+        query_job_by_no(rq->thread->query, holder, request_scratch(rq), &job, &ignored))
+        len += submit_name_holder(&job.id, extra + len);
     struct problem problem = {
-        .err = err, .instance = rq->head.path, .request_id = rq->id, .extra = {extra, (size_t)len}};
+        .err = err, .instance = rq->head.path, .request_id = rq->id, .extra = {extra, len}};
     problem_write(&problem, &rq->out);
     buf_putc(&rq->out, '\n');
 }
 
-static bool write_birth(struct request *rq, int64_t no, uint32_t line)
+/* A job that was there already is shown as it is now, and says so. */
+static void write_existing(struct request *rq, const struct job_view *job)
+{
+    static const char member[] = ",\"existing\":true}";
+    view_write_job_line(job, &rq->out);
+    if (buf_ok(&rq->out))
+        rq->out.len--; /* its closing brace */
+    buf_puts(&rq->out, member);
+}
+
+static bool write_job(struct request *rq, int64_t no, const struct run *run, uint32_t line)
 {
     static const struct err deleted = {
         .code = ERR_NOT_FOUND, .detail = "The job was accepted, and has been deleted since"};
@@ -279,11 +310,15 @@ static bool write_birth(struct request *rq, int64_t no, uint32_t line)
     if (!query_job_by_no(rq->thread->query, no, request_scratch(rq), &job, &err)) {
         if (err.code != ERR_NOT_FOUND)
             return false;
-        write_refusal(rq, &deleted, line);
+        write_refusal(rq, &deleted, line, 0);
         return true;
     }
-    view_make_birth(&job);
-    view_write_job_line(&job, &rq->out);
+    if (run->refusal == BY_EXISTING) {
+        write_existing(rq, &job);
+    } else {
+        view_make_birth(&job);
+        view_write_job_line(&job, &rq->out);
+    }
     buf_putc(&rq->out, '\n');
     return true;
 }
@@ -294,9 +329,9 @@ static enum fill fill_answers(struct request *rq)
     for (uint32_t i = 0; i < LINES_PER_FILL && b->next_run < b->n_runs; i++) {
         const struct run *run = &b->runs[b->next_run];
         uint32_t line = run->first_line + b->next_in_run;
-        if (run->refusal != BY_JOB)
-            write_refusal(rq, &b->refusals[run->refusal], line);
-        else if (!write_birth(rq, run->first_no + b->next_in_run, line))
+        if (run->refusal != BY_JOB && run->refusal != BY_EXISTING)
+            write_refusal(rq, &b->refusals[run->refusal], line, run->first_no);
+        else if (!write_job(rq, run->first_no + b->next_in_run, run, line))
             return FILL_ABORT;
         if (++b->next_in_run == run->n) {
             b->next_run++;

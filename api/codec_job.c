@@ -173,7 +173,8 @@ static const struct member members[] = {
     {"callback", codec_callback},
     {"depends_on", codec_depends_on},       {"on_parent_failure", codec_on_parent_failure},
     {"function", NULL},    {"args", NULL},        {"kwargs", NULL},      {"files", NULL},
-    {"unique", NULL},      {"inputs", NULL},      {"outputs", NULL},
+    {"unique", codec_unique},
+    {"inputs", NULL},      {"outputs", NULL},
     {"session", NULL},     {"locks", NULL},       {"pool", NULL},
     {"env_secret", NULL},  {"stdin_from", NULL},
 };
@@ -217,7 +218,7 @@ bool codec_job_end(struct job_reader *r)
     if (r->has_delay && r->has_run_at)
         return err_at(r->err, ERR_INVALID, "/run_at",
                       "\"delay\" and \"run_at\" must not come together");
-    return true;
+    return codec_unique_end(r);
 }
 
 bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,

@@ -47,6 +47,11 @@ bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *po
 bool codec_env(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer);
 
+/* codec_unique.c */
+bool codec_unique(struct job_reader *r, struct slice value, const char *pointer);
+/* When all members have been read. */
+MUST_CHECK bool codec_unique_end(struct job_reader *r);
+
 /* codec_deps.c */
 bool codec_depends_on(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_on_parent_failure(struct job_reader *r, struct slice value, const char *pointer);

@@ -32,6 +32,7 @@ static void reply_job(struct request *rq, int status, const struct job_view *job
 struct wait_state {
     struct job_id id;
     uint64_t until_ns;
+    bool is_existing;
 };
 
 /* The job's end, or whatever it is when the time is over. */
@@ -53,7 +54,7 @@ static void answer_when_over(struct request *rq)
             return;
     }
     /* The job is accepted, whatever keeps us from waiting for it. */
-    reply_job(rq, over ? 200 : 202, &job);
+    reply_job(rq, over || w->is_existing ? 200 : 202, &job);
 }
 
 static bool find_replayed(struct request *rq, struct job_view *ret, struct err *err)
@@ -67,35 +68,54 @@ static bool find_replayed(struct request *rq, struct job_view *ret, struct err *
                             "The job that was made with this key has been deleted since");
 }
 
+/* The job that the answer shows. */
+static bool find_submitted(struct request *rq, struct job_view *ret, struct err *err)
+{
+    const struct submit_item *item = rq->cmd.submit.items;
+    if (rq->cmd.submit.replayed) {
+        if (!find_replayed(rq, ret, err))
+            return false;
+        view_make_birth(ret);
+        return true;
+    }
+    if (!item->is_existing)
+        return view_at_birth(item, &rq->arena, ret, err);
+    reply_header(rq, "Ganger-Existing", "true");
+    return query_job(rq->thread->query, &item->id, request_scratch(rq), ret, err);
+}
+
+static void submit_refused(struct request *rq, const struct err *err)
+{
+    char extra[SUBMIT_HOLDER_SIZE];
+    size_t len = err->code == ERR_DUPLICATE ? submit_name_holder(&rq->cmd.submit.items->id, extra)
+                                            : 0;
+    reply_problem_with(rq, err, (struct slice){extra, len});
+}
+
+size_t submit_name_holder(const struct job_id *id, char out[SUBMIT_HOLDER_SIZE])
+{
+    char text[37];
+    job_id_format(id, text);
+    return (size_t)snprintf(out, SUBMIT_HOLDER_SIZE, ",\"job\":\"%s\"", text);
+}
+
 static void submitted(struct request *rq)
 {
     const struct submit_item *item = rq->cmd.submit.items;
     struct job_view job;
-    bool replayed = rq->cmd.submit.replayed;
+    bool replayed = rq->cmd.submit.replayed, is_existing = !replayed && item->is_existing;
     struct err err = rq->cmd.err.code != ERR_NONE || replayed ? rq->cmd.err : item->err;
-    bool ok = err.code == ERR_NONE;
-    if (ok && replayed) {
-        ok = find_replayed(rq, &job, &err);
-        if (ok)
-            view_make_birth(&job);
-    } else if (ok) {
-        ok = view_at_birth(item, &rq->arena, &job, &err);
-    }
-    if (!ok) {
-        reply_problem(rq, &err);
+    if (err.code != ERR_NONE || !find_submitted(rq, &job, &err)) {
+        submit_refused(rq, &err);
         return;
     }
     add_location(rq, &job.id);
-    if (rq->cmd.wait_until_ns == 0) {
-        reply_job(rq, 202, &job);
-        return;
-    }
-    struct wait_state *w = arena_alloc(&rq->arena, sizeof *w);
+    struct wait_state *w = rq->cmd.wait_until_ns == 0 ? NULL : arena_alloc(&rq->arena, sizeof *w);
     if (w == NULL) {
-        reply_job(rq, 202, &job);
+        reply_job(rq, is_existing ? 200 : 202, &job);
         return;
     }
-    *w = (struct wait_state){job.id, rq->cmd.wait_until_ns};
+    *w = (struct wait_state){job.id, rq->cmd.wait_until_ns, is_existing};
     rq->state = w;
     answer_when_over(rq);
 }

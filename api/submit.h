@@ -11,6 +11,10 @@ MUST_CHECK bool submit_read_key(struct request *rq, const uint8_t body_digest[32
 /* The traceparent header, if it is a good one, becomes the job's. */
 void submit_add_trace(struct request *rq, struct job_spec *spec);
 
+/* ,"job":"<id>": who holds the unique key of a submission that was refused for it. */
+#define SUBMIT_HOLDER_SIZE 48
+size_t submit_name_holder(const struct job_id *id, char out[SUBMIT_HOLDER_SIZE]);
+
 /* A body of NDJSON that is still coming. Takes as much as fits and returns how much; less than all
  * when the request has been suspended to let the engine store a chunk: call again with the rest. */
 size_t bulk_take(struct request *rq, struct slice bytes);

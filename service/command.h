@@ -40,6 +40,8 @@ struct submit_item {
     int64_t created_us, due_us;
     enum job_state birth; /* QUEUED, BLOCKED or SCHEDULED */
     bool has_ended;       /* at once: a parent had not succeeded */
+    /* `id` is not new: it holds the same unique key. So is that of an item refused as DUPLICATE. */
+    bool is_existing;
 };
 
 /* One place in one topic's list of waiters. */

@@ -96,6 +96,10 @@ MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *c
 /* What earlier turns have left to tell. */
 MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
 
+/* verbs.c: one job is born. unique.c: the same for one with a unique key, which a living job may
+ * hold. */
+MUST_CHECK bool apply_insert(struct engine *e, struct submit_item *item, struct err *err);
+MUST_CHECK bool apply_unique(struct engine *e, struct submit_item *item, struct err *err);
 /* change.c: verbs on one job. */
 MUST_CHECK bool apply_job_change(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_job_retry(struct engine *e, struct command *cmd, struct err *err);

@@ -35,7 +35,7 @@ static uint32_t next_salt(struct engine *e)
     return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-static bool insert_item(struct engine *e, struct submit_item *item, struct err *err)
+bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
     struct family family;
@@ -54,6 +54,10 @@ static bool insert_item(struct engine *e, struct submit_item *item, struct err *
         .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) |
                  (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0),
     };
+    if (spec->has_unique) {
+        job.flags |= JOB_UNIQUE;
+        job.ukey = (struct slice){(const char *)spec->unique_key, sizeof spec->unique_key};
+    }
     if (!jobs_insert(e->store, &job, &item->id, err))
         return false;
     item->created_us = e->turn.now_us;
@@ -107,7 +111,9 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
     int64_t first_no = 0, n = 0;
     for (uint32_t i = 0; i < cmd->submit.n; i++) {
         struct submit_item *item = &cmd->submit.items[i];
-        if (!insert_item(e, item, &item->err)) {
+        bool ok = item->spec.has_unique ? apply_unique(e, item, &item->err)
+                                        : apply_insert(e, item, &item->err);
+        if (!ok) {
             if (apply_is_store_failure(&item->err) || cmd->submit.n == 1) {
                 *err = item->err;
                 return false;
@@ -130,7 +136,7 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
 static enum verdict after_submit(const struct command *cmd)
 {
     bool waits = cmd->wait_until_ns != 0 && cmd->submit.n == 1 && !cmd->submit.replayed &&
-                 !cmd->submit.items[0].has_ended;
+                 !cmd->submit.items[0].has_ended && !cmd->submit.items[0].is_existing;
     return waits ? VERDICT_PARK : VERDICT_ANSWER;
 }
 

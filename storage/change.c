@@ -132,6 +132,18 @@ bool jobs_key_holder(struct store *store, const uint8_t key[UNIQUE_KEY_BYTES], i
     return true;
 }
 
+bool jobs_key_ending(struct store *store, int64_t no, int64_t *ret_no, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_KEY_ENDING);
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    *ret_no = found ? sqlite3_column_int64(get, 0) : 0;
+    return true;
+}
+
 /* A job that has ended holds its key no more; another one may have taken it. */
 static bool key_is_free(struct store *store, const struct row *row, struct err *err)
 {

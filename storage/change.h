@@ -39,8 +39,10 @@ struct job_again {
 MUST_CHECK bool jobs_retry_again(struct store *store, struct job_again *again, struct err *err);
 
 /* The job that holds this unique key, which has not ended; 0: none. */
-#define UNIQUE_KEY_BYTES 16
 MUST_CHECK bool jobs_key_holder(struct store *store, const uint8_t key[UNIQUE_KEY_BYTES],
                                 int64_t *ret_no, struct err *err);
+/* The parent that this waiting job has because it replaced it: one with the same key, which has not
+ * ended; 0: none. */
+MUST_CHECK bool jobs_key_ending(struct store *store, int64_t no, int64_t *ret_no, struct err *err);
 
 #endif

@@ -75,6 +75,9 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " WHERE no = ?1")                                                     \
     X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
     X(KEY_HOLDER,      HOT,  "SELECT no FROM jobs WHERE ukey = ?1 AND " TEXT_HOLDS_KEY)            \
+    X(KEY_ENDING,      HOT,  "SELECT old.no FROM jobs AS new JOIN deps ON deps.child = new.no"     \
+                             " JOIN jobs AS old ON old.no = deps.parent"                           \
+                             " WHERE new.no = ?1 AND old.ukey = new.ukey LIMIT 1")                 \
     X(KEY_GET,         HOT,  "SELECT ukey FROM jobs WHERE no = ?1")                                \
     X(ROW_LAST,        HOT,  "SELECT no, created_us FROM jobs WHERE no > 0"                        \
                              " ORDER BY no DESC LIMIT 1")                                          \

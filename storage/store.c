@@ -118,12 +118,15 @@ void store_savepoint_release(struct store *store)
 
 void store_savepoint_undo(struct store *store)
 {
+    size_t n_changed = store->batches.n_changed;
+
     PRE(store->in_savepoint);
 
     store->in_savepoint = false;
     counts_savepoint_undo(&store->counts);
     row_cache_clear(&store->cache);
     batch_cache_clear(&store->batches);
+    store->batches.n_changed = n_changed; /* what was changed before still was */
     store->changes.n = store->changes.n_at_savepoint;
     store->newest = store->newest_at_savepoint;
     store->deliveries = store->deliveries_at_savepoint;

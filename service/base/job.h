@@ -82,6 +82,10 @@ const char *job_reason_name(enum job_reason reason); /* NULL for REASON_NONE */
 bool job_reason_parse(struct slice name, enum job_reason *ret);
 uint32_t job_reasons_retried_by_default(void); /* bit mask */
 
+/* What becomes of a submission whose unique key a living job holds. */
+enum unique_policy { UNIQUE_RETURN, UNIQUE_REJECT, UNIQUE_REPLACE, UNIQUE_POLICY_COUNT };
+#define UNIQUE_KEY_BYTES 16 /* the first ones of its SHA-256 */
+
 enum job_result { RESULT_STDOUT, RESULT_JSON, RESULT_NONE };
 
 #define MAX_EXIT_RULES 16
@@ -148,6 +152,9 @@ struct job_spec {
     enum parent_policy on_parent_failure;
     struct slice callback_url, callback_receiver; /* absent: none */
     uint32_t callback_states;                     /* bit mask of TO(): the ends that are told */
+    bool has_unique; /* with UNIQUE_REPLACE `parents` has room for one more */
+    enum unique_policy on_conflict;
+    uint8_t unique_key[UNIQUE_KEY_BYTES];
 };
 
 /* Members of a job_spec that a change of a waiting job names. */

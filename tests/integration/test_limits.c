@@ -19,7 +19,6 @@ static const struct {
     {"'function':'fib'", "/function"},
     {"'args':[1]", "/args"},
     {"'kwargs':{}", "/kwargs"},
-    {"'unique':{'key':'x'}", "/unique"},
     {"'files':{'a':'b'}", "/files"},
     {"'inputs':{}", "/inputs"},
     {"'outputs':[]", "/outputs"},
