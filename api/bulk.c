@@ -175,12 +175,12 @@ static void record_item(struct bulk *b, uint32_t i, const struct command *cmd)
     const struct submit_item *item = &b->items[i];
     int64_t no = item->id.no;
     const struct err *err = cmd->err.code != ERR_NONE ? &cmd->err : &item->err;
-    if (cmd->err.code == ERR_NONE && cmd->submit.replayed) {
+    if (cmd->err.code == ERR_NONE && cmd->key.replayed) {
         static const struct err gone = {
             .code = ERR_NOT_FOUND,
             .detail = "The first request with this key made no job of this line"};
-        no = cmd->submit.first_no + i;
-        err = i < cmd->submit.n_replayed ? NULL : &gone;
+        no = cmd->key.first_no + i;
+        err = i < cmd->key.n ? NULL : &gone;
     }
     if (err != NULL && err->code == ERR_DUPLICATE)
         refuse(b, b->lines[i], &duplicate, no);
@@ -222,7 +222,7 @@ static bool send_chunk(struct request *rq, struct bulk *b, step_fn next)
     if (request_send(rq, next, &err))
         return true;
     rq->cmd.err = err;
-    rq->cmd.submit.replayed = false;
+    rq->cmd.key.replayed = false;
     stored(rq);
     return false;
 }
@@ -355,7 +355,7 @@ static void last_stored(struct request *rq)
         reply_problem(rq, &rq->cmd.err);
         return;
     }
-    if (rq->cmd.submit.replayed)
+    if (rq->cmd.key.replayed)
         reply_header(rq, "Idempotency-Replayed", "true");
     stored(rq);
     answer(rq);

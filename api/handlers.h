@@ -16,6 +16,9 @@ void job_cancel(struct request *rq);
 /* change.c */
 void job_change(struct request *rq);
 void job_retry(struct request *rq);
+/* batches.c */
+void batch_create(struct request *rq);
+void batch_show(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

@@ -190,6 +190,8 @@ static bool read_filter(struct request *rq, struct job_filter *filter, struct er
         return err_set(
             err, ERR_INVALID,
             "The query parameter \"created_after\" is a time such as 2026-12-01T00:00:00Z");
+    if (request_param(rq, "batch", &text) && !job_id_parse(text, &filter->batch))
+        return err_set(err, ERR_INVALID, "The query parameter \"batch\" is the id of a batch");
     if (request_param(rq, "order", &text)) {
         filter->oldest_first = slice_is(text, "oldest");
         if (!filter->oldest_first && !slice_is(text, "newest"))

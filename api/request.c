@@ -319,6 +319,11 @@ static void watch_client(struct request *rq)
         conn->is_armed = true;
 }
 
+static bool submits(const struct command *cmd)
+{
+    return cmd->kind == CMD_SUBMIT || cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD;
+}
+
 bool request_send(struct request *rq, step_fn next, struct err *err)
 {
     struct http_thread *thread = rq->thread;
@@ -328,7 +333,7 @@ bool request_send(struct request *rq, step_fn next, struct err *err)
     if (waits && thread->n_parked >= thread->shared->cfg->http_max_parked)
         return err_set(err, ERR_TOO_MANY_WAITERS, "At most %u requests may wait at a time",
                        thread->shared->cfg->http_max_parked);
-    if (!engine_reserve(thread->shared->engine, cmd->kind == CMD_SUBMIT, err))
+    if (!engine_reserve(thread->shared->engine, submits(cmd), err))
         return false;
     cmd->home = &thread->mailbox;
     cmd->owner = rq;

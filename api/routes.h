@@ -28,7 +28,7 @@ struct route_answer {
     const char *schema; /* name in schema.json, or NULL when the content is not JSON */
 };
 #define MAX_ANSWERS 6
-#define MAX_PARAMS 8
+#define MAX_PARAMS 12
 
 struct route {
     enum method method;

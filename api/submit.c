@@ -59,8 +59,8 @@ static void answer_when_over(struct request *rq)
 
 static bool find_replayed(struct request *rq, struct job_view *ret, struct err *err)
 {
-    bool found = query_job_by_no(rq->thread->query, rq->cmd.submit.first_no, request_scratch(rq),
-                                 ret, err);
+    bool found = query_job_by_no(rq->thread->query, rq->cmd.key.first_no, request_scratch(rq), ret,
+                                 err);
     if (!found && err->code != ERR_NOT_FOUND)
         return false;
     reply_header(rq, "Idempotency-Replayed", "true");
@@ -72,7 +72,7 @@ static bool find_replayed(struct request *rq, struct job_view *ret, struct err *
 static bool find_submitted(struct request *rq, struct job_view *ret, struct err *err)
 {
     const struct submit_item *item = rq->cmd.submit.items;
-    if (rq->cmd.submit.replayed) {
+    if (rq->cmd.key.replayed) {
         if (!find_replayed(rq, ret, err))
             return false;
         view_make_birth(ret);
@@ -103,7 +103,7 @@ static void submitted(struct request *rq)
 {
     const struct submit_item *item = rq->cmd.submit.items;
     struct job_view job;
-    bool replayed = rq->cmd.submit.replayed, is_existing = !replayed && item->is_existing;
+    bool replayed = rq->cmd.key.replayed, is_existing = !replayed && item->is_existing;
     struct err err = rq->cmd.err.code != ERR_NONE || replayed ? rq->cmd.err : item->err;
     if (err.code != ERR_NONE || !find_submitted(rq, &job, &err)) {
         submit_refused(rq, &err);
@@ -136,9 +136,9 @@ bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct e
     sha256_update(&ctx, sizeof rq->who.id, rq->who.id);
     sha256_update(&ctx, strlen(path) + 1, (const uint8_t *)path);
     sha256_update(&ctx, key.len, (const uint8_t *)key.ptr);
-    sha256_digest(&ctx, sizeof rq->cmd.submit.key, rq->cmd.submit.key);
-    memcpy(rq->cmd.submit.body, body_digest, sizeof rq->cmd.submit.body);
-    rq->cmd.submit.has_key = true;
+    sha256_digest(&ctx, sizeof rq->cmd.key.key, rq->cmd.key.key);
+    memcpy(rq->cmd.key.body, body_digest, sizeof rq->cmd.key.body);
+    rq->cmd.key.is_given = true;
     return true;
 }
 
@@ -148,7 +148,7 @@ void submit_add_trace(struct request *rq, struct job_spec *spec)
         spec->traceparent = rq->head.header[HEADER_TRACEPARENT];
 }
 
-static void digest_of(struct slice body, uint8_t out[32])
+void submit_digest(struct slice body, uint8_t out[32])
 {
     struct sha256_ctx ctx;
     sha256_init(&ctx);
@@ -167,7 +167,7 @@ static bool prepare_one(struct request *rq, struct err *err)
     rq->cmd.submit.n = 1;
     uint8_t digest[32] = {0};
     if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
-        digest_of(body, digest);
+        submit_digest(body, digest);
     if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
         return false;
     if (!codec_read_job(body, rq->thread->shared->cfg, &rq->arena, &item->spec, err))

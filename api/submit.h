@@ -8,6 +8,7 @@
 /* Reads the Idempotency-Key, if there is one, into the submit command; `body_digest` is the SHA-256
  * of the body. */
 MUST_CHECK bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct err *err);
+void submit_digest(struct slice body, uint8_t out[32]); /* SHA-256 */
 /* The traceparent header, if it is a good one, becomes the job's. */
 void submit_add_trace(struct request *rq, struct job_spec *spec);
 

@@ -6,9 +6,9 @@
 /* Room for the largest command line and standard input of one request, with its framing. */
 #define MAX_TASK_BYTES (8u << 20)
 
-bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, struct err *err)
+bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct slice prefix,
+                    struct arena *a, struct slice *ret, struct err *err)
 {
-    const struct job_spec *spec = &item->spec;
     struct task task = {
         .kind = TASK_COMMAND,
         .argv = spec->argv,
@@ -18,7 +18,7 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
         .cwd = spec->cwd,
         .stdin_bytes = spec->stdin_bytes,
         .timeout_us = spec->timeout_us,
-        .deadline_us = spec->deadline_us == 0 ? 0 : now_us + spec->deadline_us,
+        .deadline_us = deadline_us,
         .stop_signal = spec->stop_signal,
         .stop_grace_us = spec->stop_grace_us,
         .limit_output = spec->limit_output,
@@ -31,6 +31,7 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
     };
     AUTO_BUF struct buf wire = {0};
     buf_init(&wire, MAX_TASK_BYTES);
+    buf_append(&wire, prefix.ptr, prefix.len);
     if (!task_encode(&task, &wire, err))
         return err_wrap(err, "encode task");
     void *copy = arena_alloc(a, wire.len);
@@ -40,7 +41,16 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
             "The command with its input takes %zu bytes, which is too much for one request",
             wire.len);
     memcpy(copy, wire.ptr, wire.len);
-    item->task = (struct slice){copy, wire.len};
+    *ret = (struct slice){copy, wire.len};
+    return true;
+}
+
+bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, struct err *err)
+{
+    const struct job_spec *spec = &item->spec;
+    int64_t deadline_us = spec->deadline_us == 0 ? 0 : now_us + spec->deadline_us;
+    if (!command_encode(spec, deadline_us, (struct slice){0}, a, &item->task, err))
+        return false;
     item->created_us = now_us;
     item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;
     return true;

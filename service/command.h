@@ -24,10 +24,13 @@ enum command_kind {
     CMD_SUBMIT, /* one or more jobs */
     CMD_CANCEL,
     CMD_FORGET,
-    CMD_CHANGE, /* other members of a job that waits */
-    CMD_RETRY,  /* a finished job, once more */
-    CMD_PARK,   /* come back when the topic changes or the deadline passes */
-    CMD_UNPARK  /* the client of a parked command is gone; never answered: the engine frees it */
+    CMD_CHANGE,      /* other members of a job that waits */
+    CMD_RETRY,       /* a finished job, once more */
+    CMD_BATCH,       /* a new batch, with its first items */
+    CMD_BATCH_ADD,   /* more items */
+    CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
+    CMD_PARK,        /* come back when the topic changes or the deadline passes */
+    CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
 
 /* One job of a submission. `spec` is read by the codec; command_prepare fills `task`. */
@@ -79,6 +82,28 @@ struct batch_wish {
     bool on_failure;      /* an element that failed */
 };
 #define WISH_END_ONLY INT64_MAX /* for min_done */
+/* Idempotency (api.md 1). key: SHA-256 of token, route and key; body: of the body, or zeros while
+ * it is still coming. */
+struct command_key {
+    bool is_given;
+    uint8_t key[32], body[32];
+    /* Answer when the key was known: what was made then; nothing else was done. */
+    bool replayed;
+    int64_t first_no, n;
+    uint8_t first_body[32];
+};
+
+/* Items for a batch. All bytes are the request's. */
+struct batch_ask {
+    struct job_id id;            /* BATCH: answer; else: which */
+    const struct job_spec *spec; /* BATCH: the template's texts and queue */
+    struct slice template_bytes; /* BATCH: service/element.h */
+    int64_t max_parallel, max_failures, chunksize;
+    const struct slice *items; /* n_items, each validated JSON */
+    uint32_t n_items;
+    bool uploads;           /* ADD: the items are the rest of the request that has made the batch */
+    enum batch_phase phase; /* after it: UPLOADING, OPEN or CLOSED */
+};
 
 struct command {
     struct command *next;
@@ -94,18 +119,14 @@ struct command {
      * the one may have come back meanwhile, the other is not known before a submission is applied.
      */
     uint64_t waiter;
+    struct command_key key; /* of SUBMIT and BATCH */
 
     union {
         struct {
             struct submit_item *items;
             uint32_t n;
-            bool has_key;
-            uint8_t key[32], body[32]; /* idempotency: SHA-256 of token, route and key; of the body
-                                        */
-            /* Answer when the key was known: the jobs made then, items are untouched. */
-            bool replayed;
-            int64_t first_no, n_replayed;
         } submit;
+        struct batch_ask batch;
         struct {
             struct job_id id;
             bool only_queued; /* "if": "queued" */
@@ -159,6 +180,11 @@ struct command {
  * thread. */
 MUST_CHECK bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a,
                                 struct err *err);
+
+/* The wire form of what `spec` runs, behind `prefix`. deadline_us: absolute, 0 = none. */
+MUST_CHECK bool command_encode(const struct job_spec *spec, int64_t deadline_us,
+                               struct slice prefix, struct arena *a, struct slice *ret,
+                               struct err *err);
 
 /* Topics: what one can wait for. The end of a job wakes all three of its topics. Batches take their
  * numbers from the same sequence: the end of a batch is a topic_end too. */

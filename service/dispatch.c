@@ -75,7 +75,8 @@ static bool board(struct dispatch *d, size_t i, struct flight **ret, struct err 
             *ret = NULL;
             return true;
         }
-        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err)) {
+        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
+            !flight_make_own(f, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }

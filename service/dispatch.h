@@ -147,6 +147,8 @@ MUST_CHECK bool dispatch_recovered(struct dispatch *d, struct err *err);
 
 /* flight.c, launch.c: for the files of this module. */
 void flight_free(struct flight *f);
+/* An element of a batch gets its own task and name, made from template and item. */
+MUST_CHECK bool flight_make_own(struct flight *f, struct err *err);
 struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
 struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
                                                                      not recorded */

@@ -100,6 +100,8 @@ static void collect_pool(struct engine *e)
 static size_t jobs_of(const struct command *cmd)
 {
     size_t n = 1;
+    if (cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD)
+        return n + cmd->batch.n_items;
     if (cmd->kind != CMD_SUBMIT)
         return n;
     for (uint32_t i = 0; i < cmd->submit.n; i++)
@@ -132,7 +134,9 @@ static uint64_t next_deadline_ns(struct engine *e)
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     at = MIN(at, dispatch_next_look_ns(&e->dispatch));
     uint64_t work_at = UINT64_MAX;
-    if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
+    if (e->has_batch_work)
+        work_at = 0;
+    else if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
         work_at = e->lazy_until_ns; /* 0: at once */
     else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
         work_at = e->dispatch.backoff_until_ns;
@@ -208,11 +212,11 @@ static void refuse(struct engine *e, const struct err *why)
         if (!command_writes(cmd))
             continue;
         cmd->err = *why;
-        if (cmd->kind == CMD_SUBMIT)
-            cmd->submit.replayed = false;
+        cmd->key.replayed = false;
     }
     publish_commands(e);
     publish_notify(e);
+    e->has_batch_work = true;
     e->next_due_us = MIN(e->next_due_us, e->turn.now_us); /* the timers of this turn are still due
                                                            */
     e->retry_ns = clock_mono_ns() + RETRY_PAUSE_NS;
@@ -239,8 +243,9 @@ static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
            apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
-           apply_changes(e, err) && dispatch_claim(&e->dispatch, &e->turn, err) &&
-           apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
+           apply_batch_work(e, err) && apply_changes(e, err) &&
+           dispatch_claim(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
+           dispatch_sync(&e->dispatch, err);
 }
 
 /* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
@@ -356,7 +361,8 @@ static bool recover(struct engine *e, struct err *err)
     turn_begin(&e->turn);
     if (!store_begin(e->store, err))
         return false;
-    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err) || !apply_changes(e, err)) {
+    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err) || !batches_recover(e, err) ||
+        !apply_changes(e, err)) {
         store_rollback(e->store);
         return false;
     }

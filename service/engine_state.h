@@ -57,9 +57,10 @@ struct engine {
     uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
     bool drain_hurried;
-    bool is_telling; /* the store may hold ends that not all children have heard of */
-    int spool_fd;    /* the data directory, for unlinking spool files */
-    int exit_code;   /* ≥ 0: the service ends with it */
+    bool is_telling;     /* the store may hold ends that not all children have heard of */
+    bool has_batch_work; /* perhaps: a turn that finds none resets it */
+    int spool_fd;        /* the data directory, for unlinking spool files */
+    int exit_code;       /* ≥ 0: the service ends with it */
     bool zygote_gone;
 };
 
@@ -105,6 +106,34 @@ MUST_CHECK bool apply_job_change(struct engine *e, struct command *cmd, struct e
 MUST_CHECK bool apply_job_retry(struct engine *e, struct command *cmd, struct err *err);
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
+/* verbs.c: whether more jobs are taken just now, and the random part of an id. */
+MUST_CHECK bool apply_admits(const struct engine *e, struct err *err);
+uint32_t apply_salt(struct engine *e);
+
+/* key.c. Find: whether the key is known, with what was made then. Check: the same, and a known one
+ * must have come with the same body; the command is then answered with what was made. Keep: what
+ * was made under a new one. All do nothing without a key. */
+#define KEY_REUSED_TEXT \
+    "This Idempotency-Key came with another body before; use a new key for a new request"
+MUST_CHECK bool key_find(struct engine *e, struct command_key *key, bool *ret_found,
+                         struct err *err);
+MUST_CHECK bool key_check(struct engine *e, struct command *cmd, bool *ret_new, struct err *err);
+MUST_CHECK bool key_keep(struct engine *e, const struct command_key *key, int64_t first_no,
+                         int64_t n, struct err *err);
+
+/* batches.c */
+MUST_CHECK bool apply_batch(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err);
+/* An element has ended: another one may begin, or nothing any more. Or it waits again. */
+MUST_CHECK bool apply_batch_change(struct engine *e, const struct job_change *change,
+                                   struct err *err);
+/* One step of what is left to do for one batch. */
+MUST_CHECK bool apply_batch_work(struct engine *e, struct err *err);
+/* The batch's parents have ended: its elements may begin. */
+MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *err);
+/* At the start: uploads that a dead server was taking are cancelled. */
+MUST_CHECK bool batches_recover(struct engine *e, struct err *err);
 
 /* apply.c: a timer of the store, or of the engine, is due at this wall time; 0 = none. */
 void apply_due_at(struct engine *e, int64_t us);

@@ -2,6 +2,7 @@
 /* The table of flights: a few entries per worker, so looking through all of them is the cheapest
  * index. */
 #include "service/dispatch.h"
+#include "service/element.h"
 
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
 #define MAX_FLIGHT_BYTES (12u << 20)
@@ -138,4 +139,26 @@ void dispatch_drop_reservations(struct dispatch *d)
         if (f->state == FLIGHT_RESERVED)
             flight_free(f);
     }
+}
+
+bool flight_make_own(struct flight *f, struct err *err)
+{
+    struct start_info *info = &f->info;
+    struct template_head head;
+    struct slice name = slice_of(info->name);
+    struct element element = {.template_bytes = info->task,
+                              .item = info->item,
+                              .index = info->row.idx,
+                              .deadline_us = info->row.deadline_us};
+    if (info->item.ptr == NULL)
+        return true;
+    if (!template_open(element.template_bytes, &head, NULL, err) ||
+        !element_task(&element, &f->arena, &info->task, err))
+        return false;
+    info->item = (struct slice){0};
+    if (memchr(name.ptr, '{', name.len) == NULL)
+        return true;
+    struct template_item item = {element.item, element.index, head.star != 0};
+    info->name = template_name(name, &item, &f->arena);
+    return info->name != NULL || err_set(err, ERR_TOO_LARGE, "The name takes too much memory");
 }

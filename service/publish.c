@@ -73,6 +73,14 @@ static void unpark(struct engine *e, struct command *cmd)
     free(cmd);
 }
 
+/* Nobody waits for an answer to it. One that was refused by the store has not been done, and its
+ * batch is found at the next start. */
+static void drop(struct engine *e, struct command *cmd)
+{
+    inbox_unreserve(&e->inbox);
+    free(cmd);
+}
+
 static void wake(struct engine *e, uint64_t topic, bool failed)
 {
     struct wake wake = {.topic = topic, .now_ns = e->turn.now_ns, .failed = failed};
@@ -157,6 +165,8 @@ void publish_commands(struct engine *e)
         struct command *cmd = e->batch[i];
         if (cmd->kind == CMD_UNPARK)
             unpark(e, cmd);
+        else if (cmd->kind == CMD_BATCH_BREAK)
+            drop(e, cmd);
         else if (e->verdicts[i] == VERDICT_PARK)
             park(e, cmd);
         else

@@ -2,7 +2,7 @@
 #include "service/query.h"
 
 #include "pool/pool.h"
-#include "storage/reader.h"
+#include "storage/reader_batch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,6 +89,37 @@ bool query_list(struct query *query, const struct job_filter *filter, struct are
 bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret, struct err *err)
 {
     return reader_mark(query->reader, id, ret, err);
+}
+
+bool query_batch(struct query *query, const struct job_id *id, struct arena *a,
+                 struct batch_view *ret, struct err *err)
+{
+    return reader_batch(query->reader, id, a, ret, err);
+}
+
+bool query_batch_by_no(struct query *query, int64_t no, struct arena *a, struct batch_view *ret,
+                       struct err *err)
+{
+    return reader_batch_by_no(query->reader, no, a, ret, err);
+}
+
+bool query_batch_mark(struct query *query, const struct job_id *id, struct batch *ret,
+                      struct err *err)
+{
+    return reader_batch_mark(query->reader, id, ret, err);
+}
+
+bool query_element_rules(struct query *query, int64_t batch, struct element_rules *ret,
+                         struct err *err)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct slice template_bytes;
+    arena_init(&a, (size_t)12 << 20);
+    if (!reader_template(query->reader, batch, &a, &template_bytes, err))
+        return false;
+    if (template_bytes.ptr == NULL)
+        return err_set(err, ERR_STATE_CONFLICT, "The batch is not made from items");
+    return element_rules(template_bytes, ret, err);
 }
 
 bool query_queue(struct query *query, const char *name, struct arena *a, struct queue_view *ret,

@@ -5,6 +5,7 @@
 #define GANGER_SERVICE_QUERY_H
 
 #include "service/base/queue.h"
+#include "service/element.h"
 #include "service/engine.h"
 
 struct query;
@@ -32,6 +33,16 @@ MUST_CHECK bool query_queues(struct query *query, const char *after, struct aren
                              struct queue_page *page, struct err *err);
 MUST_CHECK bool query_defaults(struct query *query, struct slice queue, struct arena *a,
                                struct slice *ret, struct err *err);
+/* Batches: reader_batch.h. */
+MUST_CHECK bool query_batch(struct query *query, const struct job_id *id, struct arena *a,
+                            struct batch_view *ret, struct err *err);
+MUST_CHECK bool query_batch_by_no(struct query *query, int64_t no, struct arena *a,
+                                  struct batch_view *ret, struct err *err);
+MUST_CHECK bool query_batch_mark(struct query *query, const struct job_id *id, struct batch *ret,
+                                 struct err *err);
+/* What an item of this batch must keep to. */
+MUST_CHECK bool query_element_rules(struct query *query, int64_t batch, struct element_rules *ret,
+                                    struct err *err);
 
 /* The parents that a job or a batch waits for: reader_parents. */
 MUST_CHECK bool query_parents(struct query *query, int64_t child, struct parent_list *ret,

@@ -8,7 +8,7 @@ bool command_writes(const struct command *cmd)
     return cmd->kind != CMD_PARK && cmd->kind != CMD_UNPARK;
 }
 
-static bool refuse_submit(const struct engine *e, struct err *err)
+bool apply_admits(const struct engine *e, struct err *err)
 {
     const struct config *cfg = e->parts.cfg;
     if (atomic_load(&e->shared.phase) != PHASE_RUNNING)
@@ -27,7 +27,7 @@ static bool refuse_submit(const struct engine *e, struct err *err)
 /* SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014), seeded by
  * the kernel: ids are names, not secrets, and a system call per job would be 3 % of a submission.
  */
-static uint32_t next_salt(struct engine *e)
+uint32_t apply_salt(struct engine *e)
 {
     uint64_t z = e->salt_state += UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -50,7 +50,7 @@ bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
                                  ? 0
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
-        .salt = next_salt(e),
+        .salt = apply_salt(e),
         .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) |
                  (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0),
     };
@@ -77,36 +77,14 @@ bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
     return true;
 }
 
-/* Looks the key up. Known with the same body: the command is answered with the jobs made then. */
-static bool check_key(struct engine *e, struct command *cmd, bool *ret_new, struct err *err)
-{
-    struct idem_entry entry;
-    bool found;
-    if (!idem_find(e->store, cmd->submit.key, &entry, &found, err))
-        return false;
-    if (found && entry.created_us + e->parts.cfg->idempotency_keep_us <= e->turn.now_us)
-        found = false; /* over, only not pruned yet */
-    *ret_new = !found;
-    if (!found)
-        return true;
-    if (memcmp(entry.body, cmd->submit.body, sizeof entry.body) != 0)
-        return err_set(
-            err, ERR_KEY_REUSED,
-            "This Idempotency-Key came with another body before; use a new key for a new request");
-    cmd->submit.replayed = true;
-    cmd->submit.first_no = entry.first_no;
-    cmd->submit.n_replayed = entry.n;
-    return true;
-}
-
 static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
 {
     bool is_new = true;
-    if (cmd->submit.has_key && !check_key(e, cmd, &is_new, err))
+    if (!key_check(e, cmd, &is_new, err))
         return false;
     if (!is_new)
         return true;
-    if (!refuse_submit(e, err))
+    if (!apply_admits(e, err))
         return false;
     int64_t first_no = 0, n = 0;
     for (uint32_t i = 0; i < cmd->submit.n; i++) {
@@ -123,19 +101,13 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
         first_no = first_no == 0 ? item->id.no : first_no;
         n++;
     }
-    if (!cmd->submit.has_key)
-        return true;
-    struct idem_entry entry = {.first_no = first_no, .n = n, .created_us = e->turn.now_us};
-    memcpy(entry.key, cmd->submit.key, sizeof entry.key);
-    memcpy(entry.body, cmd->submit.body, sizeof entry.body);
-    apply_due_at(e, e->turn.now_us + e->parts.cfg->idempotency_keep_us);
-    return idem_put(e->store, &entry, err);
+    return key_keep(e, &cmd->key, first_no, n, err);
 }
 
 /* A client that waits gets its answer with the job's end. */
 static enum verdict after_submit(const struct command *cmd)
 {
-    bool waits = cmd->wait_until_ns != 0 && cmd->submit.n == 1 && !cmd->submit.replayed &&
+    bool waits = cmd->wait_until_ns != 0 && cmd->submit.n == 1 && !cmd->key.replayed &&
                  !cmd->submit.items[0].has_ended && !cmd->submit.items[0].is_existing;
     return waits ? VERDICT_PARK : VERDICT_ANSWER;
 }
@@ -223,6 +195,9 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_FORGET: return apply_forget(e, cmd, err);
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
     case CMD_RETRY: return apply_job_retry(e, cmd, err);
+    case CMD_BATCH: return apply_batch(e, cmd, err);
+    case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
+    case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
     case CMD_PARK:
     case CMD_UNPARK: *ret = VERDICT_PARK; return true;
     }

@@ -23,7 +23,7 @@ static bool batch_is_sound(const struct batch *b)
 {
     bool sound = b->no > 0 && b->kind >= BATCH_ITEMS && b->kind <= BATCH_PIPELINE &&
                  b->phase >= BATCH_UPLOADING && b->phase <= BATCH_HALTED && b->n >= 0 &&
-                 b->ended >= 0 && b->chunksize >= 1 && b->queue > 0;
+                 b->ended >= 0 && b->gated >= 0 && b->chunksize >= 1 && b->queue > 0;
 
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         sound = sound && b->count[s] >= 0;
@@ -55,12 +55,27 @@ bool batch_read(sqlite3_stmt *stmt, struct batch *ret, struct err *err)
     };
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         ret->count[s] = sqlite3_column_int64(stmt, 18 + s);
+    ret->gated = sqlite3_column_int64(stmt, 18 + JOB_STATE_COUNT);
     ret->id = (struct job_id){(uint64_t)ret->created_us / 1000, ret->no,
                               (uint32_t)sqlite3_column_int(stmt, 2)};
     return batch_is_sound(ret)
                ? true
                : err_set(err, ERR_STORAGE, "The stored row of batch %lld is damaged.",
                          (long long)ret->no);
+}
+
+static bool part_put(struct store *store, struct batch_cached *slot, struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_PART_PUT);
+
+    if (!slot->part_is_dirty)
+        return true;
+    bind_i64(put, 1, slot->batch.no);
+    bind_i64(put, 2, slot->part.first_index);
+    bind_i64(put, 3, slot->part.first_no);
+    bind_i64(put, 4, slot->part.n);
+    slot->part_is_dirty = false;
+    return store_run(store, put, err);
 }
 
 static bool slot_write(struct store *store, struct batch_cached *slot, struct err *err)
@@ -70,6 +85,8 @@ static bool slot_write(struct store *store, struct batch_cached *slot, struct er
 
     if (!slot->is_dirty)
         return true;
+    if (!part_put(store, slot, err))
+        return false;
     b->version++;
     bind_i64(put, 1, b->no);
     bind_i64(put, 2, b->version);
@@ -86,6 +103,7 @@ static bool slot_write(struct store *store, struct batch_cached *slot, struct er
     bind_i64(put, 10, b->flags);
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         bind_i64(put, 11 + s, b->count[s]);
+    bind_i64(put, 11 + JOB_STATE_COUNT, b->gated);
     slot->is_dirty = false;
     return store_run(store, put, err);
 }
@@ -111,7 +129,7 @@ static bool slot_load(struct store *store, int64_t no, struct batch_cached **ret
         return true;
     if (!slot_write(store, slot, err))
         return false;
-    slot->batch.no = 0;
+    *slot = (struct batch_cached){0};
     get = store_stmt(store, SQL_BATCH_GET);
     bind_i64(get, 1, no);
     if (!db_next(&store->db, get, &found, err))
@@ -209,6 +227,19 @@ bool batch_count_move(struct store *store, const struct row *row, enum job_state
     return true;
 }
 
+bool batch_count_gated(struct store *store, int64_t batch, int64_t delta, struct err *err)
+{
+    struct batch_cached *slot;
+
+    if (!slot_load(store, batch, &slot, err))
+        return false;
+    slot_change(store, slot);
+    slot->batch.gated += delta;
+    return slot->batch.gated >= 0 ||
+           err_set(err, ERR_STORAGE, "The stored counts of batch %lld are damaged.",
+                   (long long)batch);
+}
+
 /* ---- parts ---- */
 
 static bool part_get(struct store *store, sqlite3_stmt *get, struct batch_part *ret,
@@ -220,18 +251,6 @@ static bool part_get(struct store *store, sqlite3_stmt *get, struct batch_part *
         *ret = (struct batch_part){sqlite3_column_int64(get, 0), sqlite3_column_int64(get, 1),
                                    sqlite3_column_int64(get, 2)};
     return true;
-}
-
-static bool part_put(struct store *store, int64_t batch, const struct batch_part *part,
-                     struct err *err)
-{
-    sqlite3_stmt *put = store_stmt(store, SQL_PART_PUT);
-
-    bind_i64(put, 1, batch);
-    bind_i64(put, 2, part->first_index);
-    bind_i64(put, 3, part->first_no);
-    bind_i64(put, 4, part->n);
-    return store_run(store, put, err);
 }
 
 static bool part_last(struct store *store, int64_t batch, struct batch_part *ret, bool *ret_found,
@@ -246,26 +265,35 @@ static bool part_last(struct store *store, int64_t batch, struct batch_part *ret
 bool batch_append(struct store *store, int64_t batch, int64_t no, struct err *err)
 {
     struct batch_cached *slot;
-    struct batch_part part;
+    struct batch_part *part;
     bool found;
 
-    if (!part_last(store, batch, &part, &found, err) || !slot_load(store, batch, &slot, err))
+    if (!slot_load(store, batch, &slot, err))
+        return false;
+    part = &slot->part;
+    if (part->n == 0 && !part_last(store, batch, part, &found, err))
         return false;
     slot_change(store, slot);
-    if (found && part.first_no + part.n == no)
-        part.n++;
-    else
-        part = (struct batch_part){slot->batch.n, no, 1};
+    if (part->n == 0 || part->first_no + part->n != no) {
+        if (!part_put(store, slot, err))
+            return false;
+        *part = (struct batch_part){slot->batch.n, no, 0};
+    }
+    part->n++;
+    slot->part_is_dirty = true;
     slot->batch.n++;
-    return part_put(store, batch, &part, err);
+    return true;
 }
 
 bool batch_part_at(struct store *store, int64_t batch, int64_t index, struct batch_part *ret,
                    struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_PART_OF_INDEX);
+    struct batch_cached *slot;
     bool found;
 
+    if (!slot_load(store, batch, &slot, err) || !slot_write(store, slot, err))
+        return false;
     bind_i64(get, 1, batch);
     bind_i64(get, 2, index);
     if (!part_get(store, get, ret, &found, err))
@@ -364,6 +392,34 @@ bool batch_put(struct store *store, const struct batch *changed, int64_t now_us,
     return true;
 }
 
+bool batch_gated(struct store *store, int64_t batch, struct due_list *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *gated = store_stmt(store, SQL_BATCH_GATED);
+    bool found;
+
+    bind_i64(gated, 1, batch);
+    bind_i64(gated, 2, (int64_t)ret->max);
+    ret->n = 0;
+    while (db_next(&store->db, gated, &found, err)) {
+        if (!found)
+            return true;
+        ret->nos[ret->n++] = sqlite3_column_int64(gated, 0);
+    }
+    return false;
+}
+
+bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, no, &row, err))
+        return false;
+    if (row.state != JOB_BLOCKED || (row.flags & JOB_WAITS) != 0)
+        return row_set_flags(store, &row, row.flags & ~(uint32_t)JOB_GATED, err);
+    row.queued_us = now_us;
+    return row_move(store, &row, JOB_QUEUED, err);
+}
+
 bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_WORK);
@@ -375,6 +431,30 @@ bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no, struct
     if (!db_next(&store->db, get, &found, err))
         return false;
     *ret_no = found ? sqlite3_column_int64(get, 0) : 0;
+    return true;
+}
+
+bool batch_head(struct store *store, int64_t batch, struct template_head *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_SPEC);
+    bool found;
+
+    bind_i64(get, 1, batch);
+    if (!db_next(&store->db, get, &found, err))
+        return false;
+    return template_open(found ? column_slice(get, 3) : (struct slice){NULL, 0}, ret, NULL, err);
+}
+
+bool batch_is_halted(struct store *store, int64_t batch, bool *ret, struct err *err)
+{
+    struct batch_cached *slot;
+
+    *ret = false;
+    if (batch == 0)
+        return true;
+    if (!slot_load(store, batch, &slot, err))
+        return false;
+    *ret = slot->batch.phase == BATCH_HALTED;
     return true;
 }
 

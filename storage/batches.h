@@ -6,7 +6,8 @@
 #define GANGER_STORAGE_BATCHES_H
 
 #include "service/base/batch.h"
-#include "storage/jobs.h"
+#include "service/base/template.h"
+#include "storage/queue.h"
 
 /* A batch about to be born, without elements. Bytes are borrowed. */
 struct batch_new {
@@ -14,7 +15,7 @@ struct batch_new {
     enum batch_phase phase;
     const struct job_spec *spec; /* the template: name, queue, labels, metadata, traceparent, retry,
                                     keep */
-    struct slice task;           /* the encoded template, or absent (BATCH_GRAPH, BATCH_PIPELINE) */
+    struct slice task; /* struct template_head and the task; absent: BATCH_GRAPH, BATCH_PIPELINE */
     int64_t now_us;
     int64_t max_parallel, max_failures, chunksize;
     uint32_t salt, work;
@@ -35,9 +36,28 @@ MUST_CHECK bool batch_get(struct store *store, const struct job_id *id, const st
 MUST_CHECK bool batch_put(struct store *store, const struct batch *changed, int64_t now_us,
                           struct err *err);
 
+/* What its elements are made from. */
+MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_head *ret,
+                           struct err *err);
+
+/* The first elements that the gate holds back, by index; and letting one of them in: into the
+ * queue, unless it waits for something else. */
+MUST_CHECK bool batch_gated(struct store *store, int64_t batch, struct due_list *ret,
+                            struct err *err);
+MUST_CHECK bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err);
+
 /* The next batch with work after `after`; 0: none. */
 MUST_CHECK bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no,
                                 struct err *err);
+
+/* Elements [first, first + n) by index. */
+struct batch_range {
+    int64_t batch, first, n;
+};
+/* Those of them that wait become CANCELLED, as jobs_cancel does it one by one; n becomes less when
+ * they lie in several parts: go on behind it. `why` as there. */
+MUST_CHECK bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us,
+                             const char *why, struct err *err);
 
 /* The part that holds this index; NOT_FOUND beyond the last element. */
 MUST_CHECK bool batch_part_at(struct store *store, int64_t batch, int64_t index,

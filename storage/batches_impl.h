@@ -16,6 +16,8 @@ struct row;
 struct batch_cached {
     struct batch batch; /* no = 0: empty */
     bool is_dirty;
+    struct batch_part part; /* the last one; n = 0: not read yet, or none */
+    bool part_is_dirty;
 };
 struct batch_cache {
     struct batch_cached slots[BATCH_CACHE_SIZE]; /* at no % size */
@@ -34,8 +36,13 @@ MUST_CHECK bool batches_write(struct store *store, struct err *err);
 /* An element has moved: counts, the place among the ends, the end of the batch. */
 MUST_CHECK bool batch_count_move(struct store *store, const struct row *row, enum job_state from,
                                  enum job_state to, struct err *err);
+/* The gate has begun (+1) or ceased (-1) to hold an element back. */
+MUST_CHECK bool batch_count_gated(struct store *store, int64_t batch, int64_t delta,
+                                  struct err *err);
 /* Job `no` is the batch's next element. */
 MUST_CHECK bool batch_append(struct store *store, int64_t batch, int64_t no, struct err *err);
+/* Nothing of it begins any more. batch 0: false. */
+MUST_CHECK bool batch_is_halted(struct store *store, int64_t batch, bool *ret, struct err *err);
 MUST_CHECK bool batch_retry_policy(struct store *store, int64_t batch, struct retry_policy *ret,
                                    struct err *err);
 

@@ -38,15 +38,16 @@ static bool spec_insert(struct store *store, int64_t no, const struct job_new *j
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_SPEC_INSERT);
     const struct job_spec *spec = job->spec;
-    struct slice policy = {NULL, 0};
+    bool is_item = (job->flags & JOB_ITEM) != 0; /* everything else is the batch's */
+    struct slice none = {NULL, 0}, policy = none;
 
-    if (spec->has_retry)
+    if (spec->has_retry && !is_item)
         policy = (struct slice){(const char *)&spec->retry, sizeof(spec->retry)};
     bind_i64(insert, 1, no);
-    bind_text(insert, 2, spec->name);
-    bind_text(insert, 3, spec->labels);
-    bind_text(insert, 4, spec->metadata);
-    bind_text(insert, 5, spec->traceparent);
+    bind_text(insert, 2, is_item ? none : spec->name);
+    bind_text(insert, 3, is_item ? none : spec->labels);
+    bind_text(insert, 4, is_item ? none : spec->metadata);
+    bind_text(insert, 5, is_item ? none : spec->traceparent);
     bind_blob(insert, 6, policy);
     bind_blob(insert, 7, job->task);
     return store_run(store, insert, err);

@@ -2,6 +2,7 @@
 /* Pages of jobs. A walk along the row numbers, since there is no index for each filter (an index
  * costs every job, a list is asked for now and then); so a page reads a bounded number of rows and
  * may be short. */
+#include "storage/reader_batch.h"
 #include "storage/reader_impl.h"
 
 #include "service/base/json.h"
@@ -35,6 +36,7 @@ static bool spec_matches(const struct walk *walk, const struct row *row, bool *r
     AUTO_STMT sqlite3_stmt *get = reader_stmt(walk->reader,
                                               is_item ? SQL_READ_BATCH_SPEC : SQL_READ_SPEC);
     const struct job_filter *filter = walk->filter;
+    AUTO_ARENA struct arena names = {0};
     char number[32];
     struct slice name;
     bool found;
@@ -45,10 +47,13 @@ static bool spec_matches(const struct walk *walk, const struct row *row, bool *r
     bind_i64(get, 1, is_item ? row->batch : row->no);
     if (!db_next(&walk->reader->db, get, &found, err))
         return false;
+    arena_init(&names, 4096);
     (void)snprintf(number, sizeof(number), "job-%lld", (long long)row->no);
     name = found ? column_slice(get, 0) : (struct slice){NULL, 0};
     if (name.ptr == NULL)
         name = slice_of(number);
+    if (filter->name != NULL && is_item && !reader_item_name(walk->reader, row, &names, &name, err))
+        return false;
     if (filter->name != NULL)
         *ret = slice_is(name, filter->name);
     if (*ret && filter->label_key != NULL)
@@ -179,6 +184,93 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     return !*ret_taken || reader_fill(walk->reader, &row, walk->arena, view, err);
 }
 
+/* ---- the elements of a batch ---- */
+
+/* A walk along the elements of one batch, whose numbers lie in few runs. */
+struct batch_walk {
+    int64_t index; /* to be read next */
+    int64_t rows;  /* read so far, runs included */
+    bool at_end;
+};
+
+/* The elements of one run, from the walk's index on. */
+static bool part_list(struct walk *walk, struct batch_walk *b, const struct batch_part *part,
+                      struct job_page *page, struct err *err)
+{
+    bool up = walk->filter->oldest_first, taken;
+    AUTO_STMT sqlite3_stmt *stmt = reader_stmt(walk->reader,
+                                               up ? SQL_READ_OLDEST : SQL_READ_NEWEST);
+    int64_t first = part->first_no + b->index - part->first_index;
+
+    bind_i64(stmt, 1, up ? first - 1 : first + 1);
+    b->index = up ? part->first_index + part->n : part->first_index - 1;
+    while (!walk->at_end) {
+        struct job_view *view = &page->jobs[page->n];
+
+        walk->last_no = 0;
+        if (!walk_step(walk, stmt, view, &taken, err))
+            return false;
+        if (walk->last_no < part->first_no || walk->last_no >= part->first_no + part->n)
+            return true; /* behind the run, or behind the last row */
+        page->n += taken ? 1 : 0;
+        if (++b->rows >= MAX_ROWS_READ || page->n == page->max) {
+            b->index = part->first_index + walk->last_no - part->first_no + (up ? 1 : -1);
+            return true;
+        }
+    }
+    return true;
+}
+
+static bool batch_walk_begin(struct walk *walk, struct batch_walk *b, int64_t cursor,
+                             struct err *err)
+{
+    const struct job_filter *filter = walk->filter;
+    struct err missing = {0};
+    struct batch batch;
+
+    if (filter->queue != NULL) {
+        if (!queue_find(walk->reader, filter->queue, &walk->queue, err))
+            return false;
+        b->at_end = walk->queue == 0;
+    }
+    if (!reader_batch_mark(walk->reader, &filter->batch, &batch, &missing)) {
+        b->at_end = true;
+        return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
+    }
+    b->index = cursor;
+    if (!filter->oldest_first)
+        b->index = (cursor == 0 ? batch.n : cursor) - 1;
+    return true;
+}
+
+/* The page's cursor is an index here: the one to begin with, or, newest first, one more. */
+static bool batch_list(struct walk *walk, struct job_page *page, struct err *err)
+{
+    struct batch_walk b = {0};
+    bool up = walk->filter->oldest_first;
+
+    if (!batch_walk_begin(walk, &b, page->cursor, err))
+        return false;
+    while (!b.at_end && b.index >= 0 && b.rows < MAX_ROWS_READ && page->n < page->max) {
+        struct err missing = {0};
+        struct batch_part part;
+
+        if (!reader_part_of(walk->reader, walk->filter->batch.no, b.index, &part, &missing)) {
+            if (missing.code != ERR_NOT_FOUND)
+                return err_set(err, missing.code, "%s", missing.detail);
+            break;
+        }
+        b.at_end = b.index >= part.first_index + part.n;
+        b.rows++;
+        if (!b.at_end && !part_list(walk, &b, &part, page, err))
+            return false;
+        /* A run ends where the walk sees a row behind it; only a run's own rows end the list. */
+        walk->at_end = false;
+    }
+    page->cursor = b.at_end || b.index < 0 ? 0 : b.index + (up ? 0 : 1);
+    return true;
+}
+
 bool reader_list(struct reader *reader, const struct job_filter *filter, struct arena *a,
                  struct job_page *page, struct err *err)
 {
@@ -188,6 +280,8 @@ bool reader_list(struct reader *reader, const struct job_filter *filter, struct 
     PRE(page->max > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));
 
     page->n = 0;
+    if (filter->batch.no != 0)
+        return batch_list(&walk, page, err);
     if (!walk_begin(&walk, page->cursor, &stmt, err))
         return false;
     for (int rows = 0; rows < MAX_ROWS_READ && page->n < page->max && !walk.at_end; rows++) {

@@ -49,8 +49,7 @@ static bool not_found(struct err *err)
     return err_set(err, ERR_NOT_FOUND, "There is no such job.");
 }
 
-/* A column's copy in the arena; NULL stays absent. False when the arena is full. */
-static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret)
+bool reader_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret)
 {
     *ret = column_slice(stmt, column);
     if (ret->ptr == NULL)
@@ -68,7 +67,7 @@ static bool text_get(struct reader *reader, sqlite3_stmt *get, struct arena *a, 
 
     if (!db_next(&reader->db, get, &found, err))
         return false;
-    if (found && !column_keep(get, 0, a, &text))
+    if (found && !reader_keep(get, 0, a, &text))
         return reader_no_room(err);
     *ret = text.ptr;
     return true;
@@ -116,9 +115,11 @@ static bool spec_fill(struct reader *reader, const struct row *row, struct arena
     if (!found)
         return err_set(err, ERR_STORAGE, "The specification of job %lld is missing.",
                        (long long)no);
-    if (!column_keep(get, 0, a, &name) || !column_keep(get, 1, a, &view->labels) ||
-        !column_keep(get, 2, a, &view->metadata))
+    if (!reader_keep(get, 0, a, &name) || !reader_keep(get, 1, a, &view->labels) ||
+        !reader_keep(get, 2, a, &view->metadata))
         return reader_no_room(err);
+    if (is_item && !reader_item_name(reader, row, a, &name, err))
+        return false;
     if (name.ptr == NULL) {
         char text[32];
 

@@ -22,5 +22,11 @@ static inline sqlite3_stmt *reader_stmt(const struct reader *reader, enum reader
 MUST_CHECK bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
                             struct job_view *ret, struct err *err);
 bool reader_no_room(struct err *err);
+/* A column's copy in the arena; NULL stays absent. False when the arena is full. */
+MUST_CHECK bool reader_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret);
+/* reader_batch.c: the batch's name becomes that of its element `row`, which is made from an item.
+ */
+MUST_CHECK bool reader_item_name(struct reader *reader, const struct row *row, struct arena *a,
+                                 struct slice *name, struct err *err);
 
 #endif

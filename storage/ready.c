@@ -24,12 +24,20 @@ static bool ready_merge(struct ready_list *list, const struct ready_job *job)
     return true;
 }
 
-/* The next row of a statement that selects number, priority and attempt. */
+/* The next row of a statement that selects number, priority, attempt and batch. What belongs to a
+ * halted batch is about to be cancelled. */
 static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job *ret,
                        bool *ret_found, struct err *err)
 {
-    if (!db_next(&store->db, stmt, ret_found, err))
-        return false;
+    bool halted;
+
+    do {
+        if (!db_next(&store->db, stmt, ret_found, err))
+            return false;
+        halted = false;
+        if (*ret_found && !batch_is_halted(store, sqlite3_column_int64(stmt, 3), &halted, err))
+            return false;
+    } while (halted);
     if (*ret_found) {
         ret->no = sqlite3_column_int64(stmt, 0);
         ret->priority = sqlite3_column_int(stmt, 1);

@@ -230,6 +230,27 @@ static bool row_changed(struct store *store, const struct row *row, enum job_sta
     return row->batch == 0 || batch_count_move(store, row, from, to, err);
 }
 
+bool row_moved(struct store *store, const struct row *row, enum job_state from, enum job_state to,
+               struct err *err)
+{
+    cache_slot(store, row->no)->no = 0;
+    counts_change(&store->counts, row->queue, from, -1);
+    counts_change(&store->counts, row->queue, to, +1);
+    return row_changed(store, row, from, to, err);
+}
+
+static bool is_gated(const struct row *row, enum job_state state)
+{
+    return row->batch != 0 && state != JOB_BIRTH && !job_state_is_end(state) &&
+           (row->flags & JOB_GATED) != 0;
+}
+
+static bool gate_changed(struct store *store, const struct row *row, bool before, bool after,
+                         struct err *err)
+{
+    return before == after || batch_count_gated(store, row->batch, after ? +1 : -1, err);
+}
+
 bool row_insert(struct store *store, const struct row *row, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
@@ -257,7 +278,8 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
     counts_change(&store->counts, row->queue, row->state, +1);
     *cache_slot(store, row->no) = *row;
     cache_slot(store, row->no)->ukey = (struct slice){0};
-    return row_changed(store, row, JOB_BIRTH, row->state, err);
+    return gate_changed(store, row, false, is_gated(row, row->state), err) &&
+           row_changed(store, row, JOB_BIRTH, row->state, err);
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */
@@ -312,10 +334,13 @@ static bool row_is_counted(const struct store *store, const struct row *row, str
 bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err)
 {
     enum job_state from = row->state;
+    bool was_gated = is_gated(row, from);
     struct row moved = *row;
 
     moved.state = to;
     moved.version++;
+    if (to == JOB_QUEUED || job_state_is_end(to))
+        moved.flags &= ~(uint32_t)JOB_GATED;
     if (!row_is_counted(store, row, err))
         return false;
     if (!store_run(store, move_bind(store, &moved), err))
@@ -329,7 +354,8 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     counts_change(&store->counts, row->queue, to, +1);
     *row = moved;
     *cache_slot(store, row->no) = moved;
-    return row_changed(store, row, from, to, err);
+    return gate_changed(store, row, was_gated, is_gated(row, to), err) &&
+           row_changed(store, row, from, to, err);
 }
 
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,
@@ -380,6 +406,7 @@ bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct er
 bool row_set_flags(struct store *store, struct row *row, uint32_t flags, struct err *err)
 {
     sqlite3_stmt *set = store_stmt(store, SQL_ROW_FLAGS);
+    bool was_gated;
 
     if (row->flags == flags)
         return true;
@@ -387,9 +414,10 @@ bool row_set_flags(struct store *store, struct row *row, uint32_t flags, struct 
     bind_i64(set, 2, flags);
     if (!store_run(store, set, err))
         return false;
+    was_gated = is_gated(row, row->state);
     row->flags = flags;
     *cache_slot(store, row->no) = *row;
-    return true;
+    return gate_changed(store, row, was_gated, is_gated(row, row->state), err);
 }
 
 /* The next start reads the newest number from the table; without its row it must be found

@@ -66,7 +66,8 @@ bool row_has_id(const struct row *row, const struct job_id *id);
 MUST_CHECK bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err);
 /* A new row; counts it. */
 MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct err *err);
-/* Writes the row with its new state, version + 1, and counts it. STATE_CONFLICT, with nothing
+/* Writes the row with its new state, version + 1, and counts it. Who is queued or has ended is
+ * gated no more. STATE_CONFLICT, with nothing
  * changed, when job.h's table does not know the move from the row's stored state. */
 MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
 /* Writes what a client may change (queue, priority, times, keep, attempts) of the row `was`, and
@@ -81,6 +82,10 @@ MUST_CHECK bool row_set_flags(struct store *store, struct row *row, uint32_t fla
                               struct err *err);
 /* The spool files of its last attempt; their number. */
 size_t row_spool_files(const struct row *row, struct output_ref ret[2]);
+/* For an UPDATE of many rows elsewhere: one of them has moved, so all that row_move does beside the
+ * row itself is done. `row` needs what store_changes and batches tell of. */
+MUST_CHECK bool row_moved(struct store *store, const struct row *row, enum job_state from,
+                          enum job_state to, struct err *err);
 MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct err *err);
 
 /* The rows that were seen last, by number. A job is inserted, started and ended within moments as a

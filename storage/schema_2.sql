@@ -22,6 +22,9 @@ ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;
 -- to its end holds its key no more.
 CREATE UNIQUE INDEX jobs_unique ON jobs (ukey) WHERE ukey IS NOT NULL AND state < 4;
 
+-- Elements that their batch lets in later, in the order in which it does. 8 = JOB_GATED.
+CREATE INDEX jobs_gated ON jobs (batch, idx) WHERE flags & 8;
+
 -- Jobs that were submitted together. `no` comes from the same sequence as jobs.no, so an id names a job or a batch.
 -- Counts and `ended` are written once per commit, however many elements have moved.
 CREATE TABLE batches (
@@ -41,6 +44,7 @@ CREATE TABLE batches (
     max_failures INTEGER NOT NULL DEFAULT 0,      -- 0: no limit
     chunksize    INTEGER NOT NULL DEFAULT 1,
     keep_us      INTEGER NOT NULL DEFAULT 0,
+    gated        INTEGER NOT NULL DEFAULT 0,      -- elements that its gate holds back (JOB_GATED)
     finished_us  INTEGER,                         -- closed, and all elements have ended
     scheduled    INTEGER NOT NULL DEFAULT 0,
     blocked      INTEGER NOT NULL DEFAULT 0,
@@ -66,7 +70,7 @@ CREATE TABLE batch_specs (
     metadata    TEXT,
     traceparent TEXT,
     policy      BLOB,  -- struct retry_policy
-    template    BLOB   -- the task whose arguments hold {} and {index}
+    template    BLOB   -- struct template_head, then the task whose texts hold {} and {index}
 ) STRICT;
 
 -- Which numbers the elements have: element first_index + i is job first_no + i. One row as a rule; a new one where

@@ -10,10 +10,13 @@
 
 #define TEXT_QUEUED "2"
 #define TEXT_HOLDS_KEY "state < 4"
+#define TEXT_GATED "flags & 8"
 _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
 _Static_assert(JOB_STOPPING == 4,
                "jobs_unique in schema_2.sql and TEXT_HOLDS_KEY name this state by its number");
+_Static_assert(JOB_GATED == 8,
+               "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
 _Static_assert(JOB_STATE_COUNT == 8,
                "the CHECK of jobs.state and the columns of queues list the states");
 
@@ -31,7 +34,8 @@ _Static_assert(JOB_STATE_COUNT == 8,
 #define TEXT_BATCH                                                                      \
     "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, " \
     "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags," \
-    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled FROM batches "
+    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated"          \
+    " FROM batches "
 
 /* A queue, its numbers in the order of enum job_state, its settings; queue_read knows the order. */
 #define TEXT_QUEUE                                                                              \
@@ -103,13 +107,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")   \
     X(ATTEMPTS_DELETE, HOT,  "DELETE FROM attempts WHERE no = ?1")                                 \
     /* order and time */                                                                           \
-    X(READY,           HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+    X(READY,           HOT,  "SELECT no, priority, attempt, batch FROM jobs"                       \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " ORDER BY priority DESC, no LIMIT ?2")                               \
-    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt, batch FROM jobs"                       \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority = ?2 AND no > ?3 ORDER BY no LIMIT 1")                 \
-    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt FROM jobs"                              \
+    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt, batch FROM jobs"                       \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority < ?2 ORDER BY priority DESC, no LIMIT 1")              \
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
@@ -130,7 +134,14 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " n = ?6, ended = ?7, failed_first = ?8, finished_us = ?9,"           \
                              " flags = ?10, scheduled = ?11, blocked = ?12, queued = ?13,"         \
                              " running = ?14, stopping = ?15, succeeded = ?16, failed = ?17,"      \
-                             " cancelled = ?18 WHERE no = ?1")                                     \
+                             " cancelled = ?18, gated = ?19 WHERE no = ?1")                        \
+    X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
+                             " ORDER BY idx LIMIT ?2")                                             \
+    X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \
+                             " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"                 \
+                             " flags = flags & ~8"                                                 \
+                             " WHERE no >= ?1 AND no < ?2 AND state = ?3 AND (flags & 8) = ?4"     \
+                             " RETURNING no, queue, salt, version, created_us, idx, attempt, flags")\
     X(BATCH_SPEC,      HOT,  "SELECT name, traceparent, policy, template FROM batch_specs"         \
                              " WHERE no = ?1")                                                     \
     X(BATCH_LAST,      HOT,  "SELECT no, created_us FROM batches WHERE no > 0"                     \
@@ -210,9 +221,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
     X(READ_ROW,        HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(READ_BATCH,      HOT,  TEXT_BATCH "WHERE no = ?1")                                           \
     X(READ_BATCH_SPEC, HOT,  "SELECT name, labels, metadata FROM batch_specs WHERE no = ?1")       \
+    X(READ_TEMPLATE,   HOT,  "SELECT template FROM batch_specs WHERE no = ?1")                     \
+    X(READ_ITEM,       HOT,  "SELECT task FROM specs WHERE no = ?1")                               \
     X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt FROM batches WHERE no = ?1")                 \
     X(READ_PARTS,      HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index >= ?2 ORDER BY first_index")                        \
+    X(READ_PART_OF,    HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
+                             " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
     X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
                              " WHERE no = ?1")                                                     \
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \

@@ -273,6 +273,11 @@ int64_t store_waiting(const struct store *store)
     return total[JOB_SCHEDULED] + total[JOB_BLOCKED] + total[JOB_QUEUED];
 }
 
+const char *store_queue_name(const struct store *store, uint32_t number)
+{
+    return counts_name(&store->counts, number);
+}
+
 size_t store_queue_counts(const struct store *store, struct queue_counts *ret, size_t max)
 {
     size_t n = 0;

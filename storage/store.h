@@ -82,6 +82,7 @@ const struct job_change *store_changes(const struct store *store, size_t *ret_n)
  */
 int64_t store_count(const struct store *store, enum job_state state); /* all queues */
 int64_t store_waiting(const struct store *store); /* scheduled + blocked + queued */
+const char *store_queue_name(const struct store *store, uint32_t number);
 struct queue_counts {
     const char *queue;
     int64_t count[JOB_STATE_COUNT];

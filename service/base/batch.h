@@ -18,8 +18,10 @@ enum batch_phase { BATCH_UPLOADING, BATCH_OPEN, BATCH_CLOSED, BATCH_HALTED };
 
 /* Stored, bits: what the engine still has to do for a batch, a bounded step in each turn. */
 enum batch_work {
-    BATCH_WORK_CANCEL = 1, /* cancel what waits */
-    BATCH_WORK_RELEASE = 2 /* let blocked elements into the queue */
+    BATCH_WORK_CANCEL = 1,  /* cancel what waits */
+    BATCH_WORK_RELEASE = 2, /* let blocked elements into the queue */
+    BATCH_WORK_UPLOAD = 4   /* nothing, but a server that finds it at its start knows that the
+                               upload has broken off */
 };
 
 /* A batch as the engine and readers see it. Times are wall µs, 0 = not yet. */
@@ -31,6 +33,7 @@ struct batch {
     enum batch_phase phase;
     uint32_t work, flags, queue; /* flags: enum job_flag; queue: its number */
     int64_t place;               /* of the work: an index */
+    int64_t gated;               /* elements that its gate holds back */
     int64_t n, ended;            /* elements; ends so far, a retried element counts again */
     int64_t failed_first;        /* index, in order of completion; -1: none */
     int64_t max_parallel, max_failures, chunksize; /* 0: no limit; chunksize ≥ 1 */
@@ -41,6 +44,12 @@ struct batch {
 static inline int64_t batch_done(const struct batch *b)
 {
     return b->count[JOB_SUCCEEDED] + b->count[JOB_FAILED] + b->count[JOB_CANCELLED];
+}
+
+/* Elements that may begin, run, or wait for another attempt: what max_parallel limits. */
+static inline int64_t batch_active(const struct batch *b)
+{
+    return b->n - batch_done(b) - b->gated;
 }
 
 /* Nothing can happen to it any more, unless elements are retried. */
@@ -56,6 +65,14 @@ static inline enum job_state batch_end_state(const struct batch *b)
            : b->phase == BATCH_HALTED || b->count[JOB_CANCELLED] > 0 ? JOB_CANCELLED
                                                                      : JOB_SUCCEEDED;
 }
+
+/* A batch as shown to clients. Strings are terminated, in the arena given to the reader. */
+struct batch_view {
+    struct batch batch;
+    const char *name; /* NULL: none; as it was given, with its placeholders */
+    const char *queue;
+    struct slice labels, metadata; /* raw JSON, or absent */
+};
 
 /* Elements [first_index, first_index + n) are the jobs from first_no on. */
 struct batch_part {

@@ -264,6 +264,7 @@ struct job_filter {
     const char *queue, *name; /* NULL = any */
     const char *label_key, *label_value;
     int64_t created_after_us; /* later than this; 0 = any */
+    struct job_id batch;      /* no = 0: any */
     bool oldest_first;
 };
 

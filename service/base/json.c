@@ -179,6 +179,11 @@ char *json_string_dup(struct slice string_value, struct arena *a, size_t *ret_le
     return out;
 }
 
+size_t json_string_unescape(struct slice string_value, char *out)
+{
+    return json_unescape(inside_quotes(string_value), out);
+}
+
 /* Sign, digits and power of ten of a JSON number, in place. */
 struct number {
     bool negative;

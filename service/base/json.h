@@ -52,6 +52,9 @@ bool json_find(struct slice object, const char *key, struct slice *ret_value);
  * arena; NULL when the arena is full. ret_len may be NULL. */
 MUST_CHECK char *json_string_dup(struct slice string_value, struct arena *a, size_t *ret_len);
 bool json_string_eq(struct slice string_value, const char *s);
+/* The same to memory of the caller's, which must hold string_value.len bytes; returns how many were
+ * used. */
+size_t json_string_unescape(struct slice string_value, char *out);
 
 /* Exact: "1.0", "1e3" are integers too; false when out of int64, a fraction or no number. */
 MUST_CHECK bool json_to_i64(struct slice number, int64_t *ret);

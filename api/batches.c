@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches: made from JSON, shown, closed. Uploads by NDJSON are in uploads.c. */
+#include "api/batches.h"
+
+#include "api/codec_batch.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "api/submit.h"
+#include "api/view_batch.h"
+
+/* Items of one command: what the engine inserts in one turn stays bounded. A longer array arrives
+ * in several, as an upload would. */
+#define ITEMS_PER_COMMAND 4096u
+
+void batch_reply(struct request *rq, int status, const struct batch_view *view)
+{
+    buf_clear(&rq->out);
+    view_write_batch(view, &rq->out);
+    buf_putc(&rq->out, '\n');
+    reply_etag(rq, view->batch.version);
+    reply_json(rq, status);
+}
+
+void batch_add_location(struct request *rq, const struct job_id *id)
+{
+    char *text = arena_alloc(&rq->arena, 64);
+    if (text == NULL)
+        return;
+    memcpy(text, "/v1/batches/", 12);
+    job_id_format(id, text + 12);
+    reply_header(rq, "Location", text);
+}
+
+bool batch_request_id(struct request *rq, struct job_id *ret, struct err *err)
+{
+    return job_id_parse(rq->match.args[0], ret) ||
+           err_set(err, ERR_NOT_FOUND, "There is no batch with this id");
+}
+
+void batch_ask_from(const struct batch_request *req, struct request *rq, struct batch_ask *ret)
+{
+    PRE(rq->cmd.kind == CMD_BATCH);
+    *ret = (struct batch_ask){
+        .spec = &req->spec,
+        .template_bytes = req->template_bytes,
+        .max_parallel = req->max_parallel,
+        .max_failures = req->max_failures,
+        .chunksize = req->chunksize,
+    };
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * GET */
+
+struct wait_state {
+    struct job_id id;
+    uint64_t until_ns;
+};
+
+/* With If-None-Match: until the batch changes. Without: until it is over. */
+static void show_step(struct request *rq)
+{
+    const struct wait_state *w = rq->state;
+    bool by_tag = rq->head.header[HEADER_IF_NONE_MATCH].ptr != NULL;
+    uint32_t epoch = request_epoch(rq, topic_batch(w->id.no));
+    struct batch_view view;
+    struct err err = {0};
+    if (!query_batch(rq->thread->query, &w->id, request_scratch(rq), &view, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    bool same = request_etag_matches(rq, HEADER_IF_NONE_MATCH, view.batch.version);
+    bool wants_more = by_tag ? same : !batch_is_over(&view.batch);
+    if (wants_more && !rq->conn->half_closed && clock_mono_ns() < w->until_ns) {
+        struct park park = {
+            .topic = topic_batch(w->id.no), .epoch = epoch, .deadline_ns = w->until_ns};
+        if (!request_park(rq, &park, show_step, &err))
+            reply_problem(rq, &err);
+        return;
+    }
+    if (!same) {
+        batch_reply(rq, 200, &view);
+        return;
+    }
+    reply_etag(rq, view.batch.version);
+    reply_empty(rq, 304);
+}
+
+void batch_show(struct request *rq)
+{
+    struct err err = {0};
+    struct wait_state *w = arena_alloc(&rq->arena, sizeof *w);
+    PRE(w != NULL); /* the first bytes of the arena */
+    rq->state = w;
+    if (!batch_request_id(rq, &w->id, &err) || !request_wait(rq, &w->until_ns, &err))
+        reply_problem(rq, &err);
+    else
+        show_step(rq);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * POST */
+
+/* The batch as it is now. */
+static void answer(struct request *rq, int64_t no, int status)
+{
+    struct batch_view view;
+    struct err err = {0};
+    if (!query_batch_by_no(rq->thread->query, no, request_scratch(rq), &view, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    if (status == 202)
+        batch_add_location(rq, &view.batch.id);
+    batch_reply(rq, status, &view);
+}
+
+/* The items of a JSON body on their way to the engine. */
+struct items_state {
+    struct batch_request req;
+    uint32_t sent;
+    enum batch_phase phase; /* when all are there */
+    bool uploads;
+};
+
+static void send_items(struct request *rq);
+
+static void items_stored(struct request *rq)
+{
+    const struct items_state *s = rq->state;
+    const struct command *cmd = &rq->cmd;
+    if (cmd->err.code != ERR_NONE) {
+        reply_problem(rq, &cmd->err);
+        return;
+    }
+    if (cmd->key.replayed) {
+        reply_header(rq, "Idempotency-Replayed", "true");
+        answer(rq, cmd->key.first_no, 202);
+        return;
+    }
+    if (s->sent < s->req.n_items)
+        send_items(rq);
+    else
+        answer(rq, cmd->batch.id.no, 202);
+}
+
+static void send_items(struct request *rq)
+{
+    struct items_state *s = rq->state;
+    struct batch_ask *ask = &rq->cmd.batch;
+    struct err err = {0};
+    uint32_t n = MIN(s->req.n_items - s->sent, ITEMS_PER_COMMAND);
+    if (s->sent > 0) {
+        rq->cmd.kind = CMD_BATCH_ADD;
+        ask->uploads = s->uploads;
+    }
+    ask->items = s->req.items + s->sent;
+    ask->n_items = n;
+    s->sent += n;
+    ask->phase = s->sent == s->req.n_items ? s->phase : s->uploads ? BATCH_UPLOADING : BATCH_OPEN;
+    if (!request_send(rq, items_stored, &err))
+        reply_problem(rq, &err);
+}
+
+static bool prepare(struct request *rq, struct items_state *s, struct err *err)
+{
+    struct slice body = buf_slice(&rq->body);
+    uint8_t digest[32] = {0};
+    rq->cmd.kind = CMD_BATCH;
+    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+        submit_digest(body, digest);
+    if (!submit_read_key(rq, digest, err) ||
+        !codec_read_batch(body, rq->thread->shared->cfg, false, &rq->arena, &s->req, err))
+        return false;
+    submit_add_trace(rq, &s->req.spec);
+    batch_ask_from(&s->req, rq, &rq->cmd.batch);
+    s->phase = s->req.is_open ? BATCH_OPEN : BATCH_CLOSED;
+    s->uploads = true;
+    return true;
+}
+
+void batch_create(struct request *rq)
+{
+    struct err err = {0};
+    struct items_state *s = arena_alloc(&rq->arena, sizeof *s);
+    PRE(s != NULL); /* the first bytes of the arena */
+    rq->state = s;
+    if (prepare(rq, s, &err))
+        send_items(rq);
+    else
+        reply_problem(rq, &err);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What the handlers of batches share. */
+#ifndef GANGER_API_BATCHES_H
+#define GANGER_API_BATCHES_H
+
+#include "api/codec_batch.h"
+#include "api/request.h"
+
+void batch_reply(struct request *rq, int status, const struct batch_view *view);
+void batch_add_location(struct request *rq, const struct job_id *id);
+/* The {id} of the path. NOT_FOUND when it is no id. */
+MUST_CHECK bool batch_request_id(struct request *rq, struct job_id *ret, struct err *err);
+/* The command that makes the batch, without items. `req` must live as long. */
+void batch_ask_from(const struct batch_request *req, struct request *rq, struct batch_ask *ret);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/codec_batch.h"
+
+#include "api/codec_read.h"
+
+#define MAX_PARALLEL 1000000
+#define MAX_CHUNK 10000
+
+struct batch_reader {
+    struct job_reader job;
+    struct batch_request *ret;
+    struct slice items; /* raw */
+};
+
+static bool read_count(struct batch_reader *r, struct slice value, const char *pointer,
+                       int64_t *ret)
+{
+    return (json_type_of(value) == JSON_NUMBER && json_to_i64(value, ret) && *ret >= 1 &&
+            *ret <= MAX_PARALLEL) ||
+           codec_wrong_type(r->job.err, pointer, "a whole number from 1 to 1000000");
+}
+
+static bool read_bool(struct batch_reader *r, struct slice value, const char *pointer, bool *ret)
+{
+    enum json_type type = json_type_of(value);
+    *ret = type == JSON_TRUE;
+    return type == JSON_TRUE || type == JSON_FALSE ||
+           codec_wrong_type(r->job.err, pointer, "true or false");
+}
+
+static bool read_items(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    if (json_type_of(value) != JSON_ARRAY)
+        return codec_wrong_type(r->job.err, pointer, "an array; each element makes one job");
+    r->items = value;
+    r->ret->has_items = true;
+    return true;
+}
+
+static bool read_star(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    return read_bool(r, value, pointer, &r->ret->star);
+}
+
+static bool read_open(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    return read_bool(r, value, pointer, &r->ret->is_open);
+}
+
+static bool read_max_parallel(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    return read_count(r, value, pointer, &r->ret->max_parallel);
+}
+
+static bool read_max_failures(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    return read_count(r, value, pointer, &r->ret->max_failures);
+}
+
+static bool read_chunksize(struct batch_reader *r, struct slice value, const char *pointer)
+{
+    if (!read_count(r, value, pointer, &r->ret->chunksize))
+        return false;
+    return r->ret->chunksize <= MAX_CHUNK ||
+           err_at(r->job.err, ERR_INVALID, pointer, "must be at most %d", MAX_CHUNK);
+}
+
+struct batch_member {
+    const char *name;
+    bool (*read)(struct batch_reader *r, struct slice value, const char *pointer);
+};
+
+static const struct batch_member batch_members[] = {
+    {"items", read_items},
+    {"star", read_star},
+    {"open", read_open},
+    {"chunksize", read_chunksize},
+    {"max_parallel", read_max_parallel},
+    {"max_failures", read_max_failures},
+};
+
+static bool read_member(struct batch_reader *r, struct slice key, struct slice value)
+{
+    char pointer[80];
+    for (size_t i = 0; i < ARRAY_LEN(batch_members); i++) {
+        if (!json_string_eq(key, batch_members[i].name))
+            continue;
+        codec_pointer("", key, pointer);
+        return batch_members[i].read(r, value, pointer);
+    }
+    return codec_job_member(&r->job, key, value);
+}
+
+/* Each item against the rules of the template. */
+static bool take_items(struct batch_reader *r)
+{
+    struct batch_request *ret = r->ret;
+    struct json_iter it;
+    struct slice item;
+    uint32_t n = 0;
+    json_iter_init(&it, r->items);
+    while (json_next_element(&it, &item))
+        n++;
+    ret->items = arena_alloc(r->job.a, MAX(n, 1u) * sizeof *ret->items);
+    if (ret->items == NULL)
+        return codec_arena_full(r->job.err);
+    json_iter_init(&it, r->items);
+    while (json_next_element(&it, &item)) {
+        char pointer[32];
+        struct err why = {0};
+        (void)snprintf(pointer, sizeof pointer, "/items/%u", ret->n_items);
+        if (!element_check(&ret->rules, item, &why))
+            return err_at(r->job.err, why.code, pointer, "%s", why.detail);
+        ret->items[ret->n_items++] = item;
+    }
+    return true;
+}
+
+static bool end_batch(struct batch_reader *r, bool is_upload)
+{
+    struct batch_request *ret = r->ret;
+    struct err *err = r->job.err;
+    if (!codec_job_end(&r->job))
+        return false;
+    if (is_upload && ret->has_items)
+        return err_at(err, ERR_INVALID, "/items",
+                      "must not be in the first line of NDJSON: the other lines are the items");
+    if (!is_upload && !ret->has_items && !ret->is_open)
+        return err_at(err, ERR_INVALID, "/items", "is missing: what is it to be done for?");
+    if (!element_template(&ret->spec, ret->star, r->job.a, &ret->template_bytes, err) ||
+        !element_rules(ret->template_bytes, &ret->rules, err))
+        return false;
+    return !ret->has_items || take_items(r);
+}
+
+bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload, struct arena *a,
+                      struct batch_request *ret, struct err *err)
+{
+    struct batch_reader r = {.job = {.cfg = cfg, .a = a, .spec = &ret->spec, .err = err},
+                             .ret = ret};
+    struct json_iter it;
+    struct slice key, value;
+    *ret = (struct batch_request){.chunksize = 1};
+    codec_job_begin(&r.job);
+    if (!json_validate(body, BATCH_JSON_LIMITS, err))
+        return false;
+    body = json_trim(body);
+    if (json_type_of(body) != JSON_OBJECT)
+        return err_set(err, ERR_INVALID, "A batch is a JSON object");
+    json_iter_init(&it, body);
+    while (json_next_member(&it, &key, &value)) {
+        if (!read_member(&r, key, value))
+            return false;
+    }
+    return end_batch(&r, is_upload);
+}

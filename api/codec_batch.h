@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Bodies about batches → structs; rules as in codec.h. */
+#ifndef GANGER_API_CODEC_BATCH_H
+#define GANGER_API_CODEC_BATCH_H
+
+#include "api/codec.h"
+#include "service/element.h"
+
+/* Values in the body of a batch: a million small items are a larger body than any is. */
+#define BATCH_JSON_LIMITS ((struct json_limits){64, 1u << 20})
+
+struct batch_request {
+    struct job_spec spec; /* the template */
+    struct slice template_bytes;
+    struct element_rules rules;
+    struct slice *items; /* each validated JSON, checked against the rules */
+    uint32_t n_items;
+    int64_t max_parallel, max_failures; /* 0: no limit */
+    int64_t chunksize;
+    bool has_items, star, is_open;
+};
+/* A batch as in POST /v1/batches. `items` must be there with JSON and must not with NDJSON, whose
+ * other lines they are: `is_upload`. */
+MUST_CHECK bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload,
+                                 struct arena *a, struct batch_request *ret, struct err *err);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches inside the turn's transaction: their birth, more items, what lets elements in, what stops
+ * them. Work on many elements is done in steps, one in each turn: what is left is a row's `work`
+ * and `place`, so that it goes on after kill -9. */
+#include "service/engine_state.h"
+
+#define MAX_RELEASED 512   /* elements that one step lets in */
+#define MAX_CANCELLED 4096 /* … or cancels */
+
+/* ------------------------------------------------------------------------------------------------
+ * elements */
+
+/* What all elements of one command are made from. */
+struct element_source {
+    struct template_head head;
+    struct job_spec spec; /* of their rows; texts and task are the batch's and the item's */
+    struct batch batch;   /* as it is now */
+    int64_t due_us;
+};
+
+static bool source_open(struct engine *e, int64_t no, struct element_source *ret, struct err *err)
+{
+    const struct batch *b;
+    *ret = (struct element_source){0};
+    if (!batch_get_by_no(e->store, no, &b, err) || !batch_head(e->store, no, &ret->head, err))
+        return false;
+    const struct template_head *head = &ret->head;
+    ret->batch = *b;
+    ret->spec = (struct job_spec){
+        .queue = slice_of(store_queue_name(e->store, b->queue)),
+        .priority = head->priority,
+        .max_attempts = head->max_attempts,
+        .has_retry = head->has_retry != 0,
+        .result = (enum job_result)head->result,
+        .keep_us = head->keep_us,
+    };
+    ret->due_us = head->run_at_us != 0 ? head->run_at_us : e->turn.now_us + head->delay_us;
+    return true;
+}
+
+/* In the order of indexes: whoever comes after one that is held back is held back too. */
+static bool is_held_back(const struct batch *b)
+{
+    return (b->flags & JOB_WAITS) != 0 || b->gated > 0 ||
+           (b->max_parallel > 0 && batch_active(b) >= b->max_parallel);
+}
+
+static bool insert_element(struct engine *e, struct element_source *source, struct slice item,
+                           struct err *err)
+{
+    const struct template_head *head = &source->head;
+    struct batch *b = &source->batch;
+    int64_t now_us = e->turn.now_us;
+    bool gated = is_held_back(b);
+    struct job_id ignored;
+    struct job_new job = {
+        .spec = &source->spec,
+        .task = item,
+        .now_us = now_us,
+        .due_us = source->due_us,
+        .queue_deadline_us = head->queue_timeout_us == 0 ? 0 : now_us + head->queue_timeout_us,
+        .deadline_us = head->deadline_us == 0 ? 0 : now_us + head->deadline_us,
+        .salt = apply_salt(e),
+        .batch = b->no,
+        .idx = b->n,
+        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0),
+    };
+    if (!jobs_insert(e->store, &job, &ignored, err))
+        return false;
+    b->n++;
+    b->gated += gated;
+    apply_due_at(e, job.queue_deadline_us);
+    apply_due_at(e, job.deadline_us);
+    e->turn.submitted++;
+    return true;
+}
+
+static bool insert_elements(struct engine *e, int64_t no, const struct batch_ask *ask,
+                            struct err *err)
+{
+    struct element_source source;
+    if (ask->n_items == 0)
+        return true;
+    if (!source_open(e, no, &source, err))
+        return false;
+    for (uint32_t i = 0; i < ask->n_items; i++)
+        if (!insert_element(e, &source, ask->items[i], err))
+            return err_wrap(err, "store an item");
+    if (source.due_us > e->turn.now_us)
+        apply_due_at(e, source.due_us);
+    e->dispatch.dirty = true;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * stopping */
+
+/* What was reserved for the batch is taken back; what a worker has taken meanwhile runs. */
+static bool settle_flights(struct engine *e, int64_t no, struct err *err)
+{
+    for (uint32_t k = 0; k < e->dispatch.n; k++) {
+        const struct flight *f = &e->dispatch.flights[k];
+        bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED;
+        if (waits && f->info.row.batch == no &&
+            !dispatch_settle(&e->dispatch, &e->turn, f->info.row.no, err))
+            return false;
+    }
+    return true;
+}
+
+/* From here on nothing of the batch begins (queue_peek), and what waits is cancelled step by step.
+ */
+static bool halt(struct engine *e, const struct batch *b, struct err *err)
+{
+    struct batch halted = *b;
+    halted.phase = BATCH_HALTED;
+    halted.work = BATCH_WORK_CANCEL;
+    halted.place = 0;
+    e->has_batch_work = true;
+    return settle_flights(e, halted.no, err) && batch_put(e->store, &halted, e->turn.now_us, err);
+}
+
+static bool cancel_step(struct engine *e, const struct batch *b, struct err *err)
+{
+    struct batch after = *b;
+    struct batch_range range = {.batch = b->no, .first = b->place, .n = MAX_CANCELLED};
+    if (!batch_cancel(e->store, &range, e->turn.now_us, NULL, err))
+        return err_wrap(err, "cancel the rest of a batch");
+    after.place = range.first + range.n;
+    if (after.place >= after.n)
+        after.work &= ~(uint32_t)BATCH_WORK_CANCEL;
+    apply_due_at(e, e->turn.now_us + after.keep_us);
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * letting in */
+
+/* How many more may be let in now. */
+static int64_t room_of(const struct batch *b)
+{
+    if (b->gated == 0 || b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0)
+        return 0;
+    return b->max_parallel == 0 ? b->gated : MIN(b->gated, b->max_parallel - batch_active(b));
+}
+
+/* Lets elements in by index, as many as fit into one step. */
+static bool fill(struct engine *e, const struct batch *b, struct err *err)
+{
+    int64_t nos[MAX_RELEASED], room = room_of(b);
+    struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
+    if (room <= 0)
+        return true;
+    if (!batch_gated(e->store, b->no, &list, err))
+        return err_wrap(err, "find what a batch holds back");
+    for (size_t i = 0; i < list.n; i++)
+        if (!batch_release(e->store, nos[i], e->turn.now_us, err))
+            return err_wrap(err, "let an element in");
+    e->dispatch.dirty = true;
+    return true;
+}
+
+static bool release_step(struct engine *e, const struct batch *b, struct err *err)
+{
+    int64_t no = b->no;
+    if (!fill(e, b, err) || !batch_get_by_no(e->store, no, &b, err))
+        return false;
+    if (room_of(b) > 0)
+        return true; /* the rest in the next turn */
+    struct batch after = *b;
+    after.work &= ~(uint32_t)BATCH_WORK_RELEASE;
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+bool batch_release_begin(struct engine *e, int64_t no, struct err *err)
+{
+    const struct batch *b;
+    if (!batch_get_by_no(e->store, no, &b, err))
+        return false;
+    struct batch after = *b;
+    after.flags &= ~(uint32_t)JOB_WAITS;
+    after.work |= BATCH_WORK_RELEASE;
+    e->has_batch_work = true;
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * what clients ask */
+
+static bool is_zero(const uint8_t digest[32])
+{
+    static const uint8_t zeros[32] = {0};
+    return memcmp(digest, zeros, sizeof zeros) == 0;
+}
+
+/* As key_check, but the body may still be coming, this time or then. */
+static bool check_batch_key(struct engine *e, struct command_key *key, bool *ret_new,
+                            struct err *err)
+{
+    const struct batch *b;
+    struct err missing = {0};
+    bool found;
+    if (!key_find(e, key, &found, err))
+        return false;
+    if (found && is_zero(key->first_body)) {
+        found = batch_get_by_no(e->store, key->first_no, &b, &missing) &&
+                b->phase == BATCH_UPLOADING;
+        if (found)
+            return err_set(
+                err, ERR_KEY_IN_FLIGHT,
+                "The first request with this Idempotency-Key is still sending its items");
+    }
+    *ret_new = !found;
+    if (!found)
+        return missing.code == ERR_NONE || missing.code == ERR_NOT_FOUND ||
+               err_set(err, missing.code, "%s", missing.detail);
+    if (!is_zero(key->body) && memcmp(key->first_body, key->body, sizeof key->body) != 0)
+        return err_set(err, ERR_KEY_REUSED, KEY_REUSED_TEXT);
+    key->replayed = true;
+    return true;
+}
+
+/* Until the upload is complete, the key says only that it is under way. */
+static bool keep_batch_key(struct engine *e, const struct command *cmd, int64_t no, struct err *err)
+{
+    struct command_key key = cmd->key;
+    if (cmd->batch.phase == BATCH_UPLOADING)
+        memset(key.body, 0, sizeof key.body);
+    return key_keep(e, &key, no, 1, err);
+}
+
+static bool set_phase(struct engine *e, int64_t no, enum batch_phase phase, struct err *err)
+{
+    const struct batch *b;
+    if (!batch_get_by_no(e->store, no, &b, err))
+        return false;
+    struct batch after = *b;
+    after.phase = phase;
+    if (phase != BATCH_UPLOADING)
+        after.work &= ~(uint32_t)BATCH_WORK_UPLOAD;
+    apply_due_at(e, e->turn.now_us + after.keep_us);
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
+{
+    struct batch_ask *ask = &cmd->batch;
+    bool is_new = true;
+    if (!check_batch_key(e, &cmd->key, &is_new, err))
+        return false;
+    if (!is_new)
+        return true;
+    if (!apply_admits(e, err))
+        return false;
+    struct batch_new batch = {
+        .kind = BATCH_ITEMS,
+        .phase = BATCH_UPLOADING,
+        .work = BATCH_WORK_UPLOAD,
+        .spec = ask->spec,
+        .task = ask->template_bytes,
+        .now_us = e->turn.now_us,
+        .max_parallel = ask->max_parallel,
+        .max_failures = ask->max_failures,
+        .chunksize = ask->chunksize,
+        .salt = apply_salt(e),
+    };
+    return batch_insert(e->store, &batch, &ask->id, err) &&
+           insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+           keep_batch_key(e, cmd, ask->id.no, err);
+}
+
+static bool takes_more(const struct batch *b, const struct batch_ask *ask, struct err *err)
+{
+    if (b->kind != BATCH_ITEMS)
+        return err_set(err, ERR_STATE_CONFLICT, "Only a batch of items takes more of them");
+    if (b->phase == BATCH_HALTED)
+        return err_set(err, ERR_STATE_CONFLICT,
+                       "The batch takes no more items: it was %s after %lld of them",
+                       b->max_failures > 0 && b->count[JOB_FAILED] >= b->max_failures
+                           ? "halted by max_failures"
+                           : "cancelled",
+                       (long long)b->n);
+    if (b->phase == BATCH_CLOSED)
+        return err_set(err, ERR_STATE_CONFLICT,
+                       "The batch is closed; one made with \"open\": true takes more items");
+    return b->phase == BATCH_OPEN || ask->uploads ||
+           err_set(err, ERR_STATE_CONFLICT, "The first items of the batch are still coming");
+}
+
+bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err)
+{
+    const struct batch_ask *ask = &cmd->batch;
+    const struct batch *b;
+    if (!batch_get(e->store, &ask->id, &b, err))
+        return false;
+    if (ask->n_items == 0 && !ask->uploads && b->phase >= BATCH_CLOSED)
+        return true; /* closed a second time */
+    if (!takes_more(b, ask, err) || (ask->n_items > 0 && !apply_admits(e, err)))
+        return false;
+    return insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+           (!ask->uploads || keep_batch_key(e, cmd, ask->id.no, err));
+}
+
+bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err)
+{
+    const struct batch *b;
+    struct err missing = {0};
+    if (!batch_get(e->store, &cmd->batch.id, &b, &missing))
+        return !apply_is_store_failure(&missing) ||
+               err_set(err, missing.code, "%s", missing.detail);
+    return b->phase != BATCH_UPLOADING || halt(e, b, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * what happens by itself */
+
+bool apply_batch_change(struct engine *e, const struct job_change *change, struct err *err)
+{
+    const struct batch *b;
+    if (change->batch == 0 || change->is_batch || change->to == JOB_GONE ||
+        change->from == JOB_BIRTH || change->to == JOB_RUNNING || change->to == JOB_STOPPING)
+        return true;
+    if (!batch_get_by_no(e->store, change->batch, &b, err))
+        return false;
+    if (job_state_is_end(change->to)) {
+        if (b->phase != BATCH_HALTED && b->max_failures > 0 && change->to == JOB_FAILED &&
+            b->count[JOB_FAILED] >= b->max_failures)
+            return halt(e, b, err);
+        return fill(e, b, err);
+    }
+    if (b->phase != BATCH_HALTED)
+        return true;
+    /* It waits again: by the retry verb, then the batch goes on; or since its start failed or it
+     * would be tried again, then it is cancelled with the rest. */
+    struct batch after = *b;
+    if (job_state_is_end(change->from) && (b->work & BATCH_WORK_CANCEL) == 0) {
+        after.phase = BATCH_CLOSED;
+    } else {
+        after.work |= BATCH_WORK_CANCEL;
+        after.place = 0;
+        e->has_batch_work = true;
+    }
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+bool apply_batch_work(struct engine *e, struct err *err)
+{
+    const uint32_t steps = BATCH_WORK_CANCEL | BATCH_WORK_RELEASE;
+    const struct batch *b = NULL;
+    int64_t no = 0;
+    if (!e->has_batch_work)
+        return true;
+    do {
+        if (!batch_with_work(e->store, no, &no, err))
+            return err_wrap(err, "look for work on batches");
+        if (no != 0 && !batch_get_by_no(e->store, no, &b, err))
+            return false;
+    } while (no != 0 && (b->work & steps) == 0);
+    e->has_batch_work = no != 0;
+    if (no == 0)
+        return true;
+    return (b->work & BATCH_WORK_CANCEL) != 0 ? cancel_step(e, b, err) : release_step(e, b, err);
+}
+
+bool batches_recover(struct engine *e, struct err *err)
+{
+    const struct batch *b;
+    int64_t no = 0;
+    e->has_batch_work = true;
+    for (;;) {
+        if (!batch_with_work(e->store, no, &no, err))
+            return false;
+        if (no == 0)
+            return true;
+        if (!batch_get_by_no(e->store, no, &b, err) ||
+            (b->phase == BATCH_UPLOADING && !halt(e, b, err)))
+            return false;
+    }
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* How an element of a batch gets its task: the template is stored once, with the batch; the item is
+ * put in when the element starts. What cannot work is refused when the item arrives. */
+#ifndef GANGER_SERVICE_ELEMENT_H
+#define GANGER_SERVICE_ELEMENT_H
+
+#include "service/base/job.h"
+#include "service/base/template.h"
+
+/* The stored form of the template that `spec` describes. Bytes go to `a`. */
+MUST_CHECK bool element_template(const struct job_spec *spec, bool star, struct arena *a,
+                                 struct slice *ret, struct err *err);
+
+/* What an item must keep to, so that its task can be made. */
+struct element_rules {
+    bool star, appends;
+    uint32_t n_args;             /* of the template */
+    size_t widest, widest_holes; /* the longest text, the most placeholders in one */
+    size_t all, all_holes;       /* bytes and placeholders of all texts */
+    int64_t highest;             /* highest n of {n} */
+};
+MUST_CHECK bool element_rules(struct slice template_bytes, struct element_rules *ret,
+                              struct err *err);
+/* `item` is validated JSON. INVALID says what is wrong with it, without a pointer. */
+MUST_CHECK bool element_check(const struct element_rules *rules, struct slice item,
+                              struct err *err);
+
+/* The encoded task of one element, in `a`. deadline_us: of its row, absolute. */
+struct element {
+    struct slice template_bytes, item;
+    int64_t index, deadline_us;
+};
+MUST_CHECK bool element_task(const struct element *element, struct arena *a, struct slice *ret,
+                             struct err *err);
+
+#endif

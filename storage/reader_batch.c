@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches and the names of their elements, for readers. */
+#include "storage/reader_batch.h"
+
+#include "service/base/template.h"
+#include "storage/batches_impl.h"
+#include "storage/reader_impl.h"
+
+/* A batch's texts; the caller holds the snapshot open. */
+static bool texts_fill(struct reader *reader, int64_t no, struct arena *a, struct batch_view *view,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_BATCH_SPEC);
+    struct slice name;
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_STORAGE, "The specification of batch %lld is missing.",
+                       (long long)no);
+    if (!reader_keep(get, 0, a, &name) || !reader_keep(get, 1, a, &view->labels) ||
+        !reader_keep(get, 2, a, &view->metadata))
+        return reader_no_room(err);
+    view->name = name.ptr;
+    return true;
+}
+
+static bool queue_fill(struct reader *reader, uint32_t queue, struct arena *a,
+                       struct batch_view *view, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_QUEUE);
+    struct slice name = {NULL, 0};
+    bool found;
+
+    bind_i64(get, 1, queue);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found && !reader_keep(get, 0, a, &name))
+        return reader_no_room(err);
+    view->queue = name.ptr == NULL ? "default" : name.ptr;
+    return true;
+}
+
+static bool batch_load(struct reader *reader, sqlite3_stmt *get, int64_t no, struct batch *ret,
+                       struct err *err)
+{
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    return found ? batch_read(get, ret, err)
+                 : err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+}
+
+bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a, struct batch_view *ret,
+                        struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_BATCH);
+
+    *ret = (struct batch_view){0};
+    return batch_load(reader, get, no, &ret->batch, err) && texts_fill(reader, no, a, ret, err) &&
+           queue_fill(reader, ret->batch.queue, a, ret, err);
+}
+
+bool reader_batch(struct reader *reader, const struct job_id *id, struct arena *a,
+                  struct batch_view *ret, struct err *err)
+{
+    if (!reader_batch_by_no(reader, id->no, a, ret, err))
+        return false;
+    return (ret->batch.id.ms == id->ms && ret->batch.id.salt == id->salt) ||
+           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+}
+
+bool reader_batch_mark(struct reader *reader, const struct job_id *id, struct batch *ret,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_BATCH);
+
+    if (!batch_load(reader, get, id->no, ret, err))
+        return false;
+    return (ret->id.ms == id->ms && ret->id.salt == id->salt) ||
+           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+}
+
+bool reader_part_of(struct reader *reader, int64_t batch, int64_t index, struct batch_part *ret,
+                    struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_PART_OF);
+    bool found;
+
+    bind_i64(get, 1, batch);
+    bind_i64(get, 2, index);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "The batch has no elements.");
+    *ret = (struct batch_part){sqlite3_column_int64(get, 0), sqlite3_column_int64(get, 1),
+                               sqlite3_column_int64(get, 2)};
+    return true;
+}
+
+/* One blob by number; absent when there is none. */
+static bool blob_get(struct reader *reader, enum reader_sql which, int64_t no, struct arena *a,
+                     struct slice *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, which);
+    bool found;
+
+    *ret = (struct slice){NULL, 0};
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    return !found || reader_keep(get, 0, a, ret) || reader_no_room(err);
+}
+
+bool reader_template(struct reader *reader, int64_t batch, struct arena *a, struct slice *ret,
+                     struct err *err)
+{
+    return blob_get(reader, SQL_READ_TEMPLATE, batch, a, ret, err);
+}
+
+bool reader_item_name(struct reader *reader, const struct row *row, struct arena *a,
+                      struct slice *name, struct err *err)
+{
+    AUTO_ARENA struct arena scratch = {0};
+    struct slice template_bytes, item;
+    struct template_head head;
+
+    if (name->ptr == NULL || memchr(name->ptr, '{', name->len) == NULL)
+        return true;
+    arena_init(&scratch, (size_t)24 << 20);
+    if (!blob_get(reader, SQL_READ_TEMPLATE, row->batch, &scratch, &template_bytes, err) ||
+        !blob_get(reader, SQL_READ_ITEM, row->no, &scratch, &item, err) ||
+        !template_open(template_bytes, &head, NULL, err))
+        return false;
+    if (item.ptr == NULL)
+        return true; /* the payload has expired: the pattern is all that is left */
+    name->ptr = template_name(*name, &(struct template_item){item, row->idx, head.star != 0}, a);
+    name->len = name->ptr == NULL ? 0 : strlen(name->ptr);
+    return name->ptr != NULL ? true : reader_no_room(err);
+}
