@@ -68,7 +68,7 @@ Test(routes, unknown_paths_are_not_found)
         "/v1/jobs/a b",
         "/V1/jobs",
         "/v1/jobs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-        "/v1/batches",
+        "/v1/batch",
         "/v1/jobsx",
         "v1/jobs",
     };
