@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "service/base/job.h"
+#include "service/base/json.h"
 #include "service/base/text.h"
 
 #define LONG_BASE 256 /* getopt's value of long option i is LONG_BASE + row; letters are below */
@@ -22,14 +23,67 @@ static bool states_are_known(const char *list)
     }
 }
 
+/* An id becomes a part of a path. */
+static bool is_id(const char *word)
+{
+    return text_is_token(slice_of(word), 64) && strchr(word, '.') == NULL;
+}
+
+static bool is_rate(const char *value)
+{
+    const char *slash = strchr(value, '/');
+    int64_t n = 0, us = 0;
+    return strcmp(value, "none") == 0 ||
+           (slash != NULL && text_to_i64((struct slice){value, (size_t)(slash - value)}, &n) &&
+            n > 0 && text_to_duration_us(slice_of(slash + 1), &us) && us > 0);
+}
+
+/* `choices` is "a|b|c". */
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t len = strlen(value);
+    for (const char *word = choices; len > 0; word += strcspn(word, "|") + 1) {
+        size_t n = strcspn(word, "|");
+        if (n == len && memcmp(word, value, n) == 0)
+            return true;
+        if (word[n] == '\0')
+            return false;
+    }
+    return false;
+}
+
+bool args_halt(const char *value, struct halt *ret)
+{
+    static const struct {
+        const char *prefix;
+        enum halt_when when;
+    } forms[] = {{"soon,fail=", HALT_SOON}, {"now,fail=", HALT_NOW}};
+    int64_t n = 0;
+    *ret = (struct halt){0};
+    if (strcmp(value, "never") == 0)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+        size_t len = strlen(forms[i].prefix);
+        if (strncmp(value, forms[i].prefix, len) != 0)
+            continue;
+        *ret = (struct halt){forms[i].when, 0};
+        if (!text_to_i64(slice_of(value + len), &n) || n < 1 || n > INT_MAX)
+            return false;
+        ret->failures = n;
+        return true;
+    }
+    return false;
+}
+
 /* NULL when the value fits its kind, else what the kind wants. */
-static const char *value_wants(enum option_kind kind, const char *value)
+static const char *value_wants(const struct option_row *row, const char *value)
 {
     struct slice s = slice_of(value);
+    struct halt halt;
     const char *equals = strchr(value, '=');
     int64_t number = 0;
     uint64_t bytes = 0;
-    switch (kind) {
+    switch (row->kind) {
     case KIND_FLAG:
     case KIND_TEXT: return text_is_utf8(s) ? NULL : "text in UTF-8";
     case KIND_FILE: return s.len > 0 ? NULL : "a path";
@@ -51,8 +105,23 @@ static const char *value_wants(enum option_kind kind, const char *value)
         return s.len > 0 && equals != value && text_is_utf8(s) ? NULL : "NAME=VALUE or NAME";
     case KIND_SIGNAL: return text_to_signal(s) != 0 ? NULL : "the name of a signal, like TERM";
     case KIND_STATE: return states_are_known(value) ? NULL : "states like queued,running";
+    case KIND_ID: return is_id(value) ? NULL : "the id of a job or batch";
+    case KIND_CHOICE: return is_choice(row->value, value) ? NULL : row->value;
+    case KIND_HALT: return args_halt(value, &halt) ? NULL : "never, soon,fail=N or now,fail=N";
+    case KIND_RATE: return is_rate(value) ? NULL : "a rate like 10/1s, or none";
+    case KIND_JSON: return json_validate(s, JSON_LIMITS_DEFAULT, NULL) ? NULL : "JSON";
     }
     return "something else";
+}
+
+/* Where the values of an option go that may be given several times. */
+static struct args_words *words_of(struct args *args, enum option_id id)
+{
+    return id == OPT_ENV          ? &args->env
+           : id == OPT_LABEL      ? &args->label
+           : id == OPT_DEPENDS_ON ? &args->depends_on
+           : id == OPT_ARG_FILE   ? &args->arg_file
+                                  : NULL;
 }
 
 static bool option_store(struct args *args, const struct option_row *row, const char *value,
@@ -60,13 +129,12 @@ static bool option_store(struct args *args, const struct option_row *row, const 
 {
     if (value == NULL)
         value = "";
-    const char *wants = value_wants(row->kind, value);
+    const char *wants = value_wants(row, value);
     if (wants != NULL)
         return err_set(err, ERR_INVALID, "--%s wants %s, not \"%.60s\"", row->name, wants, value);
-    if (row->id == OPT_ENV)
-        args->env.items[args->env.n++] = value;
-    if (row->id == OPT_LABEL)
-        args->label.items[args->label.n++] = value;
+    struct args_words *words = words_of(args, row->id);
+    if (words != NULL)
+        words->items[words->n++] = value;
     args->value[row->id] = value;
     return true;
 }
@@ -84,7 +152,7 @@ static bool option_refuse(const struct args *args, int code, char **argv, struct
     (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
     if (optopt >= LONG_BASE)
         return err_set(err, ERR_INVALID, "--%s takes no value", name);
-    const char *near = option_near(name, (uint32_t)args->command->bit);
+    const char *near = option_near(name, args->command->bit);
     if (near == NULL)
         return err_set(err, ERR_INVALID, "%s has no option --%s", args->command->name, name);
     return err_set(err, ERR_INVALID, "%s has no option --%s; did you mean --%s?",
@@ -108,7 +176,7 @@ static void getopt_tables_fill(struct getopt_tables *t, const struct command *co
     t->letters[at++] = ':';
     for (size_t i = 0; i < n_option_rows; i++) {
         const struct option_row *row = &option_rows[i];
-        if ((row->commands & (uint32_t)command->bit) == 0)
+        if ((row->commands & command->bit) == 0)
             continue;
         int has_value = row->kind == KIND_FLAG ? no_argument : required_argument;
         t->longs[n++] = (struct option){row->name, has_value, NULL, LONG_BASE + (int)i};
@@ -120,7 +188,7 @@ static void getopt_tables_fill(struct getopt_tables *t, const struct command *co
     }
 }
 
-static const struct option_row *row_of(int code, uint32_t command)
+static const struct option_row *row_of(int code, command_set command)
 {
     if (code >= LONG_BASE)
         return &option_rows[code - LONG_BASE];
@@ -131,27 +199,48 @@ static const struct option_row *row_of(int code, uint32_t command)
     return NULL;
 }
 
+/* What a command that misses an operand is told to want. */
+static const char *operand_wanted(const struct command *command)
+{
+    switch (command->kind) {
+    case OPERAND_ID: return "the id of a job";
+    case OPERAND_BATCH: return "the id of a batch";
+    case OPERAND_QUEUE: return "the name of a queue";
+    case OPERAND_COMMAND: return "a command to run";
+    case OPERAND_NONE:
+    case OPERAND_WORD: break;
+    }
+    return command->operands;
+}
+
+static bool operand_check(const struct command *command, int i, const char *word, struct err *err)
+{
+    if (!text_is_utf8(slice_of(word)))
+        return err_set(err, ERR_INVALID, "argument %d is not text in UTF-8", i + 1);
+    /* `batch add` takes an id and items. */
+    bool is_item = command->bit == IN_BATCH_ADD && i > 0;
+    if (command->kind == OPERAND_ID && !is_id(word))
+        return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a job", word);
+    if (command->kind == OPERAND_BATCH && !is_item && !is_id(word))
+        return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a batch", word);
+    if (command->kind == OPERAND_QUEUE && (!text_is_token(slice_of(word), 64) || word[0] == '.'))
+        return err_set(err, ERR_INVALID, "\"%.60s\" is not the name of a queue", word);
+    return true;
+}
+
 static bool operands_check(const struct args *args, struct err *err)
 {
     const struct command *command = args->command;
     if (args_has(args, OPT_HELP))
         return true;
     if (args->n_operands < command->min_operands)
-        return err_set(err, ERR_INVALID, "%s needs %s", command->name,
-                       command->kind == OPERAND_ID        ? "the id of a job"
-                       : command->kind == OPERAND_COMMAND ? "a command to run"
-                                                          : command->operands);
+        return err_set(err, ERR_INVALID, "%s needs %s", command->name, operand_wanted(command));
     if (command->max_operands >= 0 && args->n_operands > command->max_operands)
         return err_set(err, ERR_INVALID, "%s does not take \"%.60s\"", command->name,
                        args->operands[command->max_operands]);
     for (int i = 0; i < args->n_operands; i++) {
-        const char *word = args->operands[i];
-        if (!text_is_utf8(slice_of(word)))
-            return err_set(err, ERR_INVALID, "argument %d is not text in UTF-8", i + 1);
-        /* It becomes a part of a path. */
-        if (command->kind == OPERAND_ID &&
-            (!text_is_token(slice_of(word), 64) || strchr(word, '.') != NULL))
-            return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a job", word);
+        if (!operand_check(command, i, args->operands[i], err))
+            return false;
     }
     return true;
 }
@@ -165,15 +254,16 @@ bool args_read(const struct command *command, int argc, char **argv, struct args
     *ret = (struct args){.command = command};
     ret->env.items = must_alloc((size_t)argc * sizeof(char *));
     ret->label.items = must_alloc((size_t)argc * sizeof(char *));
+    ret->depends_on.items = must_alloc((size_t)argc * sizeof(char *));
+    ret->arg_file.items = must_alloc((size_t)argc * sizeof(char *));
     opterr = 0;
     optind = 0; /* glibc: start anew, also when another line was read before */
     for (;;) {
         int code = getopt_long(argc, argv, tables.letters, tables.longs, NULL);
         if (code == -1)
             break;
-        const struct option_row *row = code == '?' || code == ':'
-                                           ? NULL
-                                           : row_of(code, (uint32_t)command->bit);
+        const struct option_row *row = code == '?' || code == ':' ? NULL
+                                                                  : row_of(code, command->bit);
         if (row == NULL ? !option_refuse(ret, code, argv, err)
                         : !option_store(ret, row, optarg, err)) {
             args_release(ret);
@@ -192,6 +282,8 @@ void args_release(struct args *args)
 {
     free(args->env.items);
     free(args->label.items);
+    free(args->depends_on.items);
+    free(args->arg_file.items);
     *args = (struct args){0};
 }
 

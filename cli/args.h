@@ -13,8 +13,8 @@ struct args_words {
 struct args {
     const struct command *command;
     const char *value[OPT_COUNT]; /* NULL: not given; a flag that is given is "" */
-    struct args_words env, label; /* every --env and --label */
-    char **operands;              /* borrowed from argv */
+    struct args_words env, label, depends_on, arg_file; /* every value of these options */
+    char **operands;                                    /* borrowed from argv */
     int n_operands;
 };
 
@@ -33,5 +33,14 @@ static inline bool args_has(const struct args *args, enum option_id id)
 /* Values that args_read has checked already. `fallback` when the option is not given. */
 int64_t args_duration_us(const struct args *args, enum option_id id, int64_t fallback);
 int64_t args_integer(const struct args *args, enum option_id id, int64_t fallback);
+
+/* The value of --halt. */
+enum halt_when { HALT_NEVER, HALT_SOON, HALT_NOW };
+struct halt {
+    enum halt_when when;
+    int64_t failures; /* ≥ 1, unless never */
+};
+/* False when it is not one. */
+MUST_CHECK bool args_halt(const char *value, struct halt *ret);
 
 #endif

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 
 #include "cli/args.h"
+#include "cli/lines.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
 #include "cli/submit.h"
@@ -15,64 +16,15 @@
 #define CHUNK_LINES 500u
 #define CHUNK_BYTES ((size_t)480 << 10)
 #define LINE_MAX_BYTES ((size_t)32 << 20) /* memory only; the service has its own limit */
-#define READ_BYTES ((size_t)64 << 10)
 
 struct bulk {
     struct cli *cli;
-    int fd;
-    struct buf input; /* read, not yet taken; the first `taken` bytes are */
-    size_t taken;
-    bool at_end;
+    struct lines lines;
     struct buf chunk;              /* lines to send, each with its newline */
     uint64_t line_no[CHUNK_LINES]; /* in the file, from 1, of each line of the chunk */
     uint32_t n_lines;
-    uint64_t lines_read, accepted, refused;
+    uint64_t accepted, refused;
 };
-
-static bool bulk_fill(struct bulk *b, struct err *err)
-{
-    if (b->taken > 0) {
-        memmove(b->input.ptr, b->input.ptr + b->taken, b->input.len - b->taken);
-        b->input.len -= b->taken;
-        b->taken = 0;
-    }
-    char *room = buf_reserve(&b->input, READ_BYTES);
-    if (room == NULL)
-        return err_set(err, ERR_TOO_LARGE, "line %llu is larger than 32 MiB",
-                       (unsigned long long)b->lines_read + 1);
-    ssize_t n = read(b->fd, room, READ_BYTES);
-    if (n < 0 && errno != EINTR)
-        return err_sys(err, ERR_BAD_REQUEST, "cannot read the file");
-    if (n == 0)
-        b->at_end = true;
-    else if (n > 0)
-        buf_commit(&b->input, (size_t)n);
-    return true;
-}
-
-/* The next line without its end; absent when the file is read. */
-static bool bulk_next_line(struct bulk *b, struct slice *ret, struct err *err)
-{
-    for (size_t searched = 0;;) {
-        size_t left = b->input.len - b->taken;
-        const char *start = left > 0 ? b->input.ptr + b->taken : NULL;
-        const char *end = left > searched ? memchr(start + searched, '\n', left - searched) : NULL;
-        if (end != NULL || (b->at_end && left > 0)) {
-            size_t len = end != NULL ? (size_t)(end - start) : left;
-            b->taken += end != NULL ? len + 1 : len;
-            b->lines_read++;
-            *ret = (struct slice){start, len};
-            return true;
-        }
-        if (b->at_end) {
-            *ret = (struct slice){0};
-            return true;
-        }
-        searched = left;
-        if (!bulk_fill(b, err))
-            return false;
-    }
-}
 
 /* One line of the answer: a job, or a problem whose `line` counts within the chunk. */
 static bool bulk_take_answer(struct bulk *b, struct slice answer, uint32_t index, struct err *err)
@@ -157,7 +109,7 @@ static bool bulk_run(struct bulk *b, struct err *err)
 {
     for (;;) {
         struct slice line;
-        if (!bulk_next_line(b, &line, err))
+        if (!lines_next(&b->lines, &line, err))
             return false;
         if (line.ptr == NULL)
             return bulk_send(b, err);
@@ -167,7 +119,7 @@ static bool bulk_run(struct bulk *b, struct err *err)
                     (b->n_lines > 0 && b->chunk.len + line.len >= CHUNK_BYTES);
         if (full && !bulk_send(b, err))
             return false;
-        b->line_no[b->n_lines++] = b->lines_read;
+        b->line_no[b->n_lines++] = b->lines.count;
         buf_append(&b->chunk, line.ptr, line.len);
         buf_putc(&b->chunk, '\n');
         PRE(buf_ok(&b->chunk));
@@ -185,8 +137,8 @@ int bulk_submit(struct cli *cli, const char *path)
         return CLI_FAILED;
     }
     struct bulk *b = must_alloc(sizeof(*b));
-    *b = (struct bulk){.cli = cli, .fd = is_own ? STDIN_FILENO : file};
-    buf_init(&b->input, LINE_MAX_BYTES);
+    *b = (struct bulk){.cli = cli};
+    lines_init(&b->lines, is_own ? STDIN_FILENO : file, '\n');
     buf_init(&b->chunk, LINE_MAX_BYTES + CHUNK_BYTES);
     int code = CLI_OK;
     if (!bulk_run(b, &err)) {
@@ -199,7 +151,7 @@ int bulk_submit(struct cli *cli, const char *path)
                     (unsigned long long)b->refused);
     if (code == CLI_OK && b->refused > 0)
         code = CLI_FAILED;
-    buf_release(&b->input);
+    lines_release(&b->lines);
     buf_release(&b->chunk);
     free(b);
     return code;

@@ -29,6 +29,38 @@ static int refuse_name(struct output *out, const char *name)
     return CLI_USAGE;
 }
 
+#define NAME_MAX_LEN 64u
+
+/* The words of argv that name the command, as one text: "queue pause". Returns how many they are;
+ * 0 when the first one needs a second, and refuses that. */
+static int read_name(struct output *out, int argc, char **argv, char name[NAME_MAX_LEN])
+{
+    (void)snprintf(name, NAME_MAX_LEN, "%s", argv[1]);
+    if (!command_is_group(argv[1]))
+        return 1;
+    if (argc < 3 || argv[2][0] == '-') {
+        output_error(out, "%s needs a verb; see: ganger help %s", argv[1], argv[1]);
+        return 0;
+    }
+    (void)snprintf(name, NAME_MAX_LEN, "%s %s", argv[1], argv[2]);
+    return 2;
+}
+
+/* `ganger queue --help` explains all verbs of the group. */
+static bool asks_for_group(int argc, char **argv)
+{
+    return argc == 3 && command_is_group(argv[1]) &&
+           (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0);
+}
+
+static int print_group(const char *group)
+{
+    struct buf AUTO_BUF text;
+    buf_init(&text, (size_t)64 << 10);
+    help_put_group(&text, group);
+    return output_text(buf_slice(&text)) ? CLI_OK : CLI_GANGER;
+}
+
 /* Runs a command that talks to the service, or one that needs none. */
 static int run_connected(struct cli *cli)
 {
@@ -64,13 +96,19 @@ int cli_main(int argc, char **argv)
         output_error(&out, "a command comes first, as in: ganger run -- date; see: ganger help");
         return CLI_USAGE;
     }
-    const struct command *command = command_find(name);
+    if (asks_for_group(argc, argv))
+        return print_group(name);
+    char full_name[NAME_MAX_LEN];
+    int n_words = read_name(&out, argc, argv, full_name);
+    if (n_words == 0)
+        return CLI_USAGE;
+    const struct command *command = command_find(full_name);
     if (command == NULL || command->run == NULL)
-        return refuse_name(&out, name);
+        return refuse_name(&out, full_name);
     struct err err = {0};
     struct args args;
-    if (!args_read(command, argc - 1, argv + 1, &args, &err)) {
-        output_error(&out, "%s; see: ganger help %s", err.detail, name);
+    if (!args_read(command, argc - n_words, argv + n_words, &args, &err)) {
+        output_error(&out, "%s; see: ganger help %s", err.detail, full_name);
         return CLI_USAGE;
     }
     output_init(&out, args_has(&args, OPT_QUIET), args_has(&args, OPT_RAW));

@@ -18,7 +18,7 @@ bool client_open(const struct target *target, struct client **ret, struct err *e
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return err_set(err, ERR_INTERNAL, "libcurl does not start");
     struct client *client = must_alloc(sizeof(*client));
-    *client = (struct client){.target = target, .signal_fd = -1};
+    *client = (struct client){.target = target, .signal_fd = -1, .watch_fd = -1};
     client->multi = curl_multi_init();
     PRE(client->multi != NULL);
     *ret = client;
@@ -67,6 +67,16 @@ int client_interrupted(const struct client *client)
     return client->signal;
 }
 
+void client_rearm(struct client *client)
+{
+    client->signal = 0;
+}
+
+void client_watch_fd(struct client *client, int fd)
+{
+    client->watch_fd = fd;
+}
+
 static bool signals_are_quiet(struct client *client, struct err *err)
 {
     struct signalfd_siginfo info;
@@ -76,10 +86,12 @@ static bool signals_are_quiet(struct client *client, struct err *err)
     return client->signal == 0 || err_set(err, ERR_INTERNAL, "interrupted");
 }
 
-static void collect_ends(struct client *client)
+/* True when a transfer has ended since the last look. */
+static bool collect_ends(struct client *client)
 {
     CURLMsg *message = NULL;
     int left = 0;
+    bool any = false;
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;
@@ -88,12 +100,13 @@ static void collect_ends(struct client *client)
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_OS_ERRNO, &t->os_errno);
-        t->over = true;
+        t->over = any = true;
         t->result = message->data.result;
         t->reply.status = (int)status;
         if (t->result == CURLE_OK)
             client->reached = true;
     }
+    return any;
 }
 
 bool client_turn(struct client *client, int timeout_ms, struct err *err)
@@ -102,17 +115,18 @@ bool client_turn(struct client *client, int timeout_ms, struct err *err)
     CURLMcode code = curl_multi_perform(client->multi, &running);
     if (code != CURLM_OK)
         return err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
-    collect_ends(client);
+    bool any_over = collect_ends(client);
     if (!signals_are_quiet(client, err))
         return false;
-    bool any_over = false;
-    for (const struct transfer *t = client->transfers; t != NULL; t = t->next)
-        any_over = any_over || t->over;
-    if (any_over && running == 0)
+    if (any_over)
         return true;
-    struct curl_waitfd extra = {.fd = client->signal_fd, .events = CURL_WAIT_POLLIN};
-    unsigned n_extra = client->signal_fd >= 0 ? 1 : 0;
-    code = curl_multi_poll(client->multi, &extra, n_extra, timeout_ms, NULL);
+    struct curl_waitfd extra[2];
+    unsigned n_extra = 0;
+    if (client->signal_fd >= 0)
+        extra[n_extra++] = (struct curl_waitfd){client->signal_fd, CURL_WAIT_POLLIN, 0};
+    if (client->watch_fd >= 0)
+        extra[n_extra++] = (struct curl_waitfd){client->watch_fd, CURL_WAIT_POLLIN, 0};
+    code = curl_multi_poll(client->multi, extra, n_extra, timeout_ms, NULL);
     if (code != CURLM_OK)
         return err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
     tick(client, NULL);

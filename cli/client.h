@@ -60,6 +60,12 @@ void client_set_ticker(struct client *client, ticker_fn *ticker, void *owner);
 /* SIGINT and SIGTERM end every wait below from now on, with client_interrupted true. */
 MUST_CHECK bool client_catch_signals(struct client *client, struct err *err);
 int client_interrupted(const struct client *client); /* the signal's number, or 0 */
+/* Forgets the signal, so that what is left to say to the service can be said; the next one ends
+ * that as well. */
+void client_rearm(struct client *client);
+
+/* A descriptor whose readability ends a turn, too; -1: none. */
+void client_watch_fd(struct client *client, int fd);
 
 /* One exchange. True when there is an answer of any status; `ret` is zeroed or released by the
  * caller before. False: no server, a broken connection, or interrupted. */
@@ -79,6 +85,8 @@ bool transfer_is_over(const struct transfer *transfer);
 /* True when it ended as HTTP says it must; false when the connection broke. */
 bool transfer_is_whole(const struct transfer *transfer);
 const struct reply *transfer_reply(const struct transfer *transfer);
+/* While held, its bytes stay in the connection and with the service. */
+void transfer_hold(struct transfer *transfer, bool hold);
 /* Why a transfer is not whole, in words. Always false. */
 bool transfer_explain(const struct transfer *transfer, struct err *err);
 

@@ -12,6 +12,7 @@ struct client {
     CURLM *multi;
     int signal_fd; /* or -1 */
     int signal;    /* caught */
+    int watch_fd;  /* or -1 */
     bool reached;  /* it has answered in this run */
     ticker_fn *ticker;
     void *ticker_owner;
@@ -25,7 +26,7 @@ struct transfer {
     struct curl_slist *headers;
     struct call call;
     struct reply reply;
-    bool over;
+    bool over, held;
     CURLcode result;
     long os_errno; /* when connecting failed */
 };

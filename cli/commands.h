@@ -5,14 +5,32 @@
 
 #include "cli/table.h"
 
-command_fn command_run;    /* run.c */
-command_fn command_submit; /* submit.c */
-command_fn command_wait;   /* wait.c */
-command_fn command_show;   /* show.c */
-command_fn command_ls;     /* list.c */
-command_fn command_logs;   /* logs.c */
-command_fn command_cancel; /* jobs.c */
+command_fn command_run;     /* run.c */
+command_fn command_submit;  /* submit.c */
+command_fn command_map;     /* map.c */
+command_fn command_pipe;    /* pipe.c */
+command_fn command_wait;    /* wait.c */
+command_fn command_show;    /* show.c */
+command_fn command_explain; /* explain.c */
+command_fn command_ls;      /* list.c */
+command_fn command_logs;    /* logs.c */
+command_fn command_events;  /* events.c */
+command_fn command_cancel;  /* jobs.c */
+command_fn command_retry;
 command_fn command_rm;
+command_fn command_batch_show; /* batch.c */
+command_fn command_batch_results;
+command_fn command_batch_add;
+command_fn command_batch_close;
+command_fn command_batch_cancel;
+command_fn command_batch_retry;
+command_fn command_queue_ls; /* queues.c */
+command_fn command_queue_show;
+command_fn command_queue_set;
+command_fn command_queue_pause;
+command_fn command_queue_resume;
+command_fn command_queue_purge;
+command_fn command_queue_rm;
 command_fn command_health; /* service.c */
 command_fn command_version;
 command_fn command_completion; /* completion.c */

@@ -6,7 +6,7 @@
 static void put_options(struct buf *out, const struct command *command)
 {
     for (size_t i = 0; i < n_option_rows; i++) {
-        if ((option_rows[i].commands & (uint32_t)command->bit) != 0)
+        if ((option_rows[i].commands & command->bit) != 0)
             buf_printf(out, " --%s", option_rows[i].name);
     }
 }
@@ -42,6 +42,58 @@ static void put_values(struct buf *out)
     buf_puts(out, ")\n        return ;;\n    esac\n");
 }
 
+/* Each first word once: verbs of a group follow each other in the table. */
+static void put_first_words(struct buf *out)
+{
+    const char *last = "";
+    for (size_t i = 0; i < n_commands; i++) {
+        size_t len = strcspn(commands[i].name, " ");
+        if (strlen(last) >= len && strncmp(last, commands[i].name, len) == 0 &&
+            (last[len] == ' ' || last[len] == '\0'))
+            continue;
+        buf_printf(out, "%s%.*s", i > 0 ? " " : "", (int)len, commands[i].name);
+        last = commands[i].name;
+    }
+}
+
+/* The second words, after a first one that has them; sets `command` to all words of the name. */
+static void put_verbs(struct buf *out)
+{
+    buf_puts(out, "    local command=${COMP_WORDS[1]} verbs=''\n"
+                  "    case $command in\n");
+    for (size_t i = 0; i < n_commands; i++) {
+        const char *space = strchr(commands[i].name, ' ');
+        if (space == NULL)
+            continue;
+        buf_printf(out, "    %.*s) verbs+=' %s' ;;&\n", (int)(space - commands[i].name),
+                   commands[i].name, space + 1);
+    }
+    buf_puts(out, "    esac\n"
+                  "    if [ -n \"$verbs\" ]; then\n"
+                  "        if [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+                  "            mapfile -t COMPREPLY < <(compgen -W \"$verbs\" -- \"$word\")\n"
+                  "            return\n"
+                  "        fi\n"
+                  "        command+=\" ${COMP_WORDS[2]}\"\n"
+                  "    fi\n");
+}
+
+static void put_command(struct buf *out, const struct command *command)
+{
+    buf_printf(out, "    '%s') options=\"", command->name);
+    put_options(out, command);
+    buf_puts(out, "\"");
+    if (command->kind == OPERAND_ID)
+        buf_puts(out, " operands=id");
+    else if (command->kind == OPERAND_QUEUE)
+        buf_puts(out, " operands=queue");
+    else if (command->kind == OPERAND_COMMAND)
+        buf_puts(out, " operands=command");
+    else if (command->bit == IN_HELP)
+        buf_puts(out, " operands=name");
+    buf_puts(out, " ;;\n");
+}
+
 static void put_bash(struct buf *out)
 {
     buf_puts(out, "# bash completion for ganger, written by: ganger completion bash\n"
@@ -50,32 +102,24 @@ static void put_bash(struct buf *out)
                   "    local names options='' operands=''\n"
                   "    COMPREPLY=()\n"
                   "    names=\"");
-    for (size_t i = 0; i < n_commands; i++)
-        buf_printf(out, "%s%s", i > 0 ? " " : "", commands[i].name);
+    put_first_words(out);
     buf_puts(out, "\"\n"
                   "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
                   "        mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\")\n"
                   "        return\n"
                   "    fi\n");
+    put_verbs(out);
     put_values(out);
-    buf_puts(out, "    case ${COMP_WORDS[1]} in\n");
-    for (size_t i = 0; i < n_commands; i++) {
-        buf_printf(out, "    %s) options=\"", commands[i].name);
-        put_options(out, &commands[i]);
-        buf_puts(out, "\"");
-        if (commands[i].kind == OPERAND_ID)
-            buf_puts(out, " operands=id");
-        else if (commands[i].kind == OPERAND_COMMAND)
-            buf_puts(out, " operands=command");
-        else if (commands[i].bit == IN_HELP)
-            buf_puts(out, " operands=name");
-        buf_puts(out, " ;;\n");
-    }
+    buf_puts(out, "    case $command in\n");
+    for (size_t i = 0; i < n_commands; i++)
+        put_command(out, &commands[i]);
     buf_puts(out, "    esac\n"
                   "    case $word,$operands in\n"
                   "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n"
                   "    *,id) mapfile -t COMPREPLY < <(compgen -W \\\n"
                   "        \"$(ganger ls -q --limit 100 2>/dev/null)\" -- \"$word\") ;;\n"
+                  "    *,queue) mapfile -t COMPREPLY < <(compgen -W \\\n"
+                  "        \"$(ganger queue ls -q 2>/dev/null)\" -- \"$word\") ;;\n"
                   "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
                   "    *,name) mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\") ;;\n"
                   "    esac\n"

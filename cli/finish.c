@@ -2,6 +2,7 @@
 #include "cli/finish.h"
 
 #include "cli/args.h"
+#include "cli/batch.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
 #include "cli/watch.h"
@@ -14,26 +15,100 @@ void finish_tell(struct cli *cli, const struct json_job *job)
     output_note(cli->out, "job %s %.*s", job->id, (int)words.len, words.ptr);
 }
 
+static int finish_failed(struct cli *cli, const char *id, const struct err *err)
+{
+    int code = outcome_of_error(cli, err);
+    output_error(cli->out, "%s: %s", id, err->detail);
+    return code;
+}
+
+/* What is to be said of the job that was watched. */
+static int finish_watched(struct cli *cli, const struct watch *watch, bool timed_out)
+{
+    if (timed_out) {
+        output_note(cli->out, "%s is still %s", watch->id, job_state_name(watch->job.state));
+        return CLI_TIMEOUT;
+    }
+    if (args_has(cli->args, OPT_JSON)) {
+        if (!output_json(watch->job.raw))
+            return CLI_GANGER;
+    } else if (watch->job.state != JOB_SUCCEEDED) {
+        finish_tell(cli, &watch->job);
+    }
+    return outcome_exit_code(&watch->job);
+}
+
 int finish_job(struct cli *cli, const char *id, uint64_t deadline_ns)
 {
     struct err err = {0};
     struct watch AUTO_WATCH watch;
     bool timed_out = false;
     watch_init(&watch, cli, id);
-    if (!watch_end(&watch, deadline_ns, &timed_out, &err)) {
-        int code = outcome_of_error(cli, &err);
-        output_error(cli->out, "%s: %s", id, err.detail);
-        return code;
+    if (!watch_end(&watch, deadline_ns, &timed_out, &err))
+        return finish_failed(cli, id, &err);
+    return finish_watched(cli, &watch, timed_out);
+}
+
+/* Asks until the batch is done or the time is up. */
+static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns, struct reply *ret,
+                      struct json_batch *ret_batch, struct err *err)
+{
+    char path[96];
+    (void)snprintf(path, sizeof(path), "/v1/batches/%s?until=all", id);
+    for (uint32_t wait_s = 0;;) {
+        struct call call = {.method = "GET", .path = path, .wait_s = wait_s, .harmless = true};
+        reply_release(ret);
+        if (!client_ask(cli->client, &call, ret, err) ||
+            !json_read_batch(buf_slice(&ret->body), ret_batch, err))
+            return false;
+        uint64_t now = clock_mono_ns();
+        if (ret_batch->done || (deadline_ns != 0 && now >= deadline_ns))
+            return true;
+        wait_s = WAIT_MAX_S;
+        if (deadline_ns != 0)
+            wait_s = (uint32_t)MIN((deadline_ns - now + 999999999) / 1000000000, WAIT_MAX_S);
     }
-    if (timed_out) {
-        output_note(cli->out, "%s is still %s", id, job_state_name(watch.job.state));
+}
+
+static int finish_batch(struct cli *cli, const char *id, uint64_t deadline_ns)
+{
+    struct err err = {0};
+    struct reply AUTO_REPLY reply = {0};
+    struct buf AUTO_BUF words;
+    struct json_batch batch;
+    buf_init(&words, 256);
+    if (!batch_end(cli, id, deadline_ns, &reply, &batch, &err))
+        return finish_failed(cli, id, &err);
+    bool succeeded = strcmp(batch.state, "succeeded") == 0;
+    outcome_put_batch(&batch, &words);
+    if (!batch.done) {
+        output_note(cli->out, "%s is still %.*s", id, (int)words.len, words.ptr);
         return CLI_TIMEOUT;
     }
     if (args_has(cli->args, OPT_JSON)) {
-        if (!output_json(watch.job.raw))
+        if (!output_json(json_trim(batch.raw)))
             return CLI_GANGER;
-    } else if (watch.job.state != JOB_SUCCEEDED) {
-        finish_tell(cli, &watch.job);
+    } else if (!succeeded) {
+        output_note(cli->out, "batch %s %.*s", id, (int)words.len, words.ptr);
     }
-    return outcome_exit_code(&watch.job);
+    return succeeded ? CLI_OK : CLI_FAILED;
+}
+
+int finish_any(struct cli *cli, const char *id, uint64_t deadline_ns)
+{
+    struct err err = {0};
+    struct watch AUTO_WATCH watch;
+    bool timed_out = false;
+    watch_init(&watch, cli, id);
+    if (watch_end(&watch, deadline_ns, &timed_out, &err))
+        return finish_watched(cli, &watch, timed_out);
+    /* A batch is asked for when there is no job of that id; the first refusal says more. */
+    struct err ignored = {0};
+    struct reply AUTO_REPLY reply = {0};
+    char path[96];
+    (void)snprintf(path, sizeof(path), "/v1/batches/%s", id);
+    struct call call = {.method = "GET", .path = path, .harmless = true};
+    if (err.code == ERR_NOT_FOUND && client_ask(cli->client, &call, &reply, &ignored))
+        return finish_batch(cli, id, deadline_ns);
+    return finish_failed(cli, id, &err);
 }

@@ -9,6 +9,8 @@
 /* Waits for the job (deadline as in watch_end), prints what is to be printed, returns the exit
  * code. */
 int finish_job(struct cli *cli, const char *id, uint64_t deadline_ns);
+/* The same for the id of a job or of a batch; a batch's code is 0 when all its jobs succeeded. */
+int finish_any(struct cli *cli, const char *id, uint64_t deadline_ns);
 /* A note that says how it ended. */
 void finish_tell(struct cli *cli, const struct json_job *job);
 

@@ -11,6 +11,7 @@
 
 #define TURN_MS 100
 #define PAUSE_US INT64_C(300000)
+#define EVENT_MAX ((size_t)1 << 20) /* pieces are of 32 KiB, escaped at most sixfold */
 #define PIECE_MAX ((size_t)1 << 20)
 
 struct stream {
@@ -216,7 +217,7 @@ static void follow_init(struct follow *f, struct watch *watch, struct follow_tar
             .fd = fd,
             .cleans = fd >= 0 && !f->out->raw && isatty(fd) == 1,
         };
-        sse_init(&s->sse, on_event, s);
+        sse_init(&s->sse, EVENT_MAX, on_event, s);
     }
 }
 

@@ -12,6 +12,7 @@
 #define TEXT_MAX ((size_t)1 << 20)
 #define COLUMN 30u /* where the meaning of an option begins */
 #define WIDTH 96u
+#define NAME_COLUMN 15u
 
 static const char finding[] =
     "The first of these that is set names the service: --data DIR; GANGER_URL, which is\n"
@@ -78,7 +79,7 @@ void help_put_command(struct buf *out, const struct command *command)
         buf_printf(out, "\n%s", command->about);
     bool any = false;
     for (size_t i = 0; i < n_option_rows; i++) {
-        if ((option_rows[i].commands & (uint32_t)command->bit) == 0)
+        if ((option_rows[i].commands & command->bit) == 0)
             continue;
         if (!any)
             buf_puts(out, "\nOptions:\n");
@@ -98,13 +99,27 @@ void help_put_overview(struct buf *out)
                   "  ganger wait $id                    wait for its end\n\nCommands:\n");
     for (size_t i = 0; i < n_commands; i++) {
         buf_puts(out, "  ");
-        cell_put(out, slice_of(commands[i].name), 12);
+        cell_put(out, slice_of(commands[i].name), NAME_COLUMN);
         buf_printf(out, "%s\n", commands[i].summary);
     }
     buf_printf(out,
                "\nFinding the service:\n%s\nExit codes:\n%s\n"
                "More: ganger help COMMAND\n",
                finding, codes);
+}
+
+void help_put_group(struct buf *out, const char *group)
+{
+    size_t len = strlen(group);
+    buf_printf(out, "Usage: ganger %s VERB [OPTION…] [ARGUMENT…]\n\nVerbs:\n", group);
+    for (size_t i = 0; i < n_commands; i++) {
+        if (strncmp(commands[i].name, group, len) != 0 || commands[i].name[len] != ' ')
+            continue;
+        buf_puts(out, "  ");
+        cell_put(out, slice_of(commands[i].name + len + 1), NAME_COLUMN);
+        buf_printf(out, "%s\n", commands[i].summary);
+    }
+    buf_printf(out, "\nMore: ganger help %s VERB\n", group);
 }
 
 static void put_fenced(struct buf *out, const char *text)
@@ -133,7 +148,7 @@ static void put_markdown_command(struct buf *out, const struct command *command)
         return;
     buf_puts(out, "\n| option | meaning |\n|---|---|\n");
     for (size_t i = 0; i < n_option_rows; i++) {
-        if ((option_rows[i].commands & (uint32_t)command->bit) != 0)
+        if ((option_rows[i].commands & command->bit) != 0)
             put_markdown_option(out, &option_rows[i]);
     }
 }
@@ -169,16 +184,30 @@ static bool put_serve(struct buf *out, struct err *err)
     return true;
 }
 
+/* "queue" "pause" is "queue pause"; NULL when nothing was asked for. */
+static const char *read_topic(const struct args *args, char *out, size_t size)
+{
+    if (args->n_operands == 0)
+        return NULL;
+    bool two = args->n_operands > 1;
+    (void)snprintf(out, size, "%s%s%s", args->operands[0], two ? " " : "",
+                   two ? args->operands[1] : "");
+    return out;
+}
+
 int command_help(struct cli *cli)
 {
     struct buf AUTO_BUF text;
     buf_init(&text, TEXT_MAX);
-    const char *topic = cli->args->n_operands > 0 ? cli->args->operands[0] : NULL;
+    char topic_words[64];
+    const char *topic = read_topic(cli->args, topic_words, sizeof(topic_words));
     const struct command *command = topic != NULL ? command_find(topic) : NULL;
     if (topic == NULL) {
         help_put_overview(&text);
     } else if (strcmp(topic, "markdown") == 0) {
         put_markdown(&text);
+    } else if (command_is_group(topic)) {
+        help_put_group(&text, topic);
     } else if (command == NULL) {
         const char *near = command_near(topic);
         output_error(cli->out, "there is no command \"%s\"%s%s%s", topic,

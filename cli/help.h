@@ -4,6 +4,8 @@
 
 #include "cli/table.h"
 
+/* The verbs of "queue", "batch", … */
+void help_put_group(struct buf *out, const char *group);
 void help_put_overview(struct buf *out);
 void help_put_command(struct buf *out, const struct command *command);
 

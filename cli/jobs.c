@@ -3,26 +3,11 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/query.h"
+#include "cli/select.h"
 #include "cli/watch.h"
 
 #include <inttypes.h>
-
-static void put_cancel_body(struct buf *body, const struct args *args)
-{
-    buf_putc(body, '{');
-    if (args_has(args, OPT_SIGNAL)) {
-        buf_puts(body, "\"signal\":");
-        buf_json_string(
-            body, slice_of(text_signal_name(text_to_signal(slice_of(args->value[OPT_SIGNAL])))));
-    }
-    if (args_has(args, OPT_GRACE)) {
-        buf_puts(body, body->len > 1 ? ",\"grace\":" : "\"grace\":");
-        buf_json_seconds_us(body, args_duration_us(args, OPT_GRACE, 0));
-    }
-    if (args_has(args, OPT_IF_QUEUED))
-        buf_puts(body, body->len > 1 ? ",\"if\":\"queued\"" : "\"if\":\"queued\"");
-    buf_putc(body, '}');
-}
 
 /* Asks until the job is over: cancelling again is harmless and gives the same receipt. */
 static bool cancel_ask(struct cli *cli, const char *id, struct reply *ret, struct err *err)
@@ -30,7 +15,11 @@ static bool cancel_ask(struct cli *cli, const char *id, struct reply *ret, struc
     struct buf AUTO_BUF body;
     char path[96];
     buf_init(&body, 1024);
-    put_cancel_body(&body, cli->args);
+    buf_putc(&body, '{');
+    select_put_cancel(&body, cli->args);
+    if (args_has(cli->args, OPT_IF_QUEUED))
+        buf_puts(&body, "\"if\":\"queued\",");
+    select_end_object(&body);
     (void)snprintf(path, sizeof(path), "/v1/jobs/%s/cancel", id);
     struct call call = {
         .method = "POST",
@@ -121,6 +110,23 @@ static int remove_one(struct cli *cli, const char *id)
     return outcome_of_error(cli, &err);
 }
 
+static int retry_one(struct cli *cli, const char *id)
+{
+    struct err err = {0};
+    struct reply AUTO_REPLY reply = {0};
+    char path[96];
+    (void)snprintf(path, sizeof(path), "/v1/jobs/%s/retry", id);
+    struct call call = {.method = "POST", .path = path};
+    if (!client_ask(cli->client, &call, &reply, &err) ||
+        !json_check(buf_slice(&reply.body), &err)) {
+        output_error(cli->out, "%s: %s", id, err.detail);
+        return outcome_of_error(cli, &err);
+    }
+    if (args_has(cli->args, OPT_JSON) && !output_json(json_trim(buf_slice(&reply.body))))
+        return CLI_GANGER;
+    return CLI_OK;
+}
+
 /* The worst code of all: one bad id does not keep the others from being handled. */
 static int each_operand(struct cli *cli, int (*one)(struct cli *cli, const char *id))
 {
@@ -132,12 +138,37 @@ static int each_operand(struct cli *cli, int (*one)(struct cli *cli, const char 
     return code;
 }
 
+/* Ids, or jobs by what they are; never both, and never all by an oversight. */
+static int by_ids_or_filter(struct cli *cli, const struct select_verb *verb,
+                            int (*one)(struct cli *cli, const char *id))
+{
+    const struct args *args = cli->args;
+    bool selects = query_has_filter(args) || args_has(args, OPT_ALL);
+    if (args->n_operands > 0 && !selects && !args_has(args, OPT_DRY_RUN))
+        return each_operand(cli, one);
+    if (args->n_operands == 0 && selects)
+        return select_jobs(cli, verb);
+    output_error(cli->out,
+                 "%s wants either ids, or options that say which jobs, as --state; see: "
+                 "ganger help %s",
+                 args->command->name, args->command->name);
+    return CLI_USAGE;
+}
+
 int command_cancel(struct cli *cli)
 {
-    return each_operand(cli, cancel_one);
+    static const struct select_verb verb = {"/v1/jobs/cancel", "cancel", "cancelled", true};
+    return by_ids_or_filter(cli, &verb, cancel_one);
+}
+
+int command_retry(struct cli *cli)
+{
+    static const struct select_verb verb = {"/v1/jobs/retry", "retry", "retried", false};
+    return by_ids_or_filter(cli, &verb, retry_one);
 }
 
 int command_rm(struct cli *cli)
 {
-    return each_operand(cli, remove_one);
+    static const struct select_verb verb = {"/v1/jobs/delete", "forget", "forgotten", true};
+    return by_ids_or_filter(cli, &verb, remove_one);
 }

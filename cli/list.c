@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/query.h"
 #include "cli/watch.h"
 
 #include <inttypes.h>
@@ -12,45 +13,6 @@
 #define PAGE 100 /* jobs of one request */
 
 enum { ID_WIDTH = 36, STATE_WIDTH = 9, RESULT_WIDTH = 13, TIME_WIDTH = 7, QUEUE_WIDTH = 12 };
-
-/* application/x-www-form-urlencoded is not needed: RFC 3986's unreserved characters stay. */
-static void put_query(struct buf *path, const char *name, struct slice value)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    buf_putc(path, memchr(path->ptr, '?', path->len) == NULL ? '?' : '&');
-    buf_puts(path, name);
-    buf_putc(path, '=');
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     strchr("-._~", c) != NULL;
-        if (plain && c != '\0') {
-            buf_putc(path, (char)c);
-        } else {
-            const char escape[3] = {'%', hex[c >> 4], hex[c & 15]};
-            buf_append(path, escape, sizeof(escape));
-        }
-    }
-}
-
-static void put_filter(struct buf *path, const struct args *args)
-{
-    static const struct {
-        enum option_id id;
-        const char *name;
-    } plain[] = {{OPT_STATE, "state"}, {OPT_QUEUE, "queue"}, {OPT_NAME, "name"}};
-    for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
-        if (args_has(args, plain[i].id))
-            put_query(path, plain[i].name, slice_of(args->value[plain[i].id]));
-    }
-    const char *label = args->value[OPT_LABEL];
-    if (label == NULL)
-        return;
-    char pair[512]; /* k:v in the query, where = would end the name */
-    (void)snprintf(pair, sizeof(pair), "%s", label);
-    pair[strcspn(pair, "=")] = ':';
-    put_query(path, "label", slice_of(pair));
-}
 
 static void put_result(struct buf *out, const struct json_job *job)
 {
@@ -153,11 +115,11 @@ static bool list_page(struct list *list, char *cursor, size_t cursor_size, struc
     arena_init(&arena, (size_t)64 << 20);
     buf_init(&path, 8192);
     buf_puts(&path, "/v1/jobs");
-    put_filter(&path, list->cli->args);
+    query_put_filter(&path, list->cli->args);
     (void)snprintf(number, sizeof(number), "%" PRId64, MIN(list->left, (int64_t)PAGE));
-    put_query(&path, "limit", slice_of(number));
+    query_put(&path, "limit", slice_of(number));
     if (cursor[0] != '\0')
-        put_query(&path, "cursor", slice_of(cursor));
+        query_put(&path, "cursor", slice_of(cursor));
     AUTO_FREE char *text = buf_steal(&path);
     if (text == NULL)
         return err_set(err, ERR_INVALID, "the filters are too long");

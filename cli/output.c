@@ -96,6 +96,22 @@ void output_note(struct output *out, const char *fmt, ...)
     va_end(args);
 }
 
+bool output_confirm(struct output *out, const char *fmt, ...)
+{
+    char question[240], answer[16];
+    if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1)
+        return false;
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(question, sizeof(question), fmt, args);
+    va_end(args);
+    output_progress_end(out);
+    (void)!write_clean(STDERR_FILENO, slice_of(question));
+    (void)!output_write(STDERR_FILENO, SLICE_LIT(" [y/N] "));
+    ssize_t n = read(STDIN_FILENO, answer, sizeof(answer));
+    return n > 0 && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 void output_progress(struct output *out, const char *fmt, ...)
 {
     uint64_t now = clock_mono_ns();

@@ -21,6 +21,9 @@ void output_init(struct output *out, bool quiet, bool raw);
 void output_error(struct output *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void output_note(struct output *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Asks on the terminal, and is true for an answer that begins with y; false off a terminal. */
+MUST_CHECK bool output_confirm(struct output *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* Rewrites the progress line, ten times a second at most; nothing off a terminal. */
 void output_progress(struct output *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void output_progress_end(struct output *out);

@@ -127,14 +127,14 @@ static bool put_stdin(struct buf *out, const char *path, struct err *err)
     return true;
 }
 
-static void put_command(struct buf *out, const struct args *args)
+void spec_put_command(struct buf *out, char *const *words, int n)
 {
     put_name(out, "command");
     buf_putc(out, '[');
-    for (int i = 0; i < args->n_operands; i++) {
+    for (int i = 0; i < n; i++) {
         if (i > 0)
             buf_putc(out, ',');
-        buf_json_string(out, slice_of(args->operands[i]));
+        buf_json_string(out, slice_of(words[i]));
     }
     buf_putc(out, ']');
 }
@@ -179,24 +179,80 @@ static void put_numbers(struct buf *out, const struct args *args)
     }
 }
 
+static void put_words(struct buf *out, const char *name, const struct args_words *words)
+{
+    if (words->n == 0)
+        return;
+    put_name(out, name);
+    buf_putc(out, '[');
+    for (size_t i = 0; i < words->n; i++) {
+        if (i > 0)
+            buf_putc(out, ',');
+        buf_json_string(out, slice_of(words->items[i]));
+    }
+    buf_putc(out, ']');
+}
+
+/* {"outer":{"inner":"value"}} with one more member when `more` is given. */
+struct nested {
+    const char *outer, *inner, *value, *more, *more_value;
+};
+
+static void put_nested(struct buf *out, const struct nested *n)
+{
+    if (n->value == NULL)
+        return;
+    put_name(out, n->outer);
+    buf_printf(out, "{\"%s\":", n->inner);
+    buf_json_string(out, slice_of(n->value));
+    if (n->more_value != NULL) {
+        buf_printf(out, ",\"%s\":", n->more);
+        buf_json_string(out, slice_of(n->more_value));
+    }
+    buf_putc(out, '}');
+}
+
+/* What ties a job to others. */
+static void put_ties(struct buf *out, const struct args *args)
+{
+    put_words(out, "depends_on", &args->depends_on);
+    put_text(out, "on_parent_failure", args->value[OPT_ON_PARENT_FAILURE]);
+    put_nested(out, &(struct nested){"stdin_from", "job", args->value[OPT_STDIN_FROM], "stream",
+                                     "stdout"});
+    put_nested(out, &(struct nested){"unique", "key", args->value[OPT_UNIQUE], "on_conflict",
+                                     args->value[OPT_ON_CONFLICT]});
+    put_nested(out, &(struct nested){"callback", "url", args->value[OPT_CALLBACK], NULL, NULL});
+}
+
+bool spec_put_members(const struct args *args, struct buf *out, struct err *err)
+{
+    put_text(out, "name", args->value[OPT_NAME]);
+    put_text(out, "queue", args->value[OPT_QUEUE]);
+    put_text(out, "run_at", args->value[OPT_AT]);
+    put_duration(out, "delay", args, OPT_DELAY);
+    put_duration(out, "timeout", args, OPT_TIMEOUT);
+    put_duration(out, "keep", args, OPT_KEEP);
+    put_numbers(out, args);
+    put_ties(out, args);
+    return put_pairs(out, "env", &args->env, err) && put_pairs(out, "labels", &args->label, err) &&
+           put_cwd(out, args->value[OPT_CWD], err);
+}
+
+bool spec_put_stdin(const struct args *args, struct buf *out, struct err *err)
+{
+    const char *path = args->value[OPT_STDIN];
+    return put_stdin(out, path != NULL ? path : "-", err);
+}
+
 bool spec_write(const struct args *args, bool sends_stdin, struct buf *ret_out, struct err *err)
 {
     struct buf AUTO_BUF out;
     buf_init(&out, BODY_MAX);
     buf_putc(&out, '{');
-    put_command(&out, args);
-    put_text(&out, "name", args->value[OPT_NAME]);
-    put_text(&out, "queue", args->value[OPT_QUEUE]);
-    put_text(&out, "run_at", args->value[OPT_AT]);
-    put_duration(&out, "delay", args, OPT_DELAY);
-    put_duration(&out, "timeout", args, OPT_TIMEOUT);
-    put_duration(&out, "keep", args, OPT_KEEP);
-    put_numbers(&out, args);
-    if (!put_pairs(&out, "env", &args->env, err) || !put_pairs(&out, "labels", &args->label, err) ||
-        !put_cwd(&out, args->value[OPT_CWD], err))
+    spec_put_command(&out, args->operands, args->n_operands);
+    if (!spec_put_members(args, &out, err))
         return false;
-    const char *input = args->value[OPT_STDIN] != NULL ? args->value[OPT_STDIN] : "-";
-    if ((args_has(args, OPT_STDIN) || sends_stdin) && !put_stdin(&out, input, err))
+    if ((args_has(args, OPT_STDIN) || sends_stdin) && !spec_put_stdin(args, &out, err))
         return false;
     buf_putc(&out, '}');
     buf_append(ret_out, out.ptr, out.len);

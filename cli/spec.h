@@ -17,4 +17,12 @@
 MUST_CHECK bool spec_write(const struct args *args, bool sends_stdin, struct buf *out,
                            struct err *err);
 
+/* Its parts, for bodies that hold a job's members among others. Each goes into an object that has
+ * begun, after what is there. */
+void spec_put_command(struct buf *out, char *const *words, int n);
+/* All options but the command and its input. */
+MUST_CHECK bool spec_put_members(const struct args *args, struct buf *out, struct err *err);
+/* `stdin`, from the file of --stdin or this process's own. */
+MUST_CHECK bool spec_put_stdin(const struct args *args, struct buf *out, struct err *err);
+
 #endif

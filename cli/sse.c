@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/sse.h"
 
-#define EVENT_MAX \
-    ((size_t)1 << 20) /* the service sends pieces of 32 KiB, escaped at most sixfold */
-
-void sse_init(struct sse *sse, sse_event_fn *on_event, void *owner)
+void sse_init(struct sse *sse, size_t max, sse_event_fn *on_event, void *owner)
 {
     *sse = (struct sse){.on_event = on_event, .owner = owner};
-    buf_init(&sse->line, EVENT_MAX);
+    buf_init(&sse->line, max);
     buf_init(&sse->type, 256);
     buf_init(&sse->id, 256);
-    buf_init(&sse->data, EVENT_MAX);
+    buf_init(&sse->data, max);
 }
 
 void sse_release(struct sse *sse)

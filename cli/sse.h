@@ -16,11 +16,12 @@ struct sse {
     sse_event_fn *on_event;
     void *owner;
 };
-void sse_init(struct sse *sse, sse_event_fn *on_event, void *owner);
+/* `max`: bytes of one event. */
+void sse_init(struct sse *sse, size_t max, sse_event_fn *on_event, void *owner);
 void sse_release(struct sse *sse); /* accepts a zeroed one */
 /* A new connection: what has only begun is dropped. */
 void sse_restart(struct sse *sse);
-/* False when on_event said so, or an event is larger than 1 MiB. */
+/* False when on_event said so, or an event is too large. */
 MUST_CHECK bool sse_feed(struct sse *sse, struct slice bytes);
 
 #endif

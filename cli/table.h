@@ -9,31 +9,56 @@
 
 typedef int command_fn(struct cli *cli);
 
-/* Bit of each command, for the column "commands" of the options. */
-enum command_bit {
-    IN_SERVE = 1 << 0,
-    IN_RUN = 1 << 1,
-    IN_SUBMIT = 1 << 2,
-    IN_WAIT = 1 << 3,
-    IN_SHOW = 1 << 4,
-    IN_LS = 1 << 5,
-    IN_LOGS = 1 << 6,
-    IN_CANCEL = 1 << 7,
-    IN_RM = 1 << 8,
-    IN_HEALTH = 1 << 9,
-    IN_VERSION = 1 << 10,
-    IN_COMPLETION = 1 << 11,
-    IN_HELP = 1 << 12
+/* A set of commands, for the column "commands" of the options. */
+typedef uint64_t command_set;
+#define COMMAND_BIT(n) (UINT64_C(1) << (n))
+#define IN_SERVE COMMAND_BIT(0)
+#define IN_RUN COMMAND_BIT(1)
+#define IN_SUBMIT COMMAND_BIT(2)
+#define IN_MAP COMMAND_BIT(3)
+#define IN_PIPE COMMAND_BIT(4)
+#define IN_WAIT COMMAND_BIT(5)
+#define IN_SHOW COMMAND_BIT(6)
+#define IN_EXPLAIN COMMAND_BIT(7)
+#define IN_LS COMMAND_BIT(8)
+#define IN_LOGS COMMAND_BIT(9)
+#define IN_EVENTS COMMAND_BIT(10)
+#define IN_CANCEL COMMAND_BIT(11)
+#define IN_RETRY COMMAND_BIT(12)
+#define IN_RM COMMAND_BIT(13)
+#define IN_BATCH_SHOW COMMAND_BIT(14)
+#define IN_BATCH_RESULTS COMMAND_BIT(15)
+#define IN_BATCH_ADD COMMAND_BIT(16)
+#define IN_BATCH_CLOSE COMMAND_BIT(17)
+#define IN_BATCH_CANCEL COMMAND_BIT(18)
+#define IN_BATCH_RETRY COMMAND_BIT(19)
+#define IN_QUEUE_LS COMMAND_BIT(20)
+#define IN_QUEUE_SHOW COMMAND_BIT(21)
+#define IN_QUEUE_SET COMMAND_BIT(22)
+#define IN_QUEUE_PAUSE COMMAND_BIT(23)
+#define IN_QUEUE_RESUME COMMAND_BIT(24)
+#define IN_QUEUE_PURGE COMMAND_BIT(25)
+#define IN_QUEUE_RM COMMAND_BIT(26)
+#define IN_HEALTH COMMAND_BIT(27)
+#define IN_VERSION COMMAND_BIT(28)
+#define IN_COMPLETION COMMAND_BIT(29)
+#define IN_HELP COMMAND_BIT(30)
+
+enum operand_kind {
+    OPERAND_NONE,
+    OPERAND_COMMAND, /* the first one ends the options */
+    OPERAND_ID,      /* of jobs */
+    OPERAND_BATCH,   /* the id of a batch, and what more the command says */
+    OPERAND_QUEUE,   /* the name of a queue */
+    OPERAND_WORD
 };
 
-enum operand_kind { OPERAND_NONE, OPERAND_COMMAND, OPERAND_ID, OPERAND_WORD };
-
 struct command {
-    enum command_bit bit;
-    const char *name;
-    command_fn *run;                /* NULL: `serve`, which main dispatches */
-    const char *operands;           /* as shown in the usage line */
-    enum operand_kind kind;         /* OPERAND_COMMAND: the first one ends the options */
+    command_set bit;
+    const char *name;     /* one word, or two: "queue pause" */
+    command_fn *run;      /* NULL: `serve`, which main dispatches */
+    const char *operands; /* as shown in the usage line */
+    enum operand_kind kind;
     int min_operands, max_operands; /* max < 0: any number */
     bool code_is_job;     /* its exit code is the job's, so its own failures are CLI_GANGER */
     const char *summary;  /* one line */
@@ -55,42 +80,80 @@ enum option_kind {
     KIND_PAIR, /* KEY=VALUE; may be given several times */
     KIND_ENV,  /* NAME=VALUE, or NAME to copy it from here; may be given several times */
     KIND_SIGNAL,
-    KIND_STATE
+    KIND_STATE,
+    KIND_ID,     /* of a job or a batch; may be given several times */
+    KIND_CHOICE, /* one of the words that `value` lists: "a|b|c" */
+    KIND_HALT,   /* "never", "soon,fail=N" or "now,fail=N" */
+    KIND_RATE,   /* "10/1s", or "none" */
+    KIND_JSON
 };
 
 enum option_id {
+    OPT_AFTER,
+    OPT_ALL,
+    OPT_ANY,
+    OPT_ARG_FILE,
     OPT_AT,
+    OPT_BAR,
+    OPT_BAR_ALWAYS,
+    OPT_BATCH,
+    OPT_CALLBACK,
+    OPT_CHUNKSIZE,
+    OPT_COLSEP,
+    OPT_CONCURRENCY,
+    OPT_CREATED_AFTER,
     OPT_CWD,
     OPT_DATA,
+    OPT_DEFAULTS,
     OPT_DELAY,
+    OPT_DEPENDS_ON,
+    OPT_DETACH,
+    OPT_DRY_RUN,
     OPT_ENV,
+    OPT_FIRST_ERROR,
     OPT_FOLLOW,
     OPT_FROM,
     OPT_GRACE,
+    OPT_HALT,
     OPT_HELP,
     OPT_IDEMPOTENCY_KEY,
     OPT_IF_QUEUED,
+    OPT_INDEXES,
+    OPT_JOBLOG,
+    OPT_JOBS,
     OPT_JSON,
     OPT_KEEP,
+    OPT_KEEP_ORDER,
     OPT_LABEL,
     OPT_LIMIT,
     OPT_LIMIT_OUTPUT,
+    OPT_MAX_LENGTH,
     OPT_NAME,
     OPT_NO_STDIN,
+    OPT_NULL,
+    OPT_ON_CONFLICT,
+    OPT_ON_PARENT_FAILURE,
+    OPT_OPEN,
     OPT_PLAIN,
     OPT_PRIORITY,
     OPT_QUEUE,
     OPT_QUIET,
+    OPT_RATE,
     OPT_RAW,
+    OPT_REASON,
     OPT_RETRIES,
     OPT_SIGNAL,
     OPT_STATE,
     OPT_STDERR,
     OPT_STDIN,
+    OPT_STDIN_FROM,
     OPT_STDOUT,
     OPT_TIMEOUT,
+    OPT_UNIQUE,
     OPT_WAIT,
     OPT_WAIT_TIMEOUT,
+    OPT_WEIGHT,
+    OPT_YES,
     OPT_COUNT
 };
 
@@ -100,7 +163,7 @@ struct option_row {
     char letter;      /* or 0 */
     enum option_kind kind;
     const char *value; /* its name in the help, or NULL */
-    uint32_t commands; /* enum command_bit */
+    command_set commands;
     const char *help;
 };
 
@@ -110,9 +173,11 @@ extern const struct option_row option_rows[]; /* by name: this is the order of t
 extern const size_t n_option_rows;
 
 const struct command *command_find(const char *name); /* NULL when there is none */
+/* True for the first word of commands that have two: "queue". */
+bool command_is_group(const char *word);
 /* A name of the list that is near to `word`, or NULL. */
 const char *command_near(const char *word);
-const char *option_near(const char *word, uint32_t command);
+const char *option_near(const char *word, command_set commands);
 
 /* Names of job states, separated by one space, for the completion. */
 void table_put_states(struct buf *out);

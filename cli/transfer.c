@@ -82,6 +82,8 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *owner)
     long status = 0;
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     t->reply.status = (int)status;
+    if (t->held)
+        return CURL_WRITEFUNC_PAUSE;
     if (t->call.on_bytes != NULL && status == 200)
         return t->call.on_bytes(t->call.owner, part) ? part.len : CURL_WRITEFUNC_ERROR;
     buf_append(&t->reply.body, part.ptr, part.len);
@@ -189,6 +191,15 @@ void transfer_free(struct transfer *transfer)
     curl_slist_free_all(transfer->headers);
     reply_release(&transfer->reply);
     free(transfer);
+}
+
+void transfer_hold(struct transfer *transfer, bool hold)
+{
+    if (transfer->held == hold)
+        return;
+    transfer->held = hold;
+    if (!hold && !transfer->over) /* may deliver at once */
+        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
 }
 
 bool transfer_is_over(const struct transfer *transfer)

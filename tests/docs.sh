@@ -49,6 +49,8 @@ between() {
 settle docs/configuration.md
 "$build/ganger" serve --help=conf >"$scratch/new"
 settle docker/ganger.conf
+"$build/ganger" help markdown >"$scratch/new"
+settle docs/cli.md
 {
     echo '```mermaid'
     "$build/tests/print_states"

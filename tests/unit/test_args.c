@@ -122,6 +122,65 @@ Test(args, wrong_values_are_refused_before_anything_is_sent)
     REFUSED("ls has no option -Z", "ls", "-Z");
 }
 
+Test(args, words_of_the_new_kinds_are_checked)
+{
+    REFUSED("--halt wants never, soon,fail=N or now,fail=N, not \"now\"", "map", "--halt", "now",
+            "echo");
+    REFUSED("--halt wants never, soon,fail=N or now,fail=N, not \"soon,fail=0\"", "map", "--halt",
+            "soon,fail=0", "echo");
+    REFUSED("--on-conflict wants return|reject|replace, not \"repl\"", "submit", "--on-conflict",
+            "repl", "true");
+    REFUSED("--rate wants a rate like 10/1s, or none, not \"10\"", "queue set", "--rate", "10",
+            "q");
+    REFUSED("--depends-on wants the id of a job or batch, not \"a/b\"", "submit", "--depends-on",
+            "a/b", "true");
+    REFUSED("--defaults wants JSON, not \"{\"", "queue set", "--defaults", "{", "q");
+    REFUSED("queue pause needs the name of a queue", "queue pause");
+    REFUSED("\"a/b\" is not the name of a queue", "queue pause", "a/b");
+    REFUSED("batch show needs the id of a batch", "batch show");
+    REFUSED("\"x.y\" is not the id of a batch", "batch add", "x.y", "a/b");
+}
+
+Test(args, halt_has_three_forms)
+{
+    struct halt halt;
+    bool ok = args_halt("never", &halt);
+    cr_assert(ok && halt.when == HALT_NEVER);
+    ok = args_halt("soon,fail=3", &halt);
+    cr_assert(ok && halt.when == HALT_SOON && halt.failures == 3);
+    ok = args_halt("now,fail=1", &halt);
+    cr_assert(ok && halt.when == HALT_NOW && halt.failures == 1);
+    static const char *const bad[] = {"", "now,fail=", "now,fail=x", "now,fail=1x", "later,fail=1"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ok = args_halt(bad[i], &halt);
+        cr_assert_not(ok, "%s was taken", bad[i]);
+    }
+}
+
+Test(args, commands_of_two_words_are_found)
+{
+    cr_assert_not_null(command_find("queue pause"));
+    cr_assert_null(command_find("queue"));
+    cr_assert(command_is_group("queue"));
+    cr_assert_not(command_is_group("que"));
+    cr_assert_not(command_is_group("run"));
+    cr_assert_str_eq(command_near("queue puase"), "queue pause");
+}
+
+Test(args, items_of_map_stay_with_it)
+{
+    struct args args;
+    struct err err;
+    bool is_read = READ(&args, &err, "map", "-k", "-j", "4", "--depends-on", "01", "--depends-on",
+                        "02", "echo", "-n", ":::", "-x");
+    cr_assert(is_read, "%s", err.detail);
+    cr_assert(args_has(&args, OPT_KEEP_ORDER));
+    cr_assert_eq(args.depends_on.n, 2);
+    cr_assert_eq(args.n_operands, 4);
+    cr_assert_str_eq(args.operands[3], "-x");
+    args_release(&args);
+}
+
 Test(args, near_names_are_offered)
 {
     cr_assert_str_eq(command_near("sumbit"), "submit");

@@ -24,7 +24,7 @@ static void events_are(struct slice stream, const char *expected)
         struct buf AUTO_BUF seen;
         struct sse sse;
         buf_init(&seen, 4096);
-        sse_init(&sse, note_event, &seen);
+        sse_init(&sse, (size_t)1 << 20, note_event, &seen);
         cr_assert(sse_feed(&sse, (struct slice){stream.ptr, cut}));
         cr_assert(sse_feed(&sse, (struct slice){stream.ptr + cut, stream.len - cut}));
         cr_assert(slice_is(buf_slice(&seen), expected), "cut at %zu: %.*s", cut, (int)seen.len,
@@ -55,7 +55,7 @@ Test(client_events, the_reader_may_stop)
     struct buf AUTO_BUF seen;
     struct sse sse;
     buf_init(&seen, 4096);
-    sse_init(&sse, note_event, &seen);
+    sse_init(&sse, (size_t)1 << 20, note_event, &seen);
     cr_assert_not(sse_feed(&sse, SLICE_LIT("event: stop\ndata: x\n\ndata: y\n\n")));
     cr_assert(slice_is(buf_slice(&seen), "stop||x;"));
     sse_release(&sse);
@@ -66,7 +66,7 @@ Test(client_events, a_restart_drops_what_has_begun)
     struct buf AUTO_BUF seen;
     struct sse sse;
     buf_init(&seen, 4096);
-    sse_init(&sse, note_event, &seen);
+    sse_init(&sse, (size_t)1 << 20, note_event, &seen);
     cr_assert(sse_feed(&sse, SLICE_LIT("id: 9\ndata: half\nda")));
     sse_restart(&sse);
     cr_assert(sse_feed(&sse, SLICE_LIT("data: whole\n\n")));
@@ -81,7 +81,7 @@ Test(client_events, events_are_bounded)
     char part[4096];
     size_t fed = 0;
     buf_init(&seen, 4096);
-    sse_init(&sse, note_event, &seen);
+    sse_init(&sse, (size_t)1 << 20, note_event, &seen);
     memset(part, 'x', sizeof(part));
     while (fed < ((size_t)4 << 20) && sse_feed(&sse, (struct slice){part, sizeof(part)}))
         fed += sizeof(part);

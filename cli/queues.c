@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* ganger queue ls, show, set, pause, resume, purge, rm. */
+#include "cli/args.h"
+#include "cli/cell.h"
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/outcome.h"
+#include "cli/output.h"
+#include "cli/query.h"
+
+#include <inttypes.h>
+
+enum { NAME_WIDTH = 20, NUMBER_WIDTH = 8, LIMIT_WIDTH = 11 };
+
+static void put_head(struct buf *out)
+{
+    buf_printf(out, "%-*s %-*s %-*s %-*s %-*s %s\n", NAME_WIDTH, "NAME", NUMBER_WIDTH, "WAITING",
+               NUMBER_WIDTH, "RUNNING", LIMIT_WIDTH, "CONCURRENCY", LIMIT_WIDTH, "RATE", "STATE");
+}
+
+static void put_number(struct buf *out, int64_t number, size_t width)
+{
+    char text[24] = "-";
+    if (number >= 0)
+        (void)snprintf(text, sizeof(text), "%" PRId64, number);
+    cell_put(out, slice_of(text), width);
+    buf_putc(out, ' ');
+}
+
+static void put_row(struct buf *out, struct slice queue, struct arena *a)
+{
+    const char *rate = json_text_at(queue, "rate", a);
+    int64_t limit = json_i64_at(queue, "concurrency", -1);
+    cell_put(out, slice_of(json_text_at(queue, "name", a)), NAME_WIDTH);
+    buf_putc(out, ' ');
+    put_number(out, json_i64_at(queue, "depth", 0), NUMBER_WIDTH);
+    put_number(out, json_i64_at(queue, "jobs.running", 0), NUMBER_WIDTH);
+    put_number(out, limit > 0 ? limit : -1, LIMIT_WIDTH);
+    cell_put(out, slice_of(rate[0] == '\0' ? "-" : rate), LIMIT_WIDTH);
+    buf_puts(out, json_is_true(json_at(queue, "paused")) ? " paused\n" : " open\n");
+}
+
+static bool print_queues(struct cli *cli, struct slice items, bool *any, struct err *err)
+{
+    struct json_iter it;
+    struct slice queue;
+    struct arena AUTO_ARENA arena;
+    struct buf AUTO_BUF text;
+    arena_init(&arena, (size_t)16 << 20);
+    buf_init(&text, (size_t)4 << 20);
+    json_iter_init(&it, items);
+    while (json_next_element(&it, &queue)) {
+        if (args_has(cli->args, OPT_JSON)) {
+            if (!output_json(queue))
+                return err_sys(err, ERR_INTERNAL, "cannot write the output");
+        } else if (args_has(cli->args, OPT_QUIET)) {
+            buf_printf(&text, "%s\n", json_text_at(queue, "name", &arena));
+        } else {
+            if (!*any)
+                put_head(&text);
+            put_row(&text, queue, &arena);
+        }
+        *any = true;
+    }
+    return facts_write(&text, err);
+}
+
+/* One page; `cursor` as in ls. */
+static bool queues_page(struct cli *cli, char *cursor, size_t size, bool *any, struct err *err)
+{
+    struct buf AUTO_BUF path;
+    struct arena AUTO_ARENA arena;
+    struct reply AUTO_REPLY reply = {0};
+    buf_init(&path, 1024);
+    arena_init(&arena, 65536);
+    buf_puts(&path, "/v1/queues");
+    if (cursor[0] != '\0')
+        query_put(&path, "cursor", slice_of(cursor));
+    AUTO_FREE char *text = buf_steal(&path);
+    PRE(text != NULL);
+    struct call call = {.method = "GET", .path = text, .harmless = true};
+    if (!facts_ask(cli, &call, &reply, err))
+        return false;
+    struct slice items = json_at(buf_slice(&reply.body), "items");
+    if (items.ptr == NULL || json_type_of(items) != JSON_ARRAY)
+        return err_set(err, ERR_INTERNAL, "the server's answer is not a list");
+    const char *next = json_text_at(buf_slice(&reply.body), "next_cursor", &arena);
+    if (strlen(next) >= size)
+        return err_set(err, ERR_INTERNAL, "the server's cursor is too long");
+    (void)snprintf(cursor, size, "%s", next);
+    return print_queues(cli, items, any, err);
+}
+
+int command_queue_ls(struct cli *cli)
+{
+    struct err err = {0};
+    char cursor[512] = "";
+    bool any = false, ok = true;
+    do
+        ok = queues_page(cli, cursor, sizeof(cursor), &any, &err);
+    while (ok && cursor[0] != '\0');
+    if (ok)
+        return CLI_OK;
+    output_error(cli->out, "%s", err.detail);
+    return outcome_of_error(cli, &err);
+}
+
+/* Names are tokens, which need no escapes in a path. */
+static void queue_path(char out[128], const char *name, const char *verb)
+{
+    (void)snprintf(out, 128, "/v1/queues/%s%s", name, verb);
+}
+
+static bool show_one(struct cli *cli, const char *name, struct err *err)
+{
+    char path[128];
+    queue_path(path, name, "");
+    struct call call = {.method = "GET", .path = path, .harmless = true};
+    return facts_show(cli, &call, err);
+}
+
+int command_queue_show(struct cli *cli)
+{
+    return facts_each(cli, show_one);
+}
+
+/* A limit of 0 is none. */
+static void put_limit(struct buf *body, const struct args *args, enum option_id id,
+                      const char *member)
+{
+    if (!args_has(args, id))
+        return;
+    int64_t limit = args_integer(args, id, 0);
+    buf_printf(body, "%s\"%s\":", body->len > 1 ? "," : "", member);
+    if (limit == 0)
+        buf_puts(body, "null");
+    else
+        buf_put_i64(body, limit);
+}
+
+static void put_settings(struct buf *body, const struct args *args)
+{
+    buf_putc(body, '{');
+    put_limit(body, args, OPT_CONCURRENCY, "concurrency");
+    put_limit(body, args, OPT_MAX_LENGTH, "max_length");
+    put_limit(body, args, OPT_WEIGHT, "weight");
+    const char *rate = args->value[OPT_RATE], *defaults = args->value[OPT_DEFAULTS];
+    if (rate != NULL) {
+        buf_puts(body, body->len > 1 ? ",\"rate\":" : "\"rate\":");
+        if (strcmp(rate, "none") == 0)
+            buf_puts(body, "null");
+        else
+            buf_json_string(body, slice_of(rate));
+    }
+    if (defaults != NULL)
+        buf_printf(body, "%s\"defaults\":%s", body->len > 1 ? "," : "", defaults);
+    buf_putc(body, '}');
+}
+
+static bool set_one(struct cli *cli, const char *name, struct err *err)
+{
+    struct buf AUTO_BUF body;
+    struct reply AUTO_REPLY reply = {0};
+    char path[128];
+    buf_init(&body, 65536);
+    put_settings(&body, cli->args);
+    queue_path(path, name, "");
+    struct call call = {
+        .method = "PATCH", .path = path, .body = buf_slice(&body), .harmless = true};
+    if (args_has(cli->args, OPT_JSON))
+        return facts_show(cli, &call, err);
+    return facts_ask(cli, &call, &reply, err);
+}
+
+int command_queue_set(struct cli *cli)
+{
+    return facts_each(cli, set_one);
+}
+
+/* POST …/pause and the like: repeating them is harmless. */
+static bool tell(struct cli *cli, const char *name, const char *verb, struct err *err)
+{
+    char path[128];
+    struct reply AUTO_REPLY reply = {0};
+    queue_path(path, name, verb);
+    struct call call = {.method = "POST", .path = path, .harmless = true};
+    if (args_has(cli->args, OPT_JSON))
+        return facts_show(cli, &call, err);
+    return client_ask(cli->client, &call, &reply, err);
+}
+
+static bool pause_one(struct cli *cli, const char *name, struct err *err)
+{
+    return tell(cli, name, "/pause", err);
+}
+
+static bool resume_one(struct cli *cli, const char *name, struct err *err)
+{
+    return tell(cli, name, "/resume", err);
+}
+
+int command_queue_pause(struct cli *cli)
+{
+    return facts_each(cli, pause_one);
+}
+
+int command_queue_resume(struct cli *cli)
+{
+    return facts_each(cli, resume_one);
+}
+
+static bool purge_one(struct cli *cli, const char *name, struct err *err)
+{
+    if (!args_has(cli->args, OPT_YES) &&
+        !output_confirm(cli->out, "cancel all waiting jobs of queue %s?", name))
+        return err_set(err, ERR_INVALID, "nothing is cancelled without --yes");
+    return tell(cli, name, "/purge", err);
+}
+
+int command_queue_purge(struct cli *cli)
+{
+    return facts_each(cli, purge_one);
+}
+
+static bool forget_one(struct cli *cli, const char *name, struct err *err)
+{
+    char path[128];
+    struct reply AUTO_REPLY reply = {0};
+    if (!args_has(cli->args, OPT_YES) &&
+        !output_confirm(cli->out, "forget the limits of queue %s?", name))
+        return err_set(err, ERR_INVALID, "nothing is forgotten without --yes");
+    queue_path(path, name, "");
+    struct call call = {.method = "DELETE", .path = path};
+    return client_ask(cli->client, &call, &reply, err);
+}
+
+int command_queue_rm(struct cli *cli)
+{
+    return facts_each(cli, forget_one);
+}

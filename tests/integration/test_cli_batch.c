@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* ganger batch, and the ways to a batch without following it. */
+#include "integration/cli_call.h"
+
+static struct job_ref detached(struct server *s, const char **words)
+{
+    AUTO_CALL c;
+    cli_call_run(&c, s, words);
+    expect_code(&c, 0);
+    struct job_ref ref = {0};
+    CHECK(c.out_len == 37, "not an id: \"%s\"; stderr: %s", c.out, c.err);
+    memcpy(ref.id, c.out, 36);
+    return ref;
+}
+
+static bool batch_is_done(struct server *s, struct job_ref batch)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/batches/%s", batch.id);
+    return json_bool(r, "done");
+}
+
+static void expect_counts(struct server *s, struct job_ref batch, int total, int succeeded)
+{
+    AWAIT(batch_is_done(s, batch), 60);
+    AUTO_RESPONSE r = http_get(s, "/v1/batches/%s", batch.id);
+    expect_int(r, "total", total);
+    expect_int(r, "counts.succeeded", succeeded);
+}
+
+SERVER_TEST(cli_batch, a_detached_map_is_a_batch)
+{
+    struct job_ref batch = detached(s, WORDS("map", "--detach", "--name", "n{}", "--queue", "media",
+                                             "-l", "k=v", "-j", "1", "--chunksize", "2", "--", "sh",
+                                             "-c", "exit $0", "{}", ":::", "0", "0", "3"));
+    expect_counts(s, batch, 3, 2);
+    AUTO_RESPONSE r = http_get(s, "/v1/batches/%s", batch.id);
+    expect_text(r, "queue", "media");
+    expect_text(r, "labels.k", "v");
+    expect_int(r, "max_parallel", 1);
+    expect_int(r, "chunksize", 2);
+    AUTO_CALL show;
+    cli_call_run(&show, s, WORDS("batch", "show", batch.id));
+    expect_code(&show, 0);
+    CHECK(strstr(show.out, "2 succeeded, 1 failed") != NULL, "show says: %s", show.out);
+    AUTO_CALL json;
+    cli_call_run(&json, s, WORDS("batch", "show", "--json", batch.id));
+    CHECK(strstr(json.out, "\"failed_first\":2") != NULL, "show says: %s", json.out);
+    AUTO_CALL ls;
+    cli_call_run(&ls, s, WORDS("ls", "--batch", batch.id, "--state", "failed", "-q"));
+    expect_code(&ls, 0);
+    CHECK(ls.out_len == 37, "one id was expected: %s", ls.out);
+}
+
+SERVER_TEST(cli_batch, mistakes_are_named)
+{
+    AUTO_CALL none, verb, near, unknown;
+    cli_call_run(&none, s, WORDS("batch"));
+    expect_code(&none, 2);
+    expect_err_has(&none, "batch needs a verb");
+    cli_call_run(&verb, s, WORDS("batch", "shwo", "01"));
+    expect_code(&verb, 2);
+    expect_err_has(&verb, "did you mean batch show?");
+    cli_call_run(&near, s, WORDS("queue", "set", "--concurency", "3", "q"));
+    expect_code(&near, 2);
+    expect_err_has(&near, "did you mean --concurrency?");
+    cli_call_run(&unknown, s, WORDS("batch", "show", "01990b6e-0000-7000-8000-000000000001"));
+    expect_code(&unknown, 1);
+}
