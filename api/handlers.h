@@ -25,6 +25,13 @@ void job_stdout(struct request *rq);
 void job_stderr(struct request *rq);
 /* streams.c */
 void job_events(struct request *rq);
+/* wait.c */
+void jobs_wait(struct request *rq);
+void jobs_as_completed(struct request *rq);
+/* results.c */
+void batch_results(struct request *rq);
+/* events.c */
+void events_show(struct request *rq);
 /* admin.c */
 void pool_show(struct request *rq);
 void queue_list(struct request *rq);

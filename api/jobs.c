@@ -145,41 +145,12 @@ void job_cancel(struct request *rq)
         reply_problem(rq, &err);
 }
 
-static bool read_states(struct slice list, uint32_t *ret, struct err *err)
-{
-    while (list.len > 0) {
-        const char *comma = memchr(list.ptr, ',', list.len);
-        size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
-        enum job_state state;
-        if (!job_state_parse((struct slice){list.ptr, len}, &state))
-            return err_set(err, ERR_INVALID, "\"%.*s\" is not a state", (int)MIN(len, 40u),
-                           list.ptr);
-        *ret |= 1u << state;
-        size_t used = comma == NULL ? len : len + 1;
-        list = (struct slice){list.ptr + used, list.len - used};
-    }
-    return true;
-}
-
-static bool read_label(struct request *rq, struct slice text, struct job_filter *filter,
-                       struct err *err)
-{
-    const char *colon = memchr(text.ptr, ':', text.len);
-    if (colon == NULL || colon == text.ptr)
-        return err_set(err, ERR_INVALID, "The query parameter \"label\" is name:value");
-    size_t len = (size_t)(colon - text.ptr);
-    filter->label_key = arena_dup(&rq->arena, (struct slice){text.ptr, len});
-    filter->label_value = arena_dup(&rq->arena, (struct slice){colon + 1, text.len - len - 1});
-    return true;
-}
-
 /* Decoded parameters are terminated: they may be used as strings. */
 static bool read_filter(struct request *rq, struct job_filter *filter, struct err *err)
 {
     struct slice text;
-    if (request_param(rq, "state", &text) && !read_states(text, &filter->states, err))
-        return false;
-    if (request_param(rq, "label", &text) && !read_label(rq, text, filter, err))
+    if (!request_states(rq, &filter->states, err) ||
+        !request_label(rq, &filter->label_key, &filter->label_value, err))
         return false;
     if (request_param(rq, "queue", &text))
         filter->queue = text.ptr;

@@ -283,6 +283,42 @@ bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err)
     return true;
 }
 
+bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err)
+{
+    struct slice list;
+    *ret_mask = 0;
+    if (!request_param(rq, "state", &list))
+        return true;
+    while (list.len > 0) {
+        const char *comma = memchr(list.ptr, ',', list.len);
+        size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
+        enum job_state state;
+        if (!job_state_parse((struct slice){list.ptr, len}, &state))
+            return err_set(err, ERR_INVALID, "\"%.*s\" is not a state", (int)MIN(len, 40u),
+                           list.ptr);
+        *ret_mask |= 1u << state;
+        size_t used = comma == NULL ? len : len + 1;
+        list = (struct slice){list.ptr + used, list.len - used};
+    }
+    return true;
+}
+
+bool request_label(struct request *rq, const char **ret_key, const char **ret_value,
+                   struct err *err)
+{
+    struct slice text;
+    *ret_key = *ret_value = NULL;
+    if (!request_param(rq, "label", &text))
+        return true;
+    const char *colon = memchr(text.ptr, ':', text.len);
+    if (colon == NULL || colon == text.ptr)
+        return err_set(err, ERR_INVALID, "The query parameter \"label\" is name:value");
+    size_t len = (size_t)(colon - text.ptr);
+    *ret_key = arena_dup(&rq->arena, (struct slice){text.ptr, len});
+    *ret_value = arena_dup(&rq->arena, (struct slice){colon + 1, text.len - len - 1});
+    return true;
+}
+
 bool request_job_id(struct request *rq, struct job_id *ret, struct err *err)
 {
     if (!job_id_parse(rq->match.args[0], ret))
@@ -377,6 +413,12 @@ bool request_park(struct request *rq, const struct park *park, step_fn next, str
     cmd->park.deadline_ns = park->deadline_ns;
     cmd->park.not_before_ns = park->not_before_ns;
     cmd->park.watch = park->watch;
+    cmd->park.wish = park->wish;
+    cmd->park.group = park->group;
+    cmd->park.add = park->add;
+    cmd->park.needed = park->needed;
+    cmd->park.on_failure = park->on_failure;
+    cmd->park.woken = NULL;
     return request_send(rq, next, err);
 }
 

@@ -133,6 +133,11 @@ MUST_CHECK bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct 
 #define DEFAULT_PAGE 100
 #define MAX_PAGE 1000
 MUST_CHECK bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err);
+/* The parameters `state` (a list, to a bit mask; 0: any) and `label` (k:v, terminated copies; NULL:
+ * any). */
+MUST_CHECK bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err);
+MUST_CHECK bool request_label(struct request *rq, const char **ret_key, const char **ret_value,
+                              struct err *err);
 /* The {id} of the path. NOT_FOUND when it is no id. */
 MUST_CHECK bool request_job_id(struct request *rq, struct job_id *ret, struct err *err);
 /* If-None-Match or If-Match holds this version's entity tag (or "*"). False when the header is
@@ -154,6 +159,12 @@ struct park {
     uint32_t epoch;
     uint64_t deadline_ns, not_before_ns;
     bool watch;
+    struct batch_wish wish;
+    /* Instead of topic and epoch: see struct command. */
+    struct park_group *group;
+    struct park_link *add;
+    uint32_t needed;
+    bool on_failure;
 };
 MUST_CHECK bool request_park(struct request *rq, const struct park *park, step_fn next,
                              struct err *err);

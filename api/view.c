@@ -310,16 +310,21 @@ void view_write_job(const struct job_view *job, struct buf *out)
     buf_putc(out, '}');
 }
 
-void view_write_job_line(const struct job_view *job, struct buf *out)
+/* A line break in valid JSON is always white space: inside a string it must be escaped (RFC 8259,
+ * section 7). */
+void view_make_line(struct buf *out, size_t from)
 {
-    size_t from = out->len;
-    view_write_job(job, out);
-    /* A line break in valid JSON is always white space: inside a string it must be escaped (RFC
-     * 8259, section 7). */
     for (size_t i = from; i < out->len; i++) {
         if (out->ptr[i] == '\n' || out->ptr[i] == '\r')
             out->ptr[i] = ' ';
     }
+}
+
+void view_write_job_line(const struct job_view *job, struct buf *out)
+{
+    size_t from = out->len;
+    view_write_job(job, out);
+    view_make_line(out, from);
 }
 
 /* The store gives a nameless job this name. */

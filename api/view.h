@@ -13,6 +13,8 @@ void view_write_job(const struct job_view *job, struct buf *out);
 /* The same on one line, for NDJSON and SSE: line breaks between the tokens of a payload become
  * spaces. */
 void view_write_job_line(const struct job_view *job, struct buf *out);
+/* JSON from this place on becomes one line. */
+void view_make_line(struct buf *out, size_t from);
 /* Its error member alone: an object, or null. */
 void view_write_error(const struct job_view *job, struct buf *out);
 /* The callback of a job or batch, without what is secret in its URL; one try. */

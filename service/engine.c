@@ -355,14 +355,34 @@ static void engine_turn(struct engine *e)
 /* ------------------------------------------------------------------------------------------------
  * life */
 
+/* Events are numbered by the clock, in microseconds, and upwards from there, so that the numbers of
+ * two runs never meet. A clock that was set back is noticed by what the last run had stored. */
+#define EVENTS_PER_RUN (INT64_C(1) << 32)
+
+static bool open_events(struct engine *e, struct err *err)
+{
+    AUTO_BUF struct buf stored = {0};
+    char text[24];
+    int64_t first = e->started_us, after = 0;
+    bool found;
+    buf_init(&stored, sizeof text);
+    if (!store_meta_get(e->store, "events", &stored, &found, err))
+        return false;
+    if (found && text_to_i64(buf_slice(&stored), &after))
+        first = MAX(first, after);
+    e->events = events_new((uint64_t)first);
+    int len = snprintf(text, sizeof text, "%lld", (long long)(first + EVENTS_PER_RUN));
+    return store_meta_set(e->store, "events", (struct slice){text, (size_t)len}, err);
+}
+
 static bool recover(struct engine *e, struct err *err)
 {
     struct recovery found = {0};
     turn_begin(&e->turn);
     if (!store_begin(e->store, err))
         return false;
-    if (!dispatch_recover(&e->dispatch, &e->turn, &found, err) || !batches_recover(e, err) ||
-        !apply_changes(e, err)) {
+    if (!open_events(e, err) || !dispatch_recover(&e->dispatch, &e->turn, &found, err) ||
+        !batches_recover(e, err) || !apply_changes(e, err)) {
         store_rollback(e->store);
         return false;
     }
@@ -455,6 +475,7 @@ void engine_close(struct engine *e)
     dispatch_close(&e->dispatch);
     store_close(e->store);
     waiters_free(e->waiters);
+    events_free(e->events);
     if (e->inbox.event_fd >= 0)
         inbox_close(&e->inbox);
     auto_close(&e->epoll_fd);

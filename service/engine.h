@@ -65,6 +65,8 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret);
 const struct config *engine_config(const struct engine *engine);
 struct metrics *engine_metrics(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);
+struct event_ring;
+struct event_ring *engine_events(struct engine *engine);
 const struct pool *engine_pool(const struct engine *engine);
 
 #endif

@@ -73,6 +73,11 @@ const struct log *engine_log(const struct engine *e)
     return e->parts.log;
 }
 
+struct event_ring *engine_events(struct engine *e)
+{
+    return e->events;
+}
+
 const struct pool *engine_pool(const struct engine *e)
 {
     return e->parts.pool;

@@ -6,6 +6,7 @@
 
 #include "service/dispatch.h"
 #include "service/engine.h"
+#include "service/events.h"
 #include "service/inbox.h"
 #include "service/waiters.h"
 #include "storage/batches.h"
@@ -36,6 +37,7 @@ struct engine {
     int epoll_fd;
     struct inbox inbox;
     struct waiters *waiters;
+    struct event_ring *events;
     struct store *store;
     struct dispatch dispatch;
     struct turn turn;

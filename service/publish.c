@@ -112,12 +112,30 @@ static void wake_job(struct engine *e, const struct job_change *change)
         wake(e, topic_end(change->no), failed);
 }
 
+static void put_event(struct engine *e, const struct job_change *change)
+{
+    events_put(e->events, &(struct event){
+                              .kind = change->is_batch ? EVENT_BATCH : EVENT_JOB,
+                              .no = change->no,
+                              .batch = change->batch,
+                              .from = change->from,
+                              .to = change->to,
+                              .salt = change->salt,
+                              .queue = change->queue,
+                              .attempt = change->attempt,
+                              .version = change->version,
+                              .created_us = change->created_us,
+                              .at_us = e->turn.now_us,
+                          });
+}
+
 void publish_changes(struct engine *e)
 {
     size_t n_changes = 0, n = 0;
     const struct job_change *changes = store_changes(e->store, &n_changes);
     for (size_t i = 0; i < n_changes; i++) {
         const struct job_change *change = &changes[i];
+        put_event(e, change);
         wake_job(e, change);
         if (!change->is_batch && change->from != change->to && job_change_is_end(change))
             atomic_fetch_add_explicit(&e->parts.metrics->finished[change->to], 1,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/query.h"
+#include "service/query_impl.h"
 
 #include "pool/pool.h"
 #include "storage/reader_batch.h"
@@ -7,13 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-
-struct query {
-    struct engine *engine;
-    struct reader *reader;
-    int data_fd;
-    long page_bytes;
-};
 
 #define READER_CACHE_BYTES (4u << 20) /* architecture.md 3.5: per HTTP thread */
 
@@ -145,11 +138,11 @@ bool query_parents(struct query *query, int64_t child, struct parent_list *ret, 
     return reader_parents(query->reader, child, ret, err);
 }
 
-static bool open_spool(const struct query *q, const struct job_view *job, int stream, int *ret_fd,
-                       struct err *err)
+bool query_spool_open(const struct query *q, const struct output_ref *ref, int *ret_fd,
+                      struct err *err)
 {
     char path[64];
-    spool_path(job->id.no, job->attempt, stream, path);
+    spool_path(ref->no, ref->attempt, ref->stream, path);
     int fd = openat(q->data_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_sys(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_STORAGE,
@@ -183,7 +176,7 @@ static bool open_running(struct query *q, const struct job_view *job, int stream
     if (ret->bytes == 0)
         return true;
     struct err missing = {0};
-    if (open_spool(q, job, stream, &ret->spool_fd, &missing))
+    if (query_spool_open(q, &ret->ref, &ret->spool_fd, &missing))
         return true;
     ret->needs_watch = true; /* watched, but not moved yet */
     ret->bytes = 0;
@@ -208,7 +201,7 @@ bool query_output_open(struct query *query, const struct job_view *job, int stre
     ret->truncated = job->output.truncated[stream];
     if (!job->output.spooled[stream])
         return true;
-    return open_spool(query, job, stream, &ret->spool_fd, err);
+    return query_spool_open(query, &ret->ref, &ret->spool_fd, err);
 }
 
 bool query_output_read(struct query *query, const struct query_output *out, struct chunk *chunk,

@@ -5,6 +5,7 @@
 #define GANGER_SERVICE_QUERY_H
 
 #include "service/base/queue.h"
+#include "service/base/result.h"
 #include "service/element.h"
 #include "service/engine.h"
 
@@ -47,6 +48,23 @@ MUST_CHECK bool query_element_rules(struct query *query, int64_t batch, struct e
 /* The parents that a job or a batch waits for: reader_parents. */
 MUST_CHECK bool query_parents(struct query *query, int64_t child, struct parent_list *ret,
                               struct err *err);
+
+/* What waits and streams read: storage/results.h. */
+MUST_CHECK bool query_results(struct query *query, struct result_ask *ask, struct err *err);
+MUST_CHECK bool query_result(struct query *query, int64_t no, const struct result_sink *sink,
+                             struct err *err);
+/* The standard output of a row whose is_spooled is set, appended. */
+MUST_CHECK bool query_result_file(struct query *query, const struct result_row *row,
+                                  struct buf *out, struct err *err);
+MUST_CHECK bool query_member(struct query *query, const struct job_id *id, struct member_mark *ret,
+                             struct err *err);
+/* False in *ret_found: it is gone. */
+MUST_CHECK bool query_queue_name(struct query *query, uint32_t queue, char ret[MAX_QUEUE_NAME + 1],
+                                 bool *ret_found, struct err *err);
+MUST_CHECK bool query_batch_id(struct query *query, int64_t no, struct job_id *ret, bool *ret_found,
+                               struct err *err);
+MUST_CHECK bool query_has_label(struct query *query, int64_t no, const char *key, const char *value,
+                                bool *ret, struct err *err);
 
 /* Output of the newest attempt. `spool_fd` ≥ 0: a file, bytes [0, bytes) are readable, the caller
  * owns the descriptor. Else inline in the database: use query_output_read. `needs_watch`: the job

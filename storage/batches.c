@@ -187,14 +187,15 @@ static void note_end(struct store *store, struct batch *b, int64_t now_us)
 
 /* ---- counting ---- */
 
-static bool end_insert(struct store *store, struct batch *b, int64_t no, struct err *err)
+static bool end_insert(struct store *store, struct batch *b, const struct row *row, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_END_INSERT);
 
     b->ended++;
     bind_i64(insert, 1, b->no);
     bind_i64(insert, 2, b->ended);
-    bind_i64(insert, 3, no);
+    bind_i64(insert, 3, row->no);
+    bind_i64(insert, 4, row->version);
     return store_run(store, insert, err);
 }
 
@@ -220,7 +221,7 @@ bool batch_count_move(struct store *store, const struct row *row, enum job_state
         b->failed_first = -1;
     if (to == JOB_FAILED && b->failed_first < 0)
         b->failed_first = row->idx;
-    if (from != to && job_state_is_end(to) && !end_insert(store, b, row->no, err))
+    if (from != to && job_state_is_end(to) && !end_insert(store, b, row, err))
         return false;
     if (from != JOB_BIRTH)
         note_end(store, b, row->finished_us);

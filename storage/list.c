@@ -6,6 +6,7 @@
 #include "storage/reader_impl.h"
 
 #include "service/base/json.h"
+#include "storage/results.h"
 
 #define MAX_ROWS_READ 10000
 
@@ -268,6 +269,19 @@ static bool batch_list(struct walk *walk, struct job_page *page, struct err *err
         walk->at_end = false;
     }
     page->cursor = b.at_end || b.index < 0 ? 0 : b.index + (up ? 0 : 1);
+    return true;
+}
+
+bool reader_has_label(struct reader *reader, int64_t no, const char *key, const char *value,
+                      bool *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_LABELS);
+    bool found;
+
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    *ret = found && label_matches(column_slice(get, 0), key, value);
     return true;
 }
 

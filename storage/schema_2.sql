@@ -86,9 +86,10 @@ CREATE TABLE batch_parts (
 -- The order in which elements have ended: what a stream of results is a cursor into. An element that is retried ends
 -- once more, with a new place.
 CREATE TABLE ends (
-    batch INTEGER NOT NULL,
-    seq   INTEGER NOT NULL,  -- 1, 2, 3 ... in each batch
-    no    INTEGER NOT NULL,
+    batch   INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,  -- 1, 2, 3 ... in each batch
+    no      INTEGER NOT NULL,
+    version INTEGER NOT NULL,  -- of the job at this end: when it has moved on, this is no result any more
     PRIMARY KEY (batch, seq)
 ) STRICT, WITHOUT ROWID;
 

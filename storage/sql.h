@@ -30,11 +30,23 @@ _Static_assert(JOB_STATE_COUNT == 8,
     "output_flags, batch, idx, flags"                                                           \
     " FROM jobs "
 
+/* A result; result_read knows the order. The side tables are looked into only when there is
+ * something: a CASE without ELSE is NULL, and no row has that number. 5 = succeeded. */
+#define TEXT_RESULT                                                                 \
+    " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal," \
+    " j.result, j.attempt, j.stdout_bytes, j.output_flags, o.stdout, r.detail FROM "
+#define TEXT_RESULT_SIDES                                                                   \
+    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.stdout_bytes > 0 THEN j.no" \
+    " END AND o.attempt = j.attempt"                                                        \
+    " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
+_Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED > JOB_SUCCEEDED,
+               "TEXT_RESULT_SIDES names states by their numbers");
+
 /* A batch; batch_read knows the order. */
-#define TEXT_BATCH                                                                      \
-    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, " \
-    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags," \
-    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated"          \
+#define TEXT_BATCH                                                                        \
+    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "   \
+    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags,"   \
+    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated" \
     " FROM batches "
 
 /* A queue, its numbers in the order of enum job_state, its settings; queue_read knows the order. */
@@ -154,7 +166,7 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " VALUES (?1, ?2, ?3, ?4)")                                           \
     X(PART_OF_INDEX,   HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
-    X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no) VALUES (?1, ?2, ?3)")              \
+    X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no, version) VALUES (?1, ?2, ?3, ?4)") \
     /* dependencies */                                                                             \
     X(DEP_ADD,         HOT,  "INSERT OR IGNORE INTO deps (parent, child) VALUES (?1, ?2)")         \
     X(DEP_DELETE,      HOT,  "DELETE FROM deps WHERE parent = ?1 AND child = ?2")                  \
@@ -228,6 +240,16 @@ _Static_assert(JOB_STATE_COUNT == 8,
                              " AND first_index >= ?2 ORDER BY first_index")                        \
     X(READ_PART_OF,    HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
+    X(READ_RESULTS,    HOT,  "SELECT e.seq," TEXT_RESULT "ends e"                                  \
+                             " CROSS JOIN jobs j ON j.no = e.no AND j.version = e.version"         \
+                             TEXT_RESULT_SIDES "WHERE e.batch = ?1 AND e.seq > ?2 ORDER BY e.seq") \
+    X(READ_RESULTS_OF, HOT,  "SELECT 0," TEXT_RESULT "jobs j" TEXT_RESULT_SIDES                    \
+                             "WHERE j.no >= ?1 AND j.no < ?2 ORDER BY j.no")                       \
+    X(READ_END_OF,     HOT,  "SELECT created_us, salt, state, finished_us FROM jobs WHERE no = ?1")\
+    X(READ_LABELS,     HOT,  "SELECT coalesce((SELECT labels FROM specs WHERE no = ?1),"           \
+                             " (SELECT labels FROM batch_specs WHERE no = ifnull("                 \
+                             "(SELECT CASE WHEN flags & 1 THEN batch ELSE no END FROM jobs"        \
+                             " WHERE no = ?1), ?1)))")                                             \
     X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
                              " WHERE no = ?1")                                                     \
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \

@@ -102,9 +102,11 @@ Test(routes, nothing_but_health_is_open)
         bool is_health = strcmp(routes[i].path, "/livez") == 0 ||
                          strcmp(routes[i].path, "/readyz") == 0;
         cr_assert_eq(routes[i].scope == SCOPE_NOBODY, is_health, "%s", routes[i].path);
-        cr_assert(routes[i].method == METHOD_GET ? routes[i].scope <= SCOPE_READ
-                                                 : routes[i].scope > SCOPE_READ,
-                  "%s", routes[i].path);
+        /* Two only read: what they ask for does not fit into an address. */
+        bool reads = routes[i].method == METHOD_GET || strcmp(routes[i].path, "/v1/wait") == 0 ||
+                     strcmp(routes[i].path, "/v1/as-completed") == 0;
+        cr_assert(reads ? routes[i].scope <= SCOPE_READ : routes[i].scope > SCOPE_READ, "%s",
+                  routes[i].path);
     }
 }
 

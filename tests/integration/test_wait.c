@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for many jobs: POST /v1/wait with the meaning of concurrent.futures.wait, and
+ * POST /v1/as-completed. */
+#include "integration/harness_test.h"
+
+static struct response *wait_for(struct server *s, const char *ids, const char *when, int seconds)
+{
+    return http(s, "POST", "/v1/wait", text_of("{'jobs':[%s],'return_when':'%s'}", ids, when).s,
+                text_of("Prefer: wait=%d", seconds).s, NULL);
+}
+
+static int size_of(struct response *r, const char *path)
+{
+    return cJSON_GetArraySize(json_find(r, path));
+}
+
+static bool has_id(struct response *r, const char *path, struct job_ref job)
+{
+    const cJSON *list = json_find(r, path), *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        if (strcmp(cJSON_GetStringValue(item), job.id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct text ids_of(const struct job_ref *jobs, size_t n)
+{
+    struct text ids = {""};
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(ids.s + strlen(ids.s), sizeof ids.s - strlen(ids.s), "%s'%s'",
+                       i == 0 ? "" : ",", jobs[i].id);
+    return ids;
+}
+
+SERVER_TEST(wait, a_time_out_is_an_answer_like_any_other)
+{
+    AUTO_RESPONSE ended = job_run(s, "{'command':['true']}");
+    struct job_ref jobs[] = {job_of(ended), job_submit(s, "{'command':['true'],'delay':'1h'}")};
+    uint64_t start = now_ns();
+    AUTO_RESPONSE r = wait_for(s, ids_of(jobs, 2).s, "ALL_COMPLETED", 1);
+    expect_status(r, 200);
+    cr_assert(seconds_since(start) >= 0.9, "it did not wait");
+    expect_header(r, "Preference-Applied", "wait=1");
+    cr_assert(has_id(r, "done", jobs[0]) && has_id(r, "not_done", jobs[1]));
+    cr_assert_eq(size_of(r, "done"), 1);
+    cr_assert_eq(size_of(r, "not_done"), 1);
+    AUTO_RESPONSE at_once = wait_for(s, ids_of(jobs, 2).s, "FIRST_COMPLETED", 50);
+    cr_assert_eq(size_of(at_once, "done"), 1);
+    AUTO_RESPONSE no_wait = http(s, "POST", "/v1/wait",
+                                 text_of("{'jobs':[%s]}", ids_of(jobs, 2).s).s, NULL);
+    cr_assert_eq(size_of(no_wait, "not_done"), 1);
+}
+
+SERVER_TEST(wait, all_first_and_first_exception)
+{
+    struct text hold[3] = {fifo_make(s, "0"), fifo_make(s, "1"), fifo_make(s, "2")};
+    static const char *const codes[] = {"0", "3", "0"};
+    static const struct {
+        const char *when;
+        int release; /* how many are let go before it comes back */
+    } rows[] = {{"FIRST_COMPLETED", 1}, {"FIRST_EXCEPTION", 2}, {"ALL_COMPLETED", 3}};
+    struct job_ref jobs[3];
+    struct conn *c[3];
+    for (int i = 0; i < 3; i++)
+        jobs[i] = job_submit(s, "{'command':['sh','-c','cat %s; exit %s'],'queue':'q%d'}",
+                             hold[i].s, codes[i], i);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        AUTO_TEXT body = json_of("{'jobs':[%s],'return_when':'%s'}", ids_of(jobs, 3).s,
+                                 rows[i].when);
+        c[i] = conn_open(s);
+        conn_request(c[i], s, "POST /v1/wait", "Prefer: wait=50\r\n", body);
+    }
+    for (int released = 0; released < 3; released++) {
+        fifo_release(hold[released].s);
+        AUTO_RESPONSE end = job_await(s, jobs[released]);
+        for (size_t i = 0; i < COUNT_OF(rows); i++) {
+            if (rows[i].release == released + 1)
+                cr_assert(conn_await_end(c[i], 20), "%s does not come back", rows[i].when);
+            else if (rows[i].release > released + 1)
+                cr_assert_not(conn_await_bytes(c[i], 1, 0.2), "%s comes back early", rows[i].when);
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        cr_assert_eq(c[i]->status, 200);
+        int done = 0;
+        for (int k = 0; k < 3; k++)
+            done += strstr(c[i]->body, jobs[k].id) < strstr(c[i]->body, "not_done") ? 1 : 0;
+        cr_assert_eq(done, rows[i].release, "%s: %s", rows[i].when, c[i]->body);
+        conn_close(c[i]);
+    }
+}
+
+SERVER_TEST(wait, cancelled_is_completed_but_no_exception)
+{
+    struct job_ref jobs[] = {job_submit(s, "{'command':['true'],'delay':'1h'}"),
+                             job_submit(s, "{'command':['true'],'delay':'1h'}")};
+    AUTO_RESPONSE cancelled = job_cancel(s, jobs[0], NULL, 5);
+    expect_status(cancelled, 200);
+    AUTO_RESPONSE exception = wait_for(s, ids_of(jobs, 2).s, "FIRST_EXCEPTION", 1);
+    cr_assert_eq(size_of(exception, "not_done"), 1);
+    AUTO_RESPONSE completed = wait_for(s, ids_of(jobs, 2).s, "FIRST_COMPLETED", 50);
+    cr_assert(has_id(completed, "done", jobs[0]));
+    AUTO_RESPONSE also = job_cancel(s, jobs[1], NULL, 5);
+    AUTO_RESPONSE all = wait_for(s, ids_of(jobs, 2).s, "FIRST_EXCEPTION", 50);
+    cr_assert_eq(size_of(all, "done"), 2, "without an exception it is ALL_COMPLETED");
+}
+
+SERVER_TEST(wait, duplicates_are_folded_and_nothing_is_fine)
+{
+    AUTO_RESPONSE ended = job_run(s, "{'command':['true']}");
+    struct job_ref jobs[] = {job_of(ended), job_of(ended), job_of(ended)};
+    AUTO_RESPONSE r = wait_for(s, ids_of(jobs, 3).s, "ALL_COMPLETED", 50);
+    cr_assert_eq(size_of(r, "done"), 1);
+    AUTO_RESPONSE none = wait_for(s, "", "FIRST_COMPLETED", 50);
+    expect_status(none, 200);
+    cr_assert_eq(size_of(none, "done") + size_of(none, "not_done"), 0);
+}
+
+SERVER_TEST(wait, what_cannot_be_waited_for_is_named)
+{
+    struct job_ref job = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    static const char *const unknown[] = {"01890000-0000-7000-8000-000000000000", "nonsense", ""};
+    static const char *const routes[] = {"/v1/wait", "/v1/as-completed"};
+    for (size_t i = 0; i < COUNT_OF(unknown) * COUNT_OF(routes); i++) {
+        const char *id = unknown[i / 2];
+        AUTO_RESPONSE r = http(s, "POST", routes[i % 2],
+                               text_of("{'jobs':['%s','%s']}", job.id, id).s, NULL);
+        expect_problem(r, 404, "not-found");
+        cr_assert(strstr(json_text(r, "detail"), id) != NULL, "%s", json_text(r, "detail"));
+        cr_assert(strstr(json_text(r, "detail"), "/jobs/1") != NULL);
+    }
+    AUTO_RESPONSE type = http(s, "POST", "/v1/wait", "{'jobs':[7]}", NULL);
+    expect_invalid(type, "/jobs/0");
+    AUTO_RESPONSE when = http(s, "POST", "/v1/wait", "{'jobs':[],'return_when':'SOON'}", NULL);
+    expect_invalid(when, "/return_when");
+    AUTO_RESPONSE missing = http(s, "POST", "/v1/wait", "{}", NULL);
+    expect_invalid(missing, "/jobs");
+    AUTO_RESPONSE typo = http(s, "POST", "/v1/as-completed", "{'jobs':[],'time-out':1}", NULL);
+    expect_invalid(typo, "/time-out");
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * as completed */
+
+static struct conn *as_completed(struct server *s, const char *members, const char *headers)
+{
+    AUTO_TEXT body = json_of("{%s}", members);
+    struct conn *c = conn_open(s);
+    conn_request(c, s, "POST /v1/as-completed", headers, body);
+    CHECK(conn_await_head(c, 20), "no head");
+    CHECK(c->status == 200, "%ld", c->status);
+    return c;
+}
+
+/* The n-th line that holds something. */
+static cJSON *line_of(const struct conn *c, int n)
+{
+    const char *at = c->body;
+    while (*at == '\n')
+        at++;
+    for (; n > 0; n--) {
+        at = strchr(at, '\n');
+        CHECK(at != NULL, "there are fewer lines: %s", c->body);
+        while (*at == '\n')
+            at++;
+    }
+    cJSON *line = cJSON_Parse(at);
+    CHECK(line != NULL, "no JSON: %s", at);
+    return line;
+}
+
+static void expect_line(const struct conn *c, int n, int index, const char *state)
+{
+    cJSON *line = line_of(c, n);
+    CHECK(cJSON_GetNumberValue(json_at(line, "index")) == index &&
+              strcmp(cJSON_GetStringValue(json_at(line, "state")), state) == 0,
+          "line %d is not %d, %s: %s", n, index, state, c->body);
+    cJSON_Delete(line);
+}
+
+SERVER_TEST(wait, as_completed_begins_with_those_that_have_ended)
+{
+    struct text hold[2] = {fifo_make(s, "0"), fifo_make(s, "1")};
+    struct job_ref jobs[4];
+    jobs[0] = job_submit(s, "{'command':['cat','%s']}", hold[0].s);
+    jobs[1] = job_submit(s, "{'command':['sh','-c','cat %s; exit 7']}", hold[1].s);
+    jobs[3] = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    AUTO_RESPONSE late = job_cancel(s, jobs[3], "{'reason':'no need'}", 5);
+    AUTO_RESPONSE first = job_await_state(s, jobs[0], "running");
+    AUTO_CONN c = as_completed(s, text_of("'jobs':[%s,'%s']", ids_of(jobs, 2).s, jobs[3].id).s, "");
+    cr_assert(conn_await_text(c, "\"index\":2", 20), "what has ended comes at once");
+    fifo_release(hold[1].s);
+    cr_assert(conn_await_text(c, "\"index\":1", 20), "each comes when it ends");
+    cr_assert_not(conn_await_text(c, "\"index\":0", 0.2));
+    fifo_release(hold[0].s);
+    cr_assert(conn_await_end(c, 20));
+    expect_line(c, 0, 2, "cancelled");
+    expect_line(c, 1, 1, "failed");
+    expect_line(c, 2, 0, "succeeded");
+    cJSON *failed = line_of(c, 1), *end = line_of(c, 3);
+    cr_assert_eq((int)cJSON_GetNumberValue(json_at(failed, "exit_code")), 7);
+    cr_assert_str_eq(cJSON_GetStringValue(json_at(failed, "error.type")), "exit_code");
+    cr_assert(cJSON_IsTrue(json_at(end, "end")));
+    cr_assert_eq((int)cJSON_GetNumberValue(json_at(end, "unfinished")), 0);
+    cr_assert_eq((int)cJSON_GetNumberValue(json_at(end, "of")), 3);
+    cJSON_Delete(failed);
+    cJSON_Delete(end);
+}
+
+SERVER_TEST(wait, as_completed_tells_how_many_are_unfinished_in_time)
+{
+    struct job_ref jobs[4];
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE r = job_run(s, "{'command':['echo','%d']}", i);
+        jobs[i] = job_of(r);
+    }
+    for (int i = 2; i < 4; i++)
+        jobs[i] = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    struct text members = text_of("'jobs':[%s],'timeout':0.3", ids_of(jobs, 4).s);
+    AUTO_CONN lines = as_completed(s, members.s, "");
+    cr_assert(conn_await_end(lines, 20));
+    expect_line(lines, 0, 0, "succeeded");
+    expect_line(lines, 1, 1, "succeeded");
+    cr_assert(strstr(lines->body, "{\"timeout\":true,\"unfinished\":2,\"of\":4}\n") != NULL, "%s",
+              lines->body);
+    AUTO_CONN sse = as_completed(s, members.s, "Accept: text/event-stream\r\n");
+    cr_assert(conn_await_end(sse, 20));
+    cr_assert(strstr(sse->body, "event: result\ndata: {\"seq\":1,") != NULL, "%s", sse->body);
+    cr_assert(strstr(sse->body,
+                     "event: timeout\ndata: {\"timeout\":true,\"unfinished\":2,\"of\":4}") != NULL);
+}
+
+SERVER_TEST(wait, as_completed_carries_values_as_they_were_written)
+{
+    static const struct {
+        const char *job, *value;
+    } rows[] = {
+        {"{'command':['printf','a\\\\nb']}", "\"value\":\"a\\nb\"}"},
+        {"{'command':['true']}", "\"value\":\"\"}"},
+        {"{'command':['printf','\\\\377\\\\000']}", "\"value\":{\"$bytes\":\"/wA=\"}}"},
+        {"{'command':['printf','{ \\\"n\\\":\\\\n12345678901234567890 }'],'result':'json'}",
+         "\"value\":{ \"n\": 12345678901234567890 }}"},
+        {"{'command':['echo','nonsense'],'result':'json'}",
+         "\"value\":null,\"error\":{\"type\":\"result\""},
+        {"{'command':['echo','something'],'result':'none'}", "\"value\":null}"},
+        {"{'command':['sh','-c','head -c 100000 /dev/zero | tr \\\\\\\\0 a']}", "\"value\":\"aaaa"},
+        {"{'command':['sh','-c','head -c 1100000 /dev/zero | tr \\\\\\\\0 a']}",
+         "\"value\":null,\"result\":\"/v1/jobs/"},
+        {"{'command':['sh','-c','kill -SEGV $$']}",
+         "\"reason\":\"signal\",\"exit_code\":-11,\"error\":{"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        AUTO_RESPONSE end = job_run(s, "%s", rows[i].job);
+        AUTO_CONN c = as_completed(s, text_of("'jobs':['%s']", job_of(end).id).s, "");
+        cr_assert(conn_await_end(c, 20));
+        cr_assert(strstr(c->body, rows[i].value) != NULL, "%s: %.300s", rows[i].job, c->body);
+    }
+}
+
+/* Text that grows; the tests below name thousands of jobs. */
+struct long_text {
+    char *s;
+    size_t len, cap;
+};
+
+static void append(struct long_text *t, const char *text)
+{
+    size_t len = strlen(text);
+    if (t->len + len >= t->cap)
+        t->s = need_realloc(t->s, t->cap = 2 * (t->len + len) + 64);
+    memcpy(t->s + t->len, text, len + 1);
+    t->len += len;
+}
+
+/* {"jobs":[ids of all lines],…} */
+static void append_ids(struct long_text *t, const char *lines)
+{
+    const char *comma = "{\"jobs\":[";
+    for (const char *id; (id = strstr(lines, "\"id\":\"")) != NULL; comma = ",") {
+        append(t, text_of("%s\"%.36s\"", comma, id + 6).s);
+        lines = strchr(id, '\n');
+    }
+    append(t, "]");
+}
+
+/* Ten thousand in one request; each is told once. */
+SERVER_TEST(wait, ten_thousand_at_once)
+{
+    enum { JOBS = 10000 };
+    struct long_text lines = {0}, body = {0}, with_timeout = {0};
+    for (int i = 0; i < JOBS; i++)
+        append(&lines, i % 100 == 0 ? "{\"command\":[\"true\"]}\n"
+                                    : "{\"command\":[\"true\"],\"delay\":\"1h\"}\n");
+    AUTO_RESPONSE submitted = http(s, "POST", "/v1/jobs", lines.s,
+                                   "Content-Type: application/x-ndjson", NULL);
+    expect_status(submitted, 200);
+    append_ids(&body, submitted->body);
+    append(&with_timeout, body.s);
+    append(&with_timeout, ",\"timeout\":10}");
+    AUTO_RESPONSE stream = http(s, "POST", "/v1/as-completed", with_timeout.s, NULL);
+    expect_status(stream, 200);
+    int items = 0;
+    for (const char *p = stream->body; (p = strstr(p, "\"state\":\"succeeded\"")) != NULL; p++)
+        items++;
+    cr_assert_eq(items, JOBS / 100);
+    cr_assert_not_null(strstr(stream->body, "{\"timeout\":true,\"unfinished\":9900,\"of\":10000}"));
+    append(&body, "}");
+    AUTO_RESPONSE waited = http(s, "POST", "/v1/wait", body.s, "Prefer: wait=1", NULL);
+    expect_status(waited, 200);
+    cr_assert_eq(size_of(waited, "done"), JOBS / 100);
+    body.len -= 2;
+    append(&body, ",\"x\"]}");
+    AUTO_RESPONSE too_many = http(s, "POST", "/v1/wait", body.s, NULL);
+    expect_invalid(too_many, "/jobs");
+    free(lines.s);
+    free(body.s);
+    free(with_timeout.s);
+}
