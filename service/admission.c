@@ -280,15 +280,32 @@ void admission_plan(struct dispatch *d, struct ready_list *list)
     list->by_weight = a->by_weight;
 }
 
-bool admission_board(struct dispatch *d, uint32_t queue)
+bool admission_board_all(struct dispatch *d, uint32_t queue, uint32_t n)
 {
     if (d->admission.n_ruled == 0)
         return true;
     struct lane *lane = lane_of(d, queue);
-    if (lane->waiting >= room_of(d, queue))
+    uint32_t room = room_of(d, queue);
+    if (lane->waiting > room || room - lane->waiting < n)
         return false;
-    lane->waiting++;
+    lane->waiting += n;
     return true;
+}
+
+bool admission_board(struct dispatch *d, uint32_t queue)
+{
+    return admission_board_all(d, queue, 1);
+}
+
+uint32_t admission_room(struct dispatch *d, uint32_t queue, bool ever)
+{
+    const struct queue_settings *s = settings_of(d->store, queue);
+    if (d->admission.n_ruled == 0)
+        return UINT32_MAX;
+    if (!ever)
+        return room_of(d, queue);
+    return MIN(s->concurrency == 0 ? UINT32_MAX : s->concurrency,
+               s->rate_n == 0 ? UINT32_MAX : s->rate_n);
 }
 
 void admission_begun(struct dispatch *d, const struct flight *f)

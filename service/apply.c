@@ -61,6 +61,8 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         pool_outcome(e->parts.pool, f->place, &outcome);
     if (outcome.end == TASK_START_FAILED) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
+        if (f->stages > 0)
+            return gang_end_unstarted(&e->dispatch, &e->turn, f, outcome.error_text, err);
         f->unstarted = true;
         return jobs_unstart(e->store, no, f->attempt, err);
     }
@@ -69,6 +71,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .attempt = f->attempt,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
+        .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };
     bool failed = outcome.end != TASK_EXITED || outcome.exit_code != 0;
@@ -166,7 +169,8 @@ bool apply_timers(struct engine *e, struct err *err)
 
 static bool apply_change(struct engine *e, const struct job_change *change, struct err *err)
 {
-    return apply_family_change(e, change, err) && apply_batch_change(e, change, err);
+    return apply_family_change(e, change, err) && apply_batch_change(e, change, err) &&
+           apply_stage_change(e, change, err);
 }
 
 bool apply_changes(struct engine *e, struct err *err)

@@ -52,8 +52,7 @@ static bool slot_is_taken(const struct dispatch *d, uint32_t slot)
     return false;
 }
 
-/* The next slot from *slot on that can take a job now. */
-static bool next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret)
+bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret)
 {
     for (; *slot < pool_size(d->pool); (*slot)++)
         if (!slot_is_taken(d, *slot) && pool_idle_bank(d->pool, *slot, ret))
@@ -89,7 +88,7 @@ static bool board(struct dispatch *d, size_t i, struct flight **ret, struct err 
     return true;
 }
 
-static bool claim(struct dispatch *d, struct turn *turn, struct flight *f, struct place place,
+bool flight_claim(struct dispatch *d, struct turn *turn, struct flight *f, struct place place,
                   struct err *err)
 {
     struct job_start start = {f->info.row.no, f->attempt, place.slot, turn->now_us};
@@ -129,17 +128,17 @@ static void recall_if_overtaken(struct dispatch *d, size_t n_ready, size_t n_idl
             (void)flight_recall(d, f);
         else if (f == NULL || f->state == FLIGHT_RESERVED) {
             overtaken = overtaken || n_idle == 0;
-            n_idle -= n_idle > 0;
+            n_idle -= MIN(n_idle, MAX(d->ready[i].stages, 1u));
         }
     }
 }
 
 /* What may begin next, in order, to d->ready; what was reserved and is not among it goes back. */
-static bool look(struct dispatch *d, size_t *ret_n, struct err *err)
+static bool look(struct dispatch *d, const struct turn *turn, size_t *ret_n, struct err *err)
 {
     size_t n_idle = 0;
     struct place place;
-    for (uint32_t slot = 0; next_idle(d, &slot, &place); slot++)
+    for (uint32_t slot = 0; dispatch_next_idle(d, &slot, &place); slot++)
         n_idle++;
     size_t max = n_idle + (size_t)RESERVED_PER_WORKER * pool_size(d->pool);
     struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)d->n)};
@@ -147,11 +146,28 @@ static bool look(struct dispatch *d, size_t *ret_n, struct err *err)
     admission_plan(d, &list);
     if (!queue_peek(d->store, &list, err))
         return err_wrap(err, "look at the queue");
+    if (!gang_screen(d, turn, &list, n_idle, err))
+        return false;
     drop_if_not_wanted(d, list.n);
     recall_if_overtaken(d, list.n, n_idle);
     admission_count(d);
     *ret_n = list.n;
     return true;
+}
+
+/* Ready job i, to the next idle worker from *slot on if there is one. */
+static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, uint32_t *slot,
+                             struct err *err)
+{
+    struct flight *f = NULL;
+    struct place place;
+    if (!board(d, i, &f, err))
+        return false;
+    if (f == NULL || f->unrecorded || !dispatch_next_idle(d, slot, &place))
+        return true;
+    if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
+        return true; /* its worker was faster; the next transaction records it */
+    return flight_claim(d, turn, f, place, err);
 }
 
 bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
@@ -161,19 +177,13 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
     d->starved = false;
     d->dirty = false;
     size_t n_ready;
-    if (!look(d, &n_ready, err))
+    if (!look(d, turn, &n_ready, err))
         return false;
     uint32_t slot = 0;
-    struct place place;
     for (size_t i = 0; i < n_ready; i++) {
-        struct flight *f = NULL;
-        if (!board(d, i, &f, err))
-            return false;
-        if (f == NULL || f->unrecorded || !next_idle(d, &slot, &place))
-            continue;
-        if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
-            continue; /* its worker was faster; the next transaction records it */
-        if (!claim(d, turn, f, place, err))
+        const bool is_gang = d->ready[i].stages > 0;
+        if (is_gang ? !gang_claim(d, turn, &d->ready[i], &slot, err)
+                    : !claim_or_reserve(d, turn, i, &slot, err))
             return false;
     }
     admission_count(d);
@@ -221,7 +231,7 @@ void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us)
 /* ------------------------------------------------------------------------------------------------
  * after the transaction */
 
-static void start_failed(struct dispatch *d, struct flight *f)
+void flight_start_failed(struct dispatch *d, struct flight *f)
 {
     f->state = FLIGHT_ENDED;
     f->never_started = true;
@@ -252,8 +262,10 @@ void dispatch_committed(struct dispatch *d)
         /* What a worker took after dispatch_record stays unrecorded until the next transaction. */
         f->unrecorded = f->unrecorded && !f->recording;
         f->recording = false;
-        if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, f->place))
-            start_failed(d, f);
+        if (f->state == FLIGHT_CLAIMED && f->stages > 0)
+            gang_launch(d, f);
+        else if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, NULL))
+            flight_start_failed(d, f);
         if (f->stop_due && f->state == FLIGHT_RUNNING)
             pool_stop(d->pool, f->place, f->stop_signal, f->stop_grace_us);
         f->stop_due = false;

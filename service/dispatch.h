@@ -41,20 +41,22 @@ struct flight {
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */
     bool recording;  /* the open transaction does */
-    bool never_started;     /* the START could not leave: ENDED without an outcome in the bank */
-    bool unstarted;         /* its end was that it had not run: the attempt is not counted */
-    bool stop_requested;    /* by cancel: committed or in the open transaction */
-    bool drain_stop;        /* by the end of a drain */
+    bool never_started;  /* the START could not leave: ENDED without an outcome in the bank */
+    bool unstarted;      /* its end was that it had not run: the attempt is not counted */
+    bool stop_requested; /* by cancel: committed or in the open transaction */
+    bool drain_stop;     /* by the end of a drain, or since its pipeline did not begin as a whole */
     uint64_t early_stop_ns; /* when a cancel's signal was sent ahead of its commit; 0 = it was not
                              */
     bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
-    size_t rank;          /* RESERVED, OFFERED: its place in the ready order at the last claim */
-    bool contested;       /* its queue was chosen by weight */
-    bool start_seen;      /* its beginning is in the window of its queue */
-    uint32_t overtaken;   /* OFFERED: how many later jobs have begun elsewhere since */
-    bool outcome_applied; /* in the open transaction */
+    size_t rank;           /* RESERVED, OFFERED: its place in the ready order at the last claim */
+    bool contested;        /* its queue was chosen by weight */
+    bool start_seen;       /* its beginning is in the window of its queue */
+    uint32_t overtaken;    /* OFFERED: how many later jobs have begun elsewhere since */
+    bool outcome_applied;  /* in the open transaction */
+    uint32_t stages;       /* of its pipeline; 0: of none */
+    bool gang_never_began; /* never_started, and so are all stages of its pipeline */
 };
 
 /* A row of `inflight` as the database has it. A row whose attempt has ended is left until the place
@@ -68,6 +70,17 @@ struct flight_row {
 /* Reservations per worker: as many as outcomes may wait for their commit, so that a worker need not
  * idle while one lazy commit gathers. */
 #define RESERVED_PER_WORKER (SLOT_BANKS - 1)
+
+/* The pipeline for which idle workers are kept free, one at a time (gang.c). */
+struct gang_hold {
+    int64_t no;        /* its first stage; 0 = none */
+    uint64_t until_ns; /* then they are given back; 0 = none is idle yet */
+    uint64_t pause_ns; /* until then nobody's */
+    int64_t gave_up;   /* the first stage of whose hold ended last without a start */
+    uint64_t look_ns;  /* while held: look again then */
+    bool is_wanted;    /* a pipeline waits for the end of the pause */
+    uint64_t max_ns;   /* how long a hold lasts, and the pause after it */
+};
 
 struct dispatch {
     struct pool *pool;
@@ -85,6 +98,7 @@ struct dispatch {
     bool closed;                /* draining: nothing new starts */
     bool starved; /* a worker idles for want of a commit: a free bank, or a reservation */
     uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
+    struct gang_hold hold;
 };
 
 /* The caller has set the borrowed members. */
@@ -154,11 +168,40 @@ struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, o
                                                                      not recorded */
 struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */
 uint32_t flight_count(const struct dispatch *d, enum flight_state state);
-/* The START frame leaves. False: nothing has started. */
-MUST_CHECK bool flight_launch(struct dispatch *d, struct flight *f, struct place place);
+/* The START frame leaves, with ends of pipes or NULL. False: nothing has started. */
+MUST_CHECK bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends *ends);
+/* START could not leave: its end is that it did not begin. */
+void flight_start_failed(struct dispatch *d, struct flight *f);
+/* The row becomes RUNNING; START leaves in publish. */
+MUST_CHECK bool flight_claim(struct dispatch *d, struct turn *turn, struct flight *f,
+                             struct place place, struct err *err);
+/* The next slot from *slot on that can take a job now. */
+bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret);
 /* Takes an offer back. False: it has been taken, and the flight runs now, unrecorded. */
 bool flight_recall(struct dispatch *d, struct flight *f);
 /* A committed reservation leaves for the worker, if it is idle. */
 bool flight_start_reserved(struct dispatch *d, uint32_t slot);
+
+/* gang.c: pipelines. Their stages begin together: either all are claimed in one transaction, or the
+ * first one, which stands for all of them in the ready order, stays queued. */
+
+/* Decides for each pipeline of the list: it begins now (`stages` is set), or it does not (it is
+ * taken out). What comes behind one for which workers are held is cut off. */
+MUST_CHECK bool gang_screen(struct dispatch *d, const struct turn *turn, struct ready_list *list,
+                            size_t n_idle, struct err *err);
+/* *slot as in dispatch_next_idle. */
+MUST_CHECK bool gang_claim(struct dispatch *d, struct turn *turn, const struct ready_job *ready,
+                           uint32_t *slot, struct err *err);
+/* After the commit: all stages of the claimed one leave, joined by pipes. */
+void gang_launch(struct dispatch *d, const struct flight *claimed);
+/* In the transaction: the end of a stage that did not begin. Its pipeline waits again when no stage
+ * has begun; else the stage has failed, and the others are stopped. `why` may be empty. */
+MUST_CHECK bool gang_end_unstarted(struct dispatch *d, struct turn *turn, struct flight *f,
+                                   const char *why, struct err *err);
+/* At start: a claimed stage that has not begun. */
+MUST_CHECK bool gang_recover(struct dispatch *d, struct turn *turn, const struct job_row *stage,
+                             struct err *err);
+/* When the claim must look again without any event: wall of clock_mono_ns; UINT64_MAX = never. */
+uint64_t gang_deadline_ns(const struct dispatch *d);
 
 #endif

@@ -140,6 +140,7 @@ static uint64_t next_deadline_ns(struct engine *e)
         work_at = e->lazy_until_ns; /* 0: at once */
     else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
         work_at = e->dispatch.backoff_until_ns;
+    work_at = MIN(work_at, MAX(gang_deadline_ns(&e->dispatch), e->dispatch.backoff_until_ns));
     if (e->is_telling)
         work_at = 0;
     if (e->next_due_us != INT64_MAX) {
@@ -178,6 +179,7 @@ static void collect(struct engine *e)
             inbox_heard(&e->inbox);
     }
     turn_begin(&e->turn);
+    e->dispatch.dirty |= e->turn.now_ns >= gang_deadline_ns(&e->dispatch);
     collect_pool(e);
     dispatch_look(&e->dispatch, e->turn.now_ns);
     collect_commands(e);

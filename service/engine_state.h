@@ -142,6 +142,11 @@ void apply_due_at(struct engine *e, int64_t us);
 /* Whether an error means that the transaction cannot go on. */
 bool apply_is_store_failure(const struct err *err);
 
+/* pipelines.c: a stage of a pipeline has changed: all end when one is cancelled, or ends before
+ * they have begun. */
+MUST_CHECK bool apply_stage_change(struct engine *e, const struct job_change *change,
+                                   struct err *err);
+
 /* engine.c: moves commands from the inbox to the batch, as many as a turn takes. */
 void collect_commands(struct engine *e);
 

@@ -74,18 +74,18 @@ static void begun_unrecorded(struct dispatch *d, struct flight *f)
     d->dirty = true;
 }
 
-bool flight_launch(struct dispatch *d, struct flight *f, struct place place)
+bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends *ends)
 {
     struct err err = {0};
     struct start_env env;
-    struct pool_task task = make_task(d, f, place, &env);
+    struct pool_task task = make_task(d, f, f->place, &env);
+    task.ends = ends;
     bool started = pool_start(d->pool, &task, &err);
     arena_release(&env.arena);
     if (!started) {
         log_error(d->log, "start failed", &err);
         return false;
     }
-    f->place = place;
     begun(d, f);
     return true;
 }
@@ -129,7 +129,8 @@ bool flight_start_reserved(struct dispatch *d, uint32_t slot)
            (f = first_waiting(d, true)) != NULL) {
         if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
             continue; /* its worker was faster */
-        if (!flight_launch(d, f, place))
+        f->place = place;
+        if (!flight_launch(d, f, NULL))
             return false;
         f->unrecorded = true;
         d->dirty = true;

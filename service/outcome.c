@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/outcome.h"
 
+#include <signal.h>
+
 /* Of an attempt that failed. */
 static enum job_reason reason_of(enum task_end end)
 {
@@ -49,6 +51,18 @@ static void copy_output(const struct task_outcome *outcome, struct job_end *end)
     };
 }
 
+/* `yes | head -1` is a pipeline that works: the reader has enough, and the writer dies by SIGPIPE.
+ * That death says nothing about the writer; whether the reader has failed is told by the reader's
+ * own end. So a stage that writes to another one succeeds with it, whichever of the two is heard of
+ * first, and the pipeline fails when any stage fails, as with pipefail. The last stage writes to
+ * us, who always read on: its SIGPIPE comes from elsewhere and counts. */
+static bool is_success(const struct attempt_facts *facts, const struct task_outcome *outcome)
+{
+    if (outcome->end == TASK_EXITED)
+        return outcome->exit_code == 0;
+    return outcome->end == TASK_SIGNALED && outcome->signal == SIGPIPE && facts->feeds_another;
+}
+
 void outcome_of(const struct attempt_facts *facts, const struct task_outcome *outcome,
                 struct job_end *ret)
 {
@@ -80,7 +94,7 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
         ret->state = JOB_CANCELLED;
         return;
     }
-    if (outcome->end == TASK_EXITED && outcome->exit_code == 0) {
+    if (is_success(facts, outcome)) {
         ret->state = JOB_SUCCEEDED;
         return;
     }

@@ -11,6 +11,7 @@ struct attempt_facts {
     struct job_row row; /* as claimed */
     uint32_t attempt;
     bool stop_requested, drain_stop;
+    bool feeds_another; /* its stdout is the stdin of the next stage of a pipeline */
     bool has_policy;
     struct retry_policy policy;
     int64_t now_us;

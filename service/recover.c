@@ -20,6 +20,8 @@ static bool recover_one(struct dispatch *d, struct turn *turn, const struct infl
         if (!begun)
             return true; /* only reserved: it is simply queued */
         ret->requeued++;
+        if ((facts.row.flags & JOB_GANG) != 0)
+            return gang_recover(d, turn, &facts.row, err);
         return jobs_unstart(d->store, entry->no, entry->attempt, err);
     }
     if (facts.row.has_retry) {

@@ -6,15 +6,18 @@
 
 #include "storage/jobs.h"
 
-/* The head of the ready order: higher priority first, then oldest (lowest number). At most max
- * entries; nothing is changed. Reservations are the engine's business. Cost: one seek of a partial
- * index per queue that has ready jobs, plus one row per entry. */
+/* The head of the ready order: higher priority first, then oldest (lowest number). Nothing is
+ * changed. Reservations are the engine's business. Cost: one seek of a partial index per queue that
+ * has ready jobs, plus one row per entry, and one per job that is left out. */
 struct ready_job {
     int64_t no;
     int32_t priority;
     uint32_t attempt; /* the row's, i.e. of the attempt before */
     uint32_t queue;
-    bool contested; /* its queue was chosen by weight, among several */
+    bool contested;  /* its queue was chosen by weight, among several */
+    uint32_t flags;  /* enum job_flag */
+    int64_t batch;   /* 0 = none */
+    uint32_t stages; /* the caller's: workers that a pipeline takes; 0 for any other job */
 };
 
 /* What the settings of a queue make of that order. */
@@ -36,6 +39,7 @@ struct ready_list {
      * of the list had begun. Cost: one seek per queue that has ready jobs, and one or two per
      * entry. */
     bool by_weight;
+    uint32_t without; /* leaves out jobs that have one of these flags */
 };
 MUST_CHECK bool queue_peek(struct store *store, struct ready_list *list, struct err *err);
 

@@ -24,8 +24,8 @@ static bool ready_merge(struct ready_list *list, const struct ready_job *job)
     return true;
 }
 
-/* The next row of a statement that selects number, priority, attempt and batch. What belongs to a
- * halted batch is about to be cancelled. */
+/* The next row of a statement that selects what a struct ready_job holds. What belongs to a halted
+ * batch is about to be cancelled. */
 static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job *ret,
                        bool *ret_found, struct err *err)
 {
@@ -35,13 +35,15 @@ static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job
         if (!db_next(&store->db, stmt, ret_found, err))
             return false;
         halted = false;
-        if (*ret_found && !batch_is_halted(store, sqlite3_column_int64(stmt, 3), &halted, err))
+        if (*ret_found && !batch_is_halted(store, sqlite3_column_int64(stmt, 4), &halted, err))
             return false;
     } while (halted);
     if (*ret_found) {
         ret->no = sqlite3_column_int64(stmt, 0);
         ret->priority = sqlite3_column_int(stmt, 1);
         ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 2);
+        ret->flags = (uint32_t)sqlite3_column_int64(stmt, 3);
+        ret->batch = sqlite3_column_int64(stmt, 4);
     }
     return true;
 }
@@ -59,6 +61,7 @@ static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *l
         return true;
     bind_i64(ready, 1, queue);
     bind_i64(ready, 2, (int64_t)room);
+    bind_i64(ready, 3, list->without);
     while (ready_next(store, ready, &job, &found, err)) {
         if (!found || !ready_merge(list, &job))
             return true;
@@ -76,7 +79,8 @@ struct head {
 };
 
 /* The first ready job of the queue behind `after`; with after->no = 0, the first of all. */
-static bool head_find(struct store *store, struct ready_job *job, bool *ret_found, struct err *err)
+static bool head_find(struct store *store, const struct ready_list *list, struct ready_job *job,
+                      bool *ret_found, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *beside = store_stmt(store, SQL_READY_BESIDE);
     AUTO_STMT sqlite3_stmt *below = store_stmt(store, SQL_READY_BELOW);
@@ -85,6 +89,7 @@ static bool head_find(struct store *store, struct ready_job *job, bool *ret_foun
         bind_i64(beside, 1, job->queue);
         bind_i64(beside, 2, job->priority);
         bind_i64(beside, 3, job->no);
+        bind_i64(beside, 4, list->without);
         if (!ready_next(store, beside, job, ret_found, err))
             return false;
         if (*ret_found)
@@ -92,6 +97,7 @@ static bool head_find(struct store *store, struct ready_job *job, bool *ret_foun
     }
     bind_i64(below, 1, job->queue);
     bind_i64(below, 2, job->no == 0 ? INT32_MAX : job->priority);
+    bind_i64(below, 3, list->without);
     return ready_next(store, below, job, ret_found, err);
 }
 
@@ -108,7 +114,7 @@ static bool heads_find(struct store *store, const struct ready_list *list, struc
         if (c->entries[i].now.count[JOB_QUEUED] == 0 || lane->room == 0)
             continue;
         heads[n] = (struct head){{.queue = i + 1}, lane->room, MAX(lane->weight, 1), lane->pass};
-        if (!head_find(store, &heads[n].job, &found, err))
+        if (!head_find(store, list, &heads[n].job, &found, err))
             return false;
         n += found ? 1 : 0;
     }
@@ -154,7 +160,7 @@ static bool peek_by_weight(struct store *store, struct ready_list *list, struct 
         head->job.contested = contested;
         list->jobs[list->n++] = head->job;
         head->pass += contested ? LANE_STRIDE / head->weight : 0;
-        if (--head->room > 0 && !head_find(store, &head->job, &more, err))
+        if (--head->room > 0 && !head_find(store, list, &head->job, &more, err))
             return false;
         if (!more)
             heads[at] = heads[--n];

@@ -14,7 +14,8 @@
 #define JOB_STATES(X)                                                                              \
     X(SCHEDULED, "scheduled", false, TO(BLOCKED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))        \
     X(BLOCKED,   "blocked",   false, TO(SCHEDULED) | TO(QUEUED) | TO(FAILED) | TO(CANCELLED))      \
-    X(QUEUED,    "queued",    false, TO(SCHEDULED) | TO(RUNNING) | TO(FAILED) | TO(CANCELLED))     \
+    X(QUEUED,    "queued",    false, TO(SCHEDULED) | TO(BLOCKED) | TO(RUNNING) | TO(FAILED) |      \
+                                     TO(CANCELLED))                                                \
     X(RUNNING,   "running",   false, TO(SUCCEEDED) | TO(FAILED) | TO(STOPPING) |                   \
                                      TO(SCHEDULED) | TO(QUEUED))                                   \
     X(STOPPING,  "stopping",  false, TO(CANCELLED) | TO(SUCCEEDED) | TO(FAILED))                   \

@@ -9,7 +9,7 @@ Test(job_state, all_64_pairs)
 {
     /* to: sched blocked queued running stopping succeeded failed cancelled */
     static const char *const moves[] = {
-        [JOB_SCHEDULED] = ".BQ...FC", [JOB_BLOCKED] = "S.Q...FC",   [JOB_QUEUED] = "S..R..FC",
+        [JOB_SCHEDULED] = ".BQ...FC", [JOB_BLOCKED] = "S.Q...FC",   [JOB_QUEUED] = "SB.R..FC",
         [JOB_RUNNING] = "S.Q.PUF.",   [JOB_STOPPING] = ".....UFC",  [JOB_SUCCEEDED] = "..Q.....",
         [JOB_FAILED] = "..Q.....",    [JOB_CANCELLED] = "..Q.....",
     };
