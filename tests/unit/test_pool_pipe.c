@@ -250,9 +250,11 @@ Test(pool_pipe, no_descriptor_is_left_behind)
     TASK_OF(reader, "wc", "-l");
     TASK_OF(missing, "/nowhere/to/be/found");
     TASK_OF(lister, "ls", "/proc/self/fd");
+    TASK_OF(endless, "yes");
+    TASK_OF(first_line, "head", "-n", "1");
 
     fixture_open(&f, 2);
-    run_two(&f, &writer, &reader, &p);
+    run_two(&f, &endless, &first_line, &p); /* each worker has run something: it keeps its own */
     const int before = count_all(&f);
     for (int i = 0; i < 10; i++) {
         run_two(&f, &writer, &reader, &p);
