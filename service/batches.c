@@ -136,9 +136,11 @@ static bool cancel_step(struct engine *e, const struct batch *b, struct err *err
 /* ------------------------------------------------------------------------------------------------
  * letting in */
 
-/* How many more may be let in now. */
+/* How many more may be let in now. Stages of a pipeline come in together (gang.c). */
 static int64_t room_of(const struct batch *b)
 {
+    if (b->kind == BATCH_PIPELINE)
+        return 0;
     if (b->gated == 0 || b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0)
         return 0;
     return b->max_parallel == 0 ? b->gated : MIN(b->gated, b->max_parallel - batch_active(b));

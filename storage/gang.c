@@ -39,7 +39,6 @@ bool gang_let_in(struct store *store, int64_t no, int64_t now_us, struct err *er
     if (!row_load(store, no, &row, err))
         return false;
     row.queued_us = now_us;
-    row.flags &= ~(uint32_t)JOB_GATED;
     return row_move(store, &row, JOB_QUEUED, err);
 }
 
@@ -50,6 +49,6 @@ bool gang_put_back(struct store *store, int64_t no, struct err *err)
     if (!row_load(store, no, &row, err))
         return false;
     row.queued_us = 0;
-    row.flags |= JOB_GATED;
-    return row_move(store, &row, JOB_BLOCKED, err);
+    return row_move(store, &row, JOB_BLOCKED, err) &&
+           row_set_flags(store, &row, row.flags | JOB_GATED, err);
 }
