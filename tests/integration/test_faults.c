@@ -150,7 +150,7 @@ SERVER_TEST_WITH(restart, a_commit_that_finds_the_disk_full_is_refused,
 /* G8: after an I/O error of the commit nobody knows. The server says so, stops with 74, and the
  * same key tells after a restart. */
 SERVER_TEST_WITH(restart, a_commit_that_fails_is_called_unknown,
-                 .env = {"GANGER_FP=store-commit-ioerr:error:4"})
+                 .env = {"GANGER_FP=store-commit-ioerr:error:12"})
 {
     static const struct server_options healthy;
     if (!binary_has_faults())
