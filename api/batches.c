@@ -21,7 +21,7 @@ void batch_reply(struct request *rq, int status, const struct batch_view *view)
     reply_json(rq, status);
 }
 
-void batch_add_location(struct request *rq, const struct job_id *id)
+static void add_location(struct request *rq, const struct job_id *id)
 {
     char *text = arena_alloc(&rq->arena, 64);
     if (text == NULL)
@@ -29,6 +29,19 @@ void batch_add_location(struct request *rq, const struct job_id *id)
     memcpy(text, "/v1/batches/", 12);
     job_id_format(id, text + 12);
     reply_header(rq, "Location", text);
+}
+
+void batch_answer(struct request *rq, int64_t no, int status)
+{
+    struct batch_view view;
+    struct err err = {0};
+    if (!query_batch_by_no(rq->thread->query, no, request_scratch(rq), &view, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    if (status == 202)
+        add_location(rq, &view.batch.id);
+    batch_reply(rq, status, &view);
 }
 
 bool batch_request_id(struct request *rq, struct job_id *ret, struct err *err)
@@ -101,20 +114,6 @@ void batch_show(struct request *rq)
 /* ------------------------------------------------------------------------------------------------
  * POST */
 
-/* The batch as it is now. */
-static void answer(struct request *rq, int64_t no, int status)
-{
-    struct batch_view view;
-    struct err err = {0};
-    if (!query_batch_by_no(rq->thread->query, no, request_scratch(rq), &view, &err)) {
-        reply_problem(rq, &err);
-        return;
-    }
-    if (status == 202)
-        batch_add_location(rq, &view.batch.id);
-    batch_reply(rq, status, &view);
-}
-
 /* The items of a JSON body on their way to the engine. */
 struct items_state {
     struct batch_request req;
@@ -135,13 +134,13 @@ static void items_stored(struct request *rq)
     }
     if (cmd->key.replayed) {
         reply_header(rq, "Idempotency-Replayed", "true");
-        answer(rq, cmd->key.first_no, 202);
+        batch_answer(rq, cmd->key.first_no, 202);
         return;
     }
     if (s->sent < s->req.n_items)
         send_items(rq);
     else
-        answer(rq, cmd->batch.id.no, 202);
+        batch_answer(rq, cmd->batch.id.no, 202);
 }
 
 static void send_items(struct request *rq)
@@ -182,11 +181,61 @@ static bool prepare(struct request *rq, struct items_state *s, struct err *err)
 void batch_create(struct request *rq)
 {
     struct err err = {0};
+    if (rq->head.body_type == BODY_NDJSON) {
+        upload_end(rq);
+        return;
+    }
     struct items_state *s = arena_alloc(&rq->arena, sizeof *s);
     PRE(s != NULL); /* the first bytes of the arena */
     rq->state = s;
     if (prepare(rq, s, &err))
         send_items(rq);
     else
+        reply_problem(rq, &err);
+}
+
+static bool prepare_add(struct request *rq, struct items_state *s, struct err *err)
+{
+    struct batch_ask *ask = &rq->cmd.batch;
+    struct batch batch;
+    *s = (struct items_state){.phase = BATCH_OPEN};
+    *ask = (struct batch_ask){.phase = BATCH_OPEN};
+    rq->cmd.kind = CMD_BATCH_ADD;
+    return batch_request_id(rq, &ask->id, err) &&
+           query_batch_mark(rq->thread->query, &ask->id, &batch, err) &&
+           query_element_rules(rq->thread->query, batch.no, &s->req.rules, err) &&
+           codec_read_items(buf_slice(&rq->body), &rq->arena, &s->req, err);
+}
+
+void batch_add(struct request *rq)
+{
+    struct err err = {0};
+    if (rq->head.body_type == BODY_NDJSON) {
+        upload_add_end(rq);
+        return;
+    }
+    struct items_state *s = arena_alloc(&rq->arena, sizeof *s);
+    PRE(s != NULL); /* the first bytes of the arena */
+    rq->state = s;
+    if (prepare_add(rq, s, &err))
+        send_items(rq);
+    else
+        reply_problem(rq, &err);
+}
+
+static void closed(struct request *rq)
+{
+    if (rq->cmd.err.code != ERR_NONE)
+        reply_problem(rq, &rq->cmd.err);
+    else
+        batch_answer(rq, rq->cmd.batch.id.no, 200);
+}
+
+void batch_close(struct request *rq)
+{
+    struct err err = {0};
+    rq->cmd.kind = CMD_BATCH_ADD;
+    rq->cmd.batch = (struct batch_ask){.phase = BATCH_CLOSED};
+    if (!batch_request_id(rq, &rq->cmd.batch.id, &err) || !request_send(rq, closed, &err))
         reply_problem(rq, &err);
 }

@@ -2,6 +2,7 @@
 #include "api/submit.h"
 
 #include "api/codec.h"
+#include "api/ndjson.h"
 #include "api/problem.h"
 #include "api/reply.h"
 #include "api/view.h"
@@ -40,8 +41,7 @@ struct bulk {
     uint32_t *lines; /* of each item */
     uint32_t n_items;
     size_t chunk_bytes;
-    uint32_t n_lines; /* seen so far, blank ones included */
-    bool is_skipping; /* the rest of a line that is too long */
+    struct line_reader lines_read;
     bool has_key;
     struct sha256_ctx sha;
 
@@ -143,21 +143,10 @@ static bool read_line(struct request *rq, struct bulk *b, struct slice line, str
     return command_prepare(item, clock_wall_us(), &b->chunk, err);
 }
 
-static bool is_blank(struct slice line)
+static void take_line(struct request *rq, uint32_t number, struct slice line)
 {
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] != ' ' && line.ptr[i] != '\t' && line.ptr[i] != '\r')
-            return false;
-    }
-    return true;
-}
-
-static void take_line(struct request *rq, struct bulk *b, struct slice line)
-{
-    uint32_t number = b->n_lines++;
+    struct bulk *b = rq->state;
     struct err err = {0};
-    if (is_blank(line))
-        return;
     if (!read_line(rq, b, line, &err)) {
         refuse(b, number, &err, 0);
         return;
@@ -165,6 +154,13 @@ static void take_line(struct request *rq, struct bulk *b, struct slice line)
     b->lines[b->n_items++] = number;
     b->chunk_bytes += line.len;
 }
+
+static void refuse_line(struct request *rq, uint32_t number, const struct err *err)
+{
+    refuse(rq->state, number, err, 0);
+}
+
+static const struct line_sink sink = {take_line, refuse_line};
 
 /* Without the holder's id: the words of a refusal are kept once for many lines. */
 static const struct err duplicate = {
@@ -227,33 +223,6 @@ static bool send_chunk(struct request *rq, struct bulk *b, step_fn next)
     return false;
 }
 
-/* One piece of the body up to a line's end or its own. Returns how much was used. */
-static size_t take_piece(struct request *rq, struct bulk *b, struct slice bytes)
-{
-    const char *end = memchr(bytes.ptr, '\n', bytes.len);
-    struct slice piece = {bytes.ptr, end == NULL ? bytes.len : (size_t)(end - bytes.ptr)};
-    uint64_t max = rq->thread->shared->cfg->http_max_body;
-    if (!b->is_skipping && rq->body.len + piece.len > max) {
-        struct err err = {0};
-        (void)err_set(&err, ERR_TOO_LARGE, "A line may have at most %llu bytes",
-                      (unsigned long long)max);
-        refuse(b, b->n_lines, &err, 0);
-        b->is_skipping = true;
-    }
-    bool is_whole = end != NULL && rq->body.len == 0;
-    if (!b->is_skipping && !is_whole)
-        buf_append(&rq->body, piece.ptr, piece.len);
-    if (end == NULL)
-        return piece.len;
-    if (b->is_skipping)
-        b->n_lines++;
-    else
-        take_line(rq, b, is_whole ? piece : buf_slice(&rq->body));
-    b->is_skipping = false;
-    buf_clear(&rq->body);
-    return piece.len + 1;
-}
-
 size_t bulk_take(struct request *rq, struct slice bytes)
 {
     struct bulk *b = begin(rq);
@@ -267,7 +236,8 @@ size_t bulk_take(struct request *rq, struct slice bytes)
         else if (is_full && send_chunk(rq, b, stored))
             break;
         else
-            at += take_piece(rq, b, (struct slice){bytes.ptr + at, bytes.len - at});
+            at += ndjson_take(rq, &b->lines_read, &sink,
+                              (struct slice){bytes.ptr + at, bytes.len - at});
     }
     if (rq->refusal.code != ERR_NONE)
         at = bytes.len; /* read and forgotten, up to a limit of the caller's */
@@ -366,8 +336,7 @@ void bulk_end(struct request *rq)
     struct bulk *b = begin(rq);
     uint8_t digest[32];
     struct err err = {0};
-    if (!b->is_skipping && rq->body.len > 0)
-        take_line(rq, b, buf_slice(&rq->body));
+    ndjson_end(rq, &b->lines_read, &sink);
     sha256_digest(&b->sha, sizeof digest, digest);
     if (b->has_key && !submit_read_key(rq, digest, &err))
         reply_problem(rq, &err);

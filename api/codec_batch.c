@@ -92,25 +92,25 @@ static bool read_member(struct batch_reader *r, struct slice key, struct slice v
 }
 
 /* Each item against the rules of the template. */
-static bool take_items(struct batch_reader *r)
+static bool take_items(struct slice items, struct arena *a, struct batch_request *ret,
+                       struct err *err)
 {
-    struct batch_request *ret = r->ret;
     struct json_iter it;
     struct slice item;
     uint32_t n = 0;
-    json_iter_init(&it, r->items);
+    json_iter_init(&it, items);
     while (json_next_element(&it, &item))
         n++;
-    ret->items = arena_alloc(r->job.a, MAX(n, 1u) * sizeof *ret->items);
+    ret->items = arena_alloc(a, MAX(n, 1u) * sizeof *ret->items);
     if (ret->items == NULL)
-        return codec_arena_full(r->job.err);
-    json_iter_init(&it, r->items);
+        return codec_arena_full(err);
+    json_iter_init(&it, items);
     while (json_next_element(&it, &item)) {
         char pointer[32];
         struct err why = {0};
         (void)snprintf(pointer, sizeof pointer, "/items/%u", ret->n_items);
         if (!element_check(&ret->rules, item, &why))
-            return err_at(r->job.err, why.code, pointer, "%s", why.detail);
+            return err_at(err, why.code, pointer, "%s", why.detail);
         ret->items[ret->n_items++] = item;
     }
     return true;
@@ -122,6 +122,9 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     struct err *err = r->job.err;
     if (!codec_job_end(&r->job))
         return false;
+    if (ret->spec.has_unique)
+        return err_at(err, ERR_INVALID, "/unique",
+                      "is of one job; a batch has many. Use an Idempotency-Key for the request");
     if (is_upload && ret->has_items)
         return err_at(err, ERR_INVALID, "/items",
                       "must not be in the first line of NDJSON: the other lines are the items");
@@ -130,7 +133,7 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     if (!element_template(&ret->spec, ret->star, r->job.a, &ret->template_bytes, err) ||
         !element_rules(ret->template_bytes, &ret->rules, err))
         return false;
-    return !ret->has_items || take_items(r);
+    return !ret->has_items || take_items(r->items, r->job.a, ret, err);
 }
 
 bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload, struct arena *a,
@@ -153,4 +156,38 @@ bool codec_read_batch(struct slice body, const struct config *cfg, bool is_uploa
             return false;
     }
     return end_batch(&r, is_upload);
+}
+
+bool codec_read_item(struct slice line, const struct element_rules *rules, struct slice *ret,
+                     struct err *err)
+{
+    if (!json_validate(line, JSON_LIMITS_DEFAULT, err))
+        return false;
+    *ret = json_trim(line);
+    return element_check(rules, *ret, err);
+}
+
+bool codec_read_items(struct slice body, struct arena *a, struct batch_request *ret,
+                      struct err *err)
+{
+    struct json_iter it;
+    struct slice key, value;
+    if (!json_validate(body, BATCH_JSON_LIMITS, err))
+        return false;
+    body = json_trim(body);
+    if (json_type_of(body) != JSON_OBJECT)
+        return err_set(err, ERR_INVALID, "The body is an object with \"items\"");
+    json_iter_init(&it, body);
+    while (json_next_member(&it, &key, &value)) {
+        char pointer[80];
+        codec_pointer("", key, pointer);
+        if (!json_string_eq(key, "items"))
+            return err_at(err, ERR_INVALID, pointer, "is not a member here; \"items\" is");
+        if (json_type_of(value) != JSON_ARRAY)
+            return codec_wrong_type(err, pointer, "an array; each element makes one job");
+        ret->has_items = true;
+        if (!take_items(value, a, ret, err))
+            return false;
+    }
+    return ret->has_items || err_at(err, ERR_INVALID, "/items", "is missing");
 }

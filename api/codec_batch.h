@@ -24,4 +24,11 @@ struct batch_request {
 MUST_CHECK bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload,
                                  struct arena *a, struct batch_request *ret, struct err *err);
 
+/* One line of NDJSON. */
+MUST_CHECK bool codec_read_item(struct slice line, const struct element_rules *rules,
+                                struct slice *ret, struct err *err);
+/* {"items": […]} */
+MUST_CHECK bool codec_read_items(struct slice body, struct arena *a, struct batch_request *ret,
+                                 struct err *err);
+
 #endif

@@ -19,6 +19,8 @@ void job_retry(struct request *rq);
 /* batches.c */
 void batch_create(struct request *rq);
 void batch_show(struct request *rq);
+void batch_add(struct request *rq);
+void batch_close(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

@@ -155,7 +155,7 @@ static void take_json(struct request *rq, const char *bytes, size_t len)
 
 static void take_lines(struct request *rq, const char *bytes, size_t *len)
 {
-    size_t taken = bulk_take(rq, (struct slice){bytes, *len});
+    size_t taken = submit_take(rq, (struct slice){bytes, *len});
     *len -= taken;
     if (rq->refusal.code != ERR_NONE)
         rq->dropped_bytes += taken;

@@ -156,6 +156,14 @@ void submit_digest(struct slice body, uint8_t out[32])
     sha256_digest(&ctx, 32, out);
 }
 
+size_t submit_take(struct request *rq, struct slice bytes)
+{
+    handler_fn handler = rq->match.route->handler;
+    if (handler == batch_create)
+        return upload_take(rq, bytes);
+    return handler == batch_add ? upload_add_take(rq, bytes) : bulk_take(rq, bytes);
+}
+
 static bool prepare_one(struct request *rq, struct err *err)
 {
     struct slice body = buf_slice(&rq->body);

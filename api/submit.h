@@ -16,10 +16,17 @@ void submit_add_trace(struct request *rq, struct job_spec *spec);
 #define SUBMIT_HOLDER_SIZE 48
 size_t submit_name_holder(const struct job_id *id, char out[SUBMIT_HOLDER_SIZE]);
 
-/* A body of NDJSON that is still coming. Takes as much as fits and returns how much; less than all
- * when the request has been suspended to let the engine store a chunk: call again with the rest. */
+/* A body of NDJSON that is still coming, by its route. Takes as much as fits and returns how much;
+ * less than all when the request has been suspended to let the engine store a chunk: call again
+ * with the rest. */
+size_t submit_take(struct request *rq, struct slice bytes);
+/* bulk.c: many jobs. The body is complete: ends with the reply or with a command on its way. */
 size_t bulk_take(struct request *rq, struct slice bytes);
-/* The body is complete. Ends with the reply or with a command on its way. */
 void bulk_end(struct request *rq);
+/* uploads.c: the items of a new batch, or more for an open one. */
+size_t upload_take(struct request *rq, struct slice bytes);
+void upload_end(struct request *rq);
+size_t upload_add_take(struct request *rq, struct slice bytes);
+void upload_add_end(struct request *rq);
 
 #endif

@@ -244,16 +244,19 @@ static bool set_phase(struct engine *e, int64_t no, enum batch_phase phase, stru
     return batch_put(e->store, &after, e->turn.now_us, err);
 }
 
-bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
+/* A command that was refused in its middle (its queue is full) leaves nothing. */
+static bool leave_savepoint(struct engine *e, bool ok, const struct err *err)
+{
+    if (ok)
+        store_savepoint_release(e->store);
+    else if (!apply_is_store_failure(err))
+        store_savepoint_undo(e->store);
+    return ok;
+}
+
+static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
 {
     struct batch_ask *ask = &cmd->batch;
-    bool is_new = true;
-    if (!check_batch_key(e, &cmd->key, &is_new, err))
-        return false;
-    if (!is_new)
-        return true;
-    if (!apply_admits(e, err))
-        return false;
     struct batch_new batch = {
         .kind = BATCH_ITEMS,
         .phase = BATCH_UPLOADING,
@@ -269,6 +272,17 @@ bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
     return batch_insert(e->store, &batch, &ask->id, err) &&
            insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
            keep_batch_key(e, cmd, ask->id.no, err);
+}
+
+bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
+{
+    bool is_new = true;
+    if (!check_batch_key(e, &cmd->key, &is_new, err))
+        return false;
+    if (!is_new)
+        return true;
+    return apply_admits(e, err) && store_savepoint(e->store, err) &&
+           leave_savepoint(e, make_batch(e, cmd, err), err);
 }
 
 static bool takes_more(const struct batch *b, const struct batch_ask *ask, struct err *err)
@@ -289,18 +303,25 @@ static bool takes_more(const struct batch *b, const struct batch_ask *ask, struc
            err_set(err, ERR_STATE_CONFLICT, "The first items of the batch are still coming");
 }
 
-bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err)
+static bool add_to_batch(struct engine *e, const struct command *cmd, struct err *err)
+{
+    const struct batch_ask *ask = &cmd->batch;
+    bool completes = ask->uploads && ask->phase != BATCH_UPLOADING;
+    return insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+           (!completes || keep_batch_key(e, cmd, ask->id.no, err));
+}
+
+bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *err)
 {
     const struct batch_ask *ask = &cmd->batch;
     const struct batch *b;
     if (!batch_get(e->store, &ask->id, &b, err))
         return false;
-    if (ask->n_items == 0 && !ask->uploads && b->phase >= BATCH_CLOSED)
-        return true; /* closed a second time */
-    if (!takes_more(b, ask, err) || (ask->n_items > 0 && !apply_admits(e, err)))
-        return false;
-    return insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
-           (!ask->uploads || keep_batch_key(e, cmd, ask->id.no, err));
+    bool only_closes = ask->phase == BATCH_CLOSED && !ask->uploads;
+    if (only_closes && b->phase >= BATCH_CLOSED)
+        return true;
+    return takes_more(b, ask, err) && (only_closes || apply_admits(e, err)) &&
+           store_savepoint(e->store, err) && leave_savepoint(e, add_to_batch(e, cmd, err), err);
 }
 
 bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err)

@@ -93,6 +93,9 @@ struct command_key {
     uint8_t first_body[32];
 };
 
+#define KEY_REUSED_TEXT \
+    "This Idempotency-Key came with another body before; use a new key for a new request"
+
 /* Items for a batch. All bytes are the request's. */
 struct batch_ask {
     struct job_id id;            /* BATCH: answer; else: which */

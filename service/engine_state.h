@@ -115,8 +115,6 @@ uint32_t apply_salt(struct engine *e);
 /* key.c. Find: whether the key is known, with what was made then. Check: the same, and a known one
  * must have come with the same body; the command is then answered with what was made. Keep: what
  * was made under a new one. All do nothing without a key. */
-#define KEY_REUSED_TEXT \
-    "This Idempotency-Key came with another body before; use a new key for a new request"
 MUST_CHECK bool key_find(struct engine *e, struct command_key *key, bool *ret_found,
                          struct err *err);
 MUST_CHECK bool key_check(struct engine *e, struct command *cmd, bool *ret_new, struct err *err);
@@ -125,7 +123,7 @@ MUST_CHECK bool key_keep(struct engine *e, const struct command_key *key, int64_
 
 /* batches.c */
 MUST_CHECK bool apply_batch(struct engine *e, struct command *cmd, struct err *err);
-MUST_CHECK bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *err);
 MUST_CHECK bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err);
 /* An element has ended: another one may begin, or nothing any more. Or it waits again. */
 MUST_CHECK bool apply_batch_change(struct engine *e, const struct job_change *change,
