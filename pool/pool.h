@@ -5,6 +5,7 @@
 #ifndef GANGER_POOL_POOL_H
 #define GANGER_POOL_POOL_H
 
+#include "pool/extra.h"
 #include "pool/slot.h"
 #include "service/base/log.h"
 
@@ -91,8 +92,7 @@ struct pool_task {
     int64_t job_no;
     uint32_t attempt;
     struct slice wire;       /* task_encode */
-    const struct slice *env; /* of the attempt, "K=V" (GANGER_JOB_ID …); terminated */
-    uint32_t n_env;
+    struct task_extra extra; /* of the attempt (GANGER_JOB_ID …); what it points to is borrowed */
     /* At most 64 bytes that the worker writes to `<data>/<starts_file>`, at 64 bytes times (slot *
      * SLOT_BANKS + bank), before the task begins; when that fails the task does not begin
      * (TASK_START_FAILED). Empty: none. */

@@ -19,12 +19,13 @@ bool pool_pipe(int ret[2], struct err *err)
 
 /* Sealed, since the worker maps it: who changes or cuts it would pull the bytes from under the
  * task. */
-static bool make_input(const struct pool_task *task, size_t env_size, int *ret_fd, struct err *err)
+static bool make_input(const struct pool_task *task, size_t extra_size, int *ret_fd,
+                       struct err *err)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    AUTO_FREE char *env = must_alloc(env_size);
-    const size_t env_len = task_env_write(env, task->env, task->n_env);
-    const struct slice parts[2] = {{env, env_len}, task->wire};
+    AUTO_FREE char *extra = must_alloc(extra_size);
+    const size_t extra_len = task_extra_write(extra, &task->extra);
+    const struct slice parts[2] = {{extra, extra_len}, task->wire};
     AUTO_CLOSE int fd = memfd_create("ganger-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(parts); i++) {
@@ -46,7 +47,7 @@ static bool make_input(const struct pool_task *task, size_t env_size, int *ret_f
 static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_fd, struct err *err)
 {
     struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
-    const size_t env_size = task_env_size(task->env, task->n_env);
+    const size_t extra_size = task_extra_size(&task->extra);
 
     PRE(task->note.len <= sizeof(bank->note));
     bank->job_no = task->job_no;
@@ -56,11 +57,11 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
         memcpy(bank->note, task->note.ptr, task->note.len);
     bank->started_us = 0;
     bank->in_bytes = 0;
-    if (env_size + task->wire.len <= BANK_IN_SIZE) {
-        const size_t n = task_env_write(bank->in, task->env, task->n_env);
+    if (extra_size + task->wire.len <= BANK_IN_SIZE) {
+        const size_t n = task_extra_write(bank->in, &task->extra);
         memcpy(bank->in + n, task->wire.ptr, task->wire.len);
         bank->in_bytes = (uint32_t)(n + task->wire.len);
-    } else if (!make_input(task, env_size, ret_fd, err)) {
+    } else if (!make_input(task, extra_size, ret_fd, err)) {
         return false;
     }
     atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
@@ -150,8 +151,7 @@ bool pool_offer(struct pool *pool, const struct pool_task *task)
     int input_fd = -1;
 
     PRE(mine->owner == BANK_FREE && task->job_no > 0 && task->ends == NULL);
-    if (seat->state != SEAT_BUSY ||
-        task_env_size(task->env, task->n_env) + task->wire.len > BANK_IN_SIZE ||
+    if (seat->state != SEAT_BUSY || task_extra_size(&task->extra) + task->wire.len > BANK_IN_SIZE ||
         !fill_bank(pool, task, &input_fd, &err))
         return false;
     mine->owner = BANK_WAITING;

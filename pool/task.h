@@ -6,12 +6,19 @@
 #define GANGER_POOL_TASK_H
 
 #include "service/base/buf.h"
-#include "service/base/error.h"
+#include "service/base/text.h"
 
 #define TASK_MAX_ARGS 4096
 #define TASK_MAX_ENV 4096
+#define TASK_MAX_INPUTS 1000
 
 enum task_kind { TASK_COMMAND = 1 /* native, runner: with the warm functions */ };
+
+/* A file that a task finds in its directory. */
+struct task_file {
+    struct slice name; /* terminated; text_is_file_name */
+    struct slice bytes;
+};
 
 struct task {
     enum task_kind kind;
@@ -21,6 +28,8 @@ struct task {
     uint32_t n_env;
     struct slice cwd; /* terminated; ptr NULL: a fresh directory of the worker's */
     struct slice stdin_bytes;
+    struct task_file *files; /* n_files; only without cwd */
+    uint32_t n_files;
     int64_t timeout_us; /* from start; 0 = none */
     /* Wall clock, absolute; 0 = none. Whichever of the two comes first decides the reason. */
     int64_t deadline_us;
@@ -40,12 +49,8 @@ MUST_CHECK bool task_encode(const struct task *task, struct buf *out, struct err
  * every length: the bytes may be hostile. */
 MUST_CHECK bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct err *err);
 
-/* The extra environment of one attempt lies before the wire bytes in what a worker gets. `size` is
- * an upper bound of what `write` uses; `read` takes the environment off the front of `bytes`. */
-size_t task_env_size(const struct slice *env, uint32_t n_env);
-size_t task_env_write(char *out, const struct slice *env, uint32_t n_env);
-MUST_CHECK bool task_env_read(struct slice *bytes, struct arena *a, struct slice **ret_env,
-                              uint32_t *ret_n);
+/* "NAME=value" without a NUL. */
+bool task_is_env(struct slice s);
 
 enum task_end {
     TASK_EXITED,       /* exit_code */
@@ -59,6 +64,7 @@ enum task_end {
     TASK_LOST,         /* the worker died; made up by the pool's server side, never by a worker */
     TASK_START_FAILED, /* fork or pipe failed (EAGAIN, ENOMEM, EMFILE): not an attempt, put it back
                           (guarantees.md G15) */
+    TASK_INPUT_FAILED, /* never ran: what it takes from another task is gone or does not fit */
     TASK_END_COUNT
 };
 

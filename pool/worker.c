@@ -3,6 +3,7 @@
 
 #include "pool/drive.h"
 #include "pool/frame.h"
+#include "pool/inputs.h"
 #include "pool/title.h"
 #include "pool/tree.h"
 #include "pool/workdir.h"
@@ -158,17 +159,20 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
     struct task task;
     struct proc proc = {.cwd_fd = -1, .fds = {-1, -1, -1}};
     struct slice wire = input->bytes;
-    struct slice *extra = NULL;
-    uint32_t n_extra = 0;
+    struct task_extra extra = {0};
+    struct inputs inputs = {.task = &task, .extra = &extra, .data_fd = w->io.data_fd};
 
-    if (!task_env_read(&wire, &w->arena, &extra, &n_extra) ||
-        !task_decode(wire, &w->arena, &task, &err)) {
+    if (!task_extra_read(&wire, &w->arena, &extra) || !task_decode(wire, &w->arena, &task, &err)) {
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
         return true;
     }
+    if (!inputs_put_arguments(&inputs, &w->arena)) {
+        drive_refuse(bank, inputs.end, inputs.error, inputs.text);
+        return true;
+    }
     const struct proc_source source = {.task = &task,
-                                       .extra = extra,
-                                       .n_extra = n_extra,
+                                       .extra = extra.env,
+                                       .n_extra = extra.n_env,
                                        .marker = make_marker(w, bank),
                                        .path = w->cfg->path};
     if (!proc_prepare(&proc, &source, &w->arena)) {
@@ -182,7 +186,12 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
         }
         proc.cwd_fd = w->workdir.fd;
     }
-    proc.fds[0] = steal_fd(&fds->fd[START_STDIN]);
+    AUTO_CLOSE int stdin_fd = -1;
+    if (!inputs_make_files(&inputs, proc.cwd_fd) || !inputs_open_stdin(&inputs, &stdin_fd)) {
+        drive_refuse(bank, inputs.end, inputs.error, inputs.text);
+        return true;
+    }
+    proc.fds[0] = stdin_fd >= 0 ? steal_fd(&stdin_fd) : steal_fd(&fds->fd[START_STDIN]);
     proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
     return drive_run(&w->io, bank, &task, &proc) == DRIVE_DONE;
 }

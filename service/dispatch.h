@@ -37,6 +37,8 @@ struct flight {
     struct place place; /* OFFERED and later */
     struct arena arena; /* holds what `info` points to, until the attempt begins */
     struct start_info info;
+    struct task_input *inputs; /* n_inputs: what it takes from its parents */
+    uint32_t n_inputs;
     uint32_t attempt;
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */

@@ -48,8 +48,7 @@ static struct pool_task make_task(const struct dispatch *d, const struct flight 
         .job_no = f->info.row.no,
         .attempt = f->attempt,
         .wire = f->info.task,
-        .env = env->items,
-        .n_env = env->n,
+        .extra = {.env = env->items, .n_env = env->n, .inputs = f->inputs, .n_inputs = f->n_inputs},
         .note = {(const char *)env->note, sizeof env->note},
     };
 }
@@ -61,6 +60,8 @@ static void begun(struct dispatch *d, struct flight *f)
     f->info.task = (struct slice){0};
     f->info.name = f->info.queue = NULL;
     f->info.traceparent = (struct slice){0};
+    f->inputs = NULL;
+    f->n_inputs = 0;
     arena_clear(&f->arena);
     admission_begun(d, f);
     metrics_add(d->metrics, COUNT_ATTEMPTS, 1);

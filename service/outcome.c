@@ -11,7 +11,7 @@ static enum job_reason reason_of(enum task_end end)
         [TASK_TIMEOUT] = REASON_TIMEOUT,           [TASK_DEADLINE] = REASON_DEADLINE,
         [TASK_OUTPUT_LIMIT] = REASON_OUTPUT_LIMIT, [TASK_EXEC_FAILED] = REASON_EXEC,
         [TASK_UNKILLABLE] = REASON_UNKILLABLE,     [TASK_LOST] = REASON_LOST,
-        [TASK_START_FAILED] = REASON_NONE,
+        [TASK_START_FAILED] = REASON_NONE,         [TASK_INPUT_FAILED] = REASON_DEPENDENCY,
     };
     PRE(end < TASK_END_COUNT && reasons[end] != REASON_NONE);
     return reasons[end];
@@ -79,8 +79,8 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
         ret->signal = outcome->signal;
         ret->exit_code = -outcome->signal; /* as Python's Process.exitcode */
         ret->has_exit_code = true;
-    } else if (outcome->end != TASK_EXEC_FAILED && outcome->end != TASK_LOST &&
-               outcome->end != TASK_UNKILLABLE) {
+    } else if (outcome->end != TASK_EXEC_FAILED && outcome->end != TASK_INPUT_FAILED &&
+               outcome->end != TASK_LOST && outcome->end != TASK_UNKILLABLE) {
         ret->exit_code = outcome->exit_code;
         ret->has_exit_code = true;
     }

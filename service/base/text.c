@@ -395,6 +395,13 @@ bool text_is_utf8(struct slice s)
     return true;
 }
 
+bool text_is_file_name(struct slice s)
+{
+    if (s.len == 0 || s.len > 255 || slice_is(s, ".") || slice_is(s, ".."))
+        return false;
+    return memchr(s.ptr, '/', s.len) == NULL && memchr(s.ptr, '\0', s.len) == NULL;
+}
+
 bool text_is_token(struct slice s, size_t max_len)
 {
     if (s.len == 0 || s.len > max_len)

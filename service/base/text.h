@@ -37,6 +37,8 @@ bool text_is_utf8(struct slice s);
 /* Length of the UTF-8 character at p (RFC 3629: shortest form, no surrogates, up to U+10FFFF), or 0
  * when there is none. `left` ≥ 1 bytes may be read. */
 size_t text_utf8_step(const char *p, size_t left, uint32_t *ret_code);
+/* Of a file in a directory: 1 to 255 bytes, no "/", no NUL, not "." or "..". */
+bool text_is_file_name(struct slice s);
 bool text_is_token(struct slice s, size_t max_len); /* [A-Za-z0-9_.-]{1,max_len} */
 /* Constant-time comparison of secrets. */
 bool text_equal_secret(const void *a, const void *b, size_t len);

@@ -133,7 +133,7 @@ struct place fixture_start_joined(struct fixture *f, const struct task *task,
     struct err err = {0};
     struct buf wire;
     struct place place = {0};
-    const struct slice env[] = {SLICE_LIT("GANGER_ATTEMPT=1"), SLICE_LIT("WHO=attempt")};
+    struct slice env[] = {SLICE_LIT("GANGER_ATTEMPT=1"), SLICE_LIT("WHO=attempt")};
 
     buf_init(&wire, 64u << 20);
     cr_assert(task_encode(task, &wire, &err), "task_encode: %s", err.detail);
@@ -141,13 +141,13 @@ struct place fixture_start_joined(struct fixture *f, const struct task *task,
         cr_assert_lt(clock_mono_ns(), until_ns, "no worker became idle");
         collect(f, until_ns);
     }
-    const struct pool_task start = {.place = place,
-                                    .job_no = ++f->next_no,
-                                    .attempt = 1,
-                                    .wire = buf_slice(&wire),
-                                    .env = env,
-                                    .n_env = 2,
-                                    .ends = ends};
+    const struct pool_task start = {
+        .place = place,
+        .job_no = ++f->next_no,
+        .attempt = 1,
+        .wire = buf_slice(&wire),
+        .extra = {.env = env, .n_env = 2, .inputs = f->inputs, .n_inputs = f->n_inputs},
+        .ends = ends};
     cr_assert(pool_start(f->pool, &start, &err), "pool_start: %s", err.detail);
     buf_release(&wire);
     if (ret_no != NULL)

@@ -15,6 +15,8 @@ struct fixture {
     int64_t next_no;
     struct pool_event kept[64]; /* events that nobody has waited for yet */
     size_t n_kept;
+    struct task_input *inputs; /* of the tasks that start from now on; the test's */
+    uint32_t n_inputs;
 };
 
 void fixture_make_dir(char dir[64]);

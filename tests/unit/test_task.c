@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool/task.h"
+#include "pool/extra.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -229,25 +229,104 @@ Test(task, encode_refuses_what_cannot_run)
     cr_assert_eq(refusal(&task, 4096), ERR_INVALID);
 }
 
-Test(task, extra_environment_precedes_the_wire)
+static struct task_input inputs_4[] = {
+    {.kind = INPUT_STDIN, .bytes = {"in\0put", 6}, .job_no = 7},
+    {.kind = INPUT_FILE,
+     .name = {"a.txt", 5},
+     .is_spooled = true,
+     .job_no = INT64_MAX,
+     .attempt = UINT32_MAX,
+     .stream = 1,
+     .size = INT64_MAX},
+    {.kind = INPUT_ARGUMENT, .argument = 2, .at = 1, .len = 9, .bytes = {"x", 1}, .job_no = 8},
+    {.kind = INPUT_FILE, .name = {"empty", 5}, .job_no = 9},
+};
+
+Test(task, what_an_attempt_gets_besides_precedes_the_wire)
 {
+    struct task_extra in = {.env = env_2, .n_env = 2, .inputs = inputs_4, .n_inputs = 4};
+    struct task_extra out = {0};
     struct arena a;
-    struct slice *env = NULL;
-    uint32_t n = 0;
-    char bytes[128];
+    char bytes[512];
 
     arena_init(&a, ARENA);
-    const size_t len = task_env_write(bytes, env_2, 2);
-    cr_assert_leq(len, task_env_size(env_2, 2));
+    cr_assert_leq(task_extra_size(&in), sizeof(bytes));
+    const size_t len = task_extra_write(bytes, &in);
+    cr_assert_leq(len, task_extra_size(&in));
     memcpy(bytes + len, "wire", 4);
     struct slice all = {bytes, len + 4};
-    cr_assert(task_env_read(&all, &a, &env, &n));
-    cr_assert_eq(n, 2);
-    assert_strings(env, env_2, 2);
+    cr_assert(task_extra_read(&all, &a, &out));
+    cr_assert_eq(out.n_env, 2);
+    assert_strings(out.env, env_2, 2);
+    cr_assert_eq(out.n_inputs, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct task_input *got = &out.inputs[i], *want = &inputs_4[i];
+        cr_assert_eq(got->kind, want->kind);
+        cr_assert(slice_eq(got->name, want->name) && slice_eq(got->bytes, want->bytes));
+        cr_assert(got->argument == want->argument && got->at == want->at && got->len == want->len);
+        cr_assert(got->job_no == want->job_no && got->attempt == want->attempt);
+        cr_assert(got->stream == want->stream && got->size == want->size);
+        cr_assert_eq(got->is_spooled, want->is_spooled);
+    }
     cr_assert(slice_is(all, "wire"));
     for (size_t cut = 0; cut < len; cut++) {
         struct slice part = {bytes, cut};
-        cr_assert_not(task_env_read(&part, &a, &env, &n));
+        cr_assert_not(task_extra_read(&part, &a, &out));
     }
     arena_release(&a);
+}
+
+/* The kind is in the low bits of the first number of an input. */
+Test(task, hostile_inputs_are_refused)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } rows[] = {
+        {"\0\1\3\0\0\0", 6},           /* no such kind */
+        {"\0\1\10\0\0\0", 6},          /* no such flag */
+        {"\0\1\1\4../x\0\0\0\0", 11},  /* a path */
+        {"\0\1\1\2..\0\0\0\0", 9},     /* the directory above */
+        {"\0\1\1\0\0\0\0\0", 8},       /* no name */
+        {"\0\1\4\1\1\2\1", 7},         /* the third stream */
+        {"\0\1\2\377\377\3\0\0\0", 9}, /* argument 65535 */
+        {"\0\351\7", 3},               /* 1001 of them */
+        {"\0\350\7\0", 4},             /* 1000, of which none is there */
+    };
+    struct task_extra out;
+    struct arena a;
+
+    arena_init(&a, ARENA);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice all = {rows[i].bytes, rows[i].len};
+        cr_assert_not(task_extra_read(&all, &a, &out), "%zu", i);
+    }
+    arena_release(&a);
+}
+
+Test(task, files_are_part_of_the_wire)
+{
+    struct task_file files[] = {{{"in.txt", 6}, {"te\0xt", 5}}, {{"empty", 5}, {NULL, 0}}};
+    struct task in = full_task(), out = {0};
+    struct buf wire;
+    struct arena a;
+    struct err err = {0};
+
+    in.files = files;
+    in.n_files = 2;
+    encode(&in, &wire);
+    arena_init(&a, ARENA);
+    cr_assert(task_decode(buf_slice(&wire), &a, &out, &err), "%s", err.detail);
+    cr_assert_eq(out.n_files, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert(slice_eq(out.files[i].name, files[i].name));
+        cr_assert(slice_eq(out.files[i].bytes, files[i].bytes));
+        cr_assert_eq(out.files[i].name.ptr[out.files[i].name.len], '\0');
+    }
+    for (size_t cut = 4; cut < wire.len; cut++)
+        cr_assert_not(task_decode((struct slice){wire.ptr, cut}, &a, &out, &err));
+    files[0].name = SLICE_LIT("a/b");
+    cr_assert_eq(refusal(&in, 1 << 20), ERR_INVALID);
+    arena_release(&a);
+    buf_release(&wire);
 }
