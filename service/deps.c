@@ -133,6 +133,12 @@ static bool tell(struct engine *e, const struct dep_end *end, bool *ret_done, st
     return true;
 }
 
+bool apply_telling_left(struct engine *e, struct err *err)
+{
+    struct dep_end ignored;
+    return telling_first(e->store, &ignored, &e->is_telling, err);
+}
+
 bool apply_telling(struct engine *e, struct err *err)
 {
     while (e->is_telling && e->turn.n_told < MAX_TOLD) {
@@ -145,7 +151,7 @@ bool apply_telling(struct engine *e, struct err *err)
         if (!tell(e, &end, &done, err) || (done && !telling_done(e->store, end.id.no, err)))
             return false;
     }
-    return true;
+    return !e->is_telling || apply_telling_left(e, err);
 }
 
 static bool has_ended(struct engine *e, const struct job_change *change, struct err *err)
@@ -171,8 +177,5 @@ bool apply_family_change(struct engine *e, const struct job_change *change, stru
         return false;
     if ((change->flags & JOB_WAITS) == 0 || change->is_batch)
         return true;
-    if (is_end)
-        return deps_stop_waiting(e->store, change->no, err);
-    /* The retry verb: what it waited for once is forgotten. */
-    return change->to != JOB_QUEUED || release(e, change->no, err);
+    return !is_end || deps_stop_waiting(e->store, change->no, err);
 }

@@ -207,7 +207,6 @@ static void refuse(struct engine *e, const struct err *why)
     metrics_add(e->parts.metrics, COUNT_COMMIT_FAILURES, 1);
     log_error(e->parts.log, "transaction not stored", why);
     dispatch_rolled_back(&e->dispatch);
-    e->is_telling = true; /* what the transaction has told is untold again */
     for (size_t i = 0; i < e->n_batch; i++) {
         struct command *cmd = e->batch[i];
         e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
@@ -275,6 +274,7 @@ static void transact(struct engine *e)
 {
     struct err err = {0};
     e->lazy_until_ns = 0;
+    bool was_telling = e->is_telling;
     enum commit_result result = COMMIT_NOT_STORED;
     if (store_begin(e->store, &err)) {
         if (apply(e, &err)) {
@@ -293,7 +293,10 @@ static void transact(struct engine *e)
         if (store_maintain(e->store, e->pending == NULL))
             metrics_add(e->parts.metrics, COUNT_CHECKPOINTS, 1);
         break;
-    case COMMIT_NOT_STORED: refuse(e, &err); break;
+    case COMMIT_NOT_STORED:
+        e->is_telling = was_telling;
+        refuse(e, &err);
+        break;
     case COMMIT_UNKNOWN: fail_stop(e, &err); break;
     }
 }
@@ -384,7 +387,7 @@ static bool recover(struct engine *e, struct err *err)
     if (!store_begin(e->store, err))
         return false;
     if (!open_events(e, err) || !dispatch_recover(&e->dispatch, &e->turn, &found, err) ||
-        !batches_recover(e, err) || !apply_changes(e, err)) {
+        !batches_recover(e, err) || !apply_changes(e, err) || !apply_telling_left(e, err)) {
         store_rollback(e->store);
         return false;
     }
@@ -425,7 +428,6 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     *e = (struct engine){
         .parts = *parts, .epoll_fd = -1, .spool_fd = -1, .inbox.event_fd = -1, .exit_code = -1};
     e->started_us = clock_wall_us();
-    e->is_telling = true; /* an earlier server may have left some */
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
     e->dispatch = (struct dispatch){.pool = parts->pool,

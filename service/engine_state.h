@@ -96,7 +96,8 @@ MUST_CHECK bool apply_parents_enter(struct engine *e, const struct submit_item *
 /* The reaction to a change: its children hear of an end. */
 MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *change,
                                     struct err *err);
-/* What earlier turns have left to tell. */
+/* What earlier turns have left to tell; whether there is any, in the store's words. */
+MUST_CHECK bool apply_telling_left(struct engine *e, struct err *err);
 MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
 
 /* verbs.c: one job is born. unique.c: the same for one with a unique key, which a living job may

@@ -253,7 +253,7 @@ SERVER_TEST(deps, telling_goes_on_after_kill_9)
 {
     if (!binary_has_faults())
         return;
-    struct server_options dying = {.env = {"GANGER_FP=engine-after-commit:kill:8"}};
+    struct server_options dying = {.env = {"GANGER_FP=engine-after-commit:kill:7"}};
     struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
     struct job_ref other = job_submit(s, "{'command':['true'],'delay':'1h'}");
     submit_family(s,
