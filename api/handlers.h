@@ -21,6 +21,10 @@ void batch_create(struct request *rq);
 void batch_show(struct request *rq);
 void batch_add(struct request *rq);
 void batch_close(struct request *rq);
+/* many.c */
+void job_cancel_many(struct request *rq);
+void job_retry_many(struct request *rq);
+void job_delete_many(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

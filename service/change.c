@@ -142,12 +142,11 @@ static bool renew_deadline(struct engine *e, const struct job_row *row, struct b
     return task_encode(&task, wire, err);
 }
 
-bool apply_job_retry(struct engine *e, struct command *cmd, struct err *err)
+bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_version, struct err *err)
 {
     AUTO_BUF struct buf wire = {0};
     struct job_row row;
-    if (!jobs_get(e->store, &cmd->retry.id, &row, err) ||
-        !apply_if_version(&row, cmd->retry.if_version, err))
+    if (!jobs_get(e->store, id, &row, err) || !apply_if_version(&row, if_version, err))
         return false;
     if ((row.flags & JOB_GANG) != 0)
         return err_set(err, ERR_INVALID,

@@ -26,12 +26,15 @@ enum command_kind {
     CMD_FORGET,
     CMD_CHANGE,      /* other members of a job that waits */
     CMD_RETRY,       /* a finished job, once more */
+    CMD_BULK,        /* one verb on many jobs, of which each may refuse it */
     CMD_BATCH,       /* a new batch, with its first items */
     CMD_BATCH_ADD,   /* more items */
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
     CMD_PARK,        /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
+
+enum bulk_verb { BULK_CANCEL, BULK_RETRY, BULK_DELETE, BULK_VERB_COUNT };
 
 /* One job of a submission. `spec` is read by the codec; command_prepare fills `task`. */
 struct submit_item {
@@ -153,6 +156,17 @@ struct command {
             struct job_id id;
             int64_t if_version; /* 0 = any */
         } retry;
+        struct {
+            enum bulk_verb verb;
+            const struct job_id *ids; /* in the request's memory */
+            uint32_t n;
+            int32_t signal; /* these as in `cancel` */
+            int64_t grace_us;
+            char why[120];
+            /* Answer: how many of the ids were looked at (a turn may have no room for all), and
+             * how many of these jobs were changed. */
+            uint32_t n_done, n_changed;
+        } bulk;
         struct {
             uint64_t topic;
             uint32_t seen_epoch; /* engine_epoch before the read that found nothing */

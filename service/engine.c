@@ -102,6 +102,8 @@ static size_t jobs_of(const struct command *cmd)
     size_t n = 1;
     if (cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD)
         return n + cmd->batch.n_items;
+    if (cmd->kind == CMD_BULK)
+        return cmd->bulk.n;
     if (cmd->kind != CMD_SUBMIT)
         return n;
     for (uint32_t i = 0; i < cmd->submit.n; i++)

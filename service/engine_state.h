@@ -100,13 +100,16 @@ MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *c
 MUST_CHECK bool apply_telling_left(struct engine *e, struct err *err);
 MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
 
-/* verbs.c: one job is born. unique.c: the same for one with a unique key, which a living job may
- * hold. */
+/* unique.c: one job is submitted; a living one that holds its unique key may stand in its way.
+ * verbs.c: it is born, whoever else has its key: only for unique.c. */
 MUST_CHECK bool apply_insert(struct engine *e, struct submit_item *item, struct err *err);
-MUST_CHECK bool apply_unique(struct engine *e, struct submit_item *item, struct err *err);
+MUST_CHECK bool apply_birth(struct engine *e, struct submit_item *item, struct err *err);
 /* change.c: verbs on one job. */
 MUST_CHECK bool apply_job_change(struct engine *e, struct command *cmd, struct err *err);
-MUST_CHECK bool apply_job_retry(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_version,
+                                struct err *err);
+/* bulk.c: the same and others on many. */
+MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
 /* verbs.c: whether more jobs are taken just now, and the random part of an id. */

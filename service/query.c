@@ -74,7 +74,7 @@ bool query_list(struct query *query, const struct job_filter *filter, struct are
 {
     if (!reader_list(query->reader, filter, a, page, err))
         return false;
-    for (size_t i = 0; i < page->n; i++)
+    for (size_t i = 0; i < page->n && !page->only_ids; i++)
         add_live_facts(query, &page->jobs[i]);
     return true;
 }

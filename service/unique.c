@@ -60,7 +60,7 @@ static bool replace(struct engine *e, struct submit_item *item, int64_t no, stru
     e->dispatch.dirty = true;
     if (!store_savepoint(e->store, err))
         return false;
-    if (!displace(e, item, &holder, err) || !apply_insert(e, item, err)) {
+    if (!displace(e, item, &holder, err) || !apply_birth(e, item, err)) {
         store_savepoint_undo(e->store);
         return false;
     }
@@ -73,14 +73,16 @@ static bool replace(struct engine *e, struct submit_item *item, int64_t no, stru
     return true;
 }
 
-bool apply_unique(struct engine *e, struct submit_item *item, struct err *err)
+bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
 {
     struct job_row holder;
     int64_t no;
+    if (!item->spec.has_unique)
+        return apply_birth(e, item, err);
     if (!jobs_key_holder(e->store, item->spec.unique_key, &no, err))
         return false;
     if (no == 0)
-        return apply_insert(e, item, err);
+        return apply_birth(e, item, err);
     if (item->spec.on_conflict == UNIQUE_REPLACE)
         return replace(e, item, no, err);
     if (!jobs_get_by_no(e->store, no, &holder, err))

@@ -35,7 +35,7 @@ uint32_t apply_salt(struct engine *e)
     return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
+bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
     struct family family;
@@ -89,9 +89,7 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
     int64_t first_no = 0, n = 0;
     for (uint32_t i = 0; i < cmd->submit.n; i++) {
         struct submit_item *item = &cmd->submit.items[i];
-        bool ok = item->spec.has_unique ? apply_unique(e, item, &item->err)
-                                        : apply_insert(e, item, &item->err);
-        if (!ok) {
+        if (!apply_insert(e, item, &item->err)) {
             if (apply_is_store_failure(&item->err) || cmd->submit.n == 1) {
                 *err = item->err;
                 return false;
@@ -194,7 +192,8 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_CANCEL: return apply_cancel(e, cmd, ret, err);
     case CMD_FORGET: return apply_forget(e, cmd, err);
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
-    case CMD_RETRY: return apply_job_retry(e, cmd, err);
+    case CMD_RETRY: return apply_job_retry(e, &cmd->retry.id, cmd->retry.if_version, err);
+    case CMD_BULK: return apply_bulk(e, cmd, err);
     case CMD_BATCH: return apply_batch(e, cmd, err);
     case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);

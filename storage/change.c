@@ -198,7 +198,7 @@ static bool may_run_again(struct store *store, const struct row *row, struct err
     if (row->output.expired || !is_kept)
         return err_set(err, ERR_RESULT_EXPIRED,
                        "What the job has to run was kept as long as its result, and is gone.");
-    return key_is_free(store, row, err);
+    return queue_has_room(store, row->queue, err) && key_is_free(store, row, err);
 }
 
 /* An end without an attempt leaves none to remember: what was tried before is history already. */

@@ -17,7 +17,7 @@ struct walk {
     struct arena *arena;
     int64_t queue;   /* number; 0 = any */
     int64_t last_no; /* row read last */
-    bool at_end;
+    bool at_end, only_ids;
 };
 
 static bool label_matches(struct slice labels, const char *key, const char *value)
@@ -182,7 +182,10 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
         return true;
     if (!spec_matches(walk, &row, ret_taken, err))
         return false;
-    return !*ret_taken || reader_fill(walk->reader, &row, walk->arena, view, err);
+    if (!*ret_taken)
+        return true;
+    view->id = row_id(&row);
+    return walk->only_ids || reader_fill(walk->reader, &row, walk->arena, view, err);
 }
 
 /* ---- the elements of a batch ---- */
@@ -288,7 +291,7 @@ bool reader_has_label(struct reader *reader, int64_t no, const char *key, const 
 bool reader_list(struct reader *reader, const struct job_filter *filter, struct arena *a,
                  struct job_page *page, struct err *err)
 {
-    struct walk walk = {.reader = reader, .filter = filter, .arena = a};
+    struct walk walk = {.reader = reader, .filter = filter, .arena = a, .only_ids = page->only_ids};
     AUTO_STMT sqlite3_stmt *stmt = NULL;
 
     PRE(page->max > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));

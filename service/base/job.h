@@ -276,6 +276,7 @@ struct job_page {
     /* In: the page begins after the job of this number; 0 = at the start. Out: the same for the
      * page that follows; 0 = there is none. */
     int64_t cursor;
+    bool only_ids; /* in: the views are to hold nothing but `id` */
 };
 
 #define MAX_QUEUE_NAME 64

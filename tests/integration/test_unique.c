@@ -121,7 +121,7 @@ SERVER_TEST(unique, a_refused_replacement_leaves_the_old_job_alone)
     expect_problem(with_parent, 409, "duplicate");
     expect_text(with_parent, "job", first.id);
     AUTO_RESPONSE unknown = submit(
-        s, "{'command':['true'],'on_parent_failure':'run','depends_on':['01990000-0000-7000-8000-"
+        s, "{'command':['true'],'on_parent_failure':'run','depends_on':['01990000-0000-7001-8000-"
            "000000000000']," UNIQUE("replace") "}");
     expect_problem(unknown, 422, "invalid-request");
     AUTO_RESPONSE still = job_show(s, first);

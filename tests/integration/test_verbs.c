@@ -110,7 +110,7 @@ SERVER_TEST(verbs, what_has_started_cannot_be_changed)
     AUTO_RESPONSE over = change(s, job, "{'priority':1}");
     expect_problem(over, 409, "state-conflict");
     expect_text(over, "allowed.0", "queued");
-    AUTO_RESPONSE none = http(s, "PATCH", "/v1/jobs/01990000-0000-7000-8000-000000000000",
+    AUTO_RESPONSE none = http(s, "PATCH", "/v1/jobs/01990000-0000-7001-8000-000000000000",
                               "{'priority':1}", NULL);
     expect_problem(none, 404, "not-found");
 }

@@ -434,3 +434,22 @@ Test(reader, no_statement_stays_open)
     for (size_t i = 0; i < READER_SQL_COUNT; i++)
         cr_assert(!sqlite3_stmt_busy(db_stmt(&reader->db, i)), "statement %zu", i);
 }
+
+Test(reader, a_page_of_ids_has_nothing_else)
+{
+    struct job_id first, second;
+    struct job_view views[4];
+    struct job_filter filter = {.states = TO(QUEUED), .oldest_first = true};
+    struct job_page ids = {.jobs = views, .max = ARRAY_LEN(views), .only_ids = true};
+    struct arena none = {0};
+
+    first = job_add(&f, "q", 0);
+    (void)job_add_in(&f, JOB_CANCELLED);
+    second = job_add(&f, "q", 0);
+    tx_commit(&f);
+    must(reader_list(reader, &filter, &none, &ids, err));
+    cr_assert_eq(ids.n, 2);
+    cr_assert(views[0].id.no == first.no && views[0].id.ms == first.ms);
+    cr_assert(views[1].id.no == second.no && views[1].id.salt == second.salt);
+    cr_assert_eq(ids.cursor, 0);
+}

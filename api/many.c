@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* One verb on many jobs, by ids or by a filter. This thread finds them, a bounded number of rows at
+ * a time, and hands the engine their names in chunks, one transaction each; between two steps other
+ * requests have their turn. Memory does not grow with the number of jobs. A client that leaves ends
+ * the work after the chunk under way. */
+#include "api/codec_bulk.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "service/base/json.h"
+
+#include <poll.h>
+
+#define CHUNK_JOBS 500u
+#define PAGE_BYTES (2u << 20)
+
+struct work {
+    struct bulk_request asked;
+    enum bulk_verb verb;
+    uint32_t states; /* of the jobs that the verb applies to */
+    int64_t newest;  /* what comes after this number was not meant */
+    int64_t cursor;
+    struct json_iter ids; /* the rest of asked.ids */
+    bool at_end;
+    struct job_id chunk[CHUNK_JOBS];
+    uint32_t n;
+    uint64_t matched, changed;
+};
+
+static const uint32_t verb_states[BULK_VERB_COUNT] = {
+    [BULK_CANCEL] = TO(SCHEDULED) | TO(BLOCKED) | TO(QUEUED) | TO(RUNNING),
+    [BULK_RETRY] = TO(SUCCEEDED) | TO(FAILED) | TO(CANCELLED),
+    [BULK_DELETE] = TO(SUCCEEDED) | TO(FAILED) | TO(CANCELLED),
+};
+
+static void step(struct request *rq);
+
+/* ------------------------------------------------------------------------------------------------
+ * finding them */
+
+static bool take_id(struct request *rq, struct work *w, struct slice text, struct err *err)
+{
+    struct job_id id;
+    struct job_mark mark;
+    struct err missing = {0};
+    PRE(text.len >= 2);
+    if (!job_id_parse((struct slice){text.ptr + 1, text.len - 2}, &id))
+        return err_set(err, ERR_INVALID, "An id is not one any more"); /* all have been read */
+    if (!query_mark(rq->thread->query, &id, &mark, &missing))
+        return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
+    if ((w->states >> mark.state & 1u) != 0)
+        w->chunk[w->n++] = id;
+    return true;
+}
+
+static bool collect_ids(struct request *rq, struct work *w, struct err *err)
+{
+    struct slice element;
+    for (uint32_t looked = 0; looked < CHUNK_JOBS; looked++) {
+        if (!json_next_element(&w->ids, &element)) {
+            w->at_end = true;
+            return true;
+        }
+        if (!take_id(rq, w, element, err))
+            return false;
+    }
+    return true;
+}
+
+static bool collect_matches(struct request *rq, struct work *w, struct err *err)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct job_filter filter = w->asked.filter;
+    struct job_page page = {.max = CHUNK_JOBS, .cursor = w->cursor, .only_ids = true};
+    arena_init(&a, PAGE_BYTES);
+    page.jobs = arena_alloc(&a, page.max * sizeof *page.jobs);
+    if (page.jobs == NULL)
+        return err_set(err, ERR_OVERLOADED, "There is not enough memory for this request now");
+    filter.states = w->states;
+    if (!query_list(rq->thread->query, &filter, &a, &page, err))
+        return false;
+    w->cursor = page.cursor;
+    /* In a batch the cursor is an index, and elements that come later are its last ones. */
+    w->at_end = page.cursor == 0 || (filter.batch.no == 0 && page.cursor > w->newest);
+    for (size_t i = 0; i < page.n && page.jobs[i].id.no <= w->newest; i++)
+        w->chunk[w->n++] = page.jobs[i].id;
+    return true;
+}
+
+/* The number of the newest job: those that are submitted meanwhile are not meant, and a retry must
+ * not meet what it has just queued. */
+static bool find_newest(struct request *rq, struct work *w, struct err *err)
+{
+    struct job_view view;
+    struct job_filter any = {0};
+    struct job_page page = {.jobs = &view, .max = 1, .only_ids = true};
+    if (!query_list(rq->thread->query, &any, request_scratch(rq), &page, err))
+        return false;
+    w->newest = page.n == 0 ? 0 : view.id.no;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * the work */
+
+/* While its connection is suspended the library does not look. */
+static bool client_has_left(const struct request *rq)
+{
+    struct pollfd fd = {.fd = rq->conn->fd, .events = POLLRDHUP};
+    return poll(&fd, 1, 0) == 1 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+static void finish(struct request *rq)
+{
+    const struct work *w = rq->state;
+    buf_clear(&rq->out);
+    buf_printf(&rq->out, "{\"matched\":%llu,\"changed\":%llu,\"dry_run\":%s}\n",
+               (unsigned long long)w->matched, (unsigned long long)w->changed,
+               w->asked.dry_run ? "true" : "false");
+    reply_json(rq, 200);
+}
+
+static void chunk_done(struct request *rq);
+
+static bool send_chunk(struct request *rq, const struct work *w, uint32_t from, struct err *err)
+{
+    struct command *cmd = &rq->cmd;
+    const struct cancel_request *cancel = &w->asked.cancel;
+    cmd->kind = CMD_BULK;
+    cmd->wait_until_ns = 0;
+    cmd->bulk.verb = w->verb;
+    cmd->bulk.ids = w->chunk + from;
+    cmd->bulk.n = w->n - from;
+    cmd->bulk.signal = cancel->signal;
+    cmd->bulk.grace_us = cancel->grace_us;
+    memcpy(cmd->bulk.why, cancel->why, sizeof cmd->bulk.why);
+    return request_send(rq, chunk_done, err);
+}
+
+static void chunk_done(struct request *rq)
+{
+    struct work *w = rq->state;
+    struct err err = rq->cmd.err;
+    if (err.code == ERR_NONE) {
+        uint32_t from = (uint32_t)(rq->cmd.bulk.ids - w->chunk) + rq->cmd.bulk.n_done;
+        w->changed += rq->cmd.bulk.n_changed;
+        if (from == w->n) {
+            step(rq);
+            return;
+        }
+        if (send_chunk(rq, w, from, &err))
+            return;
+    }
+    reply_problem(rq, &err);
+}
+
+/* Nothing of what was read matters: others have their turn before more is read. */
+static bool yield(struct request *rq, struct err *err)
+{
+    struct park now = {
+        .topic = topic_end(0), .epoch = request_epoch(rq, topic_end(0)), .deadline_ns = 1};
+    return request_park(rq, &now, step, err);
+}
+
+static void step(struct request *rq)
+{
+    struct work *w = rq->state;
+    struct err err = {0};
+    if (client_has_left(rq)) {
+        (void)err_set(&err, ERR_BAD_REQUEST, "The client has left before all jobs were treated");
+        reply_problem(rq, &err);
+        return;
+    }
+    w->n = 0;
+    if (w->at_end) {
+        finish(rq);
+        return;
+    }
+    bool ok = w->asked.by_ids ? collect_ids(rq, w, &err) : collect_matches(rq, w, &err);
+    w->matched += ok ? w->n : 0;
+    if (ok)
+        ok = w->n > 0 && !w->asked.dry_run ? send_chunk(rq, w, 0, &err) : yield(rq, &err);
+    if (!ok)
+        reply_problem(rq, &err);
+}
+
+/* A retry by filter means what has failed, unless the filter says otherwise. */
+static uint32_t states_of(const struct work *w)
+{
+    uint32_t asked = w->asked.filter.states;
+    if (asked == 0 && w->verb == BULK_RETRY && !w->asked.by_ids)
+        asked = TO(FAILED);
+    return asked == 0 ? verb_states[w->verb] : verb_states[w->verb] & asked;
+}
+
+static void begin(struct request *rq, enum bulk_verb verb)
+{
+    struct err err = {0};
+    struct work *w = arena_alloc(&rq->arena, sizeof *w);
+    if (w == NULL || !codec_read_bulk(buf_slice(&rq->body), verb, &rq->arena, &w->asked, &err) ||
+        !find_newest(rq, w, &err)) {
+        if (w == NULL)
+            (void)err_set(&err, ERR_TOO_LARGE, "The request takes too much memory");
+        reply_problem(rq, &err);
+        return;
+    }
+    rq->state = w;
+    w->verb = verb;
+    w->states = states_of(w);
+    w->at_end = w->states == 0;
+    if (w->asked.by_ids)
+        json_iter_init(&w->ids, w->asked.ids);
+    step(rq);
+}
+
+void job_cancel_many(struct request *rq)
+{
+    begin(rq, BULK_CANCEL);
+}
+
+void job_retry_many(struct request *rq)
+{
+    begin(rq, BULK_RETRY);
+}
+
+void job_delete_many(struct request *rq)
+{
+    begin(rq, BULK_DELETE);
+}
