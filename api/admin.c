@@ -235,6 +235,8 @@ void metrics_show(struct request *rq)
     metrics_write_gauge(out, "ganger_workers_busy", "Workers that run a job.", NULL, s.busy);
     metrics_write_gauge(out, "ganger_parked_requests", "Requests that wait for a change.", NULL,
                         (double)s.parked);
+    metrics_write_gauge(out, "ganger_callbacks_pending", "Callbacks that are not delivered yet.",
+                        NULL, (double)s.deliveries);
     metrics_write_gauge(out, "ganger_wal_bytes", "Size of the write-ahead log.", NULL,
                         (double)s.wal_bytes);
     metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,

@@ -170,7 +170,7 @@ bool apply_timers(struct engine *e, struct err *err)
 static bool apply_change(struct engine *e, const struct job_change *change, struct err *err)
 {
     return apply_family_change(e, change, err) && apply_batch_change(e, change, err) &&
-           apply_stage_change(e, change, err);
+           apply_stage_change(e, change, err) && apply_callback_change(e, change, err);
 }
 
 bool apply_changes(struct engine *e, struct err *err)

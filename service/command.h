@@ -6,6 +6,7 @@
 #define GANGER_SERVICE_COMMAND_H
 
 #include "service/base/batch.h"
+#include "service/base/callback.h"
 
 #include <stdatomic.h>
 
@@ -30,6 +31,7 @@ enum command_kind {
     CMD_BATCH,       /* a new batch, with its first items */
     CMD_BATCH_ADD,   /* more items */
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
+    CMD_DELIVERED,   /* what became of one try of a callback */
     CMD_PARK,        /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
@@ -167,6 +169,14 @@ struct command {
              * how many of these jobs were changed. */
             uint32_t n_done, n_changed;
         } bulk;
+        struct {
+            int64_t id, no; /* of the delivery; what it is about */
+            int64_t at_us, took_us;
+            int64_t again_us; /* with TRY_FAILED: when it is due once more */
+            int32_t http_status;
+            enum try_outcome outcome;
+            char error[120];
+        } delivered;
         struct {
             uint64_t topic;
             uint32_t seen_epoch; /* engine_epoch before the read that found nothing */

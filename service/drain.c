@@ -16,6 +16,7 @@ void drain_begin(struct engine *e)
     e->dispatch.closed = true;
     dispatch_drop_reservations(&e->dispatch);
     e->drain_deadline_ns = clock_mono_ns() + (uint64_t)e->parts.cfg->drain_us * 1000;
+    deliver_wake(e);
 }
 
 void drain_hurry(struct engine *e)
@@ -30,11 +31,14 @@ void drain_hurry(struct engine *e)
 void drain_drive(struct engine *e)
 {
     uint64_t now_ns = clock_mono_ns();
-    if (dispatch_running(&e->dispatch) == 0 && !dispatch_has_news(&e->dispatch)) {
+    bool is_over = now_ns >= e->drain_deadline_ns;
+    /* A callback that is not recorded would be made once more. */
+    if (dispatch_running(&e->dispatch) == 0 && !dispatch_has_news(&e->dispatch) &&
+        (is_over || !deliver_is_busy(e))) {
         e->exit_code = 0;
         return;
     }
-    if (now_ns < e->drain_deadline_ns)
+    if (!is_over)
         return;
     if (e->drain_kill_ns == 0) {
         e->drain_kill_ns = now_ns + DRAIN_KILL_NS +

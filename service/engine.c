@@ -201,6 +201,8 @@ static void publish(struct engine *e)
     publish_commands(e);
     publish_notify(e);
     publish_unlinks(e);
+    if (e->turn.owes)
+        deliver_wake(e);
 }
 
 /* Nothing of this turn was stored: everyone who wrote hears why, outcomes stay in their banks. */
@@ -427,8 +429,12 @@ static bool open_store(struct engine *e, struct err *err)
 bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, struct err *err)
 {
     struct engine *e = must_alloc(sizeof *e);
-    *e = (struct engine){
-        .parts = *parts, .epoll_fd = -1, .spool_fd = -1, .inbox.event_fd = -1, .exit_code = -1};
+    *e = (struct engine){.parts = *parts,
+                         .epoll_fd = -1,
+                         .spool_fd = -1,
+                         .deliver_fd = -1,
+                         .inbox.event_fd = -1,
+                         .exit_code = -1};
     e->started_us = clock_wall_us();
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
@@ -446,7 +452,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     }
     bool ok = inbox_open(&e->inbox, err) && watch_fd(e, e->inbox.event_fd, err) &&
               watch_fd(e, pool_fd(parts->pool), err) && watch_fd(e, parts->signal_fd, err) &&
-              open_store(e, err);
+              deliver_open(e, err) && open_store(e, err);
     e->dispatch.store = e->store;
     if (!ok || !dispatch_open(&e->dispatch, parts->cfg->data, err) || !recover(e, err)) {
         engine_close(e);
@@ -486,5 +492,6 @@ void engine_close(struct engine *e)
         inbox_close(&e->inbox);
     auto_close(&e->epoll_fd);
     auto_close(&e->spool_fd);
+    auto_close(&e->deliver_fd);
     free(e);
 }

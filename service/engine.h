@@ -49,6 +49,12 @@ void engine_leave(struct engine *engine, struct park_group *group);
 enum engine_phase { PHASE_STARTING, PHASE_RUNNING, PHASE_DRAINING, PHASE_STOPPED };
 enum engine_phase engine_phase(const struct engine *engine); /* any thread */
 
+/* For the thread that makes the callbacks (callbacks.h). The descriptor becomes readable when one
+ * has become due, or the phase has changed; -1 when none are configured. `began` counts a try until
+ * its CMD_DELIVERED has been stored: a drain waits for it. */
+int engine_delivery_fd(const struct engine *engine);
+void engine_delivery_began(struct engine *engine);
+
 /* Numbers for /v1/stats, /v1/pool, /metrics: a snapshot that the engine refreshes after each commit
  * that changed it. Any thread. */
 struct engine_stats {
@@ -58,6 +64,7 @@ struct engine_stats {
     uint64_t parked;
     uint64_t turns, commits;
     int64_t started_us; /* of the service */
+    int64_t deliveries; /* pending callbacks */
     bool disk_low;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);

@@ -51,6 +51,7 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
         .turns = atomic_load_explicit(&e->shared.turns, memory_order_relaxed),
         .commits = atomic_load_explicit(&e->shared.commits, memory_order_relaxed),
         .started_us = e->started_us,
+        .deliveries = atomic_load_explicit(&e->shared.deliveries, memory_order_relaxed),
         .disk_low = atomic_load_explicit(&e->shared.disk_low, memory_order_relaxed),
     };
     for (int s = 0; s < JOB_STATE_COUNT; s++)

@@ -17,7 +17,7 @@
     4096 /* jobs that they may hold together; the command that passes it is the turn's last */
 #define MAX_TIMERS 500 /* rows that due times may change in one turn */
 #define MAX_PRUNED 100 /* rows that retention may change in one turn */
-#define MAX_BOXES 64   /* HTTP threads */
+#define MAX_BOXES 65   /* HTTP threads, and the one of the callbacks */
 
 /* What happens to a command after the commit. */
 enum verdict { VERDICT_ANSWER, VERDICT_PARK };
@@ -29,6 +29,8 @@ struct engine_shared {
     _Atomic uint32_t busy;
     _Atomic uint64_t wal_bytes, turns, commits;
     _Atomic bool disk_low;
+    _Atomic int64_t deliveries;  /* callbacks that are pending */
+    _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
 };
 
 struct engine {
@@ -61,8 +63,9 @@ struct engine {
     bool drain_hurried;
     bool is_telling;     /* the store may hold ends that not all children have heard of */
     bool has_batch_work; /* perhaps: a turn that finds none resets it */
-    int spool_fd;        /* the data directory, for unlinking spool files */
-    int exit_code;       /* ≥ 0: the service ends with it */
+    int deliver_fd; /* eventfd: a callback is due, or the phase has changed; -1: nobody listens */
+    int spool_fd;   /* the data directory, for unlinking spool files */
+    int exit_code;  /* ≥ 0: the service ends with it */
     bool zygote_gone;
 };
 
@@ -138,6 +141,15 @@ MUST_CHECK bool apply_batch_work(struct engine *e, struct err *err);
 MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *err);
 /* At the start: uploads that a dead server was taking are cancelled. */
 MUST_CHECK bool batches_recover(struct engine *e, struct err *err);
+
+/* deliver.c: the ends that are to be told, and what became of the tries. */
+MUST_CHECK bool deliver_open(struct engine *e, struct err *err);
+MUST_CHECK bool apply_callback_change(struct engine *e, const struct job_change *change,
+                                      struct err *err);
+MUST_CHECK bool apply_delivered(struct engine *e, const struct command *cmd, struct err *err);
+void publish_delivered(struct engine *e, const struct command *cmd); /* it is about to go back */
+void deliver_wake(const struct engine *e);
+bool deliver_is_busy(const struct engine *e);
 
 /* apply.c: a timer of the store, or of the engine, is due at this wall time; 0 = none. */
 void apply_due_at(struct engine *e, int64_t us);

@@ -2,8 +2,10 @@
 /* Order of birth: options, signals, data lock, zygote (while there is one thread and nothing to
  * inherit), store and engine, HTTP. Order of death: the reverse. */
 #include "api/http.h"
+#include "api/view.h"
 #include "cli/cli.h"
 #include "pool/pool.h"
+#include "service/callbacks.h"
 #include "service/notify.h"
 #include "service/starts.h"
 
@@ -31,6 +33,7 @@ struct server {
     struct pool *pool;
     struct engine *engine;
     struct http *http;
+    struct callbacks *callbacks;
     char *job_url;
 };
 
@@ -217,14 +220,18 @@ static int open_server(struct server *s, struct err *err)
         return EXIT_POOL;
     if (!open_engine(s, err))
         return EXIT_STORE;
+    if (!callbacks_open(s->engine, &(struct callback_writers){.job = view_write_job}, &s->callbacks,
+                        err))
+        return EXIT_USAGE; /* secrets that are none, or that others can read */
     if (!http_start(s->engine, &s->http, err))
         return EXIT_USAGE; /* an address that cannot be bound, or must not */
-    return announce(s, err) ? 0 : EXIT_STORE;
+    return announce(s, err) && callbacks_start(s->callbacks, err) ? 0 : EXIT_STORE;
 }
 
 static void close_server(struct server *s)
 {
     notify_supervisor("STOPPING=1");
+    callbacks_stop(s->callbacks);
     http_stop(s->http);
     engine_close(s->engine);
     if (s->pool != NULL)

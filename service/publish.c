@@ -2,6 +2,7 @@
 /* How effects leave a turn: answers, parked requests, wakes, numbers. Everything here happens after
  * the commit, or needs none. */
 #include "service/engine_state.h"
+#include "storage/deliveries.h"
 
 static void answer(struct engine *e, struct command *cmd)
 {
@@ -17,6 +18,8 @@ static void answer(struct engine *e, struct command *cmd)
 
 void publish_answer(struct engine *e, struct command *cmd)
 {
+    if (cmd->kind == CMD_DELIVERED)
+        publish_delivered(e, cmd);
     answer(e, cmd);
     inbox_unreserve(&e->inbox);
 }
@@ -156,6 +159,7 @@ void publish_stats(struct engine *e)
     atomic_store_explicit(&e->shared.busy, dispatch_running(&e->dispatch), memory_order_relaxed);
     atomic_store_explicit(&e->shared.wal_bytes, store_wal_bytes(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.disk_low, store_disk_is_low(e->store), memory_order_relaxed);
+    atomic_store_explicit(&e->shared.deliveries, store_deliveries(e->store), memory_order_relaxed);
     atomic_fetch_add_explicit(&e->shared.commits, 1, memory_order_relaxed);
 }
 

@@ -10,6 +10,7 @@ void turn_begin(struct turn *turn)
     turn->n_told = 0;
     turn->submitted = 0;
     turn->retried = 0;
+    turn->owes = false;
 }
 
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n)

@@ -18,6 +18,7 @@ struct turn {
     size_t n_files;
     size_t n_told; /* children that have heard of an end */
     uint64_t submitted, retried;
+    bool owes; /* a callback has become due */
 };
 
 void turn_begin(struct turn *turn);

@@ -191,6 +191,7 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
         return true;
     case CMD_CANCEL: return apply_cancel(e, cmd, ret, err);
     case CMD_FORGET: return apply_forget(e, cmd, err);
+    case CMD_DELIVERED: return apply_delivered(e, cmd, err);
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
     case CMD_RETRY: return apply_job_retry(e, &cmd->retry.id, cmd->retry.if_version, err);
     case CMD_BULK: return apply_bulk(e, cmd, err);

@@ -91,6 +91,13 @@ void metrics_write(const struct metrics *m, struct buf *out)
         buf_printf(out, "%s{state=\"%s\"}", finished.name, job_state_name((enum job_state)i));
         write_count(out, load(&m->finished[i]));
     }
+    static const struct metric_row tries = {"ganger_callback_tries_total",
+                                            "Callbacks that were made, by outcome."};
+    write_head(out, &tries, "counter");
+    for (int i = 0; i < TRY_OUTCOME_COUNT; i++) {
+        buf_printf(out, "%s{outcome=\"%s\"}", tries.name, try_outcome_name((enum try_outcome)i));
+        write_count(out, load(&m->callback_tries[i]));
+    }
     for (int i = 0; i < HISTOGRAM_COUNT; i++)
         write_histogram(m, (enum histogram)i, out);
 }

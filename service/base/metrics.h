@@ -5,6 +5,7 @@
 #define GANGER_BASE_METRICS_H
 
 #include "service/base/buf.h"
+#include "service/base/callback.h"
 #include "service/base/job.h"
 
 #include <stdatomic.h>
@@ -49,7 +50,8 @@ enum histogram {
 #define HISTOGRAM_BUCKETS 16 /* upper bounds in metrics.c, 100 µs … 1 h, then +Inf */
 struct metrics {
     _Atomic uint64_t counters[COUNTER_COUNT];
-    _Atomic uint64_t finished[JOB_STATE_COUNT]; /* ganger_jobs_finished_total{state=…} */
+    _Atomic uint64_t finished[JOB_STATE_COUNT];         /* ganger_jobs_finished_total{state=…} */
+    _Atomic uint64_t callback_tries[TRY_OUTCOME_COUNT]; /* ganger_callback_tries_total{outcome=…} */
     struct {
         _Atomic uint64_t bucket[HISTOGRAM_BUCKETS + 1];
         _Atomic uint64_t sum_us;
