@@ -8,6 +8,7 @@
 #include "api/view.h"
 
 #define PIECE_BYTES (32u * 1024)
+#define MAX_TRIES 128u /* of one job that are shown: more than one callback can have */
 
 struct stream {
     struct job_id id;
@@ -156,6 +157,24 @@ static void put_state(struct request *rq, struct stream *s, const struct job_vie
     metrics_add(rq->thread->shared->metrics, COUNT_STREAM_EVENTS, 1);
 }
 
+/* What has become of its callbacks so far. They are made after the end, so a stream that has seen
+ * the end come has seen none. */
+static void put_tries(struct request *rq, const struct job_view *job)
+{
+    struct callback_try tries[MAX_TRIES];
+    struct try_page page = {tries, MAX_TRIES, 0, 0};
+    struct err ignored = {0};
+    if (job->callback == NULL ||
+        !query_tries(rq->thread->query, job->id.no, request_scratch(rq), &page, &ignored))
+        return;
+    for (size_t i = 0; i < page.n; i++) {
+        buf_puts(&rq->out, "event: callback\ndata: ");
+        view_write_try(&tries[i], &rq->out);
+        buf_puts(&rq->out, "\n\n");
+    }
+    metrics_add(rq->thread->shared->metrics, COUNT_STREAM_EVENTS, page.n);
+}
+
 static enum fill fill_events(struct request *rq)
 {
     struct stream *s = rq->state;
@@ -176,6 +195,7 @@ static enum fill fill_events(struct request *rq)
     if (is_new)
         put_state(rq, s, &job);
     if (job_state_is_end(job.state)) {
+        put_tries(rq, &job);
         put_event_end(rq, job_state_name(job.state));
         return FILL_END;
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/view_batch.h"
 
+#include "api/view.h"
+
 static const char *kind_name(enum batch_kind kind)
 {
     static const char *const names[] = {
@@ -82,8 +84,13 @@ void view_write_batch(const struct batch_view *view, struct buf *out)
     buf_json_time(out, b->created_us);
     buf_puts(out, ",\"finished\":");
     buf_json_time(out, b->finished_us);
+    buf_putc(out, '}');
+    if (view->callback != NULL) {
+        buf_puts(out, ",\"callback\":");
+        view_write_callback(view->callback, out);
+    }
     buf_printf(out,
-               "},\"links\":{\"self\":\"/v1/batches/%s\",\"results\":\"/v1/batches/%s/results\","
+               ",\"links\":{\"self\":\"/v1/batches/%s\",\"results\":\"/v1/batches/%s/results\","
                "\"jobs\":\"/v1/jobs?batch=%s\"}}",
                id, id, id);
 }

@@ -14,6 +14,7 @@ struct callbacks;
 /* How answers are written is not known below api/. */
 struct callback_writers {
     void (*job)(const struct job_view *job, struct buf *out);
+    void (*batch)(const struct batch_view *batch, struct buf *out);
 };
 /* Reads the secrets, or makes them. *ret is NULL when callbacks are off. */
 MUST_CHECK bool callbacks_open(struct engine *engine, const struct callback_writers *writers,

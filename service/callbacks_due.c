@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which callbacks are made when, and what is told of them. */
 #include "service/callbacks_impl.h"
+#include "storage/reader_batch.h"
 
 #define MAX_RECEIVERS 256 /* looked at before calls under way are looked after again */
 
@@ -110,21 +111,40 @@ static size_t count_calls(const struct callbacks *c, const char *receiver)
     return n;
 }
 
-/* The whole job as answers show it, with its earlier attempts. */
-static bool write_message(struct callbacks *c, struct slot *slot, struct arena *a, struct err *err)
+/* With its earlier attempts. */
+static bool write_job(struct callbacks *c, struct slot *slot, struct arena *a, struct err *err)
 {
-    const struct delivery *d = &slot->delivery;
-    struct buf *out = &slot->message;
     struct job_view job;
-    if (!reader_job_by_no(c->reader, d->no, a, &job, err))
+    if (!reader_job_by_no(c->reader, slot->delivery.no, a, &job, err))
         return false;
     slot->about = job.id;
     if (!reader_job(c->reader, &slot->about, a, &job, err))
         return false;
-    buf_printf(out, "{\"type\":\"job.%s\",\"timestamp\":", job_state_name(d->state));
+    c->writers.job(&job, &slot->message);
+    return true;
+}
+
+static bool write_batch(struct callbacks *c, struct slot *slot, struct arena *a, struct err *err)
+{
+    struct batch_view batch;
+    if (!reader_batch_by_no(c->reader, slot->delivery.no, a, &batch, err))
+        return false;
+    slot->about = batch.batch.id;
+    c->writers.batch(&batch, &slot->message);
+    return true;
+}
+
+/* The job or batch as answers show it. */
+static bool write_message(struct callbacks *c, struct slot *slot, struct arena *a, struct err *err)
+{
+    const struct delivery *d = &slot->delivery;
+    struct buf *out = &slot->message;
+    buf_printf(out, "{\"type\":\"%s.%s\",\"timestamp\":", d->is_batch ? "batch" : "job",
+               job_state_name(d->state));
     buf_json_time(out, d->created_us);
     buf_puts(out, ",\"data\":");
-    c->writers.job(&job, out);
+    if (!(d->is_batch ? write_batch(c, slot, a, err) : write_job(c, slot, a, err)))
+        return false;
     buf_putc(out, '}');
     return buf_ok(out) || err_set(err, ERR_TOO_LARGE, "the message is too large");
 }

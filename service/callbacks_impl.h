@@ -23,7 +23,7 @@ enum slot_state {
 struct slot {
     enum slot_state state;
     struct delivery delivery;
-    struct job_id about; /* the job */
+    struct job_id about; /* the job or batch */
     char receiver[CALLBACK_MAX_RECEIVER];
     bool is_private, was_blocked, has_head;
     size_t n_answer;

@@ -3,6 +3,7 @@
  * inherit), store and engine, HTTP. Order of death: the reverse. */
 #include "api/http.h"
 #include "api/view.h"
+#include "api/view_batch.h"
 #include "cli/cli.h"
 #include "pool/pool.h"
 #include "service/callbacks.h"
@@ -211,6 +212,7 @@ static bool announce(const struct server *s, struct err *err)
 /* 0, or the exit code of a start that failed. */
 static int open_server(struct server *s, struct err *err)
 {
+    static const struct callback_writers writers = {view_write_job, view_write_batch};
     if (!keep_std_descriptors(err) || !open_signals(s, err))
         return EXIT_POOL;
     raise_descriptor_limit();
@@ -220,8 +222,7 @@ static int open_server(struct server *s, struct err *err)
         return EXIT_POOL;
     if (!open_engine(s, err))
         return EXIT_STORE;
-    if (!callbacks_open(s->engine, &(struct callback_writers){.job = view_write_job}, &s->callbacks,
-                        err))
+    if (!callbacks_open(s->engine, &writers, &s->callbacks, err))
         return EXIT_USAGE; /* secrets that are none, or that others can read */
     if (!http_start(s->engine, &s->http, err))
         return EXIT_USAGE; /* an address that cannot be bound, or must not */

@@ -2,6 +2,7 @@
 #include "service/query_impl.h"
 
 #include "pool/pool.h"
+#include "storage/deliveries.h"
 #include "storage/reader_batch.h"
 
 #include <errno.h>
@@ -77,6 +78,12 @@ bool query_list(struct query *query, const struct job_filter *filter, struct are
     for (size_t i = 0; i < page->n && !page->only_ids; i++)
         add_live_facts(query, &page->jobs[i]);
     return true;
+}
+
+bool query_tries(struct query *query, int64_t no, struct arena *a, struct try_page *page,
+                 struct err *err)
+{
+    return reader_tries(query->reader, no, a, page, err);
 }
 
 bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret, struct err *err)

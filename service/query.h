@@ -23,6 +23,9 @@ MUST_CHECK bool query_job_by_no(struct query *query, int64_t no, struct arena *a
  * (reader_list). */
 MUST_CHECK bool query_list(struct query *query, const struct job_filter *filter, struct arena *a,
                            struct job_page *page, struct err *err);
+/* The tries of a job's callbacks, those behind page->after. */
+MUST_CHECK bool query_tries(struct query *query, int64_t no, struct arena *a, struct try_page *page,
+                            struct err *err);
 /* Cheap look for long polls. */
 MUST_CHECK bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret,
                            struct err *err);

@@ -62,12 +62,7 @@ MUST_CHECK bool reader_callback_url(struct reader *reader, int64_t no, struct ar
 /* The callback as clients see it; NULL when there is none. */
 MUST_CHECK bool reader_callback(struct reader *reader, int64_t no, struct arena *a,
                                 struct callback_view **ret, struct err *err);
-/* The first tries behind `after`. */
-struct try_page {
-    struct callback_try *tries; /* room for max; the caller's */
-    size_t max, n;
-    int64_t after;
-};
+/* The first tries behind page->after. */
 MUST_CHECK bool reader_tries(struct reader *reader, int64_t no, struct arena *a,
                              struct try_page *page, struct err *err);
 

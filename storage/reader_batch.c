@@ -4,6 +4,7 @@
 
 #include "service/base/template.h"
 #include "storage/batches_impl.h"
+#include "storage/deliveries.h"
 #include "storage/reader_impl.h"
 
 /* A batch's texts; the caller holds the snapshot open. */
@@ -62,7 +63,9 @@ bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a, stru
 
     *ret = (struct batch_view){0};
     return batch_load(reader, get, no, &ret->batch, err) && texts_fill(reader, no, a, ret, err) &&
-           queue_fill(reader, ret->batch.queue, a, ret, err);
+           queue_fill(reader, ret->batch.queue, a, ret, err) &&
+           ((ret->batch.flags & JOB_CALLBACK) == 0 ||
+            reader_callback(reader, no, a, &ret->callback, err));
 }
 
 bool reader_batch(struct reader *reader, const struct job_id *id, struct arena *a,

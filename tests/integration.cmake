@@ -5,7 +5,7 @@ file(GLOB integration_c CONFIGURE_DEPENDS integration/*.c)
 file(GLOB harness_c CONFIGURE_DEPENDS integration/harness*.c)
 if(integration_c)
     add_executable(integration ${integration_c} report.c)
-    target_link_libraries(integration PRIVATE test_flags PkgConfig::CURL PkgConfig::CJSON PkgConfig::CRITERION
+    target_link_libraries(integration PRIVATE test_flags PkgConfig::CURL PkgConfig::CJSON PkgConfig::NETTLE PkgConfig::CRITERION
                                               Threads::Threads)
     ganger_add_test(integration integration 300 integration)
 endif()

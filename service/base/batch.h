@@ -71,7 +71,8 @@ struct batch_view {
     struct batch batch;
     const char *name; /* NULL: none; as it was given, with its placeholders */
     const char *queue;
-    struct slice labels, metadata; /* raw JSON, or absent */
+    struct slice labels, metadata;  /* raw JSON, or absent */
+    struct callback_view *callback; /* with JOB_CALLBACK, else NULL */
 };
 
 /* Elements [first_index, first_index + n) are the jobs from first_no on. */

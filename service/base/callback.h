@@ -53,4 +53,11 @@ struct callback_try {
     const char *error; /* or NULL */
 };
 
+/* The first tries with a seq above `after`. */
+struct try_page {
+    struct callback_try *tries; /* room for max; the caller's */
+    size_t max, n;
+    int64_t after;
+};
+
 #endif
