@@ -15,6 +15,7 @@ void callbacks_judge(const struct callbacks *c, struct slot *slot, struct delive
     random_bytes(&random, sizeof random);
     answer.tries_before = slot->delivery.tries;
     struct delivery_verdict verdict = delivery_judge(c->cfg, &answer, clock_wall_us(), random);
+    cmd->delivered.about = slot->about;
     cmd->delivered.http_status = answer.http_status;
     cmd->delivered.outcome = verdict.outcome;
     cmd->delivered.again_us = verdict.again_us;
@@ -169,12 +170,16 @@ static bool slot_begin(struct callbacks *c, struct slot *slot, const struct deli
                        struct err *err)
 {
     slot->delivery = *d;
+    slot->about = (struct job_id){0};
     (void)snprintf(slot->receiver, sizeof slot->receiver, "%s", c->receiver);
     slot->was_blocked = slot->has_head = false;
     slot->n_answer = 0;
     slot->cmd = (struct command){.kind = CMD_DELIVERED, .home = &c->mailbox, .owner = slot};
     slot->cmd.delivered.id = d->id;
     slot->cmd.delivered.no = d->no;
+    slot->cmd.delivered.is_batch = d->is_batch;
+    slot->cmd.delivered.state = d->state;
+    slot->cmd.delivered.n = d->tries + 1;
     slot->cmd.delivered.at_us = clock_wall_us();
     bool ok = call_begin(c, slot, err);
     if (!ok && err->code == ERR_STORAGE) {

@@ -170,7 +170,11 @@ struct command {
             uint32_t n_done, n_changed;
         } bulk;
         struct {
-            int64_t id, no; /* of the delivery; what it is about */
+            int64_t id, no;      /* of the delivery; what it is about */
+            struct job_id about; /* the same; no = 0: it is gone */
+            bool is_batch;
+            enum job_state state; /* that is told */
+            uint32_t n;           /* the try, from 1 */
             int64_t at_us, took_us;
             int64_t again_us; /* with TRY_FAILED: when it is due once more */
             int32_t http_status;

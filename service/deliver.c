@@ -52,8 +52,26 @@ void deliver_wake(const struct engine *e)
 
 void publish_delivered(struct engine *e, const struct command *cmd)
 {
-    if (cmd->err.code == ERR_NONE)
-        atomic_fetch_sub(&e->shared.delivering, 1);
+    const struct job_id *about = &cmd->delivered.about;
+    if (cmd->err.code != ERR_NONE)
+        return; /* it comes again */
+    atomic_fetch_sub(&e->shared.delivering, 1);
+    if (about->no == 0)
+        return;
+    events_put(e->events, &(struct event){
+                              .kind = EVENT_CALLBACK,
+                              .no = about->no,
+                              .batch = cmd->delivered.is_batch ? about->no : 0,
+                              .from = cmd->delivered.state,
+                              .to = cmd->delivered.state,
+                              .salt = about->salt,
+                              .attempt = cmd->delivered.n,
+                              .outcome = (uint32_t)MIN(cmd->delivered.http_status, 999),
+                              .created_us = (int64_t)about->ms * 1000,
+                              .at_us = cmd->delivered.at_us,
+                          });
+    publish_answers(
+        e, waiters_wake(e->waiters, &(struct wake){.topic = TOPIC_ALL, .now_ns = e->turn.now_ns}));
 }
 
 bool deliver_is_busy(const struct engine *e)

@@ -116,6 +116,24 @@ SERVER_TEST_WITH(callbacks, a_job_that_is_retried_tells_its_new_end, .args = {TO
     cr_assert_str_neq(hook_header(second, "webhook-id").s, hook_header(first, "webhook-id").s);
 }
 
+SERVER_TEST_WITH(callbacks, each_try_is_an_event, .args = {TO_LOOPBACK, SOON})
+{
+    struct receiver r;
+    receiver_open(&r);
+    AUTO_CONN events = conn_open(s);
+    conn_request(events, s, "GET /v1/events", "Accept: text/event-stream\r\n", NULL);
+    cr_assert(conn_await_head(events, 10));
+    struct job_ref job = submit_for(s, &r, "true");
+    AUTO_HOOK first = receiver_take(&r, 20);
+    hook_answer(first, "500 Oops", "");
+    AUTO_HOOK second = receiver_take(&r, 20);
+    hook_answer(second, "200 OK", "");
+    struct text about = text_of("\"type\":\"callback\",\"id\":\"%s\",\"state\":\"succeeded\",",
+                                job.id);
+    cr_assert(conn_await_text(events, text_of("%s\"try\":1,\"http_status\":500,", about.s).s, 20));
+    cr_assert(conn_await_text(events, text_of("%s\"try\":2,\"http_status\":200,", about.s).s, 20));
+}
+
 SERVER_TEST_WITH(callbacks, a_410_is_the_last_word, .args = {TO_LOOPBACK, SOON})
 {
     struct receiver r;
