@@ -6,12 +6,34 @@
 #define GANGER_API_CODEC_H
 
 #include "service/base/config.h"
-#include "service/base/job.h"
+#include "service/base/queue.h"
 
-/* A job as in POST /v1/jobs. Defaults come from `cfg`. The spec borrows from `body` and from the
- * arena; both must live as long as it does. TOO_LARGE when the arena is full. */
+/* Where members come from that a job does not name: what its queue says, as a raw JSON object that
+ * codec_read_queue has accepted, or absent. */
+struct job_defaults {
+    bool (*of_queue)(void *arg, struct slice queue, struct arena *a, struct slice *ret,
+                     struct err *err); /* NULL: no queue has any */
+    void *arg;
+};
+
+/* A job as in POST /v1/jobs. Defaults come from its queue, then from `cfg`. The spec borrows from
+ * `body` and from the arena; both must live as long as it does. TOO_LARGE when the arena is full.
+ */
+struct job_source {
+    struct slice body;
+    const struct config *cfg;
+    struct job_defaults defaults;
+    struct arena *a;
+};
+MUST_CHECK bool codec_read_job_from(const struct job_source *source, struct job_spec *ret,
+                                    struct err *err);
+/* The same without defaults of its queue. */
 MUST_CHECK bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,
                                struct job_spec *ret, struct err *err);
+
+/* The body of PUT and PATCH /v1/queues/{name}; an empty one names nothing. */
+MUST_CHECK bool codec_read_queue(struct slice body, const struct config *cfg, struct arena *a,
+                                 struct queue_change *ret, struct err *err);
 
 /* The body of PATCH /v1/jobs/{id}. */
 struct change_request {

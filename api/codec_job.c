@@ -180,19 +180,36 @@ static const struct member members[] = {
 };
 /* clang-format on */
 
-bool codec_job_member(struct job_reader *r, struct slice raw_key, struct slice value)
+_Static_assert(ARRAY_LEN(members) <= 64, "one bit of job_reader.named each");
+
+bool codec_job_member_at(struct job_reader *r, const char *parent, struct slice raw_key,
+                         struct slice value)
 {
     char pointer[80];
-    codec_pointer("", raw_key, pointer);
+    codec_pointer(parent, raw_key, pointer);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         if (!json_string_eq(raw_key, members[i].name))
             continue;
         if (members[i].read == NULL)
             return err_at(r->err, ERR_INVALID, pointer,
                           "\"%s\" comes with a later version of ganger", members[i].name);
+        r->named |= UINT64_C(1) << i;
         return members[i].read(r, value, pointer);
     }
     return err_at(r->err, ERR_INVALID, pointer, "is not a member of a job");
+}
+
+bool codec_job_member(struct job_reader *r, struct slice raw_key, struct slice value)
+{
+    return codec_job_member_at(r, "", raw_key, value);
+}
+
+bool codec_job_names(const struct job_reader *r, struct slice raw_key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (json_string_eq(raw_key, members[i].name))
+            return (r->named >> i & 1) != 0;
+    return false;
 }
 
 void codec_job_begin(struct job_reader *r)
@@ -213,6 +230,8 @@ void codec_job_begin(struct job_reader *r)
 
 bool codec_job_end(struct job_reader *r)
 {
+    if (!codec_take_defaults(r))
+        return false;
     if (!r->has_command)
         return err_at(r->err, ERR_INVALID, "/command", "is missing: what shall run?");
     if (r->has_delay && r->has_run_at)
@@ -221,10 +240,11 @@ bool codec_job_end(struct job_reader *r)
     return codec_unique_end(r);
 }
 
-bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,
-                    struct job_spec *ret, struct err *err)
+bool codec_read_job_from(const struct job_source *source, struct job_spec *ret, struct err *err)
 {
-    struct job_reader r = {.cfg = cfg, .a = a, .spec = ret, .err = err};
+    struct job_reader r = {
+        .cfg = source->cfg, .defaults = source->defaults, .a = source->a, .spec = ret, .err = err};
+    struct slice body = source->body;
     struct json_iter it;
     struct slice key, value;
     codec_job_begin(&r);
@@ -253,4 +273,11 @@ bool codec_is_traceparent(struct slice value)
             return false;
     }
     return true;
+}
+
+bool codec_read_job(struct slice body, const struct config *cfg, struct arena *a,
+                    struct job_spec *ret, struct err *err)
+{
+    const struct job_source source = {.body = body, .cfg = cfg, .a = a};
+    return codec_read_job_from(&source, ret, err);
 }

@@ -12,9 +12,11 @@
 /* A job that is being read. */
 struct job_reader {
     const struct config *cfg;
+    struct job_defaults defaults;
     struct arena *a;
     struct job_spec *spec;
     struct err *err;
+    uint64_t named; /* members so far: bits by their place in the table */
     bool has_stdin, has_delay, has_run_at, has_command;
     uint32_t cap_parents; /* room in spec->parents */
 };
@@ -23,6 +25,12 @@ struct job_reader {
 void codec_job_begin(struct job_reader *r);
 MUST_CHECK bool codec_job_member(struct job_reader *r, struct slice raw_key, struct slice value);
 MUST_CHECK bool codec_job_end(struct job_reader *r);
+/* A member that is itself a member of what `parent` points to. */
+MUST_CHECK bool codec_job_member_at(struct job_reader *r, const char *parent, struct slice raw_key,
+                                    struct slice value);
+bool codec_job_names(const struct job_reader *r, struct slice raw_key);
+/* codec_queue.c: what the job has not named and its queue says; part of codec_job_end. */
+MUST_CHECK bool codec_take_defaults(struct job_reader *r);
 
 /* Both return false. */
 bool codec_arena_full(struct err *err);

@@ -38,10 +38,17 @@ void jobs_as_completed(struct request *rq);
 void batch_results(struct request *rq);
 /* events.c */
 void events_show(struct request *rq);
-/* admin.c */
-void pool_show(struct request *rq);
+/* queues.c */
 void queue_list(struct request *rq);
 void queue_show(struct request *rq);
+void queue_put(struct request *rq);
+void queue_patch(struct request *rq);
+void queue_delete(struct request *rq);
+void queue_pause(struct request *rq);
+void queue_resume(struct request *rq);
+void queue_purge(struct request *rq);
+/* admin.c */
+void pool_show(struct request *rq);
 void worker_list(struct request *rq);
 void worker_show(struct request *rq);
 void stats_show(struct request *rq);

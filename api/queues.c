@@ -1,31 +1,94 @@
 /* SPDX-License-Identifier: MIT */
+#include "api/codec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+
+static void put_count(struct buf *out, const char *name, int64_t n)
+{
+    buf_printf(out, ",\"%s\":", name);
+    if (n == 0)
+        buf_puts(out, "null");
+    else
+        buf_put_i64(out, n);
+}
+
+/* As it is given: in the largest unit that leaves a whole number. */
+static void put_rate(struct buf *out, const struct queue_settings *s)
+{
+    static const struct {
+        const char *name;
+        int64_t us;
+    } units[] = {{"h", 3600000000}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}};
+    if (s->rate_n == 0) {
+        buf_puts(out, ",\"rate\":null");
+        return;
+    }
+    size_t i = 0;
+    while (i < ARRAY_LEN(units) - 1 && s->rate_us % units[i].us != 0)
+        i++;
+    buf_printf(out, ",\"rate\":\"%u/%lld%s\"", s->rate_n, (long long)(s->rate_us / units[i].us),
+               units[i].name);
+}
+
+static void put_settings(struct buf *out, const struct queue_view *queue)
+{
+    const struct queue_settings *s = &queue->settings;
+    buf_printf(out, ",\"paused\":%s", s->paused ? "true" : "false");
+    put_count(out, "concurrency", s->concurrency);
+    put_rate(out, s);
+    put_count(out, "weight", s->weight);
+    put_count(out, "max_length", s->max_length);
+    buf_puts(out, ",\"defaults\":");
+    if (queue->defaults.ptr != NULL)
+        buf_append(out, queue->defaults.ptr, queue->defaults.len);
+    else
+        buf_puts(out, "null");
+}
 
 static void put_queue(struct buf *out, const struct queue_view *queue)
 {
     buf_puts(out, "{\"name\":");
     buf_json_string(out, slice_of(queue->name));
-    buf_printf(out, ",\"depth\":%lld,\"jobs\":{", (long long)queue->count[JOB_QUEUED]);
+    buf_printf(out, ",\"depth\":%lld,\"oldest_age\":", (long long)queue->count[JOB_QUEUED]);
+    if (queue->oldest_us != 0)
+        buf_json_seconds_us(out, MAX(clock_wall_us() - queue->oldest_us, (int64_t)0));
+    else
+        buf_puts(out, "null");
+    put_settings(out, queue);
+    buf_puts(out, ",\"jobs\":{");
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         buf_printf(out, "%s\"%s\":%lld", s == 0 ? "" : ",", job_state_name((enum job_state)s),
                    (long long)queue->count[s]);
     buf_puts(out, "}}");
 }
 
-void queue_show(struct request *rq)
+/* {name} of the path, terminated. */
+static const char *queue_name(struct request *rq)
+{
+    const char *name = arena_dup(&rq->arena, rq->match.args[0]);
+    PRE(name != NULL); /* 64 bytes of an arena that has room for a body */
+    return name;
+}
+
+/* The tag is that of the settings: it does not change with the jobs. */
+static void reply_queue(struct request *rq, const char *name, int status)
 {
     struct queue_view queue;
     struct err err = {0};
-    const char *name = arena_dup(&rq->arena, rq->match.args[0]); /* terminated */
-    PRE(name != NULL); /* among the first bytes of the arena */
     if (!query_queue(rq->thread->query, name, &rq->arena, &queue, &err)) {
         reply_problem(rq, &err);
         return;
     }
+    buf_clear(&rq->out);
     put_queue(&rq->out, &queue);
     buf_putc(&rq->out, '\n');
-    reply_json(rq, 200);
+    reply_etag(rq, queue.settings.version);
+    reply_json(rq, status);
+}
+
+void queue_show(struct request *rq)
+{
+    reply_queue(rq, queue_name(rq), 200);
 }
 
 /* RFC 8288. Names are words: they need no percent-encoding. */
@@ -72,7 +135,7 @@ void queue_list(struct request *rq)
     /* One more than asked for tells whether there is a next page. */
     struct queue_page page = {.max = (size_t)limit + 1};
     page.queues = arena_alloc(request_scratch(rq), page.max * sizeof *page.queues);
-    PRE(page.queues != NULL); /* 130 KiB of a scratch arena that was empty */
+    PRE(page.queues != NULL); /* 230 KiB of a scratch arena that was empty */
     if (!query_queues(rq->thread->query, after.ptr, &rq->arena, &page, &err)) {
         reply_problem(rq, &err);
         return;
@@ -80,4 +143,189 @@ void queue_list(struct request *rq)
     bool is_last = page.n < page.max;
     page.n -= is_last ? 0 : 1;
     write_queues(rq, &page, is_last);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * settings */
+
+/* If-Match and If-None-Match: * (RFC 9110, section 13.1), as the version that the engine shall
+ * find.
+ */
+static bool read_condition(struct request *rq, const char *name, int64_t *ret, struct err *err)
+{
+    struct queue_view queue;
+    struct err missing = {0};
+    *ret = slice_is(rq->head.header[HEADER_IF_NONE_MATCH], "*") ? QUEUE_IS_NEW : QUEUE_ANY_VERSION;
+    if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
+        return true;
+    if (!query_queue(rq->thread->query, name, request_scratch(rq), &queue, &missing))
+        return missing.code == ERR_NOT_FOUND
+                   ? err_set(err, ERR_VERSION_MISMATCH, "There is no such queue")
+                   : err_set(err, missing.code, "%s", missing.detail);
+    *ret = queue.settings.version;
+    return request_etag_matches(rq, HEADER_IF_MATCH, *ret) ||
+           err_set(err, ERR_VERSION_MISMATCH, "The queue's entity tag is \"%lld\"",
+                   (long long)*ret);
+}
+
+static void changed(struct request *rq)
+{
+    const char *name = rq->cmd.queue.name.ptr;
+    bool is_new = rq->cmd.queue.is_new;
+    if (rq->cmd.err.code != ERR_NONE) {
+        reply_problem(rq, &rq->cmd.err);
+        return;
+    }
+    if (rq->cmd.queue.is_delete) {
+        reply_empty(rq, 204);
+        return;
+    }
+    char *location = arena_alloc(&rq->arena, 16 + MAX_QUEUE_NAME);
+    if (is_new && location != NULL) {
+        (void)snprintf(location, 16 + MAX_QUEUE_NAME, "/v1/queues/%s", name);
+        reply_header(rq, "Location", location);
+    }
+    reply_queue(rq, name, is_new ? 201 : 200);
+}
+
+/* The body is read and checked. */
+static void change(struct request *rq, bool may_make)
+{
+    struct err err = {0};
+    const char *name = queue_name(rq);
+    rq->cmd.kind = CMD_QUEUE;
+    rq->cmd.queue.name = slice_of(name);
+    rq->cmd.queue.may_make = may_make;
+    if (!read_condition(rq, name, &rq->cmd.queue.change.if_version, &err) ||
+        !request_send(rq, changed, &err))
+        reply_problem(rq, &err);
+}
+
+static bool read_settings(struct request *rq, struct err *err)
+{
+    return codec_read_queue(buf_slice(&rq->body), rq->thread->shared->cfg, &rq->arena,
+                            &rq->cmd.queue.change, err);
+}
+
+void queue_put(struct request *rq)
+{
+    struct err err = {0};
+    if (!read_settings(rq, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    rq->cmd.queue.change.members = QUEUE_ALL;
+    change(rq, true);
+}
+
+void queue_patch(struct request *rq)
+{
+    struct err err = {0};
+    if (read_settings(rq, &err))
+        change(rq, false);
+    else
+        reply_problem(rq, &err);
+}
+
+/* A verb without members. */
+static bool read_nothing(struct request *rq, struct err *err)
+{
+    if (!read_settings(rq, err))
+        return false;
+    return rq->cmd.queue.change.members == 0 ||
+           err_set(err, ERR_INVALID, "This verb has no members; send an empty body or {}");
+}
+
+static void set_paused(struct request *rq, bool paused)
+{
+    struct err err = {0};
+    if (!read_nothing(rq, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    rq->cmd.queue.change.members = QUEUE_PAUSED;
+    rq->cmd.queue.change.to.paused = paused;
+    change(rq, false);
+}
+
+void queue_pause(struct request *rq)
+{
+    set_paused(rq, true);
+}
+
+void queue_resume(struct request *rq)
+{
+    set_paused(rq, false);
+}
+
+void queue_delete(struct request *rq)
+{
+    rq->cmd.queue.is_delete = true;
+    change(rq, false);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * purge */
+
+/* A queue is emptied in steps: this thread looks for jobs that wait, the engine cancels them. What
+ * comes after the first look stays. */
+struct purge {
+    struct waiting_page page;
+    int64_t nos[MAX_EMPTIED];
+    int64_t n_cancelled;
+};
+
+static void purge_answer(struct request *rq, const struct purge *p)
+{
+    buf_clear(&rq->out);
+    buf_puts(&rq->out, "{\"queue\":");
+    buf_json_string(&rq->out, slice_of(p->page.queue));
+    buf_printf(&rq->out, ",\"purged\":%lld}\n", (long long)p->n_cancelled);
+    reply_json(rq, 200);
+}
+
+static bool has_others(const struct queue_view *queue)
+{
+    return queue->count[JOB_SCHEDULED] + queue->count[JOB_BLOCKED] > 0;
+}
+
+static void purge_step(struct request *rq)
+{
+    struct purge *p = rq->state;
+    struct queue_view queue;
+    struct err err = rq->cmd.err;
+    if (rq->cmd.kind == CMD_EMPTY)
+        p->n_cancelled += rq->cmd.empty.n_cancelled;
+    if (err.code != ERR_NONE ||
+        !query_queue(rq->thread->query, p->page.queue, request_scratch(rq), &queue, &err) ||
+        !query_waiting(rq->thread->query, &p->page, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    bool is_over = p->page.by_walk && (p->page.after >= p->page.up_to || !has_others(&queue));
+    if (p->page.n == 0 && is_over) {
+        purge_answer(rq, p);
+        return;
+    }
+    rq->cmd.kind = CMD_EMPTY;
+    rq->cmd.empty.queue = slice_of(p->page.queue);
+    rq->cmd.empty.nos = p->nos; /* none: the walk goes on in the next turn, others come first */
+    rq->cmd.empty.n = (uint32_t)p->page.n;
+    if (!request_send(rq, purge_step, &err))
+        reply_problem(rq, &err);
+}
+
+void queue_purge(struct request *rq)
+{
+    struct purge *p = arena_alloc(&rq->arena, sizeof *p);
+    struct err err = {0};
+    PRE(p != NULL);
+    *p = (struct purge){.page = {.queue = queue_name(rq), .nos = p->nos, .max = MAX_EMPTIED}};
+    rq->state = p;
+    if (!read_nothing(rq, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    rq->cmd.kind = CMD_QUEUE; /* not yet one of our steps */
+    purge_step(rq);
 }

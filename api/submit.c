@@ -148,6 +148,19 @@ void submit_add_trace(struct request *rq, struct job_spec *spec)
         spec->traceparent = rq->head.header[HEADER_TRACEPARENT];
 }
 
+static bool defaults_of_queue(void *arg, struct slice queue, struct arena *a, struct slice *ret,
+                              struct err *err)
+{
+    return query_defaults(arg, queue, a, ret, err);
+}
+
+struct job_defaults submit_defaults(const struct request *rq)
+{
+    if (!engine_has_defaults(rq->thread->shared->engine))
+        return (struct job_defaults){0};
+    return (struct job_defaults){defaults_of_queue, rq->thread->query};
+}
+
 void submit_digest(struct slice body, uint8_t out[32])
 {
     struct sha256_ctx ctx;
@@ -178,7 +191,9 @@ static bool prepare_one(struct request *rq, struct err *err)
         submit_digest(body, digest);
     if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
         return false;
-    if (!codec_read_job(body, rq->thread->shared->cfg, &rq->arena, &item->spec, err))
+    const struct job_source source = {body, rq->thread->shared->cfg, submit_defaults(rq),
+                                      &rq->arena};
+    if (!codec_read_job_from(&source, &item->spec, err))
         return false;
     submit_add_trace(rq, &item->spec);
     return command_prepare(item, clock_wall_us(), &rq->arena, err);

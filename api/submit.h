@@ -3,6 +3,7 @@
 #ifndef GANGER_API_SUBMIT_H
 #define GANGER_API_SUBMIT_H
 
+#include "api/codec.h"
 #include "api/request.h"
 
 /* Reads the Idempotency-Key, if there is one, into the submit command; `body_digest` is the SHA-256
@@ -15,6 +16,9 @@ void submit_add_trace(struct request *rq, struct job_spec *spec);
 /* ,"job":"<id>": who holds the unique key of a submission that was refused for it. */
 #define SUBMIT_HOLDER_SIZE 48
 size_t submit_name_holder(const struct job_id *id, char out[SUBMIT_HOLDER_SIZE]);
+
+/* What queues say about jobs that say nothing; costs nothing as long as no queue does. */
+struct job_defaults submit_defaults(const struct request *rq);
 
 /* A body of NDJSON that is still coming, by its route. Takes as much as fits and returns how much;
  * less than all when the request has been suspended to let the engine store a chunk: call again

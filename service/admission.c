@@ -176,10 +176,11 @@ static bool has_begun(const struct dispatch *d, const struct flight *f, bool *re
  * beginning: so it never comes back too early. */
 static void see_start(struct dispatch *d, struct flight *f)
 {
-    struct lane *lane = lane_of(d, f->info.row.queue);
     bool known;
-    if (lane->window == NULL || f->start_seen ||
-        (f->state != FLIGHT_RUNNING && f->state != FLIGHT_ENDED))
+    if (f->start_seen || (f->state != FLIGHT_RUNNING && f->state != FLIGHT_ENDED))
+        return;
+    struct lane *lane = lane_of(d, f->info.row.queue);
+    if (lane->window == NULL)
         return;
     bool begun = has_begun(d, f, &known);
     f->start_seen = known;

@@ -7,6 +7,7 @@
 
 #include "service/base/batch.h"
 #include "service/base/callback.h"
+#include "service/base/queue.h"
 
 #include <stdatomic.h>
 
@@ -32,6 +33,8 @@ enum command_kind {
     CMD_BATCH_ADD,   /* more items */
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
     CMD_DELIVERED,   /* what became of one try of a callback */
+    CMD_QUEUE,       /* the settings of a queue */
+    CMD_EMPTY,       /* jobs that wait in a queue are cancelled */
     CMD_PARK,        /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
@@ -113,6 +116,8 @@ struct batch_ask {
     enum batch_phase phase; /* after it: UPLOADING, OPEN or CLOSED */
 };
 
+#define MAX_EMPTIED 500 /* jobs that one command cancels */
+
 struct command {
     struct command *next;
     enum command_kind kind;
@@ -181,6 +186,19 @@ struct command {
             enum try_outcome outcome;
             char error[120];
         } delivered;
+        struct {
+            struct slice name;
+            struct queue_change change;
+            bool may_make; /* a queue that is not there */
+            bool is_delete;
+            bool is_new; /* answer */
+        } queue;
+        struct {
+            struct slice queue; /* only what waits there */
+            const int64_t *nos; /* at most MAX_EMPTIED */
+            uint32_t n;
+            uint32_t n_cancelled; /* answer */
+        } empty;
         struct {
             uint64_t topic;
             uint32_t seen_epoch; /* engine_epoch before the read that found nothing */

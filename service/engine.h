@@ -69,6 +69,9 @@ struct engine_stats {
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);
 
+/* Whether any queue has defaults for its jobs: as of the last commit. Any thread. */
+bool engine_has_defaults(const struct engine *engine);
+
 const struct config *engine_config(const struct engine *engine);
 struct metrics *engine_metrics(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);

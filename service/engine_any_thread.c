@@ -59,6 +59,11 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
     ret->idle = ret->workers > ret->busy ? ret->workers - ret->busy : 0;
 }
 
+bool engine_has_defaults(const struct engine *e)
+{
+    return atomic_load_explicit(&e->shared.has_defaults, memory_order_acquire);
+}
+
 const struct config *engine_config(const struct engine *e)
 {
     return e->parts.cfg;

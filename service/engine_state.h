@@ -31,6 +31,7 @@ struct engine_shared {
     _Atomic bool disk_low;
     _Atomic int64_t deliveries;  /* callbacks that are pending */
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
+    _Atomic bool has_defaults; /* of some queue */
 };
 
 struct engine {
@@ -52,10 +53,11 @@ struct engine {
     struct mailbox *touched[MAX_BOXES]; /* mailboxes to notify at the end of the turn */
     size_t n_touched;
 
-    uint64_t salt_state;    /* of the generator for the random part of ids */
-    int64_t next_due_us;    /* lower bound of the store's next timer; INT64_MAX = none */
-    uint64_t lazy_until_ns; /* outcomes that nobody waits for may gather until then; 0 = none wait
-                             */
+    uint64_t settings_epoch; /* of the settings that publish_queues has seen last */
+    uint64_t salt_state;     /* of the generator for the random part of ids */
+    int64_t next_due_us;     /* lower bound of the store's next timer; INT64_MAX = none */
+    uint64_t lazy_until_ns;  /* outcomes that nobody waits for may gather until then; 0 = none wait
+                              */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
     bool lacks_pwait2;
     uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
@@ -113,6 +115,10 @@ MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64
                                 struct err *err);
 /* bulk.c: the same and others on many. */
 MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
+/* queues.c */
+MUST_CHECK bool apply_queue(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_empty(struct engine *e, struct command *cmd, struct err *err);
+void publish_queues(struct engine *e); /* what HTTP threads must know, before they hear of it */
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
 /* verbs.c: whether more jobs are taken just now, and the random part of an id. */

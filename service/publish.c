@@ -161,6 +161,7 @@ void publish_stats(struct engine *e)
     atomic_store_explicit(&e->shared.disk_low, store_disk_is_low(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.deliveries, store_deliveries(e->store), memory_order_relaxed);
     atomic_fetch_add_explicit(&e->shared.commits, 1, memory_order_relaxed);
+    publish_queues(e);
 }
 
 void publish_metrics(struct engine *e)

@@ -77,6 +77,17 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
     return true;
 }
 
+/* A replay knows the jobs of a key as the first n: so none may be made behind one that was refused.
+ */
+static void refuse_rest(struct command *cmd, uint32_t from)
+{
+    for (uint32_t i = from; i < cmd->submit.n; i++) {
+        struct err *err = &cmd->submit.items[i].err;
+        *err = cmd->submit.items[from - 1].err;
+        (void)err_wrap(err, "An earlier line of this Idempotency-Key was refused");
+    }
+}
+
 static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
 {
     bool is_new = true;
@@ -93,6 +104,10 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
             if (apply_is_store_failure(&item->err) || cmd->submit.n == 1) {
                 *err = item->err;
                 return false;
+            }
+            if (cmd->key.is_given) {
+                refuse_rest(cmd, i + 1);
+                break;
             }
             continue;
         }
@@ -198,6 +213,8 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_BATCH: return apply_batch(e, cmd, err);
     case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
+    case CMD_QUEUE: return apply_queue(e, cmd, err);
+    case CMD_EMPTY: return apply_empty(e, cmd, err);
     case CMD_PARK:
     case CMD_UNPARK: *ret = VERDICT_PARK; return true;
     }

@@ -2,6 +2,9 @@
 /* Queues and their numbers, as the writer keeps them: one row a queue, nothing is counted here. */
 #include "storage/reader_impl.h"
 
+_Static_assert(JOB_SCHEDULED < JOB_QUEUED && JOB_BLOCKED < JOB_QUEUED,
+               "the waiting states come first");
+
 /* Each priority has its own line, so the job that waits longest heads one of them: at most as many
  * seeks as there are priorities. */
 static bool oldest_read(struct reader *reader, int64_t queue, int64_t *ret_us, struct err *err)
@@ -129,4 +132,94 @@ bool reader_defaults(struct reader *reader, struct slice queue, struct arena *a,
         return true;
     ret->ptr = arena_dup(a, *ret);
     return ret->ptr != NULL || reader_no_room(err);
+}
+
+/* ---- what waits in one ---- */
+
+#define MAX_ROWS_WALKED 10000
+
+static bool queue_id(struct reader *reader, const char *name, int64_t *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_QUEUE_ID);
+    bool found;
+
+    *ret = 0;
+    bind_text(get, 1, slice_of(name));
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found)
+        *ret = sqlite3_column_int64(get, 0);
+    return true;
+}
+
+static bool newest_job(struct reader *reader, int64_t *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *last = reader_stmt(reader, SQL_READ_LAST);
+    bool found;
+
+    if (!db_next(&reader->db, last, &found, err))
+        return false;
+    *ret = found ? sqlite3_column_int64(last, 0) : 0;
+    return true;
+}
+
+static bool queued_take(struct reader *reader, int64_t queue, struct waiting_page *page,
+                        struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *ready = reader_stmt(reader, SQL_READ_READY);
+    bool found = true;
+
+    bind_i64(ready, 1, queue);
+    bind_i64(ready, 2, page->up_to);
+    bind_i64(ready, 3, (int64_t)page->max);
+    while (db_next(&reader->db, ready, &found, err)) {
+        if (!found)
+            return true;
+        page->nos[page->n++] = sqlite3_column_int64(ready, 0);
+    }
+    return false;
+}
+
+static bool waiting_walk(struct reader *reader, int64_t queue, struct waiting_page *page,
+                         struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *rows = reader_stmt(reader, SQL_READ_STATES);
+    int64_t n_rows = 0;
+    bool found = true;
+
+    bind_i64(rows, 1, page->after);
+    bind_i64(rows, 2, page->up_to);
+    bind_i64(rows, 3, MAX_ROWS_WALKED);
+    for (; page->n < page->max; n_rows++) {
+        int state;
+
+        if (!db_next(&reader->db, rows, &found, err))
+            return false;
+        if (!found)
+            break;
+        state = sqlite3_column_int(rows, 2);
+        page->after = sqlite3_column_int64(rows, 0);
+        if (sqlite3_column_int64(rows, 1) == queue && state <= JOB_QUEUED)
+            page->nos[page->n++] = page->after;
+    }
+    if (!found && n_rows < MAX_ROWS_WALKED)
+        page->after = page->up_to;
+    return true;
+}
+
+bool reader_waiting(struct reader *reader, struct waiting_page *page, struct err *err)
+{
+    int64_t queue;
+
+    page->n = 0;
+    if (page->up_to == 0 && !newest_job(reader, &page->up_to, err))
+        return false;
+    if (!queue_id(reader, page->queue, &queue, err))
+        return false;
+    if (!page->by_walk) {
+        if (!queued_take(reader, queue, page, err))
+            return false;
+        page->by_walk = page->n == 0;
+    }
+    return !page->by_walk || waiting_walk(reader, queue, page, err);
 }
