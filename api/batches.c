@@ -68,9 +68,34 @@ void batch_ask_from(const struct batch_request *req, struct request *rq, struct 
 struct wait_state {
     struct job_id id;
     uint64_t until_ns;
+    struct batch_wish wish;
 };
 
-/* With If-None-Match: until the batch changes. Without: until it is over. */
+/* all, first, first_error, count:K. */
+static bool read_until(struct request *rq, struct batch_wish *ret, struct err *err)
+{
+    struct slice text;
+    *ret = (struct batch_wish){.min_done = WISH_END_ONLY};
+    if (!request_param(rq, "until", &text) || slice_is(text, "all"))
+        return true;
+    if (slice_is(text, "first")) {
+        ret->min_done = 1;
+        return true;
+    }
+    if (slice_is(text, "first_error")) {
+        ret->on_failure = true;
+        return true;
+    }
+    if (text.len > 6 && memcmp(text.ptr, "count:", 6) == 0 &&
+        text_to_i64((struct slice){text.ptr + 6, text.len - 6}, &ret->min_done) &&
+        ret->min_done > 0)
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "The query parameter \"until\" is all, first, first_error or count:<number>");
+}
+
+/* With If-None-Match: until the batch changes. Without: until what was asked for has happened, or
+ * it is over. */
 static void show_step(struct request *rq)
 {
     const struct wait_state *w = rq->state;
@@ -83,10 +108,12 @@ static void show_step(struct request *rq)
         return;
     }
     bool same = request_etag_matches(rq, HEADER_IF_NONE_MATCH, view.batch.version);
-    bool wants_more = by_tag ? same : !batch_is_over(&view.batch);
+    bool wants_more = by_tag ? same : !batch_wish_is_fulfilled(&w->wish, &view.batch);
     if (wants_more && !rq->conn->half_closed && clock_mono_ns() < w->until_ns) {
         struct park park = {
             .topic = topic_batch(w->id.no), .epoch = epoch, .deadline_ns = w->until_ns};
+        if (!by_tag)
+            park.wish = w->wish;
         if (!request_park(rq, &park, show_step, &err))
             reply_problem(rq, &err);
         return;
@@ -105,7 +132,8 @@ void batch_show(struct request *rq)
     struct wait_state *w = arena_alloc(&rq->arena, sizeof *w);
     PRE(w != NULL); /* the first bytes of the arena */
     rq->state = w;
-    if (!batch_request_id(rq, &w->id, &err) || !request_wait(rq, &w->until_ns, &err))
+    if (!batch_request_id(rq, &w->id, &err) || !read_until(rq, &w->wish, &err) ||
+        !request_wait(rq, &w->until_ns, &err))
         reply_problem(rq, &err);
     else
         show_step(rq);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The results of a batch: a cursor into what is stored, as a stream or as an array. Nothing is
  * queued for a reader; a slow one costs its connection. */
+#include "api/batches.h"
 #include "api/handlers.h"
 #include "api/item.h"
 #include "api/live.h"
@@ -318,7 +319,7 @@ void batch_results(struct request *rq)
     PRE(s != NULL); /* the first bytes of the arena */
     rq->state = s;
     s->live.form = form;
-    if (!request_job_id(rq, &s->id, &err) || !read_order(rq, s, &err) || !read_place(rq, s, &err) ||
+    if (!batch_request_id(rq, &s->id, &err) || !read_order(rq, s, &err) || !read_place(rq, s, &err) ||
         !query_batch_mark(rq->thread->query, &s->id, &b, &err)) {
         reply_problem(rq, &err);
         return;

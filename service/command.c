@@ -55,3 +55,14 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
     item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;
     return true;
 }
+
+bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *b)
+{
+    bool wants_any = wish->min_done == 0 && wish->min_ended == 0 && wish->min_elements == 0 &&
+                     !wish->on_failure;
+    return wants_any || batch_is_over(b) ||
+           (wish->min_done != 0 && batch_done(b) >= wish->min_done) ||
+           (wish->min_ended != 0 && b->ended >= wish->min_ended) ||
+           (wish->min_elements != 0 && b->n >= wish->min_elements) ||
+           (wish->on_failure && b->count[JOB_FAILED] > 0);
+}

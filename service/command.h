@@ -90,6 +90,7 @@ struct batch_wish {
     bool on_failure;      /* an element that failed */
 };
 #define WISH_END_ONLY INT64_MAX /* for min_done */
+bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *b); /* any thread */
 /* Idempotency (api.md 1). key: SHA-256 of token, route and key; body: of the body, or zeros while
  * it is still coming. */
 struct command_key {

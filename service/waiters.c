@@ -284,17 +284,6 @@ bool waiters_park(struct waiters *w, struct command *cmd, uint64_t topic, uint64
     return true;
 }
 
-static bool is_fulfilled(const struct batch_wish *wish, const struct batch *b)
-{
-    bool wants_any = wish->min_done == 0 && wish->min_ended == 0 && wish->min_elements == 0 &&
-                     !wish->on_failure;
-    return wants_any || batch_is_over(b) ||
-           (wish->min_done != 0 && batch_done(b) >= wish->min_done) ||
-           (wish->min_ended != 0 && b->ended >= wish->min_ended) ||
-           (wish->min_elements != 0 && b->n >= wish->min_elements) ||
-           (wish->on_failure && b->count[JOB_FAILED] > 0);
-}
-
 /* The command that comes back by this, or NULL. */
 static struct command *wake_link(struct waiters *w, struct park_link *link, const struct wake *wake)
 {
@@ -307,7 +296,7 @@ static struct command *wake_link(struct waiters *w, struct park_link *link, cons
         if (cmd == NULL || !group_is_due(group, cmd))
             return NULL;
     } else if (wake->batch != NULL && cmd->kind == CMD_PARK &&
-               !is_fulfilled(&cmd->park.wish, wake->batch)) {
+               !batch_wish_is_fulfilled(&cmd->park.wish, wake->batch)) {
         return NULL;
     }
     if (wake_later(w, cmd, wake->now_ns))
