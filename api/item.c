@@ -158,6 +158,10 @@ void item_write(struct query *query, const struct result_row *row, struct buf *o
 {
     put_place(&(struct item_place){row->seq, row->index}, &row->id, job_state_name(row->state),
               out);
+    PUT(out, ",\"stdout_bytes\":");
+    buf_put_i64(out, (int64_t)row->stdout_bytes);
+    PUT(out, ",\"stderr_bytes\":");
+    buf_put_i64(out, (int64_t)row->stderr_bytes);
     if (row->state == JOB_SUCCEEDED)
         put_success(query, row, out);
     else if (row->state == JOB_CANCELLED)

@@ -5,8 +5,9 @@
 
 #include "service/query.h"
 
-/* {"seq","index","id","state","value"}, or with "reason","exit_code","error" instead of a value. A
- * value that is too large to be carried is null, and "result" says where it is. */
+/* {"seq","index","id","state","stdout_bytes","stderr_bytes","value"}, or with
+ * "reason","exit_code","error" instead of a value. A value that is too large to be carried is null,
+ * and "result" says where it is. */
 void item_write(struct query *query, const struct result_row *row, struct buf *out);
 /* The same of a batch that is over, or of a job that was forgotten meanwhile: no value. */
 struct item_place {

@@ -28,11 +28,13 @@ struct call {
     const char *key;    /* Idempotency-Key, or NULL */
     const char *if_none_match;
     const char *last_event_id;
+    uint64_t from;    /* Range: bytes=<from>-; 0: all */
     bool harmless;    /* may be repeated (rule 1) */
     bool anonymous;   /* without the token */
     bool has_beat;    /* the service sends signs of life: silence means a dead connection */
     uint32_t limit_s; /* for the whole call; 0: the wait and 30 s, or without limit for a stream */
-    /* When set, the bytes of a 200 go there as they come instead of into the reply; false ends it.
+    /* When set, the bytes of a 200 or 206 go there as they come instead of into the reply; false
+     * ends it.
      */
     bool (*on_bytes)(void *owner, struct slice bytes);
     void *owner;

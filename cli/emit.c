@@ -3,11 +3,11 @@
 
 #include "cli/args.h"
 #include "cli/base64.h"
-#include "cli/follow.h"
+#include "cli/client.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
-#include "cli/watch.h"
 
+#define TURN_MS 100
 #define VALUE_MAX ((size_t)256 << 20)
 
 bool result_read(struct slice text, struct result *ret, struct err *err)
@@ -95,28 +95,94 @@ static bool write_value(struct cli *cli, struct slice value, struct err *err)
     return write_out(cli, buf_slice(&plain), err);
 }
 
-/* Outputs that are asked for; what has been dropped by age is no failure. */
-static bool fetch(struct cli *cli, const char *id, struct follow_targets targets, struct err *err)
+/* One output that is asked for, on its way to a descriptor. */
+struct fetch {
+    struct cli *cli;
+    int fd;
+    bool cleans; /* the descriptor is a terminal */
+    struct cleaner cleaner;
+    uint64_t offset; /* bytes that have come */
+    struct err err;  /* why it cannot go on */
+};
+
+static bool on_bytes(void *owner, struct slice bytes)
 {
-    struct watch AUTO_WATCH watch;
-    watch_init(&watch, cli, id);
+    struct fetch *f = owner;
+    f->offset += bytes.len;
+    if (!f->cleans)
+        return client_write(f->cli->client, f->fd, bytes, &f->err);
+    struct buf AUTO_BUF clean;
+    buf_init(&clean, VALUE_MAX);
+    cleaner_feed(&f->cleaner, bytes, &clean);
+    return client_write(f->cli->client, f->fd, buf_slice(&clean), &f->err);
+}
+
+/* What the service said, when it was neither the bytes nor a request to ask again. Outputs that
+ * were dropped by age are no failure, nor is a range that begins at the end. */
+static bool judge(const struct reply *reply, bool *ret_over, struct err *err)
+{
+    *ret_over = reply->status == 200 || reply->status == 206 || reply->status == 416 ||
+                reply->status == 410;
+    return *ret_over || reply->status == 429 || reply->status == 503 || reply_refuse(reply, err);
+}
+
+/* One connection; the next one begins where this one ended. */
+static bool fetch_pass(struct fetch *f, const char *path, bool *ret_over, struct err *err)
+{
+    struct transfer *transfer = NULL;
+    struct call call = {.method = "GET",
+                        .path = path,
+                        .accept = "application/octet-stream",
+                        .from = f->offset,
+                        .on_bytes = on_bytes,
+                        .owner = f};
+    bool ok = transfer_start(f->cli->client, &call, &transfer, err);
+    while (ok && !transfer_is_over(transfer))
+        ok = client_turn(f->cli->client, TURN_MS, err);
+    if (ok && f->err.code != ERR_NONE) {
+        *err = f->err;
+        ok = false;
+    }
+    *ret_over = false;
+    if (ok && transfer_is_whole(transfer))
+        ok = judge(transfer_reply(transfer), ret_over, err);
+    transfer_free(transfer);
+    return ok;
+}
+
+static bool fetch(struct cli *cli, const char *id, int fd, struct err *err)
+{
+    struct call look = {.method = "GET", .path = "/v1/version", .harmless = true};
+    struct fetch f = {.cli = cli, .fd = fd, .cleans = !cli->out->raw && isatty(fd) == 1};
+    char path[96];
+    bool over = false;
+    (void)snprintf(path, sizeof(path), "/v1/jobs/%s/%s", id,
+                   fd == STDOUT_FILENO ? "stdout" : "stderr");
     output_progress_end(cli->out);
-    if (follow_print(&watch, targets, err))
-        return true;
-    return err->code == ERR_RESULT_EXPIRED && client_interrupted(cli->client) == 0;
+    for (;;) {
+        struct reply AUTO_REPLY reply = {0};
+        if (!fetch_pass(&f, path, &over, err))
+            return false;
+        /* A service that is away is waited for. */
+        if (over || !client_ask(cli->client, &look, &reply, err))
+            return over;
+    }
 }
 
 bool emit_result(struct cli *cli, const struct result *result, struct err *err)
 {
-    struct follow_targets targets = {{STDOUT_FILENO, STDERR_FILENO}};
     struct slice value = json_at(result->raw, "value");
     if (args_has(cli->args, OPT_JSON))
         return output_json(result->raw) || err_sys(err, ERR_INTERNAL, "cannot write the output");
     if (result->state == JOB_CANCELLED)
         return true;
-    if (value.ptr != NULL && !write_value(cli, value, err))
-        return false;
-    if (value.ptr != NULL)
-        targets.fd[0] = -1;
-    return fetch(cli, result->id, targets, err);
+    if (value.ptr != NULL) {
+        if (!write_value(cli, value, err))
+            return false;
+    } else if (json_i64_at(result->raw, "stdout_bytes", 1) > 0) {
+        if (!fetch(cli, result->id, STDOUT_FILENO, err))
+            return false;
+    }
+    return json_i64_at(result->raw, "stderr_bytes", 1) == 0 ||
+           fetch(cli, result->id, STDERR_FILENO, err);
 }

@@ -54,7 +54,7 @@ static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns, str
                       struct json_batch *ret_batch, struct err *err)
 {
     char path[96];
-    (void)snprintf(path, sizeof(path), "/v1/batches/%s?until=all", id);
+    (void)snprintf(path, sizeof(path), "/v1/batches/%s", id);
     for (uint32_t wait_s = 0;;) {
         struct call call = {.method = "GET", .path = path, .wait_s = wait_s, .harmless = true};
         reply_release(ret);

@@ -84,7 +84,7 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *owner)
     t->reply.status = (int)status;
     if (t->held)
         return CURL_WRITEFUNC_PAUSE;
-    if (t->call.on_bytes != NULL && status == 200)
+    if (t->call.on_bytes != NULL && (status == 200 || status == 206))
         return t->call.on_bytes(t->call.owner, part) ? part.len : CURL_WRITEFUNC_ERROR;
     buf_append(&t->reply.body, part.ptr, part.len);
     return buf_ok(&t->reply.body) ? part.len : CURL_WRITEFUNC_ERROR;
@@ -108,6 +108,8 @@ static void transfer_set_headers(struct transfer *t)
         add_header(t, "If-None-Match: %s", call->if_none_match);
     if (call->last_event_id != NULL && call->last_event_id[0] != '\0')
         add_header(t, "Last-Event-ID: %s", call->last_event_id);
+    if (call->from > 0)
+        add_header(t, "Range: bytes=%llu-", (unsigned long long)call->from);
 }
 
 /* libcurl copies strings and keeps the pointer of the body. Its setters fail for want of memory

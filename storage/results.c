@@ -20,6 +20,7 @@ enum {
     C_RESULT,
     C_ATTEMPT,
     C_BYTES,
+    C_ERR_BYTES,
     C_FLAGS,
     C_STDOUT,
     C_DETAIL
@@ -52,6 +53,7 @@ static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *
         .is_spooled = (flags & OUTPUT_STDOUT_SPOOLED) != 0,
         .is_expired = (flags & OUTPUT_EXPIRED) != 0,
         .stdout_bytes = (uint64_t)sqlite3_column_int64(stmt, C_BYTES),
+        .stderr_bytes = (uint64_t)sqlite3_column_int64(stmt, C_ERR_BYTES),
         .stdout_inline = column_slice(stmt, C_STDOUT),
         .error_detail = column_slice(stmt, C_DETAIL),
     };

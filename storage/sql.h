@@ -34,7 +34,7 @@ _Static_assert(JOB_STATE_COUNT == 8,
  * something: a CASE without ELSE is NULL, and no row has that number. 5 = succeeded. */
 #define TEXT_RESULT                                                                 \
     " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal," \
-    " j.result, j.attempt, j.stdout_bytes, j.output_flags, o.stdout, r.detail FROM "
+    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout, r.detail FROM "
 #define TEXT_RESULT_SIDES                                                                   \
     " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.stdout_bytes > 0 THEN j.no" \
     " END AND o.attempt = j.attempt"                                                        \

@@ -120,6 +120,7 @@ if built dev; then
     suite unit by_label dev '^unit$'
     suite integration by_label dev '^integration$'
     suite readme by_label dev '^readme$'
+    suite examples by_label dev '^examples$'
     suite crash by_label dev '^crash$'
 fi
 if built asan; then

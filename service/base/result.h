@@ -18,7 +18,7 @@ struct result_row {
     enum job_result result;
     uint32_t attempt;
     bool is_truncated, is_spooled, is_expired; /* of the standard output */
-    uint64_t stdout_bytes;
+    uint64_t stdout_bytes, stderr_bytes;
     struct slice stdout_inline; /* of a job that succeeded; absent: none, or spooled */
     struct slice error_detail;  /* or absent */
 };

@@ -51,6 +51,25 @@ SERVER_TEST(cli_batch, a_detached_map_is_a_batch)
     CHECK(ls.out_len == 37, "one id was expected: %s", ls.out);
 }
 
+SERVER_TEST(cli_batch, an_open_one_takes_more_until_it_is_closed)
+{
+    struct job_ref batch = detached(s, WORDS("map", "--detach", "--open", "true", ":::", "a", "b"));
+    AUTO_CALL add, input, close, late;
+    cli_call_run(&add, s, WORDS("batch", "add", batch.id, "c", "d/e"));
+    expect_code(&add, 0);
+    struct text path = file_with(s, "items", "f\ng\n", 4);
+    cli_call_start_in(&input, s->dir, path.s, WORDS("batch", "add", batch.id));
+    cli_call_end(&input);
+    expect_code(&input, 0);
+    expect_err_has(&input, "2 items were taken");
+    cli_call_run(&close, s, WORDS("batch", "close", batch.id));
+    expect_code(&close, 0);
+    expect_counts(s, batch, 6, 6);
+    cli_call_run(&late, s, WORDS("batch", "add", batch.id, "h"));
+    expect_code(&late, 1);
+    expect_err_has(&late, "takes no more items");
+}
+
 SERVER_TEST(cli_batch, mistakes_are_named)
 {
     AUTO_CALL none, verb, near, unknown;
