@@ -34,6 +34,7 @@ program crash_kill_random "$kills"
 program crash_kill_random --seed-bug ack-before-commit
 program crash_disk_full
 program crash_depth 1000000
+program crash_million 1000000
 if [ "$failed" -ne 0 ]; then
     echo "crash: $failed failed"
     exit 1
