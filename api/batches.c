@@ -196,8 +196,8 @@ static bool prepare(struct request *rq, struct items_state *s, struct err *err)
     rq->cmd.kind = CMD_BATCH;
     if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
         submit_digest(body, digest);
-    if (!submit_read_key(rq, digest, err) ||
-        !codec_read_batch(body, rq->thread->shared->cfg, false, &rq->arena, &s->req, err))
+    const struct job_source source = submit_source(rq, body, &rq->arena);
+    if (!submit_read_key(rq, digest, err) || !codec_read_batch(&source, false, &s->req, err))
         return false;
     submit_add_trace(rq, &s->req.spec);
     batch_ask_from(&s->req, rq, &rq->cmd.batch);

@@ -133,8 +133,7 @@ static bool read_line(struct request *rq, struct bulk *b, struct slice line, str
                        "Too many refused lines; send the rest in another request");
     if (copy == NULL)
         return err_set(err, ERR_TOO_LARGE, "The line takes too much memory");
-    const struct job_source source = {
-        {copy, line.len}, rq->thread->shared->cfg, submit_defaults(rq), &b->chunk};
+    const struct job_source source = submit_source(rq, (struct slice){copy, line.len}, &b->chunk);
     if (!codec_read_job_from(&source, &item->spec, err))
         return false;
     if (b->has_key && item->spec.has_unique)

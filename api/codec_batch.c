@@ -136,11 +136,16 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     return !ret->has_items || take_items(r->items, r->job.a, ret, err);
 }
 
-bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload, struct arena *a,
-                      struct batch_request *ret, struct err *err)
+bool codec_read_batch(const struct job_source *source, bool is_upload, struct batch_request *ret,
+                      struct err *err)
 {
-    struct batch_reader r = {.job = {.cfg = cfg, .a = a, .spec = &ret->spec, .err = err},
+    struct batch_reader r = {.job = {.cfg = source->cfg,
+                                     .defaults = source->defaults,
+                                     .a = source->a,
+                                     .spec = &ret->spec,
+                                     .err = err},
                              .ret = ret};
+    struct slice body = source->body;
     struct json_iter it;
     struct slice key, value;
     *ret = (struct batch_request){.chunksize = 1};

@@ -21,8 +21,8 @@ struct batch_request {
 };
 /* A batch as in POST /v1/batches. `items` must be there with JSON and must not with NDJSON, whose
  * other lines they are: `is_upload`. */
-MUST_CHECK bool codec_read_batch(struct slice body, const struct config *cfg, bool is_upload,
-                                 struct arena *a, struct batch_request *ret, struct err *err);
+MUST_CHECK bool codec_read_batch(const struct job_source *source, bool is_upload,
+                                 struct batch_request *ret, struct err *err);
 
 /* One line of NDJSON. */
 MUST_CHECK bool codec_read_item(struct slice line, const struct element_rules *rules,

@@ -154,11 +154,12 @@ static bool defaults_of_queue(void *arg, struct slice queue, struct arena *a, st
     return query_defaults(arg, queue, a, ret, err);
 }
 
-struct job_defaults submit_defaults(const struct request *rq)
+struct job_source submit_source(const struct request *rq, struct slice body, struct arena *a)
 {
-    if (!engine_has_defaults(rq->thread->shared->engine))
-        return (struct job_defaults){0};
-    return (struct job_defaults){defaults_of_queue, rq->thread->query};
+    struct job_source source = {.body = body, .cfg = rq->thread->shared->cfg, .a = a};
+    if (engine_has_defaults(rq->thread->shared->engine))
+        source.defaults = (struct job_defaults){defaults_of_queue, rq->thread->query};
+    return source;
 }
 
 void submit_digest(struct slice body, uint8_t out[32])
@@ -191,8 +192,7 @@ static bool prepare_one(struct request *rq, struct err *err)
         submit_digest(body, digest);
     if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
         return false;
-    const struct job_source source = {body, rq->thread->shared->cfg, submit_defaults(rq),
-                                      &rq->arena};
+    const struct job_source source = submit_source(rq, body, &rq->arena);
     if (!codec_read_job_from(&source, &item->spec, err))
         return false;
     submit_add_trace(rq, &item->spec);

@@ -17,8 +17,9 @@ void submit_add_trace(struct request *rq, struct job_spec *spec);
 #define SUBMIT_HOLDER_SIZE 48
 size_t submit_name_holder(const struct job_id *id, char out[SUBMIT_HOLDER_SIZE]);
 
-/* What queues say about jobs that say nothing; costs nothing as long as no queue does. */
-struct job_defaults submit_defaults(const struct request *rq);
+/* A job in these bytes, with what its queue says about members that it does not name: that costs
+ * nothing as long as no queue says anything. */
+struct job_source submit_source(const struct request *rq, struct slice body, struct arena *a);
 
 /* A body of NDJSON that is still coming, by its route. Takes as much as fits and returns how much;
  * less than all when the request has been suspended to let the engine store a chunk: call again

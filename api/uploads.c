@@ -111,8 +111,8 @@ static void take_head(struct request *rq, struct upload *u, struct slice line)
         return;
     }
     u->has_head = true;
-    if (codec_read_batch((struct slice){copy, line.len}, rq->thread->shared->cfg, true, &rq->arena,
-                         &u->req, &rq->refusal)) {
+    const struct job_source source = submit_source(rq, (struct slice){copy, line.len}, &rq->arena);
+    if (codec_read_batch(&source, true, &u->req, &rq->refusal)) {
         submit_add_trace(rq, &u->req.spec);
         u->rules = u->req.rules;
     }

@@ -223,6 +223,20 @@ SERVER_TEST(queue_limits, max_length_refuses_single_lines)
     cr_assert_eq(count_in(s, "m", "queued"), 700);
 }
 
+SERVER_TEST(queue_limits, max_length_refuses_a_batch_that_has_no_room)
+{
+    put_queue(s, "m", "{'max_length':5,'paused':true}");
+    AUTO_RESPONSE fits = http(s, "POST", "/v1/batches",
+                              "{'command':['true'],'items':[1,2,3],'queue':'m','max_parallel':1}",
+                              NULL);
+    expect_status(fits, 202);
+    AUTO_RESPONSE too_many = http(s, "POST", "/v1/batches",
+                                  "{'command':['true'],'items':[1,2,3],'queue':'m'}", NULL);
+    expect_problem(too_many, 429, "queue-limit");
+    cr_assert_eq(count_in(s, "m", "queued"), 1);
+    cr_assert_eq(count_in(s, "m", "blocked"), 2, "nothing of the other batch was stored");
+}
+
 SERVER_TEST(queue_limits, a_replay_knows_which_lines_were_refused)
 {
     put_queue(s, "m", "{'max_length':2,'paused':true}");

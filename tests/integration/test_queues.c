@@ -146,10 +146,10 @@ SERVER_TEST(queues, a_queue_with_living_jobs_is_not_deleted)
 
 SERVER_TEST_WITH(queues, a_paused_queue_begins_nothing, .workers = 2)
 {
-    struct text hold = fifo_make(s, "hold");
+    struct text hold = fifo_make(s, "hold"), hold_other = fifo_make(s, "other");
     struct job_ref first = job_submit(s, "{'command':['cat','%s'],'queue':'p'}", hold.s);
     response_free(job_await_state(s, first, "running"));
-    struct job_ref other = job_submit(s, "{'command':['cat','%s'],'queue':'o'}", hold.s);
+    struct job_ref other = job_submit(s, "{'command':['cat','%s'],'queue':'o'}", hold_other.s);
     response_free(job_await_state(s, other, "running"));
     /* Both workers are busy: the next jobs are reserved, and lie in their hands. */
     struct job_ref waiting[6];
@@ -162,6 +162,7 @@ SERVER_TEST_WITH(queues, a_paused_queue_begins_nothing, .workers = 2)
     expect_int(view, "depth", (int64_t)COUNT_OF(waiting));
     cr_assert(json_number(view, "oldest_age") >= 0);
     fifo_release(hold.s);
+    fifo_release(hold_other.s);
     response_free(job_await(s, first)); /* a running job goes on */
     response_free(job_await(s, other));
     for (int i = 0; i < 20; i++) { /* other queues do, too */
@@ -222,6 +223,12 @@ SERVER_TEST(queues, jobs_take_what_they_do_not_name_from_their_queue)
     expect_int(other, "priority", 0);
     AUTO_RESPONSE line = submit_lines(s, 1, "{'command':['true'],'queue':'d'}");
     cr_assert_not_null(strstr(line->body, "\"priority\":7"), "%s", line->body);
+    AUTO_RESPONSE batch = http(s, "POST", "/v1/batches",
+                               "{'command':['echo','{}'],'items':[1],'queue':'d'}", NULL);
+    expect_status(batch, 202);
+    AUTO_RESPONSE items = http_get(s, "/v1/jobs?limit=1");
+    expect_int(items, "items.0.index", 0);
+    expect_int(items, "items.0.priority", 7);
     put_queue(s, "d", "{}");
     AUTO_RESPONSE plain = job_run(s, "{'command':['true'],'queue':'d'}");
     expect_int(plain, "priority", 0);
