@@ -21,6 +21,8 @@ void batch_create(struct request *rq);
 void batch_show(struct request *rq);
 void batch_add(struct request *rq);
 void batch_close(struct request *rq);
+/* explain.c */
+void job_explain(struct request *rq);
 /* many.c */
 void job_cancel_many(struct request *rq);
 void job_retry_many(struct request *rq);

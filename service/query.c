@@ -145,6 +145,11 @@ bool query_defaults(struct query *query, struct slice queue, struct arena *a, st
     return reader_defaults(query->reader, queue, a, ret, err);
 }
 
+bool query_position(struct query *query, int64_t no, int64_t max, int64_t *ret, struct err *err)
+{
+    return reader_position(query->reader, no, max, ret, err);
+}
+
 bool query_parents(struct query *query, int64_t child, struct parent_list *ret, struct err *err)
 {
     return reader_parents(query->reader, child, ret, err);

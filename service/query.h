@@ -49,6 +49,9 @@ MUST_CHECK bool query_batch_mark(struct query *query, const struct job_id *id, s
 MUST_CHECK bool query_element_rules(struct query *query, int64_t batch, struct element_rules *ret,
                                     struct err *err);
 
+/* reader_position. */
+MUST_CHECK bool query_position(struct query *query, int64_t no, int64_t max, int64_t *ret,
+                               struct err *err);
 /* The parents that a job or a batch waits for: reader_parents. */
 MUST_CHECK bool query_parents(struct query *query, int64_t child, struct parent_list *ret,
                               struct err *err);

@@ -78,6 +78,45 @@ static bool is_shown(const struct queue_view *queue)
     return jobs > 0 || !queue->settings.is_gone;
 }
 
+/* Where the number stands in the line of this queue. */
+static bool line_find(struct reader *reader, uint32_t queue, int64_t no, int64_t max, int64_t *ret,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *line = reader_stmt(reader, SQL_READ_ORDER);
+    int64_t place = 0;
+    bool found;
+
+    bind_i64(line, 1, queue);
+    bind_i64(line, 2, max);
+    while (db_next(&reader->db, line, &found, err)) {
+        place++;
+        if (!found)
+            return true;
+        if (sqlite3_column_int64(line, 0) == no) {
+            *ret = place;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool reader_position(struct reader *reader, int64_t no, int64_t max, int64_t *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ROW);
+    struct row row;
+    bool found;
+
+    *ret = 0;
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (!found)
+        return true;
+    if (!row_read(get, &row, err))
+        return false;
+    return row.state != JOB_QUEUED || line_find(reader, row.queue, no, max, ret, err);
+}
+
 bool reader_queue(struct reader *reader, const char *name, struct arena *a, struct queue_view *ret,
                   struct err *err)
 {

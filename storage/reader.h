@@ -38,6 +38,11 @@ MUST_CHECK bool reader_waiting(struct reader *reader, struct waiting_page *page,
 MUST_CHECK bool reader_defaults(struct reader *reader, struct slice queue, struct arena *a,
                                 struct slice *ret, struct err *err);
 
+/* The job's place among the queued ones of its queue, from 1; 0: it is not queued, or not among the
+ * first `max`. */
+MUST_CHECK bool reader_position(struct reader *reader, int64_t no, int64_t max, int64_t *ret,
+                                struct err *err);
+
 /* The parents that a job or a batch waits for; none when it waits for nothing. */
 MUST_CHECK bool reader_parents(struct reader *reader, int64_t child, struct parent_list *ret,
                                struct err *err);

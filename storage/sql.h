@@ -270,6 +270,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " AND no <= ?2 ORDER BY priority DESC, no LIMIT ?3")                  \
     X(READ_STATES,     HOT,  "SELECT no, queue, state FROM jobs WHERE no > ?1 AND no <= ?2"        \
                              " ORDER BY no LIMIT ?3")                                              \
+    X(READ_ORDER,      HOT,  "SELECT no FROM jobs WHERE queue = ?1 AND state = " TEXT_QUEUED       \
+                             " ORDER BY priority DESC, no LIMIT ?2")                               \
     X(READ_DEFAULTS,   HOT,  "SELECT defaults FROM queues JOIN queue_settings"                     \
                              " ON queue_settings.id = queues.id WHERE name = ?1")                  \
     X(READ_CALLBACK,   HOT,  "SELECT receiver, states FROM callbacks WHERE no = ?1")               \

@@ -75,6 +75,14 @@ static void write_histogram(const struct metrics *m, enum histogram h, struct bu
                               */
 }
 
+double metrics_mean_us(const struct metrics *m, enum histogram h)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i <= HISTOGRAM_BUCKETS; i++)
+        total += load(&m->histograms[h].bucket[i]);
+    return total == 0 ? -1 : (double)load(&m->histograms[h].sum_us) / (double)total;
+}
+
 void metrics_write(const struct metrics *m, struct buf *out)
 {
     for (int i = 0; i < COUNTER_COUNT; i++) {

@@ -63,6 +63,8 @@ static inline void metrics_add(struct metrics *m, enum counter c, uint64_t n)
     atomic_fetch_add_explicit(&m->counters[c], n, memory_order_relaxed);
 }
 void metrics_observe_us(struct metrics *m, enum histogram h, uint64_t us);
+/* The mean of what was observed since the start; < 0: nothing was. */
+double metrics_mean_us(const struct metrics *m, enum histogram h);
 /* Prometheus text exposition 0.0.4 of all of the above. Gauges are appended by the caller with
  * metrics_write_gauge. */
 void metrics_write(const struct metrics *m, struct buf *out);
