@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Which module's test belongs to which layer. A test of an unknown module goes to unit_other, so that none is left out.
 set(unit_base     address callback error buf json text job config log metrics util)
-set(unit_storage  deliveries store queue jobs sql reader idem recover deps gang)
+set(unit_storage  deliveries store queue jobs sql reader idem recover deps gang results)
 set(unit_pool     frame slot task proc pool spool zygote worker)
 set(unit_service  delivery signature inbox waiters events dispatch retry command query engine)
 set(unit_api      gate routes codec problem openapi http)

@@ -3,6 +3,8 @@
  * POST /v1/as-completed. */
 #include "integration/harness_test.h"
 
+#include <sys/resource.h>
+
 static struct response *wait_for(struct server *s, const char *ids, const char *when, int seconds)
 {
     return http(s, "POST", "/v1/wait", text_of("{'jobs':[%s],'return_when':'%s'}", ids, when).s,
@@ -317,4 +319,57 @@ SERVER_TEST(wait, ten_thousand_at_once)
     free(lines.s);
     free(body.s);
     free(with_timeout.s);
+}
+
+/* Room for that many connections, here and in the server, which inherits it. */
+static bool raise_files(rlim_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    if (limit.rlim_cur >= wanted)
+        return true;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted;
+}
+
+/* Each waits in one of the three ways; one commit answers them all. */
+PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
+{
+    enum { WAITERS = 5000 };
+    struct server server, *s = &server;
+    if (!raise_files(WAITERS + 512))
+        cr_skip_test("too few file descriptors: 5,000 waiters are NOT tested");
+    server_start(s, NULL);
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref job = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    struct text body = text_of("{'jobs':['%s']}", job.id);
+    struct conn **c = need_alloc(WAITERS * sizeof(struct conn *));
+    for (int i = 0; i < WAITERS; i++) {
+        c[i] = conn_open(s);
+        if (i % 3 == 0)
+            conn_request(c[i], s, text_of("GET /v1/jobs/%s", job.id).s, "Prefer: wait=55\r\n",
+                         NULL);
+        else
+            conn_request(c[i], s, i % 3 == 1 ? "POST /v1/wait" : "POST /v1/as-completed",
+                         "Prefer: wait=55\r\n", body.s);
+    }
+    uint64_t until = deadline_in(40);
+    for (int64_t parked = 0; parked < WAITERS;) {
+        AUTO_RESPONSE stats = http_get(s, "/v1/stats");
+        parked = json_int(stats, "parked");
+        cr_assert_not(deadline_passed(until), "only %d are parked", (int)parked);
+    }
+    fifo_release(hold.s);
+    uint64_t start = now_ns();
+    int answered = 0;
+    for (int i = 0; i < WAITERS; i++)
+        answered += conn_await_end(c[i], 10) && c[i]->status == 200 ? 1 : 0;
+    double took = seconds_since(start);
+    for (int i = 0; i < WAITERS; i++)
+        conn_close(c[i]);
+    free(c);
+    cr_assert_eq(answered, WAITERS);
+    cr_assert(took < 1 * slow_factor(), "it took %.2f s", took);
+    server_stop(s);
 }
