@@ -5,6 +5,7 @@
 
 #define MAX_PARALLEL 1000000
 #define MAX_CHUNK 10000
+#define MAX_INDEX INT64_C(1000000000000)
 
 struct batch_reader {
     struct job_reader job;
@@ -195,4 +196,90 @@ bool codec_read_items(struct slice body, struct arena *a, struct batch_request *
             return false;
     }
     return ret->has_items || err_at(err, ERR_INVALID, "/items", "is missing");
+}
+
+/* ---- elements by index ---- */
+
+/* "7" or "3-9". */
+static bool read_range(struct slice text, struct index_range *ret)
+{
+    const char *dash = text.len == 0 ? NULL : memchr(text.ptr, '-', text.len);
+    size_t len = dash == NULL ? text.len : (size_t)(dash - text.ptr);
+    int64_t first = -1, last = -1;
+    bool ok = text_to_i64((struct slice){text.ptr, len}, &first);
+    last = first;
+    if (ok && dash != NULL)
+        ok = text_to_i64((struct slice){dash + 1, text.len - len - 1}, &last);
+    if (!ok || first < 0 || last < first || last > MAX_INDEX)
+        return false;
+    *ret = (struct index_range){first, last - first + 1};
+    return true;
+}
+
+static bool read_indexes(struct slice value, struct arena *a, struct pick_request *ret,
+                         struct err *err)
+{
+    static const char wanted[] = "text such as \"1-3,9\"";
+    uint32_t max = 1;
+    if (json_type_of(value) != JSON_STRING)
+        return codec_wrong_type(err, "/indexes", wanted);
+    struct slice list = codec_inside(value);
+    for (size_t i = 0; i < list.len; i++)
+        max += list.ptr[i] == ',';
+    ret->ranges = arena_alloc(a, max * sizeof *ret->ranges);
+    if (ret->ranges == NULL)
+        return codec_arena_full(err);
+    while (ret->n_ranges < max) {
+        const char *comma = list.len == 0 ? NULL : memchr(list.ptr, ',', list.len);
+        size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
+        struct index_range *range = &ret->ranges[ret->n_ranges++];
+        if (!read_range((struct slice){list.ptr, len}, range))
+            return codec_wrong_type(err, "/indexes", wanted);
+        ret->last = MAX(ret->last, range->first + range->n - 1);
+        list = (struct slice){list.ptr + len + 1, list.len - MIN(len + 1, list.len)};
+    }
+    return true;
+}
+
+static bool read_why(struct slice value, struct arena *a, struct pick_request *ret, struct err *err)
+{
+    size_t len = 0;
+    if (json_type_of(value) != JSON_STRING || value.len - 2 >= sizeof ret->why)
+        return err_at(err, ERR_INVALID, "/reason", "must be a string of at most %zu bytes",
+                      sizeof ret->why - 1);
+    const char *text = json_string_dup(value, a, &len);
+    if (text == NULL)
+        return codec_arena_full(err);
+    memcpy(ret->why, text, len);
+    return true;
+}
+
+bool codec_read_pick(struct slice body, bool is_cancel, struct arena *a, struct pick_request *ret,
+                     struct err *err)
+{
+    struct json_iter it;
+    struct slice key, value;
+    *ret = (struct pick_request){.last = -1};
+    if (body.len == 0)
+        return true;
+    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+        return false;
+    body = json_trim(body);
+    if (json_type_of(body) != JSON_OBJECT)
+        return err_set(err, ERR_INVALID, "The body is an object");
+    json_iter_init(&it, body);
+    while (json_next_member(&it, &key, &value)) {
+        char pointer[80];
+        bool ok;
+        codec_pointer("", key, pointer);
+        if (json_string_eq(key, "indexes"))
+            ok = read_indexes(value, a, ret, err);
+        else if (is_cancel && json_string_eq(key, "reason"))
+            ok = read_why(value, a, ret, err);
+        else
+            ok = err_at(err, ERR_INVALID, pointer, "is not a member here");
+        if (!ok)
+            return false;
+    }
+    return true;
 }

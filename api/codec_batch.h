@@ -24,6 +24,19 @@ struct batch_request {
 MUST_CHECK bool codec_read_batch(const struct job_source *source, bool is_upload,
                                  struct batch_request *ret, struct err *err);
 
+/* The body of POST /v1/batches/{id}/cancel and /retry; an empty one means all defaults. */
+struct index_range {
+    int64_t first, n;
+};
+struct pick_request {
+    struct index_range *ranges; /* of "indexes", which has at least one if it is there */
+    uint32_t n_ranges;
+    int64_t last; /* the highest index named */
+    char why[120];
+};
+MUST_CHECK bool codec_read_pick(struct slice body, bool is_cancel, struct arena *a,
+                                struct pick_request *ret, struct err *err);
+
 /* One line of NDJSON. */
 MUST_CHECK bool codec_read_item(struct slice line, const struct element_rules *rules,
                                 struct slice *ret, struct err *err);

@@ -27,6 +27,9 @@ void job_explain(struct request *rq);
 void job_cancel_many(struct request *rq);
 void job_retry_many(struct request *rq);
 void job_delete_many(struct request *rq);
+/* batch_verbs.c */
+void batch_cancel_some(struct request *rq);
+void batch_retry_some(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

@@ -6,6 +6,7 @@
 
 #define MAX_RELEASED 512   /* elements that one step lets in */
 #define MAX_CANCELLED 4096 /* … or cancels */
+#define BROKEN_OFF "The upload of the batch's items broke off"
 
 /* ------------------------------------------------------------------------------------------------
  * elements */
@@ -110,14 +111,15 @@ static bool settle_flights(struct engine *e, int64_t no, struct err *err)
 
 /* From here on nothing of the batch begins (queue_peek), and what waits is cancelled step by step.
  */
-static bool halt(struct engine *e, const struct batch *b, struct err *err)
+bool batch_halt(struct engine *e, const struct batch *b, const char *why, struct err *err)
 {
     struct batch halted = *b;
     halted.phase = BATCH_HALTED;
     halted.work = BATCH_WORK_CANCEL;
     halted.place = 0;
     e->has_batch_work = true;
-    return settle_flights(e, halted.no, err) && batch_put(e->store, &halted, e->turn.now_us, err);
+    return settle_flights(e, halted.no, err) && jobs_put_words(e->store, halted.no, why, err) &&
+           batch_put(e->store, &halted, e->turn.now_us, err);
 }
 
 static bool cancel_step(struct engine *e, const struct batch *b, struct err *err)
@@ -147,7 +149,7 @@ static int64_t room_of(const struct batch *b)
 }
 
 /* Lets elements in by index, as many as fit into one step. */
-static bool fill(struct engine *e, const struct batch *b, struct err *err)
+bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
 {
     int64_t nos[MAX_RELEASED], room = room_of(b);
     struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
@@ -165,7 +167,7 @@ static bool fill(struct engine *e, const struct batch *b, struct err *err)
 static bool release_step(struct engine *e, const struct batch *b, struct err *err)
 {
     int64_t no = b->no;
-    if (!fill(e, b, err) || !batch_get_by_no(e->store, no, &b, err))
+    if (!batch_fill(e, b, err) || !batch_get_by_no(e->store, no, &b, err))
         return false;
     if (room_of(b) > 0)
         return true; /* the rest in the next turn */
@@ -332,11 +334,19 @@ bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *
     if (!batch_get(e->store, &cmd->batch.id, &b, &missing))
         return !apply_is_store_failure(&missing) ||
                err_set(err, missing.code, "%s", missing.detail);
-    return b->phase != BATCH_UPLOADING || halt(e, b, err);
+    return b->phase != BATCH_UPLOADING || batch_halt(e, b, BROKEN_OFF, err);
 }
 
 /* ------------------------------------------------------------------------------------------------
  * what happens by itself */
+
+static bool halt_failed(struct engine *e, const struct batch *b, struct err *err)
+{
+    char why[120];
+    (void)snprintf(why, sizeof why, "The batch was halted: max_failures is %lld",
+                   (long long)b->max_failures);
+    return batch_halt(e, b, why, err);
+}
 
 bool apply_batch_change(struct engine *e, const struct job_change *change, struct err *err)
 {
@@ -349,8 +359,8 @@ bool apply_batch_change(struct engine *e, const struct job_change *change, struc
     if (job_state_is_end(change->to)) {
         if (b->phase != BATCH_HALTED && b->max_failures > 0 && change->to == JOB_FAILED &&
             b->count[JOB_FAILED] >= b->max_failures)
-            return halt(e, b, err);
-        return fill(e, b, err);
+            return halt_failed(e, b, err);
+        return batch_fill(e, b, err);
     }
     if (b->phase != BATCH_HALTED)
         return true;
@@ -397,7 +407,7 @@ bool batches_recover(struct engine *e, struct err *err)
         if (no == 0)
             return true;
         if (!batch_get_by_no(e->store, no, &b, err) ||
-            (b->phase == BATCH_UPLOADING && !halt(e, b, err)))
+            (b->phase == BATCH_UPLOADING && !batch_halt(e, b, BROKEN_OFF, err)))
             return false;
     }
 }

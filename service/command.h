@@ -31,6 +31,8 @@ enum command_kind {
     CMD_BULK,        /* one verb on many jobs, of which each may refuse it */
     CMD_BATCH,       /* a new batch, with its first items */
     CMD_BATCH_ADD,   /* more items */
+    CMD_BATCH_CANCEL,
+    CMD_BATCH_RETRY,
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
     CMD_DELIVERED,   /* what became of one try of a callback */
     CMD_QUEUE,       /* the settings of a queue */
@@ -118,6 +120,19 @@ struct batch_ask {
 };
 
 #define MAX_EMPTIED 500 /* jobs that one command cancels */
+/* Elements of a batch that are to be cancelled or retried. */
+struct batch_pick {
+    struct job_id id;
+    bool by_index;    /* elements [first, first + n); else CANCEL: all; RETRY: those that failed */
+    int64_t first, n; /* RETRY always goes by them; CANCEL: n is at most MAX_PICKED */
+    char why[120];
+    /* Answer. */
+    int64_t changed;
+    int64_t next;     /* RETRY: the element to go on with, so that no command takes long */
+    int64_t expired;  /* RETRY: those whose payload is gone */
+    bool is_stopping; /* CANCEL: some were running */
+};
+#define MAX_PICKED 4096
 
 struct command {
     struct command *next;
@@ -141,6 +156,7 @@ struct command {
             uint32_t n;
         } submit;
         struct batch_ask batch;
+        struct batch_pick pick;
         struct {
             struct job_id id;
             bool only_queued; /* "if": "queued" */

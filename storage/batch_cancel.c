@@ -30,17 +30,6 @@ static sqlite3_stmt *sweep_bind(struct store *store, const struct sweep *sweep)
     return update;
 }
 
-static bool why_put(struct store *store, int64_t no, const char *why, struct err *err)
-{
-    sqlite3_stmt *put = store_stmt(store, SQL_ERROR_PUT);
-
-    if (why == NULL)
-        return true;
-    bind_i64(put, 1, no);
-    bind_text(put, 2, slice_of(why));
-    return store_run(store, put, err);
-}
-
 static bool row_swept(struct store *store, const struct sweep *sweep, sqlite3_stmt *update,
                       struct err *err)
 {
@@ -61,7 +50,7 @@ static bool row_swept(struct store *store, const struct sweep *sweep, sqlite3_st
         return err_set(err, ERR_STORAGE, "The queue of job %lld is missing.", (long long)row.no);
     return (sweep->gate == 0 || batch_count_gated(store, sweep->batch, -1, err)) &&
            row_moved(store, &row, sweep->from, JOB_CANCELLED, err) &&
-           why_put(store, row.no, sweep->why, err);
+           jobs_put_words(store, row.no, sweep->why, err);
 }
 
 /* All rows are changed before the first is returned (SQLite's RETURNING), so other statements may
@@ -90,6 +79,54 @@ static bool is_worth(const struct batch *b, enum job_state state, uint32_t gate)
     return gate != 0 ? b->gated > 0 : state != JOB_BLOCKED || b->count[state] > b->gated;
 }
 
+/* Cuts the range to the part in which it begins. False in *ret when it begins behind the last
+ * element. */
+static bool range_cut(struct store *store, struct batch_range *range, int64_t *ret_first_no,
+                      bool *ret, struct err *err)
+{
+    const struct batch *b;
+    struct batch_part part;
+
+    if (!batch_get_by_no(store, range->batch, &b, err))
+        return false;
+    *ret = range->first < b->n;
+    if (!*ret)
+        return true;
+    if (!batch_part_at(store, range->batch, range->first, &part, err))
+        return false;
+    range->n = MIN(range->n, part.first_index + part.n - range->first);
+    *ret_first_no = part.first_no + range->first - part.first_index;
+    return true;
+}
+
+bool batch_find(struct store *store, struct batch_range *range, uint32_t states,
+                struct due_list *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *find = store_stmt(store, SQL_BATCH_FIND);
+    int64_t first_no = 0;
+    bool found;
+
+    ret->n = 0;
+    if (!range_cut(store, range, &first_no, &found, err))
+        return false;
+    if (!found)
+        return true;
+    bind_i64(find, 1, first_no);
+    bind_i64(find, 2, first_no + range->n);
+    bind_i64(find, 3, states);
+    bind_i64(find, 4, (int64_t)ret->max);
+    while (db_next(&store->db, find, &found, err)) {
+        if (!found)
+            return true;
+        ret->nos[ret->n++] = sqlite3_column_int64(find, 0);
+        if (ret->n < ret->max)
+            continue;
+        range->n = ret->nos[ret->n - 1] - first_no + 1;
+        return true;
+    }
+    return false;
+}
+
 bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us, const char *why,
                   struct err *err)
 {
@@ -102,17 +139,13 @@ bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us
                  {JOB_BLOCKED, JOB_GATED},
                  {JOB_QUEUED, 0}};
     const struct batch *b;
-    struct batch_part part;
     struct sweep sweep = {.batch = range->batch, .now_us = now_us, .why = why};
+    bool found;
 
-    if (!batch_get_by_no(store, range->batch, &b, err))
+    if (!range_cut(store, range, &sweep.first_no, &found, err))
         return false;
-    if (range->first >= b->n)
+    if (!found)
         return true;
-    if (!batch_part_at(store, range->batch, range->first, &part, err))
-        return false;
-    range->n = MIN(range->n, part.first_index + part.n - range->first);
-    sweep.first_no = part.first_no + range->first - part.first_index;
     sweep.n = range->n;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
         if (!batch_get_by_no(store, range->batch, &b, err))

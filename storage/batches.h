@@ -59,6 +59,11 @@ struct batch_range {
 MUST_CHECK bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us,
                              const char *why, struct err *err);
 
+/* The numbers of those that are in one of the states (bits of TO), in the order of indexes; n
+ * becomes less when the list is full or they lie in several parts: go on behind it. */
+MUST_CHECK bool batch_find(struct store *store, struct batch_range *range, uint32_t states,
+                           struct due_list *ret, struct err *err);
+
 /* The part that holds this index; NOT_FOUND beyond the last element. */
 MUST_CHECK bool batch_part_at(struct store *store, int64_t batch, int64_t index,
                               struct batch_part *ret, struct err *err);

@@ -254,10 +254,14 @@ bool jobs_retry_again(struct store *store, struct job_again *again, struct err *
     again->n_files = row_spool_files(&was, again->files);
     row = was;
     row_reset(&row, again->now_us);
+    if (again->gated) {
+        row.flags |= JOB_GATED;
+        row.queued_us = 0;
+    }
     if (!attempt_remember(store, &was, err) ||
         !store_run_no(store, SQL_OUTPUT_DELETE, was.no, err) ||
         !store_run_no(store, SQL_ERROR_DELETE, was.no, err) || !patch_spec(store, &same, err) ||
-        !row_change(store, &was, &row, JOB_QUEUED, err))
+        !row_change(store, &was, &row, again->gated ? JOB_BLOCKED : JOB_QUEUED, err))
         return false;
     (void)row_timer(&row, &again->wake_us);
     return true;

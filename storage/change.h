@@ -24,11 +24,12 @@ struct job_patch {
  * the job does not wait; OVERLOADED as jobs_insert. */
 MUST_CHECK bool jobs_change(struct store *store, struct job_patch *patch, struct err *err);
 
-/* Ended → QUEUED, with one attempt more at least; the last attempt becomes history. Deadlines count
- * from now. */
+/* Ended → QUEUED (or BLOCKED), with one attempt more at least; the last attempt becomes history.
+ * Deadlines count from now. */
 struct job_again {
     int64_t no;
     int64_t now_us;
+    bool gated;                 /* BLOCKED instead: its batch lets it in */
     struct slice task;          /* absent: stays as it is */
     int64_t wake_us;            /* out, as in job_patch */
     struct output_ref files[2]; /* out: of the last attempt, to unlink after the commit */

@@ -241,7 +241,7 @@ bool attempt_insert(struct store *store, const struct row *row, const struct job
     return store_run(store, insert, err);
 }
 
-static bool error_put(struct store *store, int64_t no, const char *detail, struct err *err)
+bool jobs_put_words(struct store *store, int64_t no, const char *detail, struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_ERROR_PUT);
 
@@ -296,7 +296,7 @@ static bool attempt_end(struct store *store, struct row *row, const struct job_e
     row->output.expired = false;
     row->keep_us = end->keep_us;
     return row_move(store, row, end->state, err) && output_put(store, row, end, err) &&
-           error_put(store, row->no, end->error_detail, err);
+           jobs_put_words(store, row->no, end->error_detail, err);
 }
 
 bool jobs_finish(struct store *store, int64_t no, uint32_t attempt, const struct job_end *end,
@@ -342,7 +342,7 @@ bool jobs_cancel(struct store *store, const struct job_cancel *cancel, enum job_
     to = row.state == JOB_RUNNING ? JOB_STOPPING : JOB_CANCELLED;
     if (to == JOB_CANCELLED)
         row.finished_us = cancel->now_us;
-    if (!row_move(store, &row, to, err) || !error_put(store, cancel->no, cancel->why, err))
+    if (!row_move(store, &row, to, err) || !jobs_put_words(store, cancel->no, cancel->why, err))
         return false;
     *ret_state = to;
     return true;
@@ -361,7 +361,8 @@ bool jobs_refuse(struct store *store, const struct job_refusal *refusal, struct 
                        job_state_name(row.state));
     row.reason = refusal->reason;
     row.finished_us = refusal->now_us;
-    return row_move(store, &row, JOB_FAILED, err) && error_put(store, row.no, refusal->why, err);
+    return row_move(store, &row, JOB_FAILED, err) &&
+           jobs_put_words(store, row.no, refusal->why, err);
 }
 
 bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,

@@ -95,6 +95,9 @@ struct job_cancel {
 };
 MUST_CHECK bool jobs_cancel(struct store *store, const struct job_cancel *cancel,
                             enum job_state *ret_state, struct err *err);
+/* Words about the end of a job; of a batch: for those of its elements that were cancelled and have
+ * none. NULL: nothing is done. */
+MUST_CHECK bool jobs_put_words(struct store *store, int64_t no, const char *words, struct err *err);
 /* Waiting → FAILED with this reason (queue_timeout, deadline). */
 MUST_CHECK bool jobs_expire(struct store *store, int64_t no, enum job_reason reason, int64_t now_us,
                             struct err *err);

@@ -94,7 +94,9 @@ static bool error_fill(struct reader *reader, const struct row *row, struct aren
     /* Only these have words to say; the others are spared a look. */
     if (row->reason == REASON_NONE && row->state != JOB_STOPPING && row->state != JOB_CANCELLED)
         return true;
+    /* The words of a cancel of the whole batch are kept with the batch, whose number is lower. */
     bind_i64(get, 1, row->no);
+    bind_time(get, 2, row->state == JOB_CANCELLED ? row->batch : 0);
     return text_get(reader, get, a, &view->error_detail, err);
 }
 

@@ -30,17 +30,19 @@ _Static_assert(JOB_STATE_COUNT == 8,
     "output_flags, batch, idx, flags"                                                           \
     " FROM jobs "
 
-/* A result; result_read knows the order. The side tables are looked into only when there is
+/* A result; result_read knows the order. A cancelled element without words shows its batch's. The side tables are looked into only when there is
  * something: a CASE without ELSE is NULL, and no row has that number. 5 = succeeded. */
 #define TEXT_RESULT                                                                 \
     " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal," \
-    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout, r.detail FROM "
+    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout,"   \
+    " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7"   \
+    " THEN j.batch END)) FROM "
 #define TEXT_RESULT_SIDES                                                                   \
     " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.stdout_bytes > 0 THEN j.no" \
     " END AND o.attempt = j.attempt"                                                        \
     " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
-_Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED > JOB_SUCCEEDED,
-               "TEXT_RESULT_SIDES names states by their numbers");
+_Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
+               "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
 
 /* A batch; batch_read knows the order. */
 #define TEXT_BATCH                                                                        \
@@ -151,6 +153,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " cancelled = ?18, gated = ?19 WHERE no = ?1")                        \
     X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
                              " ORDER BY idx LIMIT ?2")                                             \
+    X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
+                             " ORDER BY no LIMIT ?4")                                              \
     X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \
                              " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"                 \
                              " flags = flags & ~8"                                                 \
@@ -255,7 +259,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
                              " WHERE no = ?1")                                                     \
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \
-    X(READ_ERROR,      HOT,  "SELECT detail FROM errors WHERE no = ?1")                            \
+    X(READ_ERROR,      HOT,  "SELECT detail FROM errors WHERE no IN (?1, ?2)"                      \
+                             " ORDER BY no DESC LIMIT 1")                          \
     X(READ_ATTEMPTS,   HOT,  "SELECT attempt, reason, exit_code, signal, started_us,"              \
                              " finished_us, wall_us, user_us, system_us, max_rss_bytes, killed,"   \
                              " state FROM attempts WHERE no = ?1 ORDER BY attempt")                      \

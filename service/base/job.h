@@ -19,9 +19,9 @@
     X(RUNNING,   "running",   false, TO(SUCCEEDED) | TO(FAILED) | TO(STOPPING) |                   \
                                      TO(SCHEDULED) | TO(QUEUED))                                   \
     X(STOPPING,  "stopping",  false, TO(CANCELLED) | TO(SUCCEEDED) | TO(FAILED))                   \
-    X(SUCCEEDED, "succeeded", true,  TO(QUEUED)) /* the retry verb only */                         \
-    X(FAILED,    "failed",    true,  TO(QUEUED))                                                   \
-    X(CANCELLED, "cancelled", true,  TO(QUEUED))
+    X(SUCCEEDED, "succeeded", true,  TO(BLOCKED) | TO(QUEUED)) /* the retry verb only */           \
+    X(FAILED,    "failed",    true,  TO(BLOCKED) | TO(QUEUED))                                     \
+    X(CANCELLED, "cancelled", true,  TO(BLOCKED) | TO(QUEUED))
 
 /* Why a failed job failed; bit positions are stored (retry policies), so only append. */
 /*    reason            public name        retried by default when `retry` is given?  */

@@ -10,8 +10,8 @@ Test(job_state, all_64_pairs)
     /* to: sched blocked queued running stopping succeeded failed cancelled */
     static const char *const moves[] = {
         [JOB_SCHEDULED] = ".BQ...FC", [JOB_BLOCKED] = "S.Q...FC",   [JOB_QUEUED] = "SB.R..FC",
-        [JOB_RUNNING] = "S.Q.PUF.",   [JOB_STOPPING] = ".....UFC",  [JOB_SUCCEEDED] = "..Q.....",
-        [JOB_FAILED] = "..Q.....",    [JOB_CANCELLED] = "..Q.....",
+        [JOB_RUNNING] = "S.Q.PUF.",   [JOB_STOPPING] = ".....UFC",  [JOB_SUCCEEDED] = ".BQ.....",
+        [JOB_FAILED] = ".BQ.....",    [JOB_CANCELLED] = ".BQ.....",
     };
     cr_assert_eq(ARRAY_LEN(moves), JOB_STATE_COUNT);
     for (int from = 0; from < JOB_STATE_COUNT; from++) {
