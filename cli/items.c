@@ -218,11 +218,11 @@ static void put_columns(const struct items *items, struct slice text, struct buf
 static void put_whole(const struct items *items, struct slice single, struct buf *out)
 {
     struct buf AUTO_BUF joined;
+    buf_init(&joined, WORDS_MAX);
     if (items->n_sources == 1) {
         buf_json_string(out, single);
         return;
     }
-    buf_init(&joined, WORDS_MAX);
     for (size_t i = 0; i < items->n_sources; i++) {
         if (i > 0)
             buf_putc(&joined, ' ');

@@ -276,9 +276,9 @@ static int map_left(struct map *map, const struct err *err)
 static int map_detached(struct map *map, struct err *err)
 {
     struct buf AUTO_BUF line;
+    buf_init(&line, 64);
     if (!send_all(map, err))
         return map_left(map, err);
-    buf_init(&line, 64);
     if (map->upload.batch[0] != '\0')
         buf_printf(&line, "%s\n", map->upload.batch);
     return output_write(STDOUT_FILENO, buf_slice(&line)) ? CLI_OK : CLI_GANGER;

@@ -32,9 +32,9 @@ static bool put_body(struct buf *body, const struct args *args, struct err *err)
     for (int at = 0; at <= args->n_operands;) {
         struct buf AUTO_BUF stage;
         int n = stage_words(args, at);
+        buf_init(&stage, BODY_MAX);
         if (n == 0)
             return err_set(err, ERR_INVALID, "a stage without a command");
-        buf_init(&stage, BODY_MAX);
         buf_putc(&stage, '{');
         spec_put_command(&stage, args->operands + at, n);
         buf_putc(&stage, '}');

@@ -69,6 +69,118 @@ SERVER_TEST(cli_wait, batches_and_jobs_together)
     expect_code(&usage, 2);
 }
 
+/* ---- many jobs at once */
+
+static int count_in_state(struct server *s, const char *state)
+{
+    AUTO_CALL c;
+    cli_call_run(&c, s, WORDS("ls", "-q", "--state", state, "--limit", "100"));
+    expect_code(&c, 0);
+    return (int)(c.out_len / 37);
+}
+
+SERVER_TEST(cli_select, jobs_are_cancelled_and_forgotten_by_what_they_are)
+{
+    for (int i = 0; i < 3; i++)
+        (void)cli_submit(s, WORDS("submit", "--delay", "1h", "-l", "kind=late", "true"));
+    struct job_ref other = cli_submit(s, WORDS("submit", "--delay", "1h", "true"));
+    AUTO_CALL refused, dry, done, rm, usage;
+    cli_call_run(&refused, s, WORDS("cancel", "--label", "kind=late"));
+    expect_code(&refused, 1);
+    expect_err_has(&refused, "3 jobs would be cancelled; nothing is changed without --yes");
+    cli_call_run(&dry, s, WORDS("cancel", "--label", "kind=late", "--dry-run"));
+    expect_code(&dry, 0);
+    expect_out(&dry, "3 would be cancelled\n");
+    CHECK(count_in_state(s, "scheduled") == 4, "something was cancelled");
+    cli_call_run(&done, s, WORDS("cancel", "--state", "scheduled", "-l", "kind=late", "--yes"));
+    expect_code(&done, 0);
+    expect_out(&done, "3 cancelled\n");
+    AWAIT(count_in_state(s, "cancelled") == 3, 20);
+    cli_call_run(&rm, s, WORDS("rm", "--all", "--yes", "--json"));
+    expect_code(&rm, 0);
+    AWAIT(count_in_state(s, "cancelled") == 0, 20);
+    CHECK(count_in_state(s, "scheduled") == 1, "a job that had not ended was forgotten");
+    cli_call_run(&usage, s, WORDS("cancel", other.id, "--all"));
+    expect_code(&usage, 2);
+}
+
+SERVER_TEST(cli_select, jobs_are_tried_again)
+{
+    struct text mark = text_of("%s/mark", s->scratch);
+    struct job_ref job = cli_submit(s, WORDS("submit", "--", "test", "-e", mark.s));
+    struct job_ref other = cli_submit(s, WORDS("submit", "--", "test", "-e", mark.s));
+    AUTO_CALL first, retry, again, many;
+    cli_call_run(&first, s, WORDS("wait", job.id, other.id));
+    expect_code(&first, 1);
+    (void)file_with(s, "mark", "", 0);
+    cli_call_run(&retry, s, WORDS("retry", job.id));
+    expect_code(&retry, 0);
+    cli_call_run(&again, s, WORDS("wait", job.id));
+    expect_code(&again, 0);
+    cli_call_run(&many, s, WORDS("retry", "--state", "failed"));
+    expect_code(&many, 0);
+    expect_out(&many, "1 retried\n");
+    AUTO_CALL end;
+    cli_call_run(&end, s, WORDS("wait", other.id));
+    expect_code(&end, 0);
+}
+
+/* ---- queues */
+
+SERVER_TEST(cli_queue, limits_are_set_shown_and_forgotten)
+{
+    AUTO_CALL set, show, ls, names, rm, gone;
+    cli_call_run(&set, s,
+                 WORDS("queue", "set", "--concurrency", "2", "--rate", "10/1s", "--weight", "3",
+                       "--max-length", "7", "--defaults", "{\"timeout\":\"5m\"}", "media"));
+    expect_code(&set, 0);
+    cli_call_run(&show, s, WORDS("queue", "show", "--json", "media"));
+    expect_code(&show, 0);
+    static const char *const facts[] = {"\"concurrency\":2", "\"rate\":\"10/1s\"", "\"weight\":3",
+                                        "\"max_length\":7"};
+    for (size_t i = 0; i < COUNT_OF(facts); i++)
+        CHECK(strstr(show.out, facts[i]) != NULL, "no %s in %s", facts[i], show.out);
+    cli_call_run(&ls, s, WORDS("queue", "ls"));
+    expect_code(&ls, 0);
+    CHECK(strstr(ls.out, "media") != NULL && strstr(ls.out, "10/1s") != NULL, "ls says: %s",
+          ls.out);
+    cli_call_run(&names, s, WORDS("queue", "ls", "-q"));
+    CHECK(strstr(names.out, "media\n") != NULL, "ls -q says: %s", names.out);
+    AUTO_CALL none;
+    cli_call_run(&none, s, WORDS("queue", "set", "--concurrency", "0", "--rate", "none", "media"));
+    expect_code(&none, 0);
+    cli_call_run(&gone, s, WORDS("queue", "show", "--json", "media"));
+    CHECK(strstr(gone.out, "\"concurrency\":null") != NULL, "show says: %s", gone.out);
+    cli_call_run(&rm, s, WORDS("queue", "rm", "media"));
+    expect_code(&rm, 1);
+    expect_err_has(&rm, "nothing is forgotten without --yes");
+    AUTO_CALL sure;
+    cli_call_run(&sure, s, WORDS("queue", "rm", "--yes", "media"));
+    expect_code(&sure, 0);
+}
+
+SERVER_TEST(cli_queue, a_paused_one_explains_itself_and_is_purged)
+{
+    AUTO_CALL pause, explain, purge, resume;
+    cli_call_run(&pause, s, WORDS("queue", "pause", "media"));
+    expect_code(&pause, 0);
+    struct job_ref job = cli_submit(s, WORDS("submit", "--queue", "media", "true"));
+    cli_call_run(&explain, s, WORDS("explain", job.id));
+    expect_code(&explain, 0);
+    CHECK(strstr(explain.out, " is queued") != NULL && strstr(explain.out, "  paused") != NULL,
+          "explain says: %s", explain.out);
+    cli_call_run(&purge, s, WORDS("queue", "purge", "--yes", "media"));
+    expect_code(&purge, 0);
+    AUTO_RESPONSE ended = job_await(s, job);
+    expect_outcome(ended, "cancelled", NULL);
+    cli_call_run(&resume, s, WORDS("queue", "resume", "media"));
+    expect_code(&resume, 0);
+    AUTO_CALL run;
+    cli_call_run(&run, s, WORDS("run", "--queue", "media", "echo", "on"));
+    expect_code(&run, 0);
+    expect_out(&run, "on\n");
+}
+
 /* ---- jobs that are tied to others */
 
 SERVER_TEST(cli_ties, one_living_job_per_key)
