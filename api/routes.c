@@ -182,6 +182,21 @@ static bool path_fits(const char *pattern, struct slice path, struct slice args[
     return p == path_end && q == pattern_end;
 }
 
+#define ID_LENGTH 36u
+
+/* A path that a row names word for word belongs to it alone: `/v1/jobs/cancel` is no job. No such
+ * word is as long as an id, so the routes that are asked for most are not searched twice. */
+static bool is_named(struct slice path, const struct slice args[MAX_ROUTE_ARGS])
+{
+    if (args[0].ptr == NULL || args[0].len == ID_LENGTH)
+        return false;
+    for (size_t i = 0; i < n_routes; i++) {
+        if (slice_is(path, routes[i].path))
+            return true;
+    }
+    return false;
+}
+
 void route_match(enum method method, struct slice path, struct route_match *ret)
 {
     enum method row_method = method == METHOD_HEAD ? METHOD_GET : method;
@@ -190,7 +205,7 @@ void route_match(enum method method, struct slice path, struct route_match *ret)
         return;
     for (size_t i = 0; i < n_routes; i++) {
         struct slice args[MAX_ROUTE_ARGS] = {0};
-        if (!path_fits(routes[i].path, path, args))
+        if (!path_fits(routes[i].path, path, args) || is_named(path, args))
             continue;
         ret->methods |= 1u << routes[i].method;
         if (routes[i].method == METHOD_GET)

@@ -82,7 +82,8 @@ SERVER_TEST(http, head_is_get_without_a_body)
                 *route = NULL;
     cJSON_ArrayForEach(route, paths)
     {
-        if (!document_has(route, "GET"))
+        /* What every change is told by has no end. */
+        if (!document_has(route, "GET") || strcmp(route->string, "/v1/events") == 0)
             continue;
         struct text path = path_for(route->string);
         AUTO_RESPONSE get = http(s, "GET", path.s, NULL, NULL);
@@ -112,17 +113,16 @@ SERVER_TEST(http, unknown_and_later_routes_are_404)
         "/v2/jobs",
         "/v1/jobs/",
         "/healthz",
-        "/v1/batches",
-        "/v1/pipelines",
-        "/v1/wait",
-        "/v1/as-completed",
+        "/v1/leases",
+        "/v1/pipes",
+        "/v1/webhooks",
         "/v1/schedules",
         "/v1/sessions",
         "/v1/shared/x",
         "/v1/tokens",
         "/v1/blobs",
         "/v1/functions",
-        "/v1/jobs/01990000-0000-7000-8000-000000000000/explain",
+        "/v1/batches/01990000-0000-7000-8000-000000000000/nothing",
         "/v1/jobs/01990000-0000-7000-8000-000000000000/nothing",
         "/problems/no-such-problem",
         "/v1/workers/nobody",

@@ -227,9 +227,10 @@ SERVER_TEST(unique, a_key_outlives_kill_9_and_is_never_stuck)
 {
     struct text hold = fifo_make(s, "hold");
     AUTO_RESPONSE waiting = submit(s, LATER("return"));
-    struct job_ref running = job_submit(s, "{'command':['cat','%s'],'unique':{'key':'runs'}}",
-                                        hold.s);
-    AUTO_RESPONSE begun = job_await_state(s, running, "running");
+    struct text ready = text_of("%s/ready", s->scratch);
+    struct job_ref running = job_submit(
+        s, "{'command':['sh','-c','echo > %s; cat %s'],'unique':{'key':'runs'}}", ready.s, hold.s);
+    await_file(ready.s, 20); /* `running` alone may be a claim, which a new server takes back */
     server_kill(s);
     server_restart(s, NULL);
     AUTO_RESPONSE same = submit(s, LATER("return"));
