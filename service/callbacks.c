@@ -197,7 +197,7 @@ static void calls_collect(struct callbacks *c)
 static int pause_ms(const struct callbacks *c, bool may_begin, bool all_told)
 {
     int64_t ms = MAX_PAUSE_MS;
-    if (may_begin && c->look)
+    if (may_begin && (c->look || c->goes_on))
         return 0;
     if (may_begin && c->next_due_us != INT64_MAX)
         ms = MIN(ms, MAX((c->next_due_us - clock_wall_us()) / 1000 + 1, 0));
@@ -225,7 +225,7 @@ static void *run(void *arg)
         struct err err = {0};
         int running;
         c->look = c->look || clock_wall_us() >= c->next_due_us;
-        if (may_begin && c->look && !callbacks_look(c, &err)) {
+        if (may_begin && (c->look || c->goes_on) && !callbacks_look(c, &err)) {
             log_error(c->log, "callbacks cannot be read", &err);
             c->next_due_us = clock_wall_us() + READ_AGAIN_US;
         }

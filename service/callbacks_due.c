@@ -219,32 +219,44 @@ static bool serve_receiver(struct callbacks *c, int64_t now_us, struct err *err)
     return true;
 }
 
-/* The receivers take turns, in a circle. */
+/* The receivers take turns, in a circle. Its end is where it began, or behind that, as receivers
+ * come and go meanwhile. */
 static bool next_receiver(struct callbacks *c, bool *ret_found, struct err *err)
 {
+    bool wraps = false;
     if (!reader_receiver(c->reader, c->receiver, c->receiver, ret_found, err))
         return false;
-    return *ret_found || c->receiver[0] == '\0' ||
-           reader_receiver(c->reader, "", c->receiver, ret_found, err);
+    if (!*ret_found && c->receiver[0] != '\0') {
+        wraps = true;
+        if (!reader_receiver(c->reader, "", c->receiver, ret_found, err))
+            return false;
+    }
+    bool is_first = c->circle[0] == '\0', is_round = wraps || c->has_wrapped;
+    if (is_first)
+        memcpy(c->circle, c->receiver, sizeof c->circle);
+    else if ((wraps && c->has_wrapped) || (is_round && strcmp(c->receiver, c->circle) >= 0))
+        *ret_found = false;
+    c->has_wrapped = !is_first && is_round;
+    return true;
 }
 
-/* Begins what is due, as far as there are slots. One that becomes free looks again. */
 bool callbacks_look(struct callbacks *c, struct err *err)
 {
     int64_t now_us = clock_wall_us();
-    char first[CALLBACK_MAX_RECEIVER] = "";
-    c->look = false;
+    if (c->look) {
+        c->circle[0] = '\0';
+        c->has_wrapped = false;
+    }
+    c->look = c->goes_on = false;
     for (size_t i = 0; i < MAX_RECEIVERS && find_free(c) != NULL; i++) {
         bool found;
         if (!next_receiver(c, &found, err))
             return false;
-        if (!found || strcmp(first, c->receiver) == 0)
+        if (!found)
             return reader_next_due(c->reader, now_us, &c->next_due_us, err);
-        if (i == 0)
-            memcpy(first, c->receiver, sizeof first);
         if (!serve_receiver(c, now_us, err))
             return false;
     }
-    c->look = find_free(c) != NULL;
+    c->goes_on = find_free(c) != NULL;
     return true;
 }

@@ -47,8 +47,11 @@ struct callbacks {
     bool has_thread, has_curl;
     _Atomic bool stop;
     bool look;                            /* something may be due that has no slot yet */
+    bool goes_on;                         /* a look has not seen all receivers yet */
     int64_t next_due_us;                  /* look then */
     char receiver[CALLBACK_MAX_RECEIVER]; /* who was served last; the others come first now */
+    char circle[CALLBACK_MAX_RECEIVER];   /* the first one of this look */
+    bool has_wrapped;                     /* from the last name to the first */
     struct slot slots[MAX_SLOTS];
 };
 

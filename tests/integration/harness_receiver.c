@@ -41,6 +41,17 @@ void receiver_reopen(struct receiver *r)
     listen_on(r, r->port);
 }
 
+bool receiver_answers(const struct receiver *r)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)r->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    (void)close(fd);
+    return ok;
+}
+
 static bool await_readable(int fd, uint64_t until)
 {
     struct pollfd p = {fd, POLLIN, 0};
@@ -94,6 +105,15 @@ struct hook *receiver_take(struct receiver *r, double seconds)
     hook->fd = accept4(r->fd, NULL, NULL, SOCK_CLOEXEC);
     CHECK(hook->fd >= 0, "accept: %s", strerror(errno));
     hook_read(hook, until);
+    return hook;
+}
+
+struct hook *hook_next(struct hook *before, double seconds)
+{
+    struct hook *hook = need_alloc(sizeof *hook);
+    *hook = (struct hook){.fd = before->fd};
+    before->fd = -1;
+    hook_read(hook, deadline_in(seconds));
     return hook;
 }
 

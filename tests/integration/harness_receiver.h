@@ -16,6 +16,9 @@ void receiver_reopen(struct receiver *r); /* on the same port */
 /* Whether somebody has connected since. */
 bool receiver_has_caller(const struct receiver *r);
 
+/* Whether anybody at all listens on its port. */
+bool receiver_answers(const struct receiver *r);
+
 /* One call. */
 struct hook {
     int fd;
@@ -26,6 +29,8 @@ struct hook {
 };
 /* Waits for the next call and reads it whole. */
 struct hook *receiver_take(struct receiver *r, double seconds);
+/* The next call on the same connection, which then belongs to it. */
+struct hook *hook_next(struct hook *before, double seconds);
 /* A status line such as "204 No Content", and more header lines that end with \r\n, or "". Ends
  * the connection. */
 void hook_answer(struct hook *hook, const char *status, const char *headers);

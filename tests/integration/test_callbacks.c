@@ -11,7 +11,8 @@
 #define TO_LOOPBACK "--callbacks-private-hosts", "127.0.0.1"
 #define SOON "--callbacks-first-delay", "20ms", "--callbacks-max-delay", "50ms"
 
-SERVER_TEST_WITH(callbacks, a_success_is_told_and_signed, .args = {TO_LOOPBACK})
+SERVER_TEST_WITH(callbacks, a_success_is_told_and_signed, .args = {TO_LOOPBACK},
+                 .env = {"http_proxy=http://127.0.0.1:9", "ALL_PROXY=http://127.0.0.1:9"})
 {
     struct receiver r;
     receiver_open(&r);
@@ -319,6 +320,56 @@ SERVER_TEST_WITH(callbacks, many_are_each_told_once, .args = {TO_LOOPBACK})
     AWAIT(metrics_have(s, "ganger_callbacks_pending 0\n"), 20);
     cr_assert_not(receiver_has_caller(&r));
     cr_assert(metrics_have(s, "ganger_callback_tries_total{outcome=\"delivered\"} 100\n"));
+}
+
+/* Processor time that the server has used, in clock ticks (proc(5), stat). */
+static long cpu_ticks(const struct server *s)
+{
+    AUTO_TEXT stat = file_read(text_of("/proc/%d/stat", (int)s->pid).s, NULL);
+    long user = 0, system = 0;
+    const char *after = stat == NULL ? NULL : strrchr(stat, ')');
+    CHECK(after != NULL && sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld",
+                                  &user, &system) == 2,
+          "cannot read the time of process %d", (int)s->pid);
+    return user + system;
+}
+
+/* More receivers than are looked at in one go; each has its first try, then none is due. */
+SERVER_TEST_WITH(callbacks, many_receivers_take_turns_and_then_there_is_peace,
+                 .args = {TO_LOOPBACK, "--callbacks-first-delay", "1h"})
+{
+    enum { MANY = 600, FIRST_PORT = 1 };
+    char *lines = need_alloc((size_t)MANY * 100), *end = lines;
+    for (int i = 0; i < MANY; i++) /* nobody listens on the lowest ports */
+        end += snprintf(end, 100,
+                        "{'command':['true'],'callback':{'url':'http://127.0.0.1:%d/'}}\n",
+                        FIRST_PORT + i);
+    AUTO_RESPONSE sent = http(s, "POST", "/v1/jobs", lines, "Content-Type: application/x-ndjson",
+                              NULL);
+    free(lines);
+    expect_status(sent, 200);
+    AWAIT(metrics_have(s, "ganger_callback_tries_total{outcome=\"failed\"} 600\n"), 60);
+    cr_assert(metrics_have(s, "ganger_callbacks_pending 600\n"));
+    long before = cpu_ticks(s);
+    pause_ms(500);
+    cr_assert_lt(cpu_ticks(s) - before, 25, "the thread of callbacks does not rest");
+}
+
+SERVER_TEST_WITH(callbacks, a_connection_serves_more_than_one_call, .args = {TO_LOOPBACK})
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    struct receiver r;
+    receiver_open(&r);
+    struct job_ref job = submit_for(s, &r, "true");
+    AUTO_HOOK first = receiver_take(&r, 20);
+    cr_assert(hook_send(first, answer, sizeof answer - 1));
+    AUTO_RESPONSE told = await_delivered(s, job, true);
+    struct job_ref other = submit_for(s, &r, "true");
+    AUTO_HOOK second = hook_next(first, 20);
+    cr_assert_str_eq(hook_text(second, "data.id"), other.id);
+    hook_answer(second, "200 OK", "");
+    AUTO_RESPONSE told_too = await_delivered(s, other, true);
+    cr_assert_not(receiver_has_caller(&r));
 }
 
 SERVER_TEST_WITH(callbacks, a_batch_tells_its_own_end, .args = {TO_LOOPBACK})

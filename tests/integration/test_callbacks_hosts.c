@@ -62,6 +62,36 @@ SERVER_TEST_WITH(callbacks, https_is_never_less,
     (void)close(fd);
 }
 
+/* A certificate that nobody vouches for. openssl(1) plays the receiver, as a job. */
+SERVER_TEST_WITH(callbacks, a_certificate_must_be_good,
+                 .args = {TO_LOOPBACK, "--callbacks-max-tries", "1"})
+{
+    struct receiver place;
+    AUTO_RESPONSE made = job_run(
+        s,
+        "{'command':['openssl','req','-x509','-newkey','rsa:2048','-nodes','-subj','/CN=127.0.0.1',"
+        "'-addext','subjectAltName=IP:127.0.0.1','-keyout','key','-out','cert'],'cwd':'%s'}",
+        s->scratch);
+    if (strcmp(json_text(made, "state"), "failed") == 0 &&
+        strcmp(json_text(made, "reason"), "exec") == 0)
+        cr_skip_test("openssl is not installed");
+    expect_outcome(made, "succeeded", NULL);
+    receiver_open(&place);
+    receiver_close(&place);
+    struct job_ref tls = job_submit(s,
+                                    "{'command':['openssl','s_server','-accept','127.0.0.1:%d',"
+                                    "'-key','key','-cert','cert','-quiet'],'cwd':'%s'}",
+                                    place.port, s->scratch);
+    AWAIT(receiver_answers(&place), 20);
+    struct job_ref job = job_submit(
+        s, "{'command':['true'],'callback':{'url':'https://127.0.0.1:%d/'}}", place.port);
+    AUTO_RESPONSE told = await_delivered(s, job, false);
+    cr_assert(events_have(s, job, "certificate"));
+    AUTO_TEXT said = job_read(s, tls, "stdout");
+    cr_assert_null(strstr(said, "POST"), "the receiver got %s", said);
+    AUTO_RESPONSE over = job_cancel(s, tls, NULL, 10);
+}
+
 SERVER_TEST_WITH(callbacks, odd_hosts_are_refused_at_the_door,
                  .args = {"--callbacks-hosts", "*.example.org,127.0.0.1", TO_LOOPBACK})
 {
