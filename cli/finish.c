@@ -49,20 +49,25 @@ int finish_job(struct cli *cli, const char *id, uint64_t deadline_ns)
     return finish_watched(cli, &watch, timed_out);
 }
 
+struct batch_answer {
+    struct reply reply;
+    struct json_batch batch; /* points into the reply */
+};
+
 /* Asks until the batch is done or the time is up. */
-static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns, struct reply *ret,
-                      struct json_batch *ret_batch, struct err *err)
+static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns,
+                      struct batch_answer *ret, struct err *err)
 {
     char path[96];
     (void)snprintf(path, sizeof(path), "/v1/batches/%s", id);
     for (uint32_t wait_s = 0;;) {
         struct call call = {.method = "GET", .path = path, .wait_s = wait_s, .harmless = true};
-        reply_release(ret);
-        if (!client_ask(cli->client, &call, ret, err) ||
-            !json_read_batch(buf_slice(&ret->body), ret_batch, err))
+        reply_release(&ret->reply);
+        if (!client_ask(cli->client, &call, &ret->reply, err) ||
+            !json_read_batch(buf_slice(&ret->reply.body), &ret->batch, err))
             return false;
         uint64_t now = clock_mono_ns();
-        if (ret_batch->done || (deadline_ns != 0 && now >= deadline_ns))
+        if (ret->batch.done || (deadline_ns != 0 && now >= deadline_ns))
             return true;
         wait_s = WAIT_MAX_S;
         if (deadline_ns != 0)
@@ -70,28 +75,34 @@ static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns, str
     }
 }
 
-static int finish_batch(struct cli *cli, const char *id, uint64_t deadline_ns)
+static int finish_told_batch(struct cli *cli, const struct json_batch *batch)
 {
-    struct err err = {0};
-    struct reply AUTO_REPLY reply = {0};
     struct buf AUTO_BUF words;
-    struct json_batch batch;
+    bool succeeded = strcmp(batch->state, "succeeded") == 0;
     buf_init(&words, 256);
-    if (!batch_end(cli, id, deadline_ns, &reply, &batch, &err))
-        return finish_failed(cli, id, &err);
-    bool succeeded = strcmp(batch.state, "succeeded") == 0;
-    outcome_put_batch(&batch, &words);
-    if (!batch.done) {
-        output_note(cli->out, "%s is still %.*s", id, (int)words.len, words.ptr);
+    outcome_put_batch(batch, &words);
+    if (!batch->done) {
+        output_note(cli->out, "%s is still %.*s", batch->id, (int)words.len, words.ptr);
         return CLI_TIMEOUT;
     }
     if (args_has(cli->args, OPT_JSON)) {
-        if (!output_json(json_trim(batch.raw)))
+        if (!output_json(json_trim(batch->raw)))
             return CLI_GANGER;
     } else if (!succeeded) {
-        output_note(cli->out, "batch %s %.*s", id, (int)words.len, words.ptr);
+        output_note(cli->out, "batch %s %.*s", batch->id, (int)words.len, words.ptr);
     }
     return succeeded ? CLI_OK : CLI_FAILED;
+}
+
+static int finish_batch(struct cli *cli, const char *id, uint64_t deadline_ns)
+{
+    struct err err = {0};
+    struct batch_answer answer = {0};
+    int code = batch_end(cli, id, deadline_ns, &answer, &err)
+                   ? finish_told_batch(cli, &answer.batch)
+                   : finish_failed(cli, id, &err);
+    reply_release(&answer.reply);
+    return code;
 }
 
 int finish_any(struct cli *cli, const char *id, uint64_t deadline_ns)

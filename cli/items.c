@@ -88,40 +88,49 @@ static bool check_text(struct slice text, uint64_t number, struct err *err)
            err_set(err, ERR_INVALID, "item %llu is not text in UTF-8", (unsigned long long)number);
 }
 
+/* All lines as words in the arena: the array grows by doubling, and what it leaves behind is less
+ * than what it takes. */
+static bool load_words(struct items *items, struct lines *lines, struct source *source,
+                       struct err *err)
+{
+    size_t room = 64;
+    char **words = arena_alloc(&items->arena, room * sizeof(*words));
+    struct slice line;
+    while (words != NULL) {
+        if (!lines_next(lines, &line, err))
+            return false;
+        source->words = words;
+        if (line.ptr == NULL)
+            return true;
+        if (source->n == room) {
+            char **more = arena_alloc(&items->arena, 2 * room * sizeof(*words));
+            if (more == NULL)
+                break;
+            memcpy(more, words, room * sizeof(*words));
+            words = more;
+            room *= 2;
+        }
+        words[source->n] = arena_dup(&items->arena, line);
+        if (words[source->n] == NULL)
+            break;
+        source->n++;
+        if (!check_text(line, source->n, err))
+            return false;
+    }
+    return err_set(err, ERR_TOO_LARGE, "lists that are combined must fit into memory");
+}
+
 /* Replaces a file among several sources by its words. */
 static bool source_load(struct items *items, struct source *source, struct err *err)
 {
     int AUTO_CLOSE fd = -1;
     struct lines lines;
-    struct slice line;
-    size_t room = 0;
-    char **words = NULL;
     if (!file_open(source->path, &fd, err))
         return false;
     lines_init(&lines, fd >= 0 ? fd : STDIN_FILENO, delimiter_of(items->args));
-    bool ok = true;
-    while ((ok = lines_next(&lines, &line, err)) && line.ptr != NULL) {
-        if (source->n == room) {
-            room = room == 0 ? 64 : room * 2;
-            words = must_realloc(words, room * sizeof(*words));
-        }
-        words[source->n] = arena_dup(&items->arena, line);
-        ok = words[source->n++] != NULL ||
-             err_set(err, ERR_TOO_LARGE, "lists that are combined must fit into memory");
-        ok = ok && check_text(line, source->n, err);
-        if (!ok)
-            break;
-    }
+    bool ok = load_words(items, &lines, source, err);
     lines_release(&lines);
-    source->words = words;
     source->path = NULL;
-    if (ok && source->n > 0) {
-        void *copy = arena_alloc(&items->arena, source->n * sizeof(*words));
-        ok = copy != NULL || err_set(err, ERR_TOO_LARGE, "lists that are combined are too large");
-        if (copy != NULL)
-            source->words = memcpy(copy, words, source->n * sizeof(*words));
-    }
-    free(words);
     return ok;
 }
 

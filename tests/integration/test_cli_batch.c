@@ -70,6 +70,44 @@ SERVER_TEST(cli_batch, an_open_one_takes_more_until_it_is_closed)
     expect_err_has(&late, "takes no more items");
 }
 
+SERVER_TEST(cli_batch, many_items_go_up_in_chunks)
+{
+    size_t len = 0;
+    char *text = need_alloc(3000 * 8);
+    for (int i = 0; i < 3000; i++)
+        len += (size_t)snprintf(text + len, 8, "%06d\n", i);
+    struct text path = file_with(s, "items", text, len);
+    free(text);
+    struct job_ref batch = detached(
+        s, WORDS("map", "--detach", "-a", path.s, "--delay", "1h", "true"));
+    AUTO_RESPONSE r = http_get(s, "/v1/batches/%s", batch.id);
+    expect_int(r, "total", 3000);
+    expect_text(r, "phase", "closed");
+    AUTO_CALL cancel;
+    cli_call_run(&cancel, s, WORDS("batch", "cancel", "--indexes", "0-1,2999", batch.id));
+    expect_code(&cancel, 0);
+    CHECK(strstr(cancel.out, ": 3 cancelled") != NULL, "cancel says: %s", cancel.out);
+    AUTO_CALL rest;
+    cli_call_run(&rest, s, WORDS("batch", "cancel", "--json", batch.id));
+    expect_code(&rest, 0);
+    AWAIT(batch_is_done(s, batch), 60);
+}
+
+SERVER_TEST(cli_batch, failed_jobs_are_retried)
+{
+    struct text mark = text_of("%s/mark", s->scratch);
+    struct job_ref batch = detached(s, WORDS("map", "--detach", "--", "sh", "-c",
+                                             text_of("test $0 = a || test -e %s", mark.s).s, "{}",
+                                             ":::", "a", "b"));
+    expect_counts(s, batch, 2, 1);
+    (void)file_with(s, "mark", "", 0);
+    AUTO_CALL retry;
+    cli_call_run(&retry, s, WORDS("batch", "retry", batch.id));
+    expect_code(&retry, 0);
+    CHECK(strstr(retry.out, ": 1 retried") != NULL, "retry says: %s", retry.out);
+    expect_counts(s, batch, 2, 2);
+}
+
 SERVER_TEST(cli_batch, mistakes_are_named)
 {
     AUTO_CALL none, verb, near, unknown;

@@ -185,6 +185,18 @@ SERVER_TEST_WITH(cli_map, halt_soon_lets_running_jobs_end, .workers = 2)
     CHECK(c.out_len < strlen("ended\n") + 5 * strlen("more\n"), "it went on: %s", c.out);
 }
 
+SERVER_TEST_WITH(cli_map, halt_now_ends_what_runs, .workers = 2)
+{
+    AUTO_CALL c;
+    cli_call_run(&c, s,
+                 WORDS("map", "--halt", "now,fail=1", "--env", "HALT_MARK=halt-now", "--", "sh",
+                       "-c", "test $0 = 1 && exit 7; exec sleep 600", "{index}", ":::", "a", "b",
+                       "c"));
+    expect_code(&c, 7);
+    expect_out(&c, "");
+    no_process_left("HALT_MARK=halt-now", 20);
+}
+
 SERVER_TEST(cli_map, joblog_has_the_columns_of_parallel)
 {
     struct text path = text_of("%s/joblog", s->scratch);
@@ -263,6 +275,20 @@ SERVER_TEST(cli_map, ctrl_c_says_how_to_go_on)
     cli_call_end(&results);
     expect_code(&results, 0);
     expect_out(&results, "a\nb\n");
+}
+
+SERVER_TEST(cli_map, ctrl_c_cancels_where_failures_halt)
+{
+    AUTO_CALL c;
+    cli_call_start(&c, s,
+                   WORDS("map", "--halt", "soon,fail=1", "--env", "HALT_MARK=ctrl-c", "--", "sh",
+                         "-c", "test $0 = b || exec sleep 600; echo $0", "{}", ":::", "a", "b"));
+    AWAIT(file_has(c.out_path, "b\n"), 20);
+    (void)kill(c.pid, SIGINT);
+    cli_call_end(&c);
+    expect_code(&c, 130);
+    expect_err_has(&c, "is cancelled");
+    no_process_left("HALT_MARK=ctrl-c", 20);
 }
 
 PLAIN_TEST(cli_map, a_restart_of_the_server_loses_and_doubles_nothing)
