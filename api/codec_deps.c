@@ -24,6 +24,12 @@ struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n)
     return added;
 }
 
+bool codec_parent_named(struct job_reader *r, struct slice name, struct job_parent *ret)
+{
+    (void)r;
+    return job_id_parse(name, &ret->id);
+}
+
 bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
                   struct job_parent *ret)
 {
@@ -33,7 +39,7 @@ bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
     *ret = (struct job_parent){.pointer = arena_dup(r->a, slice_of(pointer))};
     if (ret->pointer == NULL)
         return codec_arena_full(r->err);
-    return job_id_parse(text, &ret->id) ||
+    return codec_parent_named(r, text, ret) ||
            err_at(r->err, ERR_INVALID, pointer, "must be the id of a job or of a batch");
 }
 

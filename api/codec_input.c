@@ -50,24 +50,24 @@ bool codec_command(struct job_reader *r, struct slice value, const char *pointer
     return true;
 }
 
-static bool only_one_stdin(struct job_reader *r, const char *pointer)
+bool codec_only_one_stdin(struct job_reader *r, const char *pointer)
 {
     if (r->has_stdin)
         return err_at(r->err, ERR_INVALID, pointer,
-                      "\"stdin\" and \"stdin_base64\" must not come together");
+                      "\"stdin\", \"stdin_base64\" and \"stdin_from\" must not come together");
     r->has_stdin = true;
     return true;
 }
 
 bool codec_stdin(struct job_reader *r, struct slice value, const char *pointer)
 {
-    return only_one_stdin(r, pointer) && codec_text(r, value, pointer, &r->spec->stdin_bytes);
+    return codec_only_one_stdin(r, pointer) && codec_text(r, value, pointer, &r->spec->stdin_bytes);
 }
 
 bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *pointer)
 {
     struct slice text = {0};
-    if (!only_one_stdin(r, pointer) || !codec_text(r, value, pointer, &text))
+    if (!codec_only_one_stdin(r, pointer) || !codec_text(r, value, pointer, &text))
         return false;
     uint8_t *bytes = arena_alloc(r->a, BASE64_DECODE_LENGTH(text.len) + 1);
     if (bytes == NULL)
@@ -158,5 +158,6 @@ bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer)
     if (cwd->len == 0 || cwd->ptr[0] != '/' || cwd->len > MAX_PATH_BYTES)
         return err_at(r->err, ERR_INVALID, pointer, "must be an absolute path of at most %u bytes",
                       MAX_PATH_BYTES);
+    r->has_cwd = true;
     return true;
 }

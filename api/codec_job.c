@@ -172,11 +172,12 @@ static const struct member members[] = {
     {"keep", read_keep},                    {"result", read_result},
     {"callback", codec_callback},
     {"depends_on", codec_depends_on},       {"on_parent_failure", codec_on_parent_failure},
-    {"function", NULL},    {"args", NULL},        {"kwargs", NULL},      {"files", NULL},
+    {"function", NULL},    {"args", NULL},        {"kwargs", NULL},
     {"unique", codec_unique},
     {"inputs", NULL},      {"outputs", NULL},
     {"session", NULL},     {"locks", NULL},       {"pool", NULL},
-    {"env_secret", NULL},  {"stdin_from", NULL},
+    {"env_secret", NULL},
+    {"files", codec_files},                 {"stdin_from", codec_stdin_from},
 };
 /* clang-format on */
 
@@ -237,7 +238,7 @@ bool codec_job_end(struct job_reader *r)
     if (r->has_delay && r->has_run_at)
         return err_at(r->err, ERR_INVALID, "/run_at",
                       "\"delay\" and \"run_at\" must not come together");
-    return codec_unique_end(r);
+    return codec_inputs_end(r) && codec_unique_end(r);
 }
 
 bool codec_read_job_from(const struct job_source *source, struct job_spec *ret, struct err *err)

@@ -19,6 +19,8 @@ struct job_reader {
     uint64_t named; /* members so far: bits by their place in the table */
     bool has_stdin, has_delay, has_run_at, has_command;
     uint32_t cap_parents; /* room in spec->parents */
+    uint32_t cap_inputs;
+    bool has_cwd, has_files;
 };
 
 /* Fills the defaults; then the members in any order; then what they must not be together. */
@@ -52,6 +54,7 @@ MUST_CHECK bool codec_timeout(struct job_reader *r, struct slice value, const ch
 bool codec_command(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_stdin(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_only_one_stdin(struct job_reader *r, const char *pointer);
 bool codec_env(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer);
 
@@ -65,6 +68,14 @@ bool codec_depends_on(struct job_reader *r, struct slice value, const char *poin
 bool codec_on_parent_failure(struct job_reader *r, struct slice value, const char *pointer);
 /* Room for n more parents at the end of the list; NULL when the arena is full. */
 struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n);
+/* codec_files.c */
+bool codec_files(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_stdin_from(struct job_reader *r, struct slice value, const char *pointer);
+/* After all members: the placeholders in the command, and what does not go together. */
+MUST_CHECK bool codec_inputs_end(struct job_reader *r);
+
+/* Whether this names a job; its id, or its place in the graph, to *ret. */
+bool codec_parent_named(struct job_reader *r, struct slice name, struct job_parent *ret);
 /* One of them by its id. */
 MUST_CHECK bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
                              struct job_parent *ret);

@@ -29,8 +29,12 @@ bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct sli
         .limit_open_files = spec->limit_open_files,
         .output_limit_fails = spec->output_limit_fails,
     };
+    task.n_files = spec->n_files;
+    task.files = arena_alloc(a, (spec->n_files + 1) * sizeof *task.files);
+    for (uint32_t i = 0; i < spec->n_files && task.files != NULL; i++)
+        task.files[i] = (struct task_file){spec->files[i].name, spec->files[i].bytes};
     AUTO_BUF struct buf wire = {0};
-    buf_init(&wire, MAX_TASK_BYTES);
+    buf_init(&wire, task.files == NULL ? 0 : MAX_TASK_BYTES);
     buf_append(&wire, prefix.ptr, prefix.len);
     if (!task_encode(&task, &wire, err))
         return err_wrap(err, "encode task");

@@ -71,11 +71,33 @@ static bool give_up(struct engine *e, int64_t child, const struct dep_end *end,
     return jobs_cancel(e->store, &(struct job_cancel){child, e->turn.now_us, why}, &ignored, err);
 }
 
+static bool keep_inputs(struct engine *e, const struct submit_item *item, struct err *err)
+{
+    const struct job_spec *spec = &item->spec;
+    for (uint32_t i = 0; i < spec->n_inputs; i++) {
+        const struct job_input *input = &spec->inputs[i];
+        struct input_row row = {
+            .kind = input->kind,
+            .parent = spec->parents[input->parent].id.no,
+            .stream = input->stream,
+            .argument = input->argument,
+            .at = input->at,
+            .len = input->len,
+            .name = input->name,
+        };
+        if (!inputs_put(e->store, item->id.no, i, &row, err))
+            return false;
+    }
+    return true;
+}
+
 bool apply_parents_enter(struct engine *e, const struct submit_item *item,
                          const struct family *family, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
     struct dep_wait wait = {0, spec->on_parent_failure};
+    if (!keep_inputs(e, item, err))
+        return false;
     if (family->is_doomed)
         return give_up(e, item->id.no, &family->end, spec->on_parent_failure, err);
     for (uint32_t i = 0; i < spec->n_parents; i++) {

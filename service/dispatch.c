@@ -61,23 +61,28 @@ bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *
 }
 
 /* A flight for ready job i: its reservation if it has one, else a new one with what a start needs.
- * False: the store failed. *ret is NULL when all flights are in use, or its queue lets nothing more
- * begin. */
-static bool board(struct dispatch *d, size_t i, struct flight **ret, struct err *err)
+ * False: the store failed. *ret is NULL when all flights are in use, its queue lets nothing more
+ * begin, or it cannot begin any more. */
+static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct flight **ret,
+                  struct err *err)
 {
     const struct ready_job *ready = &d->ready[i];
     struct flight *f = flight_waiting(d, ready->no);
+    bool ok = true;
+    *ret = NULL;
     PRE(f != NULL || dispatch_find(d, ready->no) == NULL); /* a row that says `queued` has no
                                                               recorded attempt under way */
     if (f == NULL && (f = flight_new(d)) != NULL) {
-        if (!admission_board(d, ready->queue)) {
-            *ret = NULL;
+        if (!admission_board(d, ready->queue))
             return true;
-        }
         if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
-            !flight_make_own(f, err)) {
+            !flight_make_own(f, err) || !flight_take_inputs(d, turn, f, &ok, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
+        }
+        if (!ok) {
+            flight_free(f);
+            return true;
         }
         f->attempt = ready->attempt + 1;
         f->state = FLIGHT_RESERVED;
@@ -161,7 +166,7 @@ static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, ui
 {
     struct flight *f = NULL;
     struct place place;
-    if (!board(d, i, &f, err))
+    if (!board(d, turn, i, &f, err))
         return false;
     if (f == NULL || f->unrecorded || !dispatch_next_idle(d, slot, &place))
         return true;

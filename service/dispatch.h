@@ -161,6 +161,11 @@ MUST_CHECK bool dispatch_recover(struct dispatch *d, struct turn *turn, struct r
 /* The recovery is committed: earlier servers' notes of starts may go. */
 MUST_CHECK bool dispatch_recovered(struct dispatch *d, struct err *err);
 
+/* inputs.c: what the job takes from its parents, to f->inputs. When that cannot be had any more the
+ * job fails by it, and *ret_ok is false. */
+MUST_CHECK bool flight_take_inputs(struct dispatch *d, const struct turn *turn, struct flight *f,
+                                   bool *ret_ok, struct err *err);
+
 /* flight.c, launch.c: for the files of this module. */
 void flight_free(struct flight *f);
 /* An element of a batch gets its own task and name, made from template and item. */

@@ -11,6 +11,7 @@
 #include "service/waiters.h"
 #include "storage/batches.h"
 #include "storage/deps.h"
+#include "storage/inputs.h"
 
 #define MAX_BATCH 512 /* commands of one turn */
 #define MAX_BATCH_JOBS \

@@ -5,7 +5,7 @@
 #include "service/element.h"
 
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
-#define MAX_FLIGHT_BYTES (12u << 20)
+#define MAX_FLIGHT_BYTES (20u << 20)
 
 bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 {

@@ -120,6 +120,20 @@ CREATE TABLE telling (
     salt       INTEGER NOT NULL
 ) STRICT;
 
+-- What a job takes from the outputs of its parents when it starts; `k` is the order of the request.
+CREATE TABLE inputs (
+    no       INTEGER NOT NULL,
+    k        INTEGER NOT NULL,
+    kind     INTEGER NOT NULL,  -- enum job_input_kind
+    parent   INTEGER NOT NULL,
+    stream   INTEGER NOT NULL,
+    argument INTEGER NOT NULL,  -- which one, and the bytes of it that are replaced
+    at       INTEGER NOT NULL,
+    len      INTEGER NOT NULL,
+    name     TEXT,              -- of the file
+    PRIMARY KEY (no, k)
+) STRICT, WITHOUT ROWID;
+
 -- `callback` of jobs and batches.
 CREATE TABLE callbacks (
     no       INTEGER PRIMARY KEY,

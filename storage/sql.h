@@ -181,6 +181,12 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(WAIT_GET,        HOT,  "SELECT n, policy FROM waits WHERE child = ?1")                       \
     X(WAIT_LESS,       HOT,  "UPDATE waits SET n = n - 1 WHERE child = ?1")                        \
     X(WAIT_DELETE,     HOT,  "DELETE FROM waits WHERE child = ?1")                                 \
+    X(INPUT_PUT,       HOT,  "INSERT INTO inputs (no, k, kind, parent, stream, argument, at, len," \
+                             " name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                 \
+    X(INPUTS_GET,      HOT,  "SELECT kind, parent, stream, argument, at, len, name FROM inputs"    \
+                             " WHERE no = ?1 ORDER BY k")                                          \
+    X(INPUTS_DELETE,   HOT,  "DELETE FROM inputs WHERE no = ?1")                                   \
+    X(OUTPUT_GET,      HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(TELLING_PUT,     HOT,  "INSERT OR REPLACE INTO telling (parent, state, is_batch, created_us,"\
                              " salt) VALUES (?1, ?2, ?3, ?4, ?5)")                                 \
     X(TELLING_FIRST,   HOT,  "SELECT parent, state, is_batch, created_us, salt FROM telling"       \

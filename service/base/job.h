@@ -118,6 +118,26 @@ struct job_parent {
     bool is_pending, is_batch; /* the engine's: it has not ended */
 };
 
+/* What a job takes from a parent's output when it starts. Stored. */
+enum job_input_kind {
+    JOB_INPUT_STDIN,
+    JOB_INPUT_FILE,    /* in its own directory */
+    JOB_INPUT_ARGUMENT /* in place of {result:…} */
+};
+struct job_input {
+    enum job_input_kind kind;
+    uint32_t parent;            /* index in spec.parents */
+    uint8_t stream;             /* 0 = stdout, 1 = stderr */
+    uint32_t argument, at, len; /* ARGUMENT: which, and the bytes of it that are replaced */
+    struct slice name;          /* FILE */
+};
+
+/* A file whose text came with the request. */
+struct job_file {
+    struct slice name, bytes;
+};
+#define MAX_JOB_INPUTS 1000 /* files and inputs together */
+
 /* What a client submits, as read by the codec. Slices point into the request's arena or body and
  * are borrowed. */
 struct job_spec {
@@ -151,6 +171,10 @@ struct job_spec {
     struct job_parent *parents; /* n_parents; each may come more than once */
     uint32_t n_parents;
     enum parent_policy on_parent_failure;
+    struct job_input *inputs; /* n_inputs; those of one argument in rising order */
+    uint32_t n_inputs;
+    struct job_file *files; /* n_files */
+    uint32_t n_files;
     struct slice callback_url, callback_receiver; /* absent: none */
     uint32_t callback_states;                     /* bit mask of TO(): the ends that are told */
     bool has_unique; /* with UNIQUE_REPLACE `parents` has room for one more */

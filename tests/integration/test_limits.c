@@ -19,13 +19,11 @@ static const struct {
     {"'function':'fib'", "/function"},
     {"'args':[1]", "/args"},
     {"'kwargs':{}", "/kwargs"},
-    {"'files':{'a':'b'}", "/files"},
     {"'inputs':{}", "/inputs"},
     {"'outputs':[]", "/outputs"},
     {"'session':'x'", "/session"},
     {"'locks':['x']", "/locks"},
     {"'env_secret':{}", "/env_secret"},
-    {"'stdin_from':{}", "/stdin_from"},
 };
 
 SERVER_TEST(limits, unknown_members_are_refused_by_name)
