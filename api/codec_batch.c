@@ -123,6 +123,15 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     struct err *err = r->job.err;
     if (!codec_job_end(&r->job))
         return false;
+    for (uint32_t i = 0; i < ret->spec.n_inputs; i++) {
+        if (ret->spec.inputs[i].kind == JOB_INPUT_ARGUMENT)
+            return err_at(err, ERR_INVALID, "/command",
+                          "of a batch takes items only; take the result of a job by \"files\" or "
+                          "\"stdin_from\"");
+    }
+    if (ret->spec.on_parent_failure == PARENT_FAIL)
+        return err_at(err, ERR_INVALID, "/on_parent_failure",
+                      "of a batch is \"cancel\" or \"run\"");
     if (ret->spec.has_unique)
         return err_at(err, ERR_INVALID, "/unique",
                       "is of one job; a batch has many. Use an Idempotency-Key for the request");

@@ -64,7 +64,7 @@ static bool insert_element(struct engine *e, struct element_source *source, stru
         .salt = apply_salt(e),
         .batch = b->no,
         .idx = b->n,
-        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0),
+        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0) | (b->flags & JOB_INPUTS),
     };
     if (!jobs_insert(e->store, &job, &ignored, err))
         return false;
@@ -259,6 +259,9 @@ static bool leave_savepoint(struct engine *e, bool ok, const struct err *err)
 static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
 {
     struct batch_ask *ask = &cmd->batch;
+    struct family family;
+    if (!apply_parents_look(e, ask->spec, &family, err))
+        return false;
     struct batch_new batch = {
         .kind = BATCH_ITEMS,
         .phase = BATCH_UPLOADING,
@@ -270,10 +273,12 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
         .max_failures = ask->max_failures,
         .chunksize = ask->chunksize,
         .salt = apply_salt(e),
-        .flags = ask->spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0,
+        .flags = (ask->spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0) |
+                 (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0),
     };
     return batch_insert(e->store, &batch, &ask->id, err) &&
            insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+           apply_parents_enter(e, ask->spec, ask->id.no, &family, err) &&
            keep_batch_key(e, cmd, ask->id.no, err);
 }
 

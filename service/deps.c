@@ -17,17 +17,18 @@ static bool no_such_parent(const struct job_parent *parent, struct err *err)
     return err_at(err, ERR_INVALID, parent->pointer, "There is no job or batch %s", id);
 }
 
-bool apply_parents_look(struct engine *e, struct submit_item *item, struct family *ret,
+bool apply_parents_look(struct engine *e, const struct job_spec *spec, struct family *ret,
                         struct err *err)
 {
-    struct job_spec *spec = &item->spec;
     *ret = (struct family){0};
     for (uint32_t i = 0; i < spec->n_parents; i++) {
         struct job_parent *parent = &spec->parents[i];
         struct dep_parent found;
         struct err missing = {0};
-        if (parent->id.no == 0)
-            continue; /* of the same graph: apply_parents_enter knows its number */
+        if (parent->is_marked) { /* of the same graph: it is born with this one */
+            ret->waits = true;
+            continue;
+        }
         if (!deps_parent(e->store, &parent->id, &found, &missing))
             return missing.code == ERR_NOT_FOUND ? no_such_parent(parent, err)
                                                  : err_set(err, missing.code, "%s", missing.detail);
@@ -56,24 +57,38 @@ static void say_why(const struct dep_end *end, char out[160])
                    end->state == JOB_CANCELLED ? "was cancelled" : "failed");
 }
 
+/* Numbers of jobs and of batches come from one sequence. */
+static bool is_batch_child(struct engine *e, int64_t child, bool *ret, struct err *err)
+{
+    struct job_row row;
+    struct err missing = {0};
+    *ret = !jobs_get_by_no(e->store, child, &row, &missing);
+    return !*ret || missing.code == ERR_NOT_FOUND ||
+           err_set(err, missing.code, "%s", missing.detail);
+}
+
 /* A parent did not succeed, and the child's policy is not to run then. */
 static bool give_up(struct engine *e, int64_t child, const struct dep_end *end,
                     enum parent_policy policy, struct err *err)
 {
     enum job_state ignored;
     char why[160];
+    const struct batch *batch;
+    bool is_batch;
     say_why(end, why);
-    if (!deps_stop_waiting(e->store, child, err))
+    if (!deps_stop_waiting(e->store, child, err) || !is_batch_child(e, child, &is_batch, err))
         return false;
+    if (is_batch)
+        return batch_get_by_no(e->store, child, &batch, err) && batch_halt(e, batch, why, err);
     if (policy == PARENT_FAIL)
         return jobs_refuse(
             e->store, &(struct job_refusal){child, REASON_DEPENDENCY, e->turn.now_us, why}, err);
     return jobs_cancel(e->store, &(struct job_cancel){child, e->turn.now_us, why}, &ignored, err);
 }
 
-static bool keep_inputs(struct engine *e, const struct submit_item *item, struct err *err)
+static bool keep_inputs(struct engine *e, const struct job_spec *spec, int64_t child,
+                        struct err *err)
 {
-    const struct job_spec *spec = &item->spec;
     for (uint32_t i = 0; i < spec->n_inputs; i++) {
         const struct job_input *input = &spec->inputs[i];
         struct input_row row = {
@@ -85,32 +100,32 @@ static bool keep_inputs(struct engine *e, const struct submit_item *item, struct
             .len = input->len,
             .name = input->name,
         };
-        if (!inputs_put(e->store, item->id.no, i, &row, err))
+        if (!inputs_put(e->store, child, i, &row, err))
             return false;
     }
     return true;
 }
 
-bool apply_parents_enter(struct engine *e, const struct submit_item *item,
+bool apply_parents_enter(struct engine *e, const struct job_spec *spec, int64_t child,
                          const struct family *family, struct err *err)
 {
-    const struct job_spec *spec = &item->spec;
     struct dep_wait wait = {0, spec->on_parent_failure};
-    if (!keep_inputs(e, item, err))
+    if (!keep_inputs(e, spec, child, err))
         return false;
     if (family->is_doomed)
-        return give_up(e, item->id.no, &family->end, spec->on_parent_failure, err);
+        return give_up(e, child, &family->end, spec->on_parent_failure, err);
     for (uint32_t i = 0; i < spec->n_parents; i++) {
         const struct job_parent *parent = &spec->parents[i];
         bool is_new;
         if (!parent->is_pending)
             continue;
-        if (!deps_add(e->store, parent->id.no, item->id.no, &is_new, err) ||
-            !deps_mark_parent(e->store, parent->id.no, parent->is_batch, e->turn.now_us, err))
+        if (!deps_add(e->store, parent->id.no, child, &is_new, err) ||
+            (!parent->is_marked &&
+             !deps_mark_parent(e->store, parent->id.no, parent->is_batch, e->turn.now_us, err)))
             return false;
         wait.n += is_new;
     }
-    return wait.n == 0 || deps_wait(e->store, item->id.no, &wait, err);
+    return wait.n == 0 || deps_wait(e->store, child, &wait, err);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -119,6 +134,11 @@ bool apply_parents_enter(struct engine *e, const struct submit_item *item,
 static bool release(struct engine *e, int64_t child, struct err *err)
 {
     enum job_state state;
+    bool is_batch;
+    if (!is_batch_child(e, child, &is_batch, err))
+        return false;
+    if (is_batch)
+        return deps_stop_waiting(e->store, child, err) && batch_release_begin(e, child, err);
     if (!deps_release(e->store, child, e->turn.now_us, &state, err))
         return false;
     e->dispatch.dirty |= state == JOB_QUEUED;
@@ -197,7 +217,6 @@ bool apply_family_change(struct engine *e, const struct job_change *change, stru
     bool is_end = change->from != change->to && job_change_is_end(change);
     if (is_end && (change->flags & JOB_PARENT) != 0 && !has_ended(e, change, err))
         return false;
-    if ((change->flags & JOB_WAITS) == 0 || change->is_batch)
-        return true;
-    return !is_end || deps_stop_waiting(e->store, change->no, err);
+    return !is_end || (change->flags & JOB_WAITS) == 0 ||
+           deps_stop_waiting(e->store, change->no, err);
 }

@@ -32,7 +32,7 @@ struct engine_shared {
     _Atomic bool disk_low;
     _Atomic int64_t deliveries;  /* callbacks that are pending */
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
-    _Atomic bool has_defaults; /* of some queue */
+    _Atomic bool has_defaults;   /* of some queue */
 };
 
 struct engine {
@@ -88,16 +88,16 @@ void apply_stops_early(struct engine *e);
 /* Whether a command needs the transaction at all. */
 bool command_writes(const struct command *cmd);
 
-/* deps.c: how the parents of a job about to be born stand. INVALID, with nothing changed, when one
- * does not exist. Then, when the job is there, what it waits for; it may end by that. */
+/* deps.c: how the parents of a job or batch about to be born stand. INVALID, with nothing changed,
+ * when one does not exist. Then, when the job is there, what it waits for; it may end by that. */
 struct family {
     bool waits;     /* it is born blocked */
     bool is_doomed; /* a parent did not succeed, and it is not to run then */
     struct dep_end end;
 };
-MUST_CHECK bool apply_parents_look(struct engine *e, struct submit_item *item, struct family *ret,
-                                   struct err *err);
-MUST_CHECK bool apply_parents_enter(struct engine *e, const struct submit_item *item,
+MUST_CHECK bool apply_parents_look(struct engine *e, const struct job_spec *spec,
+                                   struct family *ret, struct err *err);
+MUST_CHECK bool apply_parents_enter(struct engine *e, const struct job_spec *spec, int64_t child,
                                     const struct family *family, struct err *err);
 /* The reaction to a change: its children hear of an end. */
 MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *change,

@@ -84,18 +84,21 @@ static bool collect(struct dispatch *d, struct flight *f, const struct input_lis
 bool flight_take_inputs(struct dispatch *d, const struct turn *turn, struct flight *f, bool *ret_ok,
                         struct err *err)
 {
+    const struct job_row *row = &f->info.row;
     struct input_list list;
     char why[240] = "";
     *ret_ok = true;
-    if ((f->info.row.flags & JOB_INPUTS) == 0)
+    if ((row->flags & JOB_INPUTS) == 0)
         return true;
-    if (!inputs_get(d->store, f->info.row.no, &f->arena, &list, err) ||
+    /* All elements of a batch take the same. */
+    if (!inputs_get(d->store, (row->flags & JOB_ITEM) != 0 ? row->batch : row->no, &f->arena, &list,
+                    err) ||
         !collect(d, f, &list, why, err))
-        return err_wrap(err, "take what job %lld asks for", (long long)f->info.row.no);
+        return err_wrap(err, "take what job %lld asks for", (long long)row->no);
     if (why[0] == '\0')
         return true;
     *ret_ok = false;
     d->dirty = true; /* the next in line may have its place */
-    return jobs_refuse(
-        d->store, &(struct job_refusal){f->info.row.no, REASON_DEPENDENCY, turn->now_us, why}, err);
+    return jobs_refuse(d->store,
+                       &(struct job_refusal){row->no, REASON_DEPENDENCY, turn->now_us, why}, err);
 }

@@ -39,7 +39,7 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
     struct family family;
-    if (!apply_parents_look(e, item, &family, err))
+    if (!apply_parents_look(e, spec, &family, err))
         return false;
     struct job_new job = {
         .spec = spec,
@@ -66,7 +66,7 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
                   : family.waits                ? JOB_BLOCKED
                                                 : JOB_QUEUED;
     item->has_ended = family.is_doomed;
-    if (!apply_parents_enter(e, item, &family, err))
+    if (!apply_parents_enter(e, spec, item->id.no, &family, err))
         return false;
     if (item->birth == JOB_SCHEDULED)
         apply_due_at(e, item->due_us);

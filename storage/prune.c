@@ -29,7 +29,8 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
            store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
            store_run_no(store, SQL_ERROR_DELETE, row->no, err) &&
            store_run_no(store, SQL_ATTEMPTS_DELETE, row->no, err) &&
-           ((row->flags & JOB_INPUTS) == 0 || inputs_forget(store, row->no, err)) &&
+           ((row->flags & (JOB_INPUTS | JOB_ITEM)) != JOB_INPUTS ||
+            inputs_forget(store, row->no, err)) &&
            ((row->flags & JOB_CALLBACK) == 0 || callback_forget(store, row->no, err)) &&
            row_delete(store, row, err);
 }

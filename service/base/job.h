@@ -111,10 +111,11 @@ enum parent_policy { PARENT_CANCEL, PARENT_RUN, PARENT_FAIL, PARENT_POLICY_COUNT
 
 /* One entry of depends_on, or of what implies it. */
 struct job_parent {
-    struct job_id id;          /* a job or a batch; no = 0: a job of the same graph */
-    uint32_t index;            /* of that job in the graph */
-    const char *pointer;       /* where the client has named it */
-    bool only_job;             /* a batch will not do: its output is asked for */
+    struct job_id id;    /* a job or a batch */
+    const char *pointer; /* where the client has named it */
+    bool only_job;       /* a batch will not do: its output is asked for */
+    bool is_marked; /* job `index` of the same graph, born as a parent: the engine knows its id */
+    uint32_t index;
     bool is_pending, is_batch; /* the engine's: it has not ended */
 };
 

@@ -186,6 +186,100 @@ SERVER_TEST(deps, lines_of_ndjson_have_parents_of_their_own)
     fifo_release(hold.s);
 }
 
+/* ---- batches ---- */
+
+SERVER_TEST(deps, a_batch_is_a_parent)
+{
+    struct text hold = fifo_make(s, "hold");
+    AUTO_RESPONSE batch = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['sh','-c','cat {}; true'],'items':['%s','/dev/null']}", hold.s).s,
+        NULL);
+    expect_status(batch, 202);
+    struct job_ref child = job_submit(s, "{'command':['echo','after'],'depends_on':['%s']}",
+                                      job_of(batch).id);
+    AUTO_RESPONSE waits = job_show(s, child);
+    expect_text(waits, "state", "blocked");
+    AUTO_RESPONSE no_output = http(
+        s, "POST", "/v1/jobs",
+        text_of("{'command':['cat'],'stdin_from':{'job':'%s'}}", job_of(batch).id).s, NULL);
+    expect_invalid(no_output, "/stdin_from/job");
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, child);
+    expect_outcome(end, "succeeded", NULL);
+    AUTO_RESPONSE bad = http(s, "POST", "/v1/batches",
+                             "{'command':['sh','-c','exit {}'],'items':[0,1,0]}", NULL);
+    struct job_ref never = job_submit(
+        s, "{'command':['true'],'depends_on':['%s'],'on_parent_failure':'fail'}", job_of(bad).id);
+    AUTO_RESPONSE failed = job_await(s, never);
+    expect_outcome(failed, "failed", "dependency");
+    cr_assert_not_null(strstr(json_text(failed, "error.detail"), "It depends on batch"));
+}
+
+static struct response *batch_await(struct server *s, const char *id)
+{
+    return http(s, "GET", text_of("/v1/batches/%s", id).s, NULL, "Prefer: wait=50", NULL);
+}
+
+SERVER_TEST(deps, a_whole_batch_waits)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['sh','-c','cat %s; echo in']}", hold.s);
+    AUTO_RESPONSE batch = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['sh','-c','cat - {}; cat f'],'items':['/dev/null','/dev/null',"
+                "'/dev/null'],'stdin_from':{'job':'%s'},'files':{'f':{'job':'%s'}}}",
+                parent.id, parent.id)
+            .s,
+        NULL);
+    expect_status(batch, 202);
+    expect_int(batch, "counts.blocked", 3);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = batch_await(s, job_of(batch).id);
+    expect_text(end, "state", "succeeded");
+    AUTO_RESPONSE results = http_get(s, "/v1/batches/%s/results", job_of(batch).id);
+    for (int i = 0; i < 3; i++)
+        expect_text(results, text_of("%d.value", i).s, "in\nin\n");
+    AUTO_RESPONSE after = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['true'],'items':[1],'depends_on':['%s']}", parent.id).s, NULL);
+    AUTO_RESPONSE done = batch_await(s, job_of(after).id);
+    expect_text(done, "state", "succeeded");
+}
+
+SERVER_TEST(deps, a_failure_cancels_a_waiting_batch_and_who_waits_for_it)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['sh','-c','cat %s; exit 1']}", hold.s);
+    AUTO_RESPONSE batch = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['true'],'items':[1,2],'depends_on':['%s']}", parent.id).s, NULL);
+    struct job_ref child = job_submit(s, "{'command':['true'],'depends_on':['%s']}",
+                                      job_of(batch).id);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = batch_await(s, job_of(batch).id);
+    expect_text(end, "state", "cancelled");
+    expect_int(end, "counts.cancelled", 2);
+    AUTO_RESPONSE r = job_await(s, child);
+    expect_outcome(r, "cancelled", NULL);
+    AUTO_RESPONSE late = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['true'],'items':[1,2],'depends_on':['%s']}", parent.id).s, NULL);
+    AUTO_RESPONSE late_end = batch_await(s, job_of(late).id);
+    expect_text(late_end, "state", "cancelled");
+    AUTO_RESPONSE refused_policy = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['true'],'items':[1],'depends_on':['%s'],'on_parent_failure':'fail'}",
+                parent.id)
+            .s,
+        NULL);
+    expect_invalid(refused_policy, "/on_parent_failure");
+    AUTO_RESPONSE refused_argument = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['echo','{result:%s}'],'items':[1]}", parent.id).s, NULL);
+    expect_invalid(refused_argument, "/command");
+}
+
 /* ---- large families ---- */
 
 enum { FAMILY = 10000 };
