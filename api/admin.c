@@ -166,6 +166,11 @@ void limits_show(struct request *rq)
         {"job.max_attempts", LIMIT_COUNT, cfg->job_max_attempts},
         {"queue.max_jobs", LIMIT_COUNT, (int64_t)cfg->queue_max_jobs},
         {"queue.max_queues", LIMIT_COUNT, cfg->queue_max_queues},
+        {"queue.max_concurrency", LIMIT_COUNT, MAX_CONCURRENCY},
+        {"queue.max_rate", LIMIT_COUNT, MAX_RATE},
+        {"queue.max_weight", LIMIT_COUNT, MAX_WEIGHT},
+        {"queue.max_length", LIMIT_COUNT, MAX_LENGTH},
+        {"queue.max_defaults", LIMIT_COUNT, MAX_DEFAULTS_BYTES},
         {"idempotency.keep", LIMIT_SECONDS, cfg->idempotency_keep_us},
         {"drain", LIMIT_SECONDS, cfg->drain_us},
         {"callbacks.max_tries", LIMIT_COUNT, cfg->callback_max_tries},
@@ -224,6 +229,7 @@ void metrics_show(struct request *rq)
 {
     struct engine_stats s = read_stats(rq);
     struct buf *out = &rq->out;
+    struct err err = {0};
     metrics_write(rq->thread->shared->metrics, out);
     for (int i = 0; i < JOB_STATE_COUNT; i++) {
         char labels[48];
@@ -241,7 +247,10 @@ void metrics_show(struct request *rq)
                         (double)s.wal_bytes);
     metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,
                         s.disk_low ? 1 : 0);
-    reply_out(rq, 200, "text/plain; version=0.0.4; charset=utf-8");
+    if (queue_metrics(rq, &err))
+        reply_out(rq, 200, "text/plain; version=0.0.4; charset=utf-8");
+    else
+        reply_problem(rq, &err);
 }
 
 void openapi_show(struct request *rq)

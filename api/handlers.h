@@ -52,6 +52,7 @@ void queue_delete(struct request *rq);
 void queue_pause(struct request *rq);
 void queue_resume(struct request *rq);
 void queue_purge(struct request *rq);
+MUST_CHECK bool queue_metrics(struct request *rq, struct err *err); /* a part of /metrics */
 /* admin.c */
 void pool_show(struct request *rq);
 void worker_list(struct request *rq);

@@ -141,6 +141,23 @@ SERVER_TEST(queues, a_queue_with_living_jobs_is_not_deleted)
     cr_assert(json_is_null(after, "weight"));
 }
 
+SERVER_TEST(queues, metrics_tell_each_queue)
+{
+    AUTO_RESPONSE none = http_get(s, "/metrics");
+    cr_assert_null(strstr(none->body, "ganger_queue_depth"));
+    put_queue(s, "a", "{'paused':true}");
+    response_free(submit_lines(s, 3, "{'command':['true'],'queue':'a'}"));
+    for (int i = 0; i < 70; i++) /* more than one page of the store's */
+        put_queue(s, text_of("q%d", i).s, "{'weight':1}");
+    AUTO_RESPONSE r = http_get(s, "/metrics");
+    cr_assert_not_null(strstr(r->body, "ganger_queue_depth{queue=\"a\"} 3\n"), "%s", r->body);
+    cr_assert_not_null(strstr(r->body, "ganger_queue_running{queue=\"a\"} 0\n"));
+    cr_assert_not_null(strstr(r->body, "ganger_queue_depth{queue=\"q69\"} 0\n"));
+    const char *type = strstr(r->body, "# TYPE ganger_queue_depth");
+    cr_assert_not_null(type);
+    cr_assert_null(strstr(type + 1, "# TYPE ganger_queue_depth"), "one family");
+}
+
 /* ------------------------------------------------------------------------------------------------
  * pause */
 
