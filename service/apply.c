@@ -158,6 +158,7 @@ bool apply_timers(struct engine *e, struct err *err)
                           .files = &e->turn.files[e->turn.n_files],
                           .max_files = TURN_MAX_FILES / 4};
     if (!apply_expired(e, err) || !apply_promotions(e, err) || !jobs_prune(e->store, &prune, err) ||
+        !batches_prune(e->store, e->turn.now_us, MAX_PRUNED, err) ||
         !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, MAX_PRUNED, err))
         return false;
     e->turn.n_files += prune.n_files;

@@ -356,8 +356,16 @@ static bool halt_failed(struct engine *e, const struct batch *b, struct err *err
 bool apply_batch_change(struct engine *e, const struct job_change *change, struct err *err)
 {
     const struct batch *b;
-    if (change->batch == 0 || change->is_batch || change->to == JOB_GONE ||
-        change->from == JOB_BIRTH || change->to == JOB_RUNNING || change->to == JOB_STOPPING)
+    if (change->is_batch) {
+        if (!batch_get_by_no(e->store, change->no, &b, err))
+            return false;
+        apply_due_at(e, b->gone_us);
+        return true;
+    }
+    if (change->batch != 0 && change->to == JOB_GONE)
+        apply_due_at(e, e->turn.now_us); /* perhaps it was the last one, and the batch goes now */
+    if (change->batch == 0 || change->to == JOB_GONE || change->from == JOB_BIRTH ||
+        change->to == JOB_RUNNING || change->to == JOB_STOPPING)
         return true;
     if (!batch_get_by_no(e->store, change->batch, &b, err))
         return false;

@@ -76,7 +76,8 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
         if (!admission_board(d, ready->queue))
             return true;
         if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
-            !flight_make_own(f, err) || !flight_take_inputs(d, turn, f, &ok, err)) {
+            !flight_make_own(d, turn, f, &ok, err) ||
+            (ok && !flight_take_inputs(d, turn, f, &ok, err))) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }

@@ -168,8 +168,10 @@ MUST_CHECK bool flight_take_inputs(struct dispatch *d, const struct turn *turn, 
 
 /* flight.c, launch.c: for the files of this module. */
 void flight_free(struct flight *f);
-/* An element of a batch gets its own task and name, made from template and item. */
-MUST_CHECK bool flight_make_own(struct flight *f, struct err *err);
+/* An element of a batch gets its own task and name, made from template and item. *ret_ok: false
+ * when they make no command; the job has failed then, as if exec had. */
+MUST_CHECK bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight *f,
+                                bool *ret_ok, struct err *err);
 struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
 struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
                                                                      not recorded */

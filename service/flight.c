@@ -141,7 +141,7 @@ void dispatch_drop_reservations(struct dispatch *d)
     }
 }
 
-bool flight_make_own(struct flight *f, struct err *err)
+static bool make_own(struct flight *f, struct err *err)
 {
     struct start_info *info = &f->info;
     struct template_head head;
@@ -150,8 +150,6 @@ bool flight_make_own(struct flight *f, struct err *err)
                               .item = info->item,
                               .index = info->row.idx,
                               .deadline_us = info->row.deadline_us};
-    if (info->item.ptr == NULL)
-        return true;
     if (!template_open(element.template_bytes, &head, NULL, err) ||
         !element_task(&element, &f->arena, &info->task, err))
         return false;
@@ -161,4 +159,17 @@ bool flight_make_own(struct flight *f, struct err *err)
     struct template_item item = {element.item, element.index, head.star != 0};
     info->name = template_name(name, &item, &f->arena);
     return info->name != NULL || err_set(err, ERR_TOO_LARGE, "The name takes too much memory");
+}
+
+bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight *f, bool *ret_ok,
+                     struct err *err)
+{
+    struct err why = {0};
+    *ret_ok = f->info.item.ptr == NULL || make_own(f, &why);
+    if (*ret_ok)
+        return true;
+    d->dirty = true; /* the next in line may have its place */
+    return jobs_refuse(d->store,
+                       &(struct job_refusal){f->info.row.no, REASON_EXEC, turn->now_us, why.detail},
+                       err);
 }

@@ -4,6 +4,8 @@
 #include "storage/deliveries.h"
 #include "storage/store_impl.h"
 
+#define NEVER_US (INT64_MAX / 4) /* sums of two of them do not overflow */
+
 /* ---- in memory ---- */
 
 void batch_cache_clear(struct batch_cache *cache)
@@ -23,7 +25,8 @@ static bool batch_is_sound(const struct batch *b)
 {
     bool sound = b->no > 0 && b->kind >= BATCH_ITEMS && b->kind <= BATCH_PIPELINE &&
                  b->phase >= BATCH_UPLOADING && b->phase <= BATCH_HALTED && b->n >= 0 &&
-                 b->ended >= 0 && b->gated >= 0 && b->chunksize >= 1 && b->queue > 0;
+                 b->ended >= 0 && b->gated >= 0 && b->remaining >= 0 && b->chunksize >= 1 &&
+                 b->queue > 0;
 
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         sound = sound && b->count[s] >= 0;
@@ -56,6 +59,8 @@ bool batch_read(sqlite3_stmt *stmt, struct batch *ret, struct err *err)
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         ret->count[s] = sqlite3_column_int64(stmt, 18 + s);
     ret->gated = sqlite3_column_int64(stmt, 18 + JOB_STATE_COUNT);
+    ret->gone_us = sqlite3_column_int64(stmt, 19 + JOB_STATE_COUNT);
+    ret->remaining = sqlite3_column_int64(stmt, 20 + JOB_STATE_COUNT);
     ret->id = (struct job_id){(uint64_t)ret->created_us / 1000, ret->no,
                               (uint32_t)sqlite3_column_int(stmt, 2)};
     return batch_is_sound(ret)
@@ -104,6 +109,8 @@ static bool slot_write(struct store *store, struct batch_cached *slot, struct er
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         bind_i64(put, 11 + s, b->count[s]);
     bind_i64(put, 11 + JOB_STATE_COUNT, b->gated);
+    bind_time(put, 12 + JOB_STATE_COUNT, b->gone_us);
+    bind_i64(put, 13 + JOB_STATE_COUNT, b->remaining);
     slot->is_dirty = false;
     return store_run(store, put, err);
 }
@@ -170,6 +177,8 @@ static void note_end(struct store *store, struct batch *b, int64_t now_us)
     if (is_over == (b->finished_us != 0))
         return;
     b->finished_us = is_over ? now_us : 0;
+    b->gone_us = is_over ? now_us + MIN(b->keep_us, NEVER_US) + MIN(store->row_keep_us, NEVER_US)
+                         : 0;
     if (!is_over)
         return;
     changes_add(store, &(struct job_change){
@@ -199,6 +208,22 @@ static bool end_insert(struct store *store, struct batch *b, const struct row *r
     return store_run(store, insert, err);
 }
 
+/* The counts tell what happened, also of what is forgotten. */
+static bool count_gone(struct store *store, const struct row *row, struct err *err)
+{
+    struct batch_cached *slot;
+    struct batch *b;
+
+    if (!slot_load(store, row->batch, &slot, err))
+        return false;
+    b = &slot->batch;
+    slot_change(store, slot);
+    b->remaining--;
+    if (b->remaining == 0 && b->finished_us != 0 && b->gone_us == 0)
+        b->gone_us = b->finished_us; /* it has waited for this */
+    return true;
+}
+
 bool batch_count_move(struct store *store, const struct row *row, enum job_state from,
                       enum job_state to, struct err *err)
 {
@@ -206,13 +231,15 @@ bool batch_count_move(struct store *store, const struct row *row, enum job_state
     struct batch *b;
 
     if (to == JOB_GONE)
-        return true; /* the counts tell what happened, also of what is forgotten */
+        return count_gone(store, row, err);
     if (!slot_load(store, row->batch, &slot, err))
         return false;
     b = &slot->batch;
     slot_change(store, slot);
     if (from != JOB_BIRTH)
         b->count[from]--;
+    else
+        b->remaining++;
     b->count[to]++;
     if (from != JOB_BIRTH && b->count[from] < 0)
         return err_set(err, ERR_STORAGE, "The stored counts of batch %lld are damaged.",
@@ -357,6 +384,28 @@ bool batch_insert(struct store *store, const struct batch_new *batch, struct job
     return true;
 }
 
+void batch_drop(struct store *store, int64_t no)
+{
+    struct batch_cached *slot = &store->batches.slots[(uint64_t)no % BATCH_CACHE_SIZE];
+
+    if (slot->batch.no == no)
+        *slot = (struct batch_cached){0};
+}
+
+bool batch_wait_for_rows(struct store *store, int64_t no, bool *ret_waits, struct err *err)
+{
+    struct batch_cached *slot;
+
+    if (!slot_load(store, no, &slot, err))
+        return false;
+    *ret_waits = slot->batch.remaining > 0;
+    if (!*ret_waits)
+        return true;
+    slot_change(store, slot);
+    slot->batch.gone_us = 0;
+    return true;
+}
+
 bool batch_get_by_no(struct store *store, int64_t no, const struct batch **ret, struct err *err)
 {
     struct batch_cached *slot;
@@ -393,59 +442,6 @@ bool batch_put(struct store *store, const struct batch *changed, int64_t now_us,
     return true;
 }
 
-bool batch_gated(struct store *store, int64_t batch, struct due_list *ret, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *gated = store_stmt(store, SQL_BATCH_GATED);
-    bool found;
-
-    bind_i64(gated, 1, batch);
-    bind_i64(gated, 2, (int64_t)ret->max);
-    ret->n = 0;
-    while (db_next(&store->db, gated, &found, err)) {
-        if (!found)
-            return true;
-        ret->nos[ret->n++] = sqlite3_column_int64(gated, 0);
-    }
-    return false;
-}
-
-bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err)
-{
-    struct row row;
-
-    if (!row_load(store, no, &row, err))
-        return false;
-    if (row.state != JOB_BLOCKED || (row.flags & JOB_WAITS) != 0)
-        return row_set_flags(store, &row, row.flags & ~(uint32_t)JOB_GATED, err);
-    row.queued_us = now_us;
-    return row_move(store, &row, JOB_QUEUED, err);
-}
-
-bool batch_with_work(struct store *store, int64_t after, int64_t *ret_no, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_WORK);
-    bool found;
-
-    if (!batches_write(store, err)) /* the index must know what memory knows */
-        return false;
-    bind_i64(get, 1, after);
-    if (!db_next(&store->db, get, &found, err))
-        return false;
-    *ret_no = found ? sqlite3_column_int64(get, 0) : 0;
-    return true;
-}
-
-bool batch_head(struct store *store, int64_t batch, struct template_head *ret, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_SPEC);
-    bool found;
-
-    bind_i64(get, 1, batch);
-    if (!db_next(&store->db, get, &found, err))
-        return false;
-    return template_open(found ? column_slice(get, 3) : (struct slice){NULL, 0}, ret, NULL, err);
-}
-
 bool batch_is_halted(struct store *store, int64_t batch, bool *ret, struct err *err)
 {
     struct batch_cached *slot;
@@ -457,18 +453,4 @@ bool batch_is_halted(struct store *store, int64_t batch, bool *ret, struct err *
         return false;
     *ret = slot->batch.phase == BATCH_HALTED;
     return true;
-}
-
-bool batch_retry_policy(struct store *store, int64_t batch, struct retry_policy *ret,
-                        struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_SPEC);
-    bool found;
-
-    bind_i64(get, 1, batch);
-    if (!db_next(&store->db, get, &found, err))
-        return false;
-    if (!found)
-        return err_set(err, ERR_NOT_FOUND, "There is no such batch.");
-    return retry_policy_read(column_slice(get, 2), batch, ret, err);
 }

@@ -64,6 +64,10 @@ MUST_CHECK bool batch_cancel(struct store *store, struct batch_range *range, int
 MUST_CHECK bool batch_find(struct store *store, struct batch_range *range, uint32_t states,
                            struct due_list *ret, struct err *err);
 
+/* Retention: a batch goes when it would as a job, but not before its elements. At most so many rows
+ * of all kinds are deleted. */
+MUST_CHECK bool batches_prune(struct store *store, int64_t now_us, uint32_t limit, struct err *err);
+
 /* The part that holds this index; NOT_FOUND beyond the last element. */
 MUST_CHECK bool batch_part_at(struct store *store, int64_t batch, int64_t index,
                               struct batch_part *ret, struct err *err);

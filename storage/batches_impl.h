@@ -41,6 +41,13 @@ MUST_CHECK bool batch_count_gated(struct store *store, int64_t batch, int64_t de
                                   struct err *err);
 /* Job `no` is the batch's next element. */
 MUST_CHECK bool batch_append(struct store *store, int64_t batch, int64_t no, struct err *err);
+/* Lowers *ret_us to when the next batch goes. */
+MUST_CHECK bool batches_next_gone(struct store *store, int64_t *ret_us, struct err *err);
+/* Its row is deleted. */
+void batch_drop(struct store *store, int64_t no);
+/* It is time for it to go; while rows of its elements are there, it waits for them. */
+MUST_CHECK bool batch_wait_for_rows(struct store *store, int64_t no, bool *ret_waits,
+                                    struct err *err);
 /* Nothing of it begins any more. batch 0: false. */
 MUST_CHECK bool batch_is_halted(struct store *store, int64_t batch, bool *ret, struct err *err);
 MUST_CHECK bool batch_retry_policy(struct store *store, int64_t batch, struct retry_policy *ret,

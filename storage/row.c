@@ -422,9 +422,9 @@ bool row_set_flags(struct store *store, struct row *row, uint32_t flags, struct 
 
 /* The next start reads the newest number from the table; without its row it must be found
  * elsewhere. */
-static bool newest_keep(struct store *store, const struct row *row, struct err *err)
+bool newest_keep(struct store *store, int64_t no, struct err *err)
 {
-    if (row->no != store->newest.no)
+    if (no != store->newest.no)
         return true;
     return store_meta_set(store, META_NEWEST,
                           (struct slice){(const char *)&store->newest, sizeof(store->newest)}, err);
@@ -433,7 +433,7 @@ static bool newest_keep(struct store *store, const struct row *row, struct err *
 bool row_delete(struct store *store, const struct row *row, struct err *err)
 {
     cache_slot(store, row->no)->no = 0;
-    if (!row_is_counted(store, row, err) || !newest_keep(store, row, err) ||
+    if (!row_is_counted(store, row, err) || !newest_keep(store, row->no, err) ||
         !store_run_no(store, SQL_ROW_DELETE, row->no, err))
         return false;
     counts_change(&store->counts, row->queue, row->state, -1);

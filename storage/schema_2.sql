@@ -46,6 +46,8 @@ CREATE TABLE batches (
     keep_us      INTEGER NOT NULL DEFAULT 0,
     gated        INTEGER NOT NULL DEFAULT 0,      -- elements that its gate holds back (JOB_GATED)
     finished_us  INTEGER,                         -- closed, and all elements have ended
+    gone_us      INTEGER,                         -- when it goes; NULL: not before the last row of its elements
+    remaining    INTEGER NOT NULL DEFAULT 0,      -- elements whose rows are there
     scheduled    INTEGER NOT NULL DEFAULT 0,
     blocked      INTEGER NOT NULL DEFAULT 0,
     queued       INTEGER NOT NULL DEFAULT 0,
@@ -59,7 +61,7 @@ CREATE TABLE batches (
 -- Batches with work left: found at the start without looking at the others.
 CREATE INDEX batches_work ON batches (no) WHERE work <> 0;
 -- Batches that are over, for retention.
-CREATE INDEX batches_over ON batches (finished_us) WHERE finished_us IS NOT NULL;
+CREATE INDEX batches_gone ON batches (gone_us) WHERE gone_us IS NOT NULL;
 
 -- What the elements of a batch have in common: an element with ROW_ITEM has its own item in specs.task and everything
 -- else from here.

@@ -30,12 +30,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
     "output_flags, batch, idx, flags"                                                           \
     " FROM jobs "
 
-/* A result; result_read knows the order. A cancelled element without words shows its batch's. The side tables are looked into only when there is
- * something: a CASE without ELSE is NULL, and no row has that number. 5 = succeeded. */
-#define TEXT_RESULT                                                                 \
-    " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal," \
-    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout,"   \
-    " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7"   \
+/* A result; result_read knows the order. A cancelled element without words shows its batch's. The
+ * side tables are looked into only when there is something: a CASE without ELSE is NULL, and no row
+ * has that number. 5 = succeeded. */
+#define TEXT_RESULT                                                                   \
+    " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
+    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
+    " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
     " THEN j.batch END)) FROM "
 #define TEXT_RESULT_SIDES                                                                   \
     " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.stdout_bytes > 0 THEN j.no" \
@@ -45,11 +46,11 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
 
 /* A batch; batch_read knows the order. */
-#define TEXT_BATCH                                                                        \
-    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "   \
-    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags,"   \
-    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated" \
-    " FROM batches "
+#define TEXT_BATCH                                                                         \
+    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "    \
+    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags,"    \
+    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated," \
+    " gone_us, remaining FROM batches "
 
 /* A queue, its numbers in the order of enum job_state, its settings; queue_read knows the order. */
 #define TEXT_QUEUE                                                                              \
@@ -150,7 +151,18 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " n = ?6, ended = ?7, failed_first = ?8, finished_us = ?9,"           \
                              " flags = ?10, scheduled = ?11, blocked = ?12, queued = ?13,"         \
                              " running = ?14, stopping = ?15, succeeded = ?16, failed = ?17,"      \
-                             " cancelled = ?18, gated = ?19 WHERE no = ?1")                        \
+                             " cancelled = ?18, gated = ?19, gone_us = ?20, remaining = ?21"       \
+                             " WHERE no = ?1")                                                     \
+    X(BATCH_GONE,      HOT,  "SELECT no FROM batches WHERE gone_us <= ?1 ORDER BY gone_us LIMIT 1")\
+    X(BATCH_NEXT_GONE, HOT,  "SELECT gone_us FROM batches WHERE gone_us IS NOT NULL"               \
+                             " ORDER BY gone_us LIMIT 1")                                          \
+    X(BATCH_DELETE,    HOT,  "DELETE FROM batches WHERE no = ?1")                                  \
+    X(BATCH_SPEC_DELETE, HOT,"DELETE FROM batch_specs WHERE no = ?1")                              \
+    X(PART_NTH,        HOT,  "SELECT first_index FROM batch_parts WHERE batch = ?1"                \
+                             " ORDER BY first_index LIMIT 1 OFFSET ?2")                            \
+    X(PARTS_DELETE,    HOT,  "DELETE FROM batch_parts WHERE batch = ?1 AND first_index <= ?2")     \
+    X(END_NTH,         HOT,  "SELECT seq FROM ends WHERE batch = ?1 ORDER BY seq LIMIT 1 OFFSET ?2")\
+    X(ENDS_DELETE,     HOT,  "DELETE FROM ends WHERE batch = ?1 AND seq <= ?2")                    \
     X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
                              " ORDER BY idx LIMIT ?2")                                             \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \

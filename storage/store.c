@@ -92,13 +92,13 @@ bool store_savepoint(struct store *store, struct err *err)
 
     if (!store_in_transaction(store) || store->poisoned)
         return err_set(err, ERR_STORAGE, "The transaction cannot go on after an earlier error.");
+    if (!batches_write(store, err)) /* so that an undo may forget what is in memory */
+        return false;
     rc = control(store, SQL_SAVEPOINT);
     if (rc != SQLITE_DONE)
         return store_fail(store, rc, err);
     counts_savepoint_keep(&store->counts); /* what was touched before belongs to the transaction
                                               alone */
-    if (!batches_write(store, err))        /* so that an undo may forget what is in memory */
-        return false;
     store->changes.n_at_savepoint = store->changes.n;
     store->newest_at_savepoint = store->newest;
     store->deliveries_at_savepoint = store->deliveries;

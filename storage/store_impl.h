@@ -62,6 +62,8 @@ bool store_fail(struct store *store, int rc, struct err *err);
 MUST_CHECK bool store_run_no(struct store *store, enum writer_sql which, int64_t no,
                              struct err *err);
 
+/* Before the row of a job or a batch is deleted: its number is never used again. */
+MUST_CHECK bool newest_keep(struct store *store, int64_t no, struct err *err);
 /* The number of a queue, made when this is its first job. */
 MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
                              struct err *err);

@@ -29,6 +29,8 @@ struct batch {
     int64_t no;
     struct job_id id;
     int64_t version, created_us, finished_us, keep_us;
+    int64_t gone_us;   /* when its row goes */
+    int64_t remaining; /* elements whose rows are there */
     enum batch_kind kind;
     enum batch_phase phase;
     uint32_t work, flags, queue; /* flags: enum job_flag; queue: its number */

@@ -30,7 +30,7 @@ static struct hole element_hole(struct slice at)
 {
     int64_t number = 0;
     size_t i = 1;
-    for (; i < at.len && i < 6 && at.ptr[i] >= '0' && at.ptr[i] <= '9'; i++)
+    for (; i < at.len && i < 5 && at.ptr[i] >= '0' && at.ptr[i] <= '9'; i++)
         number = number * 10 + (at.ptr[i] - '0');
     if (number == 0 || i == at.len || at.ptr[i] != '}' || at.ptr[1] == '0')
         return (struct hole){HOLE_NONE, 1, 0};

@@ -223,3 +223,14 @@ SERVER_TEST(batches, elements_go_on_after_kill_9)
     for (int i = 0; i < 12; i++)
         expect_output(s, element_of(s, batch, i), "stdout", text_of("%d\n", i + 1).s);
 }
+
+SERVER_TEST(batches, an_item_that_makes_no_command_fails_alone)
+{
+    struct job_ref batch = batch_submit(s, "{'command':['{}'],'items':['true','','/nowhere']}");
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_int(end, "counts.succeeded", 1);
+    expect_int(end, "counts.failed", 2);
+    AUTO_RESPONSE job = job_show(s, element_of(s, batch, 1));
+    expect_outcome(job, "failed", "exec");
+    expect_text(job, "error.detail", "the name of the program is empty");
+}
