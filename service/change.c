@@ -100,12 +100,12 @@ bool apply_job_change(struct engine *e, struct command *cmd, struct err *err)
     AUTO_BUF struct buf wire = {0};
     struct job_row row;
     uint32_t members = cmd->change.members;
-    if (!jobs_get(e->store, &cmd->change.id, &row, err) ||
+    if (!jobs_get(e->store, &cmd->change.id, &row, err) || !check_element(&row, members, err) ||
         !dispatch_settle(&e->dispatch, &e->turn, row.no, err) ||
         !jobs_get_by_no(e->store, row.no, &row, err) ||
-        !apply_if_version(&row, cmd->change.if_version, err) || !check_element(&row, members, err))
+        !apply_if_version(&row, cmd->change.if_version, err))
         return false;
-    e->dispatch.dirty = true; /* its reservation was taken back, whatever follows */
+    e->dispatch.dirty = true; /* the order may be another one */
     buf_init(&wire, MAX_TASK_MEMORY);
     bool waits = row.state == JOB_SCHEDULED || row.state == JOB_BLOCKED || row.state == JOB_QUEUED;
     if (waits && (members & IN_TASK) != 0 && !change_task(e, cmd, &row, &wire, err))

@@ -29,6 +29,7 @@ bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct e
     if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
         return record_one(d, turn, f, err);
     flight_free(f);
+    d->dirty = true; /* it is to be reserved anew, whatever is decided about its job */
     return true;
 }
 

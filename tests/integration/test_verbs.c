@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PATCH and retry: what may be changed while a job waits, and a finished job once more. */
-#include "integration/harness_test.h"
+#include "integration/harness_batch.h"
 
 #include <signal.h>
 
@@ -331,4 +331,77 @@ SERVER_TEST(verbs, a_retry_outlives_kill_9)
               strcmp(json_text(end, "reason"), "lost") == 0,
           "the second attempt has one outcome: %s", end->body);
     expect_int(end, "attempt", 2);
+}
+
+/* ---- elements of a batch ---- */
+
+SERVER_TEST_WITH(verbs, an_element_changes_what_is_its_own, .workers = 1)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref first = hold_worker(s, &hold);
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','echo {} >>%s/order'],'items':[1,2,3],'labels':{'a':'b'}}",
+        s->scratch);
+    struct job_ref last = element_of(s, batch, 2), later = element_of(s, batch, 0);
+    AUTO_RESPONSE up = change(s, last, "{'priority':9,'queue':'other','keep':'3h'}");
+    expect_status(up, 200);
+    expect_text(up, "labels.a", "b");
+    AUTO_RESPONSE held = change(s, later, "{'delay':'1h'}");
+    expect_text(held, "state", "scheduled");
+    cr_assert_eq(batch_count(s, batch, "scheduled"), 1);
+    static const struct {
+        const char *body, *pointer;
+    } shared[] = {
+        {"{'labels':{}}", "/labels"},       {"{'name':'x'}", "/name"},
+        {"{'timeout':'1m'}", "/timeout"},   {"{'limits':{'memory':'1GiB'}}", "/limits"},
+        {"{'metadata':1}", "/metadata"},    {"{'retry':{}}", "/retry"},
+        {"{'deadline':'1h'}", "/deadline"},
+    };
+    for (size_t i = 0; i < COUNT_OF(shared); i++) {
+        AUTO_RESPONSE no = change(s, last, shared[i].body);
+        expect_invalid(no, shared[i].pointer);
+    }
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, last);
+    expect_outcome(end, "succeeded", NULL);
+    AUTO_RESPONSE now = change(s, later, "{'delay':0}");
+    expect_status(now, 200);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    AUTO_TEXT order = file_read(text_of("%s/order", s->scratch).s, NULL);
+    cr_assert_str_eq(order, "3\n2\n1\n");
+    AUTO_RESPONSE end_too = job_await(s, first);
+}
+
+/* One that its batch holds back may be delayed, and is still let in only when there is room. */
+SERVER_TEST(verbs, a_gate_outlasts_a_change)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref batch = batch_submit(
+        s, "{'command':['cat','%s'],'max_parallel':1,'items':[1,2]}", hold.s);
+    struct job_ref first = element_of(s, batch, 0), second = element_of(s, batch, 1);
+    AUTO_RESPONSE running = job_await_state(s, first, "running");
+    AUTO_RESPONSE later = change(s, second, "{'delay':'1h'}");
+    expect_text(later, "state", "scheduled");
+    AUTO_RESPONSE now = change(s, second, "{'delay':0}");
+    expect_text(now, "state", "blocked");
+    AUTO_RESPONSE over = job_cancel(s, first, NULL, 20);
+    AUTO_RESPONSE next = job_await_state(s, second, "running");
+    AUTO_RESPONSE over_too = job_cancel(s, second, NULL, 20);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    cr_assert_eq(batch_count(s, batch, "cancelled"), 2);
+}
+
+SERVER_TEST(verbs, a_retried_element_opens_its_batch_again)
+{
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','[ $GANGER_ATTEMPT = 2 ] || exit {}'],'items':[0,3]}");
+    AUTO_RESPONSE failed = batch_await(s, batch);
+    expect_text(failed, "state", "failed");
+    AUTO_RESPONSE r = retry(s, element_of(s, batch, 1));
+    expect_status(r, 202);
+    AUTO_RESPONSE end = job_await(s, element_of(s, batch, 1));
+    expect_outcome(end, "succeeded", NULL);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_text(over, "state", "succeeded");
+    cr_assert(json_is_null(over, "failed_first"));
 }

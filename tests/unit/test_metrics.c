@@ -148,3 +148,15 @@ Test(metrics, threads_lose_no_count)
     cr_assert_eq(atomic_load(&m.histograms[HIST_HTTP_TIME].bucket[1]), 200000);
     cr_assert_eq(atomic_load(&m.histograms[HIST_HTTP_TIME].sum_us), 40000000);
 }
+
+Test(metrics, the_mean_of_nothing_is_not_known)
+{
+    struct metrics m = {0};
+    double mean;
+
+    cr_assert_lt(metrics_mean_us(&m, HIST_RUN_TIME), 0);
+    metrics_observe_us(&m, HIST_RUN_TIME, 100);
+    metrics_observe_us(&m, HIST_RUN_TIME, 300000);
+    mean = metrics_mean_us(&m, HIST_RUN_TIME);
+    cr_assert(mean > 150049 && mean < 150051, "%f", mean);
+}
