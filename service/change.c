@@ -142,6 +142,29 @@ static bool renew_deadline(struct engine *e, const struct job_row *row, struct b
     return task_encode(&task, wire, err);
 }
 
+/* An element is let in by its batch, which may just be cancelling all that waits. */
+static bool ask_batch(struct engine *e, const struct job_row *row, bool *ret_gated, struct err *err)
+{
+    struct err missing = {0};
+    const struct batch *b;
+    *ret_gated = false;
+    if (row->batch == 0)
+        return true;
+    if (!batch_get_by_no(e->store, row->batch, &b, &missing))
+        return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
+    if ((b->work & BATCH_WORK_CANCEL) != 0)
+        return err_set(err, ERR_STATE_CONFLICT,
+                       "Its batch is being cancelled; retry it when that is over");
+    *ret_gated = (row->flags & JOB_ITEM) != 0 && b->max_parallel > 0;
+    return true;
+}
+
+static bool let_in(struct engine *e, int64_t batch, struct err *err)
+{
+    const struct batch *b;
+    return batch_get_by_no(e->store, batch, &b, err) && batch_fill(e, b, err);
+}
+
 bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_version, struct err *err)
 {
     AUTO_BUF struct buf wire = {0};
@@ -155,10 +178,10 @@ bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_versi
     if (job_state_is_end(row.state) && !renew_deadline(e, &row, &wire, err))
         return false;
     struct job_again again = {.no = row.no, .now_us = e->turn.now_us, .task = buf_slice(&wire)};
-    if (!jobs_retry_again(e->store, &again, err))
+    if (!ask_batch(e, &row, &again.gated, err) || !jobs_retry_again(e->store, &again, err))
         return false;
     turn_drop_files(&e->turn, again.files, again.n_files);
     apply_due_at(e, again.wake_us);
     e->dispatch.dirty = true;
-    return true;
+    return !again.gated || let_in(e, row.batch, err);
 }

@@ -156,7 +156,8 @@ SERVER_TEST(many, what_is_asked_for_wrongly_is_named)
         expect_invalid(r, cases[i].pointer);
     }
     AUTO_RESPONSE get = http_get(s, "/v1/jobs/cancel");
-    expect_problem(get, 404, "not-found");
+    expect_problem(get, 405, "method-not-allowed");
+    expect_header(get, "Allow", "POST");
 }
 
 SERVER_TEST(many, running_jobs_are_stopped)
