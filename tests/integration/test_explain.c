@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* GET /v1/jobs/{id}/explain: what a job waits for, its place in the line, and an estimate. */
 #include "integration/harness_batch.h"
+#include "integration/harness_queue.h"
 
 static struct response *explain(struct server *s, struct job_ref job)
 {
@@ -147,16 +148,7 @@ SERVER_TEST_WITH(explain, a_place_far_behind_is_not_counted, .workers = 1)
 {
     struct text hold = fifo_make(s, "hold");
     struct job_ref first = hold_worker(s, &hold);
-    struct text_builder body = {0};
-    for (int i = 0; i < 999; i++)
-        text_add(&body, "{\"command\":[\"true\"]}\n");
-    static const char *const headers[] = {"Content-Type: application/x-ndjson", NULL};
-    AUTO_RESPONSE lines = http_send(s, &(struct call){.method = "POST",
-                                                      .path = "/v1/jobs",
-                                                      .body = body.text,
-                                                      .body_len = body.len,
-                                                      .headers = headers});
-    text_free(&body);
+    AUTO_RESPONSE lines = submit_lines(s, 999, "{'command':['true']}");
     struct job_ref counted = job_submit(s, "{'command':['true']}");
     struct job_ref beyond = job_submit(s, "{'command':['true']}");
     AUTO_RESPONSE a = explain(s, counted);
@@ -168,4 +160,36 @@ SERVER_TEST_WITH(explain, a_place_far_behind_is_not_counted, .workers = 1)
     AUTO_RESPONSE gone = http(s, "POST", "/v1/jobs/cancel", "{'state':'queued'}", NULL);
     fifo_release(hold.s);
     AUTO_RESPONSE over = job_await(s, first);
+}
+
+SERVER_TEST(explain, what_its_queue_allows)
+{
+    put_queue(s, "still", "{'paused':true}");
+    struct job_ref paused = job_submit(s, "{'command':['true'],'queue':'still'}");
+    AUTO_RESPONSE a = explain(s, paused);
+    expect_types(a, "paused");
+    expect_int(a, "position", 1);
+    cr_assert(json_is_null(a, "estimate"));
+
+    put_queue(s, "one", "{'concurrency':1}");
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref first = job_submit(s, "{'command':['cat','%s'],'queue':'one'}", hold.s);
+    AUTO_RESPONSE running = job_await_state(s, first, "running");
+    struct job_ref second = job_submit(s, "{'command':['true'],'queue':'one'}");
+    AUTO_RESPONSE b = explain(s, second);
+    expect_types(b, "concurrency");
+    expect_text(b, "blockers.0.detail", "Queue one runs 1 jobs at a time, and 1 are running");
+
+    put_queue(s, "slow", "{'rate':'1/1h'}");
+    AUTO_RESPONSE ran = job_run(s, "{'command':['true'],'queue':'slow'}");
+    struct job_ref third = job_submit(s, "{'command':['true'],'queue':'slow'}");
+    struct job_ref fourth = job_submit(s, "{'command':['true'],'queue':'slow'}");
+    AUTO_RESPONSE c = explain(s, third);
+    expect_types(c, "rate");
+    AUTO_RESPONSE d = explain(s, fourth);
+    expect_types(d, "rate order");
+    double seconds = json_number(d, "estimate");
+    cr_assert(seconds >= 3600 && seconds < 3700, "%f", seconds);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, second);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One verb on many jobs: by ids, by a filter, only counted. */
 #include "integration/harness_batch.h"
+#include "integration/harness_queue.h"
 
 static struct response *many(struct server *s, const char *verb, const char *body)
 {
@@ -14,27 +15,10 @@ static void expect_counts(struct response *r, int64_t matched, int64_t changed)
           "want %lld matched, %lld changed: %s", (long long)matched, (long long)changed, r->body);
 }
 
-static int64_t count_in(struct server *s, const char *state)
+static int64_t count_of(struct server *s, const char *state)
 {
     AUTO_RESPONSE r = http_get(s, "/v1/stats");
     return json_int(r, text_of("jobs.%s", state).s);
-}
-
-static struct response *submit_lines(struct server *s, int n, const char *line)
-{
-    AUTO_TEXT one = json_of("%s", line);
-    struct text_builder body = {0};
-    for (int i = 0; i < n; i++)
-        text_add(&body, "%s\n", one);
-    static const char *const headers[] = {"Content-Type: application/x-ndjson", NULL};
-    struct response *r = http_send(s, &(struct call){.method = "POST",
-                                                     .path = "/v1/jobs",
-                                                     .body = body.text,
-                                                     .body_len = body.len,
-                                                     .headers = headers});
-    text_free(&body);
-    expect_status(r, 200);
-    return r;
 }
 
 #define LATER "'command':['true'],'delay':'1h'"
@@ -201,10 +185,10 @@ SERVER_TEST(many, thousands_are_treated_in_chunks)
     expect_counts(dry, 2300, 0);
     AUTO_RESPONSE r = many(s, "cancel", "{'all':true}");
     expect_counts(r, 2300, 2300);
-    cr_assert_eq(count_in(s, "cancelled"), 2300);
+    cr_assert_eq(count_of(s, "cancelled"), 2300);
     AUTO_RESPONSE delete = many(s, "delete", "{'all':true}");
     expect_counts(delete, 2300, 2300);
-    cr_assert_eq(count_in(s, "cancelled"), 0);
+    cr_assert_eq(count_of(s, "cancelled"), 0);
 }
 
 SERVER_TEST(many, a_few_are_found_among_many_rows)
@@ -215,7 +199,7 @@ SERVER_TEST(many, a_few_are_found_among_many_rows)
     expect_counts(r, 1, 1);
     AUTO_RESPONSE shown = job_show(s, job);
     expect_text(shown, "state", "cancelled");
-    cr_assert_eq(count_in(s, "scheduled"), 21000);
+    cr_assert_eq(count_of(s, "scheduled"), 21000);
 }
 
 /* The client is gone before its answer: what it asked for ends, and the server goes on. */
@@ -225,14 +209,14 @@ SERVER_TEST(many, a_client_that_leaves_ends_the_work)
     AUTO_TEXT body = json_of("{'all':true}");
     struct conn *c = conn_open(s);
     cr_assert(conn_request(c, s, "POST /v1/jobs/cancel", "", body));
-    AWAIT(count_in(s, "cancelled") > 0, 20);
+    AWAIT(count_of(s, "cancelled") > 0, 20);
     conn_close(c);
     int64_t before, now = -1;
     do { /* the same number twice, with a commit in between */
         before = now;
         AUTO_RESPONSE other = job_run(s, "{'command':['true']}");
-        now = count_in(s, "cancelled");
+        now = count_of(s, "cancelled");
     } while (now != before);
     cr_assert_lt(now, 21000);
-    cr_assert_eq(count_in(s, "scheduled"), 21000 - now);
+    cr_assert_eq(count_of(s, "scheduled"), 21000 - now);
 }
