@@ -90,16 +90,11 @@ int command_batch_results(struct cli *cli)
     return outcome_of_error(cli, &err);
 }
 
-static bool add_all(struct cli *cli, struct upload *upload, struct err *err)
+static bool add_all(struct upload *upload, struct err *err)
 {
     while (!upload->over) {
-        bool wants = false;
-        if (!upload_step(upload, &wants, err))
-            return false;
-        client_watch_fd(cli->client, wants ? items_fd(upload->items) : -1);
-        bool ok = !wants || client_turn(cli->client, TURN_MS, err);
-        client_watch_fd(cli->client, -1);
-        if (!ok)
+        enum upload_state state;
+        if (!upload_step(upload, &state, err) || !upload_turn(upload, state, err))
             return false;
     }
     return !upload->refused || err_set(err, ERR_STATE_CONFLICT, "the batch takes no more items");
@@ -116,7 +111,7 @@ int command_batch_add(struct cli *cli)
     bool ok = items_open(cli->args, 1, true, &items, &err);
     if (ok) {
         upload.items = items;
-        ok = add_all(cli, &upload, &err);
+        ok = add_all(&upload, &err);
     }
     if (!ok)
         output_error(cli->out, "%s: %s; %" PRId64 " items were taken", cli->args->operands[0],

@@ -206,9 +206,9 @@ static bool call_once(struct client *client, const struct call *call, struct rep
     return ok;
 }
 
-static bool reply_asks_again(const struct reply *reply)
+static bool reply_asks_again(const struct call *call, const struct reply *reply)
 {
-    return reply->status == 503 || reply->status == 429;
+    return call->harmless && (reply->status == 503 || (reply->status == 429 && !call->takes_429));
 }
 
 bool client_call(struct client *client, const struct call *call, struct reply *ret, struct err *err)
@@ -219,7 +219,7 @@ bool client_call(struct client *client, const struct call *call, struct reply *r
         struct reply reply = {0};
         bool interrupted = false;
         bool answered = call_once(client, call, &reply, &interrupted, err);
-        if (answered && !(call->harmless && reply_asks_again(&reply))) {
+        if (answered && !reply_asks_again(call, &reply)) {
             *ret = reply;
             return true;
         }

@@ -30,6 +30,7 @@ struct call {
     const char *last_event_id;
     uint64_t from;    /* Range: bytes=<from>-; 0: all */
     bool harmless;    /* may be repeated (rule 1) */
+    bool takes_429;   /* 429 is an answer, not a reason to ask again */
     bool anonymous;   /* without the token */
     bool has_beat;    /* the service sends signs of life: silence means a dead connection */
     uint32_t limit_s; /* for the whole call; 0: the wait and 30 s, or without limit for a stream */

@@ -200,16 +200,9 @@ static bool dry_run(struct map *map, struct err *err)
 static bool send_all(struct map *map, struct err *err)
 {
     while (!map->upload.over) {
-        bool wants = false;
-        if (!upload_step(&map->upload, &wants, err))
+        enum upload_state state;
+        if (!upload_step(&map->upload, &state, err) || !upload_turn(&map->upload, state, err))
             return false;
-        if (wants) {
-            client_watch_fd(map->cli->client, items_fd(map->items));
-            bool ok = client_turn(map->cli->client, TURN_MS, err);
-            client_watch_fd(map->cli->client, -1);
-            if (!ok)
-                return false;
-        }
     }
     return true;
 }
@@ -218,8 +211,9 @@ static bool send_all(struct map *map, struct err *err)
 static bool map_step(struct map *map, struct err *err)
 {
     struct upload *upload = &map->upload;
-    bool wants = false, any = false;
-    if (!tally_is_halted(&map->tally) && !upload_step(upload, &wants, err))
+    enum upload_state state = UPLOAD_WAITS;
+    bool any = false;
+    if (!tally_is_halted(&map->tally) && !upload_step(upload, &state, err))
         return false;
     if (upload->batch[0] != '\0' && !tally_begin(&map->tally, upload->batch, err))
         return false;
@@ -227,8 +221,8 @@ static bool map_step(struct map *map, struct err *err)
     map->tally.all_sent = upload->over;
     if (!tally_step(&map->tally, &any, err))
         return false;
-    bool works = any || (!upload->over && !wants);
-    client_watch_fd(map->cli->client, wants ? items_fd(map->items) : -1);
+    bool works = any || (!upload->over && state == UPLOAD_SENDS);
+    client_watch_fd(map->cli->client, state == UPLOAD_WANTS ? items_fd(map->items) : -1);
     bool ok = tally_turn(&map->tally, works ? 0 : TURN_MS, err);
     client_watch_fd(map->cli->client, -1);
     return ok;

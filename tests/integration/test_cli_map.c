@@ -93,6 +93,19 @@ SERVER_TEST(cli_map, dry_run_prints_commands_and_runs_none)
     expect_out(&ls, "");
 }
 
+SERVER_TEST(cli_map, a_full_queue_is_waited_for)
+{
+    AUTO_CALL set, c;
+    cli_call_run(&set, s, WORDS("queue", "set", "--max-length", "3", "narrow"));
+    expect_code(&set, 0);
+    cli_call_run(&c, s,
+                 WORDS("map", "-k", "--queue", "narrow", "echo", "{1}{2}", ":::", "a", "b", "c",
+                       "d", "e", ":::", "1", "2", "3", "4"));
+    expect_code(&c, 0);
+    expect_lines(&c, "a1 a2 a3 a4 b1 b2 b3 b4 c1 c2 c3 c4 d1 d2 d3 d4 e1 e2 e3 e4");
+    expect_err_has(&c, "the items wait until it has room");
+}
+
 /* ---- outputs */
 
 SERVER_TEST(cli_map, outputs_of_each_job_come_whole)
