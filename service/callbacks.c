@@ -50,6 +50,7 @@ static size_t hear_head(char *line, size_t size, size_t n, void *owner)
     return count_answer(slot, len);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the signature is libcurl's */
 static size_t hear_body(char *bytes, size_t size, size_t n, void *owner)
 {
     (void)bytes;
