@@ -155,7 +155,14 @@ void openapi_write(struct buf *out)
             buf_putc(out, ',');
         put_path(out, i);
     }
-    put(out, "},\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":"
+    put(out, "},\"webhooks\":{\"end\":{\"post\":{\"summary\":\"The end of a job or batch, to the "
+             "URL of its callback. Signed as Standard Webhooks 1.0.0 has it.\",\"requestBody\":{"
+             "\"content\":{");
+    put_content(out, "application/json", "CallbackMessage");
+    put(out, "}},\"responses\":{\"2XX\":{\"description\":\"Heard.\"},\"410\":{\"description\":\"No "
+             "more of these; every other answer has it sent "
+             "again.\"}}}}},\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\","
+             "\"scheme\":"
              "\"bearer\"}},\"schemas\":");
     buf_append(out, api_schema_json, api_schema_json_len);
     put(out, "}}\n");

@@ -273,8 +273,7 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
         .max_failures = ask->max_failures,
         .chunksize = ask->chunksize,
         .salt = apply_salt(e),
-        .flags = (ask->spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0) |
-                 (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0),
+        .flags = (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0),
     };
     return batch_insert(e->store, &batch, &ask->id, err) &&
            insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&

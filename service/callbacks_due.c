@@ -246,6 +246,7 @@ bool callbacks_look(struct callbacks *c, struct err *err)
     if (c->look) {
         c->circle[0] = '\0';
         c->has_wrapped = false;
+        c->next_due_us = INT64_MAX; /* this round sees to it; a past one would begin it again */
     }
     c->look = c->goes_on = false;
     for (size_t i = 0; i < MAX_RECEIVERS && find_free(c) != NULL; i++) {

@@ -51,9 +51,7 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
         .salt = apply_salt(e),
-        .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) |
-                 (spec->n_inputs > 0 ? JOB_INPUTS : 0) |
-                 (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0),
+        .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) | (spec->n_inputs > 0 ? JOB_INPUTS : 0),
     };
     if (spec->has_unique) {
         job.flags |= JOB_UNIQUE;

@@ -19,7 +19,7 @@ struct batch_new {
     int64_t now_us;
     int64_t max_parallel, max_failures, chunksize;
     uint32_t salt, work;
-    uint32_t flags; /* enum job_flag: CALLBACK, WAITS */
+    uint32_t flags; /* enum job_flag: WAITS; CALLBACK follows from the spec */
 };
 /* Its number comes from the same sequence as those of jobs. */
 MUST_CHECK bool batch_insert(struct store *store, const struct batch_new *batch,

@@ -82,7 +82,7 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
         .reason = REASON_NONE,
         .batch = job->batch,
         .idx = job->idx,
-        .flags = job->flags,
+        .flags = job->flags | (spec->callback_url.ptr != NULL ? (uint32_t)JOB_CALLBACK : 0),
         .ukey = job->ukey,
     };
 
@@ -92,7 +92,7 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
         row.due_us = job->due_us;
     if (!queue_number(store, queue, &row.queue, err) || !queue_has_room(store, row.queue, err) ||
         !row_insert(store, &row, err) || !spec_insert(store, row.no, job, err) ||
-        ((job->flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
+        ((row.flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
         (job->batch != 0 && !batch_append(store, job->batch, row.no, err)))
         return false;
     store->newest = (struct newest){row.no, row.created_us};

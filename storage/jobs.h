@@ -22,7 +22,8 @@ struct job_new {
     int64_t deadline_us;       /* absolute, 0 = none */
     uint32_t salt;             /* random part of the id */
     int64_t batch, idx;        /* batch 0 = none; idx: the batch's n before this element */
-    uint32_t flags;            /* enum job_flag; with WAITS or GATED it is born `blocked` */
+    uint32_t flags;            /* enum job_flag; with WAITS or GATED it is born `blocked`; CALLBACK
+                                  follows from the spec */
     struct slice ukey;         /* 16 bytes with JOB_UNIQUE, else absent */
 };
 /* ret_id: complete, ms never goes back. Numbers are consecutive within a transaction and never used

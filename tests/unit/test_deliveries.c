@@ -35,8 +35,7 @@ static struct job_id add_for(const char *receiver, uint32_t states)
         .callback_states = states,
     };
     return job_add_as(
-        &f, &(struct job_new){
-                .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .flags = JOB_CALLBACK});
+        &f, &(struct job_new){.spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US});
 }
 
 /* Its end, and what the engine makes of it. */
