@@ -20,7 +20,7 @@ program() {
     "$cc" $flags -I. -o "$out/$name" "$@" $libs
 }
 
-for limit in spawn killlat bigpipe idle; do
+for limit in spawn killlat bigpipe idle pingpong; do
     program $limit "" limits/$limit.c common.c
 done
 for limit in durpost reopen; do
@@ -29,6 +29,10 @@ done
 program mhd "-lmicrohttpd" limits/mhd.c common.c
 program load "-lcjson" load/*.c common.c
 program fib "" peers/fib.c common.c
+if [ -z "$(find "$out/synctime.so" -newer limits/synctime.c 2>/dev/null)" ]; then
+    # shellcheck disable=SC2086
+    "$cc" $flags -shared -fPIC -o "$out/synctime.so" limits/synctime.c
+fi
 if [ -z "$(find "$out/tiny" -newer limits/tiny.c 2>/dev/null)" ]; then
     "$cc" -O2 -static -nostdlib -o "$out/tiny" limits/tiny.c
 fi

@@ -7,9 +7,12 @@
  * over CONNECTIONS connections wait    N jobs one after the other on one connection by POST with
  * Prefer: wait; quantiles of the round trip cancel  N times: a running ARGV is cancelled with grace
  * 0 and waited for; quantiles until the 200 big     one job of ARGV that writes N MiB to stdout,
- * until it has succeeded; prints GiB/s and the job's id get     N times GET ARGV[0] over
- * CONNECTIONS connections, each must be a 200 (for the peers) call    METHOD PATH [BODY]: prints
- * the body; status 1 unless the answer is a 2xx The token comes from GANGER_TOKEN. */
+ * until it has succeeded; prints GiB/s and the job's id results a batch of N that is over, read as
+ * NDJSON; events/s through a batch of N and its stream, from the POST to the line that ends it; lag
+ * N elements one after the other, from the sync of each end (limits/synctime.c) to its line get N
+ * times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers) call    METHOD
+ * PATH [BODY]: prints the body; status 1 unless the answer is a 2xx The token comes from
+ * GANGER_TOKEN. */
 #define _GNU_SOURCE
 #include "load/modes.h"
 
@@ -35,6 +38,9 @@ static const struct mode modes[] = {
     {"wait",   mode_wait},
     {"cancel", mode_cancel},
     {"big",    mode_big},
+    {"results", mode_results},
+    {"through", mode_through},
+    {"lag",    mode_lag},
     {"get",    mode_get},
     {"call",   mode_call},
 };

@@ -26,6 +26,9 @@ void mode_pairs(const struct plan *plan);
 void mode_wait(const struct plan *plan);
 void mode_cancel(const struct plan *plan);
 void mode_big(const struct plan *plan);
+void mode_results(const struct plan *plan);
+void mode_through(const struct plan *plan);
+void mode_lag(const struct plan *plan);
 void mode_get(const struct plan *plan);
 void mode_call(const struct plan *plan);
 

@@ -64,12 +64,15 @@ bench_P1()
         measure P1.limit "$tools/spawn" clone3 1 1 "$seconds" 2 0 /bin/true
         record P2.cpu_limit "$(printf '%s\n' "$line" | number_at 2)"
         p1_bulk "bulk-$r"
+        measure P1.through load through -n "$bulk_jobs" -q "through-$r" -N ganger_through /bin/true
         measure P1.pairs load pairs -c 8 -n "$bulk_jobs" -q "pairs-$r" -N ganger_pairs_c8 /bin/true
         p1_peers
     done
     server_stop commands
     server_forget commands
     row P1 "\`/bin/true\`, one NDJSON POST of $bulk_jobs" jobs/s P1.bulk P1.limit "spawn clone3, 2 spawners" '>=' 0.90
+    row P1 "\`/bin/true\`, one batch of $bulk_jobs, POST to the end of its stream" jobs/s P1.through P1.limit \
+        "spawn clone3, 2 spawners" '>=' 0.90
     row P1 "\`/bin/true\`, one POST and one GET per job, 8 connections" jobs/s P1.pairs P1.limit \
         "spawn clone3, 2 spawners" '>=' 0.80
     row P1 "the bulk run" jobs/s P1.bulk P1.webhook "webhook, 8 clients" '>=' 1.35

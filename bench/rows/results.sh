@@ -93,9 +93,35 @@ bench_P10()
     row_bound P10 "files made by ten results of 1 byte" files P10.small_files '<=' 0
 }
 
+# (a) and (b): a stream of results that is over, and one that waits for the next end.
+p11_streams()
+{
+    local r=$1
+    measure P11.roundtrip "$tools/pingpong" "$seconds"
+    record P11.oneway "$(printf '%s\n' "$line" | number_at 2)"
+    server_use results
+    measure P11.results load results -n 100000 -q "results-$r" -N ganger_results "$tools/tiny"
+    server_use lag
+    measure P11.lag load lag -n 200 -q "lag-$r" -N ganger_lag sh -c 'exec sleep 0.02'
+}
+
 bench_P11()
 {
     local r kill_us
+    export GANGER_SYNC_TIME=$work/sync-time
+    server_start results
+    LD_PRELOAD=$tools/synctime.so server_start lag
+    for r in $(seq "$rounds"); do
+        p11_streams "$r"
+    done
+    server_stop results
+    server_forget results
+    server_stop lag
+    server_forget lag
+    row "P11 (a)" "results of a finished batch of 100,000 as NDJSON" events/s P11.results P11.oneway \
+        "pingpong, one way, 128 B" '>=' 1.0
+    row "P11 (b)" "commit of an end to its line on an open stream, p50" us P11.lag P11.roundtrip "pingpong, round trip" \
+        '<=' 1.5
     server_start cancel
     durpost_start sqlite
     write_post_lua
