@@ -21,7 +21,7 @@ void batch_reply(struct request *rq, int status, const struct batch_view *view)
     reply_json(rq, status);
 }
 
-static void add_location(struct request *rq, const struct job_id *id)
+void batch_add_location(struct request *rq, const struct job_id *id)
 {
     char *text = arena_alloc(&rq->arena, 64);
     if (text == NULL)
@@ -40,7 +40,7 @@ void batch_answer(struct request *rq, int64_t no, int status)
         return;
     }
     if (status == 202)
-        add_location(rq, &view.batch.id);
+        batch_add_location(rq, &view.batch.id);
     batch_reply(rq, status, &view);
 }
 

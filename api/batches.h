@@ -7,6 +7,7 @@
 #include "api/request.h"
 
 void batch_reply(struct request *rq, int status, const struct batch_view *view);
+void batch_add_location(struct request *rq, const struct job_id *id);
 /* The batch as it is now; with 202 and its Location. */
 void batch_answer(struct request *rq, int64_t no, int status);
 /* The {id} of the path. NOT_FOUND when it is no id. */

@@ -62,3 +62,12 @@ void codec_pointer(const char *parent, struct slice raw_key, char out[80])
         at--; /* the cut went through a character */
     out[at] = '\0';
 }
+
+bool codec_inside_of(struct err *err, const char *parent)
+{
+    char inner[sizeof err->pointer];
+    memcpy(inner, err->pointer, sizeof inner);
+    (void)snprintf(err->pointer, sizeof err->pointer, "%s%.*s", parent,
+                   (int)(sizeof inner - strlen(parent) - 1), inner);
+    return false;
+}

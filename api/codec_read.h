@@ -42,6 +42,8 @@ bool codec_wrong_type(struct err *err, const char *pointer, const char *wanted);
 struct slice codec_inside(struct slice string_value);
 /* The place of a member as JSON Pointer (RFC 6901), cut to what an error can hold. */
 void codec_pointer(const char *parent, struct slice raw_key, char out[80]);
+/* A failed reader was inside of something that stands at `parent`. Returns false. */
+bool codec_inside_of(struct err *err, const char *parent);
 MUST_CHECK bool codec_text(struct job_reader *r, struct slice value, const char *pointer,
                            struct slice *ret);
 MUST_CHECK bool codec_duration(struct job_reader *r, struct slice value, const char *pointer,

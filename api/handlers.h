@@ -30,6 +30,8 @@ void job_delete_many(struct request *rq);
 /* batch_verbs.c */
 void batch_cancel_some(struct request *rq);
 void batch_retry_some(struct request *rq);
+/* pipelines.c */
+void pipeline_create(struct request *rq);
 /* output.c */
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);

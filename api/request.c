@@ -357,7 +357,8 @@ static void watch_client(struct request *rq)
 
 static bool submits(const struct command *cmd)
 {
-    return cmd->kind == CMD_SUBMIT || cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD;
+    return cmd->kind == CMD_SUBMIT || cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD ||
+           cmd->kind == CMD_PIPELINE;
 }
 
 bool request_send(struct request *rq, step_fn next, struct err *err)

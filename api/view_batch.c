@@ -69,6 +69,31 @@ static void put_counts(const struct batch *b, struct buf *out)
                (long long)done, (long long)b->n);
 }
 
+static void put_stages(const struct batch_view *view, struct buf *out)
+{
+    const char *comma = "";
+    buf_puts(out, ",\"jobs\":[");
+    for (uint32_t i = 0; i < view->n_stages; i++) {
+        char id[37];
+        if (view->stages[i].no == 0)
+            continue;
+        job_id_format(&view->stages[i], id);
+        buf_printf(out, "%s{\"index\":%u,\"id\":\"%s\"}", comma, (unsigned)i, id);
+        comma = ",";
+    }
+    buf_putc(out, ']');
+}
+
+/* The result of a pipeline is what its last stage writes. */
+static void put_result_link(const struct batch_view *view, struct buf *out)
+{
+    char id[37];
+    if (view->n_stages == 0 || view->stages[view->n_stages - 1].no == 0)
+        return;
+    job_id_format(&view->stages[view->n_stages - 1], id);
+    buf_printf(out, ",\"result\":\"/v1/jobs/%s/result\"", id);
+}
+
 void view_write_batch(const struct batch_view *view, struct buf *out)
 {
     const struct batch *b = &view->batch;
@@ -80,6 +105,8 @@ void view_write_batch(const struct batch_view *view, struct buf *out)
     put_number_or_null(out, "max_parallel", b->max_parallel > 0, b->max_parallel);
     put_number_or_null(out, "max_failures", b->max_failures > 0, b->max_failures);
     put_number_or_null(out, "chunksize", true, b->chunksize);
+    if (view->n_stages > 0)
+        put_stages(view, out);
     buf_puts(out, ",\"times\":{\"created\":");
     buf_json_time(out, b->created_us);
     buf_puts(out, ",\"finished\":");
@@ -91,6 +118,8 @@ void view_write_batch(const struct batch_view *view, struct buf *out)
     }
     buf_printf(out,
                ",\"links\":{\"self\":\"/v1/batches/%s\",\"results\":\"/v1/batches/%s/results\","
-               "\"jobs\":\"/v1/jobs?batch=%s\"}}",
+               "\"jobs\":\"/v1/jobs?batch=%s\"",
                id, id, id);
+    put_result_link(view, out);
+    buf_puts(out, "}}");
 }

@@ -37,6 +37,7 @@ enum command_kind {
     CMD_DELIVERED,   /* what became of one try of a callback */
     CMD_QUEUE,       /* the settings of a queue */
     CMD_EMPTY,       /* jobs that wait in a queue are cancelled */
+    CMD_PIPELINE,    /* jobs that begin together, joined by pipes */
     CMD_PARK,        /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
@@ -134,6 +135,14 @@ struct batch_pick {
 };
 #define MAX_PICKED 4096
 
+/* A pipeline. All bytes are the request's. */
+struct pipeline_ask {
+    const struct job_spec *spec; /* of the whole: name, labels, queue, parents … */
+    struct submit_item *stages;
+    uint32_t n;
+    struct job_id id; /* answer: of its batch */
+};
+
 struct command {
     struct command *next;
     enum command_kind kind;
@@ -148,7 +157,7 @@ struct command {
      * the one may have come back meanwhile, the other is not known before a submission is applied.
      */
     uint64_t waiter;
-    struct command_key key; /* of SUBMIT and BATCH */
+    struct command_key key; /* of SUBMIT, BATCH and PIPELINE */
 
     union {
         struct {
@@ -157,6 +166,7 @@ struct command {
         } submit;
         struct batch_ask batch;
         struct batch_pick pick;
+        struct pipeline_ask pipeline;
         struct {
             struct job_id id;
             bool only_queued; /* "if": "queued" */

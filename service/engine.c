@@ -104,6 +104,8 @@ static size_t jobs_of(const struct command *cmd)
         return n + cmd->batch.n_items;
     if (cmd->kind == CMD_BULK)
         return cmd->bulk.n;
+    if (cmd->kind == CMD_PIPELINE)
+        return n + cmd->pipeline.n;
     if (cmd->kind != CMD_SUBMIT)
         return n;
     for (uint32_t i = 0; i < cmd->submit.n; i++)

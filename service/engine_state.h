@@ -171,8 +171,10 @@ void apply_due_at(struct engine *e, int64_t us);
 /* Whether an error means that the transaction cannot go on. */
 bool apply_is_store_failure(const struct err *err);
 
-/* pipelines.c: a stage of a pipeline has changed: all end when one is cancelled, or ends before
- * they have begun. */
+/* pipelines.c */
+MUST_CHECK bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err);
+/* A stage of a pipeline has changed: all end when one is cancelled, or ends before they have
+ * begun. */
 MUST_CHECK bool apply_stage_change(struct engine *e, const struct job_change *change,
                                    struct err *err);
 

@@ -5,6 +5,82 @@
 #include "storage/gang.h"
 
 /* ------------------------------------------------------------------------------------------------
+ * birth */
+
+/* The first stage waits for all: for a time, for parents, for as many workers as there are stages.
+ * The others wait for it alone. */
+static bool insert_stage(struct engine *e, const struct pipeline_ask *ask, uint32_t i,
+                         const struct family *family, struct err *err)
+{
+    struct submit_item *stage = &ask->stages[i];
+    const struct job_spec *spec = &stage->spec;
+    const unsigned waits = i > 0 ? JOB_GATED : family->waits ? JOB_WAITS | JOB_CHILD : 0;
+    const struct job_new job = {
+        .spec = spec,
+        .task = stage->task,
+        .now_us = e->turn.now_us,
+        .due_us = i == 0 ? stage->due_us : e->turn.now_us,
+        .queue_deadline_us = i > 0 || spec->queue_timeout_us == 0
+                                 ? 0
+                                 : stage->created_us + spec->queue_timeout_us,
+        .deadline_us = spec->deadline_us == 0 ? 0 : stage->created_us + spec->deadline_us,
+        .salt = apply_salt(e),
+        .batch = ask->id.no,
+        .idx = i,
+        .flags = JOB_GANG | waits,
+    };
+    if (!jobs_insert(e->store, &job, &stage->id, err))
+        return false;
+    if (job.due_us > e->turn.now_us)
+        apply_due_at(e, job.due_us);
+    apply_due_at(e, job.queue_deadline_us);
+    apply_due_at(e, job.deadline_us);
+    e->turn.submitted++;
+    return true;
+}
+
+static bool insert_all(struct engine *e, struct pipeline_ask *ask, const struct family *family,
+                       struct err *err)
+{
+    const struct batch_new batch = {
+        .kind = BATCH_PIPELINE,
+        .phase = BATCH_CLOSED,
+        .spec = ask->spec,
+        .now_us = e->turn.now_us,
+        .chunksize = 1,
+        .salt = apply_salt(e),
+        .flags = ask->spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0,
+    };
+    if (!batch_insert(e->store, &batch, &ask->id, err))
+        return false;
+    for (uint32_t i = 0; i < ask->n; i++)
+        if (!insert_stage(e, ask, i, family, err))
+            return err_wrap(err, "store stage %u", (unsigned)i);
+    return true;
+}
+
+bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
+{
+    struct pipeline_ask *ask = &cmd->pipeline;
+    const uint32_t workers = pool_size(e->parts.pool);
+    struct family family;
+    bool is_new = true;
+    if (!key_check(e, cmd, &is_new, err))
+        return false;
+    if (!is_new)
+        return true;
+    if (ask->n > workers)
+        return err_at(err, ERR_PIPELINE_TOO_LONG, "/stages",
+                      "has %u stages, which run at the same time, and the pool has %u workers",
+                      (unsigned)ask->n, (unsigned)workers);
+    if (!apply_admits(e, err) || !apply_parents_look(e, &ask->stages[0], &family, err) ||
+        !insert_all(e, ask, &family, err) || !apply_parents_enter(e, &ask->stages[0], &family, err))
+        return false;
+    e->dispatch.dirty = true;
+    return key_keep(e, &cmd->key, ask->id.no, 1, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
  * one ends, all end */
 
 /* The words that the neighbours are given. */

@@ -213,6 +213,7 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
     case CMD_BATCH_CANCEL: return apply_batch_cancel(e, cmd, err);
     case CMD_BATCH_RETRY: return apply_batch_retry(e, cmd, err);
+    case CMD_PIPELINE: return apply_pipeline(e, cmd, err);
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
     case CMD_QUEUE: return apply_queue(e, cmd, err);
     case CMD_EMPTY: return apply_empty(e, cmd, err);

@@ -56,6 +56,43 @@ static bool batch_load(struct reader *reader, sqlite3_stmt *get, int64_t no, str
                  : err_set(err, ERR_NOT_FOUND, "There is no such batch.");
 }
 
+static bool stage_id(struct reader *reader, int64_t no, struct job_id *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_JOB_ID);
+    bool found;
+
+    *ret = (struct job_id){0};
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found)
+        *ret = (struct job_id){(uint64_t)sqlite3_column_int64(get, 0) / 1000, no,
+                               (uint32_t)sqlite3_column_int(get, 1)};
+    return true;
+}
+
+/* Who reads a pipeline wants to read its jobs, which are few. */
+static bool stages_fill(struct reader *reader, struct arena *a, struct batch_view *view,
+                        struct err *err)
+{
+    const struct batch *b = &view->batch;
+    struct batch_part part;
+
+    if (b->kind != BATCH_PIPELINE || b->n < 1 || b->n > MAX_STAGES)
+        return true;
+    if (!reader_part_of(reader, b->no, 0, &part, err))
+        return false;
+    view->n_stages = (uint32_t)b->n;
+    view->stages = arena_alloc(a, view->n_stages * sizeof(*view->stages));
+    if (view->stages == NULL)
+        return reader_no_room(err);
+    for (uint32_t i = 0; i < view->n_stages; i++) {
+        if (!stage_id(reader, part.first_no + i, &view->stages[i], err))
+            return false;
+    }
+    return true;
+}
+
 bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a, struct batch_view *ret,
                         struct err *err)
 {
@@ -63,7 +100,7 @@ bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a, stru
 
     *ret = (struct batch_view){0};
     return batch_load(reader, get, no, &ret->batch, err) && texts_fill(reader, no, a, ret, err) &&
-           queue_fill(reader, ret->batch.queue, a, ret, err) &&
+           queue_fill(reader, ret->batch.queue, a, ret, err) && stages_fill(reader, a, ret, err) &&
            ((ret->batch.flags & JOB_CALLBACK) == 0 ||
             reader_callback(reader, no, a, &ret->callback, err));
 }

@@ -274,6 +274,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " (SELECT labels FROM batch_specs WHERE no = ifnull("                 \
                              "(SELECT CASE WHEN flags & 1 THEN batch ELSE no END FROM jobs"        \
                              " WHERE no = ?1), ?1)))")                                             \
+    X(READ_JOB_ID,     HOT,  "SELECT created_us, salt FROM jobs WHERE no = ?1")                    \
     X(READ_MARK,       HOT,  "SELECT created_us, salt, state, attempt, version FROM jobs"          \
                              " WHERE no = ?1")                                                     \
     X(READ_SPEC,       HOT,  "SELECT name, labels, metadata FROM specs WHERE no = ?1")              \

@@ -75,7 +75,12 @@ struct batch_view {
     const char *queue;
     struct slice labels, metadata;  /* raw JSON, or absent */
     struct callback_view *callback; /* with JOB_CALLBACK, else NULL */
+    struct job_id *stages;          /* BATCH_PIPELINE: by index; no = 0: it has been forgotten */
+    uint32_t n_stages;
 };
+
+/* As many workers as a pool can have. */
+#define MAX_STAGES 1024
 
 /* Elements [first_index, first_index + n) are the jobs from first_no on. */
 struct batch_part {

@@ -38,8 +38,8 @@ struct error_row {
 #define ADVICE_JOB_FAILED                                                                      \
     "The job ended as failed. The answer's member `error` says why, and stderr may say more; " \
     "`POST .../retry` runs it once more."
-#define ADVICE_DUPLICATE                                                                       \
-    "A job with the same `unique.key` has not ended, and the request asked to be refused then; " \
+#define ADVICE_DUPLICATE                                                                          \
+    "A job with the same `unique.key` has not ended, and the request asked to be refused then; "  \
     "the member `job` names it. Wait for its end, or ask with `on_conflict` for that job or for " \
     "its replacement."
 #define ADVICE_KEY_IN_FLIGHT                                                                     \
@@ -70,6 +70,9 @@ struct error_row {
 #define ADVICE_KEY_REUSED                                                                       \
     "This Idempotency-Key already belongs to a request with another body. Use a new key for a " \
     "new request."
+#define ADVICE_PIPELINE_TOO_LONG                                                                \
+    "All stages of a pipeline run at the same time, each on a worker of its own. Join some of " \
+    "them by a shell in one stage, or run the service with more workers (pool.workers)."
 #define ADVICE_QUEUE_LIMIT \
     "The queue holds as many jobs as its max_length allows. Try again after Retry-After seconds."
 #define ADVICE_TOO_MANY_WAITERS                                                                \

@@ -31,6 +31,7 @@
     X(UNKNOWN_HOST,       421, "unknown-host",        "This server does not answer for that host") \
     X(INVALID,            422, "invalid-request",     "The request cannot be accepted")            \
     X(KEY_REUSED,         422, "key-reused",          "The key was used with another body")        \
+    X(PIPELINE_TOO_LONG,  422, "pipeline-too-long",   "The pipeline has more stages than workers") \
     X(QUEUE_LIMIT,        429, "queue-limit",         "This queue is full")                        \
     X(TOO_MANY_WAITERS,   429, "too-many-waiters",    "Too many requests are waiting")             \
     X(HEADERS_TOO_LARGE,  431, "headers-too-large",   "The request's header is too large")         \
