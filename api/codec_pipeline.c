@@ -50,7 +50,8 @@ static bool is_at_the_end(struct slice raw_key, bool is_first, bool is_last, str
 {
     char pointer[80];
     codec_pointer("", raw_key, pointer);
-    if (!is_first && (json_string_eq(raw_key, "stdin") || json_string_eq(raw_key, "stdin_base64")))
+    if (!is_first && (json_string_eq(raw_key, "stdin") || json_string_eq(raw_key, "stdin_base64") ||
+                      json_string_eq(raw_key, "stdin_from")))
         return err_at(err, ERR_INVALID, pointer,
                       "is for the first stage: this one reads what the stage before it writes");
     if (!is_last && json_string_eq(raw_key, "result"))
@@ -69,15 +70,21 @@ static void stage_begin(const struct pipeline_request *req, uint32_t i, struct j
     if (i == 0)
         return;
     ret->stdin_bytes = (struct slice){0};
-    ret->n_parents = 0;
+    ret->n_parents = ret->n_inputs = 0;
     ret->delay_us = ret->run_at_us = 0;
 }
 
 static bool read_stage(struct job_reader *whole, const struct pipeline_request *req, uint32_t i,
                        struct slice value)
 {
-    struct job_reader r = {
-        .cfg = whole->cfg, .a = whole->a, .spec = &req->stages[i].spec, .err = whole->err};
+    struct job_reader r = {.cfg = whole->cfg,
+                           .a = whole->a,
+                           .spec = &req->stages[i].spec,
+                           .err = whole->err,
+                           .has_stdin = i == 0 && whole->has_stdin,
+                           /* What is added is put into a copy. */
+                           .cap_parents = i == 0 ? req->spec.n_parents : 0,
+                           .cap_inputs = i == 0 ? req->spec.n_inputs : 0};
     struct json_iter it;
     struct slice key, member;
     stage_begin(req, i, r.spec);
@@ -90,6 +97,10 @@ static bool read_stage(struct job_reader *whole, const struct pipeline_request *
             !codec_job_member(&r, key, member))
             return false;
     }
+    if (i > 0 && r.spec->n_inputs > 0)
+        return err_set(r.err, ERR_INVALID,
+                       "Only the first stage takes results of other jobs; the others read what the "
+                       "stage before them writes");
     return codec_job_end(&r);
 }
 

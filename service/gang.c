@@ -216,18 +216,26 @@ static bool claim_stage(struct dispatch *d, struct turn *turn, struct flight *f,
     return flight_claim(d, turn, f, place, err);
 }
 
-static bool board_stage(struct dispatch *d, const struct gang *gang, uint32_t i,
-                        struct flight **ret, struct err *err)
+/* *ret is NULL when the stage has failed, since what it takes from its parents is gone. Only the
+ * first one takes anything. */
+static bool board_stage(struct dispatch *d, struct turn *turn, int64_t no, struct flight **ret,
+                        struct err *err)
 {
     struct flight *f = flight_new(d);
+    bool can_begin;
     PRE(f != NULL);
-    if (!queue_start_info(d->store, gang->first_no + i, &f->arena, &f->info, err)) {
+    *ret = NULL;
+    if (!queue_start_info(d->store, no, &f->arena, &f->info, err) ||
+        !flight_take_inputs(d, turn, f, &can_begin, err)) {
         flight_free(f);
         return false;
     }
+    if (!can_begin) {
+        flight_free(f);
+        return true;
+    }
     f->state = FLIGHT_RESERVED;
     f->attempt = f->info.row.attempt + 1;
-    f->stages = gang->n;
     *ret = f;
     return true;
 }
@@ -249,9 +257,14 @@ bool gang_claim(struct dispatch *d, struct turn *turn, const struct ready_job *r
     for (uint32_t i = 0; i < gang.n; i++) {
         const bool is_idle = dispatch_next_idle(d, slot, &place);
         PRE(is_idle); /* gang_screen has counted, and what comes before takes no more than that */
-        if (!board_stage(d, &gang, i, &f, err) || !claim_stage(d, turn, f, place, err))
-            return err_wrap(err, "claim stage %" PRIu32 " of pipeline %" PRId64, i, gang.batch);
+        if (!board_stage(d, turn, gang.first_no + i, &f, err))
+            return err_wrap(err, "read stage %" PRIu32 " of pipeline %" PRId64, i, gang.batch);
+        if (f == NULL)
+            return true;
+        f->stages = gang.n;
         f->contested = ready->contested;
+        if (!claim_stage(d, turn, f, place, err))
+            return err_wrap(err, "claim stage %" PRIu32 " of pipeline %" PRId64, i, gang.batch);
     }
     if (d->hold.gave_up == ready->no)
         d->hold.gave_up = 0;

@@ -15,6 +15,7 @@ static bool insert_stage(struct engine *e, const struct pipeline_ask *ask, uint3
     struct submit_item *stage = &ask->stages[i];
     const struct job_spec *spec = &stage->spec;
     const unsigned waits = i > 0 ? JOB_GATED : family->waits ? JOB_WAITS | JOB_CHILD : 0;
+    const unsigned takes = spec->n_inputs > 0 ? JOB_INPUTS : 0; /* the first alone */
     const struct job_new job = {
         .spec = spec,
         .task = stage->task,
@@ -27,7 +28,7 @@ static bool insert_stage(struct engine *e, const struct pipeline_ask *ask, uint3
         .salt = apply_salt(e),
         .batch = ask->id.no,
         .idx = i,
-        .flags = JOB_GANG | waits,
+        .flags = JOB_GANG | waits | takes,
     };
     if (!jobs_insert(e->store, &job, &stage->id, err))
         return false;
@@ -63,6 +64,7 @@ bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
 {
     struct pipeline_ask *ask = &cmd->pipeline;
     const uint32_t workers = pool_size(e->parts.pool);
+    const struct job_spec *first = &ask->stages[0].spec;
     struct family family;
     bool is_new = true;
     if (!key_check(e, cmd, &is_new, err))
@@ -73,8 +75,9 @@ bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
         return err_at(err, ERR_PIPELINE_TOO_LONG, "/stages",
                       "has %u stages, which run at the same time, and the pool has %u workers",
                       (unsigned)ask->n, (unsigned)workers);
-    if (!apply_admits(e, err) || !apply_parents_look(e, &ask->stages[0], &family, err) ||
-        !insert_all(e, ask, &family, err) || !apply_parents_enter(e, &ask->stages[0], &family, err))
+    if (!apply_admits(e, err) || !apply_parents_look(e, first, &family, err) ||
+        !insert_all(e, ask, &family, err) ||
+        !apply_parents_enter(e, first, ask->stages[0].id.no, &family, err))
         return false;
     e->dispatch.dirty = true;
     return key_keep(e, &cmd->key, ask->id.no, 1, err);

@@ -99,9 +99,8 @@ SERVER_TEST(pipelines, input_and_the_errors_of_each_stage)
     expect_result(s, r, "a\nb\n");
     expect_output(s, stage_of(r, 0), "stderr", "one\n");
     expect_output(s, stage_of(r, 1), "stderr", "two\n");
-    AUTO_RESPONSE own = pipeline_run(
-        s, "{'stdin':'not this','stages':[{'command':['cat'],'stdin_base64':'eHl6'},"
-           "{'command':['rev']}]}");
+    AUTO_RESPONSE own = pipeline_run(s, "{'stages':[{'command':['cat'],'stdin_base64':'eHl6'},"
+                                        "{'command':['rev']}]}");
     expect_result(s, own, "zyx");
     AUTO_RESPONSE none = pipeline_run(s,
                                       "{'stages':[{'command':['cat']},{'command':['wc','-c']}]}");
@@ -178,6 +177,9 @@ static const struct {
     {"{'stages':[{'command':['true']},{'command':['true'],'stdin':'x'}]}", "/stages/1/stdin"},
     {"{'stages':[{'command':['true']},{'command':['true'],'stdin_base64':'eA=='}]}",
      "/stages/1/stdin_base64"},
+    {"{'stages':[{'command':['true']},{'command':['true'],'stdin_from':{'job':'x'}}]}",
+     "/stages/1/stdin_from"},
+    {"{'stdin':'x','stages':[{'command':['true'],'stdin':'x'}]}", "/stages/0/stdin"},
     {"{'stages':[{'command':['true'],'result':'json'},{'command':['true']}]}", "/stages/0/result"},
     {"{'stages':[{'command':['true'],'delay':1}]}", "/stages/0/delay"},
     {"{'stages':[{'command':['true'],'run_at':'2030-01-01T00:00:00Z'}]}", "/stages/0/run_at"},
@@ -252,6 +254,14 @@ SERVER_TEST(pipelines, waits_for_parents)
     fifo_release(gate.s);
     AUTO_RESPONSE over = batch_await(s, good);
     expect_result(s, over, "x\n");
+    AUTO_RESPONSE out = job_run(s, "{'command':['printf','b a']}");
+    struct job_ref fed = pipeline_submit(s,
+                                         "{'stdin_from':{'job':'%s'},'stages':["
+                                         "{'command':['sh','-c','cat; echo $0','{result:%s}']},"
+                                         "{'command':['rev'],'files':{'x':'y'}}]}",
+                                         json_text(out, "id"), json_text(out, "id"));
+    AUTO_RESPONSE taken = batch_await(s, fed);
+    expect_result(s, taken, "a ba b\n");
     AUTO_RESPONSE bad = job_run(s, "{'command':['false']}");
     struct job_ref lost = pipeline_submit(s,
                                           "{'depends_on':['%s'],'stages':["
