@@ -32,6 +32,12 @@ SERVER_TEST(unique, return_gives_the_living_job)
     cr_assert_eq(count_in(s, "scheduled"), 2);
 }
 
+static int64_t parked(struct server *s)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/stats");
+    return json_int(r, "parked");
+}
+
 SERVER_TEST(unique, return_can_wait_for_the_end)
 {
     struct text hold = fifo_make(s, "hold");
@@ -43,6 +49,7 @@ SERVER_TEST(unique, return_can_wait_for_the_end)
     cr_assert_not(json_bool(short_wait, "done"));
     AUTO_CONN c = conn_open(s);
     cr_assert(conn_request(c, s, "POST /v1/jobs", "Prefer: wait=30\r\n", LATER("return")));
+    AWAIT(parked(s) == 1, 20); /* before that the key might be free again */
     fifo_release(hold.s);
     cr_assert(conn_await_end(c, 30));
     cr_assert_eq(c->status, 200);
