@@ -183,7 +183,7 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
         return true;
     d->starved = false;
     d->dirty = false;
-    size_t n_ready;
+    size_t n_ready = 0;
     if (!look(d, turn, &n_ready, err))
         return false;
     uint32_t slot = 0;
