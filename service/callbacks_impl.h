@@ -35,23 +35,26 @@ struct slot {
 };
 
 struct callbacks {
+    /* Of whoever opens and stops it. */
     struct engine *engine;
     const struct config *cfg;
     const struct log *log;
+    pthread_t thread;
+    bool has_thread, has_curl;
+    _Atomic bool stop;
+
+    /* Of the thread, once it runs. */
     struct callback_writers writers;
     struct signing_keys keys;
     struct reader *reader;
     struct mailbox mailbox;
-    void *multi; /* CURLM */
-    pthread_t thread;
-    bool has_thread, has_curl;
-    _Atomic bool stop;
+    void *multi;                          /* CURLM */
+    int64_t next_due_us;                  /* look then */
     bool look;                            /* something may be due that has no slot yet */
     bool goes_on;                         /* a look has not seen all receivers yet */
-    int64_t next_due_us;                  /* look then */
+    bool has_wrapped;                     /* from the last name to the first */
     char receiver[CALLBACK_MAX_RECEIVER]; /* who was served last; the others come first now */
     char circle[CALLBACK_MAX_RECEIVER];   /* the first one of this look */
-    bool has_wrapped;                     /* from the last name to the first */
     struct slot slots[MAX_SLOTS];
 };
 
