@@ -132,6 +132,10 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     if (ret->spec.on_parent_failure == PARENT_FAIL)
         return err_at(err, ERR_INVALID, "/on_parent_failure",
                       "of a batch is \"cancel\" or \"run\"");
+    if (ret->chunksize > 1 && ret->max_parallel > 0)
+        return err_at(err, ERR_INVALID, "/max_parallel",
+                      "and \"chunksize\" must not come together; the number of chunks limits what "
+                      "runs at once");
     if (ret->spec.has_unique)
         return err_at(err, ERR_INVALID, "/unique",
                       "is of one job; a batch has many. Use an Idempotency-Key for the request");

@@ -86,11 +86,25 @@ bool apply_batch_cancel(struct engine *e, struct command *cmd, struct err *err)
 /* ------------------------------------------------------------------------------------------------
  * retry */
 
-static bool retry_one(struct engine *e, int64_t no, bool gated, struct batch_pick *pick,
-                      struct err *err)
+/* Behind the gate, which max_parallel or the chunk opens. */
+static bool is_gated(struct engine *e, const struct batch_pick *pick, int64_t no, bool *ret,
+                     struct err *err)
 {
-    struct job_again again = {.no = no, .now_us = e->turn.now_us, .gated = gated};
+    const struct batch *b;
+    struct job_row row;
+    if (!batch_get_by_no(e->store, pick->id.no, &b, err) ||
+        !jobs_get_by_no(e->store, no, &row, err))
+        return false;
+    *ret = b->max_parallel > 0;
+    return b->chunksize == 1 || chunk_is_busy(e, b, row.idx, ret, err);
+}
+
+static bool retry_one(struct engine *e, int64_t no, struct batch_pick *pick, struct err *err)
+{
+    struct job_again again = {.no = no, .now_us = e->turn.now_us};
     struct err why = {0};
+    if (!is_gated(e, pick, no, &again.gated, err))
+        return false;
     if (!jobs_retry_again(e->store, &again, &why)) {
         pick->expired += why.code == ERR_RESULT_EXPIRED;
         return !apply_is_store_failure(&why) || err_set(err, why.code, "%s", why.detail);
@@ -124,13 +138,12 @@ bool apply_batch_retry(struct engine *e, struct command *cmd, struct err *err)
         return false;
     struct batch_range range = {b->no, pick->first, pick->n};
     uint32_t states = 1u << JOB_FAILED;
-    bool gated = b->max_parallel > 0;
     if (pick->by_index)
         states |= 1u << JOB_SUCCEEDED | 1u << JOB_CANCELLED;
     if (!batch_find(e->store, &range, states, &list, err))
         return false;
     for (size_t i = 0; i < list.n; i++)
-        if (!retry_one(e, nos[i], gated, pick, err))
+        if (!retry_one(e, nos[i], pick, err))
             return err_wrap(err, "retry an element");
     pick->next = range.first + range.n;
     e->dispatch.dirty = true;

@@ -16,6 +16,7 @@ struct element_source {
     struct template_head head;
     struct job_spec spec; /* of their rows; texts and task are the batch's and the item's */
     struct batch batch;   /* as it is now */
+    bool is_busy;         /* the chunk of the next element has one that has not ended */
     int64_t due_us;
 };
 
@@ -39,9 +40,13 @@ static bool source_open(struct engine *e, int64_t no, struct element_source *ret
     return true;
 }
 
-/* In the order of indexes: whoever comes after one that is held back is held back too. */
-static bool is_held_back(const struct batch *b)
+/* In the order of indexes: whoever comes after one that is held back is held back too. In chunks:
+ * whoever is not the first of its chunk that has not ended. */
+static bool is_held_back(const struct element_source *source)
 {
+    const struct batch *b = &source->batch;
+    if (b->chunksize > 1)
+        return (b->flags & JOB_WAITS) != 0 || (source->is_busy && b->n % b->chunksize != 0);
     return (b->flags & JOB_WAITS) != 0 || b->gated > 0 ||
            (b->max_parallel > 0 && batch_active(b) >= b->max_parallel);
 }
@@ -52,7 +57,7 @@ static bool insert_element(struct engine *e, struct element_source *source, stru
     const struct template_head *head = &source->head;
     struct batch *b = &source->batch;
     int64_t now_us = e->turn.now_us;
-    bool gated = is_held_back(b);
+    bool gated = is_held_back(source);
     struct job_id ignored;
     struct job_new job = {
         .spec = &source->spec,
@@ -70,6 +75,7 @@ static bool insert_element(struct engine *e, struct element_source *source, stru
         return false;
     b->n++;
     b->gated += gated;
+    source->is_busy = true;
     apply_due_at(e, job.queue_deadline_us);
     apply_due_at(e, job.deadline_us);
     e->turn.submitted++;
@@ -83,6 +89,9 @@ static bool insert_elements(struct engine *e, int64_t no, const struct batch_ask
     if (ask->n_items == 0)
         return true;
     if (!source_open(e, no, &source, err))
+        return false;
+    if (source.batch.chunksize > 1 &&
+        !chunk_is_busy(e, &source.batch, source.batch.n, &source.is_busy, err))
         return false;
     for (uint32_t i = 0; i < ask->n_items; i++)
         if (!insert_element(e, &source, ask->items[i], err))
@@ -149,24 +158,51 @@ static int64_t room_of(const struct batch *b)
 }
 
 /* Lets elements in by index, as many as fit into one step. */
-bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
+static bool let_in(struct engine *e, const struct gate_ask *ask, struct due_list *list,
+                   struct err *err)
 {
-    int64_t nos[MAX_RELEASED], room = room_of(b);
-    struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
-    if (room <= 0)
-        return true;
-    if (!batch_gated(e->store, b->no, &list, err))
+    if (!batch_gated(e->store, ask, list, err))
         return err_wrap(err, "find what a batch holds back");
-    for (size_t i = 0; i < list.n; i++)
-        if (!batch_release(e->store, nos[i], e->turn.now_us, err))
+    for (size_t i = 0; i < list->n; i++)
+        if (!batch_release(e->store, list->nos[i], e->turn.now_us, err))
             return err_wrap(err, "let an element in");
     e->dispatch.dirty = true;
     return true;
 }
 
+bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
+{
+    int64_t nos[MAX_RELEASED], room = room_of(b);
+    struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
+    if (room <= 0 || b->chunksize > 1) /* chunks go on by themselves */
+        return true;
+    return let_in(e, &(struct gate_ask){b->no, 0, 1}, &list, err);
+}
+
+/* The first of each chunk; `place` is where the next step begins. */
+static bool release_chunks(struct engine *e, const struct batch *b, struct err *err)
+{
+    int64_t nos[MAX_RELEASED];
+    struct due_list list = {nos, MAX_RELEASED, 0};
+    struct job_row last;
+    struct batch after = *b;
+    if (!let_in(e, &(struct gate_ask){b->no, b->place, b->chunksize}, &list, err))
+        return false;
+    if (list.n < list.max) {
+        after.work &= ~(uint32_t)BATCH_WORK_RELEASE;
+    } else {
+        if (!jobs_get_by_no(e->store, nos[list.n - 1], &last, err))
+            return false;
+        after.place = last.idx + 1;
+    }
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
 static bool release_step(struct engine *e, const struct batch *b, struct err *err)
 {
     int64_t no = b->no;
+    if (b->chunksize > 1)
+        return release_chunks(e, b, err);
     if (!batch_fill(e, b, err) || !batch_get_by_no(e->store, no, &b, err))
         return false;
     if (room_of(b) > 0)
@@ -184,6 +220,7 @@ bool batch_release_begin(struct engine *e, int64_t no, struct err *err)
     struct batch after = *b;
     after.flags &= ~(uint32_t)JOB_WAITS;
     after.work |= BATCH_WORK_RELEASE;
+    after.place = 0;
     e->has_batch_work = true;
     return batch_put(e->store, &after, e->turn.now_us, err);
 }
@@ -372,7 +409,9 @@ bool apply_batch_change(struct engine *e, const struct job_change *change, struc
         if (b->phase != BATCH_HALTED && b->max_failures > 0 && change->to == JOB_FAILED &&
             b->count[JOB_FAILED] >= b->max_failures)
             return halt_failed(e, b, err);
-        return batch_fill(e, b, err);
+        if (b->chunksize == 1)
+            return batch_fill(e, b, err);
+        return (change->flags & JOB_GATED) != 0 || chunk_next(e, b, change->no, err);
     }
     if (b->phase != BATCH_HALTED)
         return true;

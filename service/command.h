@@ -26,11 +26,11 @@ enum command_kind {
     CMD_SUBMIT, /* one or more jobs */
     CMD_CANCEL,
     CMD_FORGET,
-    CMD_CHANGE,      /* other members of a job that waits */
-    CMD_RETRY,       /* a finished job, once more */
-    CMD_BULK,        /* one verb on many jobs, of which each may refuse it */
-    CMD_BATCH,       /* a new batch, with its first items */
-    CMD_BATCH_ADD,   /* more items */
+    CMD_CHANGE,    /* other members of a job that waits */
+    CMD_RETRY,     /* a finished job, once more */
+    CMD_BULK,      /* one verb on many jobs, of which each may refuse it */
+    CMD_BATCH,     /* a new batch, with its first items */
+    CMD_BATCH_ADD, /* more items */
     CMD_BATCH_CANCEL,
     CMD_BATCH_RETRY,
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */

@@ -147,10 +147,15 @@ MUST_CHECK bool apply_batch_work(struct engine *e, struct err *err);
 /* The batch's parents have ended: its elements may begin. */
 MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *err);
 /* batches.c, for batch_verbs.c. Halt: nothing begins any more, and what waits is cancelled, a step
- * in each turn, with these words (NULL: none). Fill: lets in as many as max_parallel allows, in one step. Both invalidate `b`. */
+ * in each turn, with these words (NULL: none). Fill: lets in as many as max_parallel allows, in one
+ * step. Both invalidate `b`. */
 MUST_CHECK bool batch_halt(struct engine *e, const struct batch *b, const char *why,
                            struct err *err);
 MUST_CHECK bool batch_fill(struct engine *e, const struct batch *b, struct err *err);
+/* chunks.c. Whether an element of the same chunk has not ended; and its next one, after an end. */
+MUST_CHECK bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
+                              struct err *err);
+MUST_CHECK bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err);
 /* batch_verbs.c */
 MUST_CHECK bool apply_batch_cancel(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_batch_retry(struct engine *e, struct command *cmd, struct err *err);

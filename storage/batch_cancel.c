@@ -41,7 +41,7 @@ static bool row_swept(struct store *store, const struct sweep *sweep, sqlite3_st
         .created_us = sqlite3_column_int64(update, 4),
         .idx = sqlite3_column_int64(update, 5),
         .attempt = (uint32_t)sqlite3_column_int64(update, 6),
-        .flags = (uint32_t)sqlite3_column_int64(update, 7),
+        .flags = (uint32_t)sqlite3_column_int64(update, 7) | sweep->gate,
         .batch = sweep->batch,
         .finished_us = sweep->now_us,
     };

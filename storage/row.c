@@ -354,8 +354,12 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     counts_change(&store->counts, row->queue, to, +1);
     *row = moved;
     *cache_slot(store, row->no) = moved;
-    return gate_changed(store, row, was_gated, is_gated(row, to), err) &&
-           row_changed(store, row, from, to, err);
+    if (!gate_changed(store, row, was_gated, is_gated(row, to), err))
+        return false;
+    if (!was_gated || !job_state_is_end(to))
+        return row_changed(store, row, from, to, err);
+    moved.flags |= JOB_GATED; /* it ended behind the gate: nobody has waited for this end */
+    return row_changed(store, &moved, from, to, err);
 }
 
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,

@@ -67,7 +67,7 @@ struct job_change {
     int64_t batch;           /* 0 = none */
     enum job_state from, to; /* JOB_BIRTH, JOB_GONE; the same: only its members have changed */
     uint32_t attempt, queue;
-    uint32_t flags; /* enum job_flag */
+    uint32_t flags; /* enum job_flag; GATED of an end: it ended behind the gate */
     uint32_t salt;
     int64_t version, created_us;
     bool is_batch; /* no is a batch that is over: `to` says how */

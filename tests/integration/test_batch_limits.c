@@ -257,3 +257,58 @@ SERVER_TEST(batches, a_long_batch_is_cancelled_whole_also_over_kill_9)
     AUTO_RESPONSE left = http_get(s, "/v1/jobs?batch=%s&state=scheduled&order=oldest", batch.id);
     cr_assert_eq(cJSON_GetArraySize(json_find(left, "items")), 0);
 }
+
+/* Elements of one chunk: each begins after the one before it has ended. */
+static void expect_one_after_another(struct server *s, struct job_ref batch, int from, int to)
+{
+    AUTO_RESPONSE list = http_get(s, "/v1/jobs?batch=%s&order=oldest&limit=1000", batch.id);
+    for (int i = from + 1; i < to; i++) {
+        struct span before = span_of(list, i - 1), span = span_of(list, i);
+        cr_assert_leq(strcmp(before.finished, span.started), 0, "%d began at %s, %d ended at %s", i,
+                      span.started, i - 1, before.finished);
+    }
+}
+
+SERVER_TEST_WITH(batches, elements_of_a_chunk_run_one_after_another, .workers = 4)
+{
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sleep','0.01'],'chunksize':5,'items':[0,1,2,3,4,5,6,7,8,9,10,11]}");
+    AUTO_RESPONSE before = batch_show(s, batch);
+    expect_int(before, "chunksize", 5);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_text(end, "state", "succeeded");
+    expect_one_after_another(s, batch, 0, 5);
+    expect_one_after_another(s, batch, 5, 10);
+    expect_one_after_another(s, batch, 10, 12);
+    int most = most_at_once(s, batch, 12);
+    cr_assert_leq(most, 3, "three chunks");
+    cr_assert_geq(most, 2, "chunks run beside each other");
+}
+
+SERVER_TEST_WITH(batches, chunks_hold_for_uploads_retries_cancels_and_over_kill_9, .workers = 4)
+{
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','sleep 0.02; [ $GANGER_ATTEMPT -gt 1 ]'],'chunksize':4,"
+           "'items':[0,1],'open':true,'retry':{'max_attempts':1,'on':['lost']}}");
+    AUTO_RESPONSE more = batch_post(s, batch, "jobs", "{'items':[2,3,4,5]}");
+    expect_int(more, "total", 6);
+    AUTO_RESPONSE cut = batch_post(s, batch, "cancel", "{'indexes':'3'}");
+    expect_status(cut, 200);
+    server_kill(s);
+    server_restart(s, NULL);
+    AUTO_RESPONSE closed = batch_post(s, batch, "close", NULL);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_int(end, "counts.cancelled", 1);
+    AUTO_RESPONSE again = batch_post(s, batch, "retry", "{'indexes':'0-5'}");
+    expect_int(again, "retried", 6);
+    cr_assert_leq(json_int(again, "batch.counts.queued") + json_int(again, "batch.counts.running"),
+                  2, "one of each chunk");
+    AUTO_RESPONSE last = batch_await(s, batch);
+    expect_int(last, "counts.succeeded", json_int(last, "total") - json_int(last, "counts.failed"));
+    expect_one_after_another(s, batch, 0, 4);
+    expect_one_after_another(s, batch, 4, 6);
+    AUTO_RESPONSE both = http(s, "POST", "/v1/batches",
+                              "{'command':['true'],'items':[1],'chunksize':2,'max_parallel':1}",
+                              NULL);
+    expect_invalid(both, "/max_parallel");
+}

@@ -118,7 +118,7 @@ Test(sql, the_partial_indexes_are_used)
     plan_uses("READY", "jobs_ready (queue=?)");
     plan_uses("TIMERS", "jobs_timer (timer=? AND wake_us<?)");
     plan_uses("TIMER_NEXT", "jobs_timer (timer=?)");
-    plan_uses("BATCH_GATED", "jobs_gated (batch=?)");
+    plan_uses("BATCH_GATED", "jobs_gated (batch=? AND idx>?)");
     plan_uses("BATCH_WORK", "batches_work");
     plan_uses("BATCH_GONE", "batches_gone (gone_us<?)");
     plan_uses("BATCH_CANCEL", "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
