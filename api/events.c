@@ -18,7 +18,8 @@ struct events {
     struct live live;
     uint64_t next; /* the cursor */
     /* Filters; NULL or 0: any. */
-    const char *queue, *label_key, *label_value;
+    const char *queue;
+    struct label label;
     int64_t batch;
     uint32_t states;
     struct queue_name names[NAMES];
@@ -72,8 +73,8 @@ static bool matches(struct request *rq, struct events *s, const struct event *e)
         return false;
     if (s->queue != NULL && strcmp(queue_name(rq, s, e->queue), s->queue) != 0)
         return false;
-    if (s->label_key != NULL &&
-        !query_has_label(rq->thread->query, e->no, s->label_key, s->label_value, &has_label, &err))
+    if (s->label.key != NULL &&
+        !query_has_label(rq->thread->query, e->no, &s->label, &has_label, &err))
         return false;
     return has_label;
 }
@@ -188,7 +189,7 @@ static bool read_filters(struct request *rq, struct events *s, struct err *err)
         s->batch = batch.no;
     }
     return request_states(rq, &s->states, err) &&
-           request_label(rq, &s->label_key, &s->label_value, err);
+           request_label(rq, &s->label.key, &s->label.value, err);
 }
 
 static bool read_place(struct request *rq, struct events *s, struct err *err)

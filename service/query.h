@@ -70,7 +70,7 @@ MUST_CHECK bool query_queue_name(struct query *query, uint32_t queue, char ret[M
                                  bool *ret_found, struct err *err);
 MUST_CHECK bool query_batch_id(struct query *query, int64_t no, struct job_id *ret, bool *ret_found,
                                struct err *err);
-MUST_CHECK bool query_has_label(struct query *query, int64_t no, const char *key, const char *value,
+MUST_CHECK bool query_has_label(struct query *query, int64_t no, const struct label *label,
                                 bool *ret, struct err *err);
 
 /* Output of the newest attempt. `spool_fd` ≥ 0: a file, bytes [0, bytes) are readable, the caller

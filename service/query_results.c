@@ -54,8 +54,8 @@ bool query_batch_id(struct query *query, int64_t no, struct job_id *ret, bool *r
     return reader_batch_id(query->reader, no, ret, ret_found, err);
 }
 
-bool query_has_label(struct query *query, int64_t no, const char *key, const char *value, bool *ret,
+bool query_has_label(struct query *query, int64_t no, const struct label *label, bool *ret,
                      struct err *err)
 {
-    return reader_has_label(query->reader, no, key, value, ret, err);
+    return reader_has_label(query->reader, no, label, ret, err);
 }

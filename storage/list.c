@@ -275,8 +275,8 @@ static bool batch_list(struct walk *walk, struct job_page *page, struct err *err
     return true;
 }
 
-bool reader_has_label(struct reader *reader, int64_t no, const char *key, const char *value,
-                      bool *ret, struct err *err)
+bool reader_has_label(struct reader *reader, int64_t no, const struct label *label, bool *ret,
+                      struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_LABELS);
     bool found;
@@ -284,7 +284,7 @@ bool reader_has_label(struct reader *reader, int64_t no, const char *key, const 
     bind_i64(get, 1, no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
-    *ret = found && label_matches(column_slice(get, 0), key, value);
+    *ret = found && label_matches(column_slice(get, 0), label->key, label->value);
     return true;
 }
 

@@ -68,7 +68,7 @@ static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *
 static bool walk_ends(struct reader *reader, struct result_ask *ask, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_RESULTS);
-    struct result_row row;
+    struct result_row row = {0};
     bool found;
 
     bind_i64(get, 1, ask->batch);
@@ -96,7 +96,7 @@ static bool walk_part(struct reader *reader, const struct batch_part *part, stru
                       int64_t *n, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_RESULTS_OF);
-    struct result_row row;
+    struct result_row row = {0};
     bool found;
 
     bind_i64(get, 1, part->first_no + (ask->after - part->first_index));
@@ -167,7 +167,7 @@ bool reader_result(struct reader *reader, int64_t no, const struct result_sink *
                    struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_RESULTS_OF);
-    struct result_row row;
+    struct result_row row = {0};
     bool found;
 
     bind_i64(get, 1, no);

@@ -13,8 +13,6 @@ MUST_CHECK bool reader_results(struct reader *reader, struct result_ask *ask, st
 /* One job's. NOT_FOUND when it is gone. Its place in a batch is not told. */
 MUST_CHECK bool reader_result(struct reader *reader, int64_t no, const struct result_sink *sink,
                               struct err *err);
-MUST_CHECK bool reader_batch_mark(struct reader *reader, const struct job_id *id, struct batch *ret,
-                                  struct err *err);
 /* A job or batch that somebody waits for. NOT_FOUND when it is gone. */
 MUST_CHECK bool reader_member(struct reader *reader, const struct job_id *id,
                               struct member_mark *ret, struct err *err);
@@ -25,7 +23,7 @@ MUST_CHECK bool reader_queue_name(struct reader *reader, uint32_t queue,
 MUST_CHECK bool reader_batch_id(struct reader *reader, int64_t no, struct job_id *ret,
                                 bool *ret_found, struct err *err);
 /* list.c */
-MUST_CHECK bool reader_has_label(struct reader *reader, int64_t no, const char *key,
-                                 const char *value, bool *ret, struct err *err);
+MUST_CHECK bool reader_has_label(struct reader *reader, int64_t no, const struct label *label,
+                                 bool *ret, struct err *err);
 
 #endif

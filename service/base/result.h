@@ -43,6 +43,11 @@ struct result_ask {
     int64_t next_no; /* BY_INDEX: the element that is waited for; 0: it does not exist yet */
 };
 
+/* One that a job must have. Both are terminated. */
+struct label {
+    const char *key, *value; /* key NULL: any */
+};
+
 /* What a wait wants to know of a job or batch. */
 struct member_mark {
     bool is_batch, is_done;
