@@ -366,8 +366,12 @@ static bool none_began(struct dispatch *d, const struct gang *gang, bool *ret, s
     *ret = true;
     for (uint32_t i = 0; i < gang->n && *ret; i++) {
         struct job_row row;
-        if (!jobs_get_by_no(d->store, gang->first_no + i, &row, err))
-            return false;
+        struct err missing = {0};
+        if (!jobs_get_by_no(d->store, gang->first_no + i, &row, &missing)) {
+            *ret = false; /* it has ended, and was forgotten */
+            return missing.code == ERR_NOT_FOUND ||
+                   err_set(err, missing.code, "%s", missing.detail);
+        }
         *ret = row.state == JOB_RUNNING && !starts_may_have_run(&d->starts, row.no, row.attempt);
     }
     return true;

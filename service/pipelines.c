@@ -100,8 +100,9 @@ static bool end_stage(struct engine *e, int64_t no, const struct job_change *cau
     const bool has_order = leader != NULL && leader->stop_due;
     enum job_state state;
     struct job_row row;
-    if (!jobs_get_by_no(e->store, no, &row, err))
-        return err->code == ERR_NOT_FOUND;
+    struct err missing = {0};
+    if (!jobs_get_by_no(e->store, no, &row, &missing)) /* it has ended, and was forgotten */
+        return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
     if (job_state_is_end(row.state) || row.state == JOB_STOPPING)
         return true;
     if (!jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_ended(cause)}, &state,

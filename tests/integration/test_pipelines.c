@@ -310,6 +310,29 @@ SERVER_TEST(pipelines, a_cancel_of_a_waiting_stage_ends_all)
     expect_result(s, next, "x\n");
 }
 
+SERVER_TEST(pipelines, a_cancel_of_its_batch_ends_all)
+{
+    struct job_ref p = pipeline_submit(
+        s, "{'env':{'MARK':'pipe-batch'},'stages':[{'command':['sleep','1000']},"
+           "{'command':['sh','-c','sleep 1000; cat']}]}");
+    struct job_ref waiting = pipeline_submit(
+        s, "{'stages':[{'command':['true']},{'command':['true']}]}");
+    AUTO_RESPONSE one = job_await_state(s, stage(s, p, 0), "running");
+    AUTO_RESPONSE cancel = batch_post(s, waiting, "cancel", "{'reason':'no more'}");
+    cr_assert_lt(cancel->status, 300);
+    AUTO_RESPONSE stop = batch_post(s, p, "cancel", NULL);
+    cr_assert_lt(stop->status, 300);
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE over = batch_await(s, i == 0 ? p : waiting);
+        expect_text(over, "state", "cancelled");
+        expect_int(over, "counts.queued", 0);
+        expect_int(over, "counts.blocked", 0);
+    }
+    no_process_left("MARK=pipe-batch", 5);
+    AUTO_RESPONSE retry = batch_post(s, p, "retry", NULL);
+    expect_problem(retry, 409, "state-conflict");
+}
+
 SERVER_TEST(pipelines, a_timeout_of_one_stage_fails_it_and_the_others_see_the_end)
 {
     AUTO_RESPONSE r = pipeline_run(
