@@ -20,7 +20,7 @@ static bool says_nothing(struct slice key, struct slice value)
            slice_is(value, "[]") || slice_is(value, "\"\"");
 }
 
-/* {"queued":3,"running":0} as "3 queued"; objects of numbers only. */
+/* {"queued":3,"running":0} as "3 queued"; false when it is not an object of numbers. */
 static bool put_counts(struct buf *out, struct slice object)
 {
     struct json_iter it;
@@ -42,15 +42,16 @@ static bool put_counts(struct buf *out, struct slice object)
     return true;
 }
 
-static void put_value(struct buf *out, struct slice value)
+static void put_value(struct buf *out, struct slice key, struct slice value)
 {
+    bool counts = slice_is(key, "counts") || slice_is(key, "jobs");
     enum json_type type = json_type_of(value);
     if (type == JSON_STRING) {
         struct arena AUTO_ARENA arena;
         arena_init(&arena, (size_t)1 << 20);
         const char *text = json_string_dup(value, &arena, NULL);
         cell_put(out, text != NULL ? slice_of(text) : value, 0);
-    } else if (type != JSON_OBJECT || !put_counts(out, value)) {
+    } else if (!counts || type != JSON_OBJECT || !put_counts(out, value)) {
         cell_put(out, value, value.len > VALUE_MAX ? VALUE_MAX : 0);
     }
 }
@@ -65,7 +66,7 @@ void facts_put(struct buf *out, struct slice object)
             continue;
         cell_put(out, key, LABEL_WIDTH);
         buf_putc(out, ' ');
-        put_value(out, value);
+        put_value(out, key, value);
         buf_putc(out, '\n');
     }
 }

@@ -67,10 +67,10 @@ const struct command commands[] = {
     {IN_PIPE, "pipe", command_pipe, "[OPTION…] [--] COMMAND [ARGUMENT…] [::: COMMAND [ARGUMENT…]]…",
      OPERAND_COMMAND, 1, ANY_NUMBER, true,
      "Run commands that are joined by pipes, each as a job of its own.",
-     "Stages are separated by ::: and start together; the stdout of each is the stdin of the\n"
-     "next, through a pipe of the kernel. The output of the last one appears here while it is\n"
-     "written. Standard input is that of the first one when --stdin is given. The exit code is\n"
-     "that of the last stage that failed, as with pipefail.\n",
+     "Stages are separated by ::: and start together, on a worker each; the stdout of each is\n"
+     "the stdin of the next, through a pipe of the kernel. The output of the last one appears\n"
+     "here while it is written. --stdin is the standard input of the first one. The exit code\n"
+     "is that of the last stage that failed, as with pipefail.\n",
      "  ganger pipe -- seq 10 ::: sort -rn ::: head -n 3\n"
      "  ganger pipe --stdin names.txt -- sort ::: uniq -c\n"},
 

@@ -30,14 +30,18 @@ static void expect_counts(struct server *s, struct job_ref batch, int total, int
 SERVER_TEST(cli_batch, a_detached_map_is_a_batch)
 {
     struct job_ref batch = detached(s, WORDS("map", "--detach", "--name", "n{}", "--queue", "media",
-                                             "-l", "k=v", "-j", "1", "--chunksize", "2", "--", "sh",
-                                             "-c", "exit $0", "{}", ":::", "0", "0", "3"));
+                                             "-l", "k=v", "-j", "1", "--", "sh", "-c", "exit $0",
+                                             "{}", ":::", "0", "0", "3"));
     expect_counts(s, batch, 3, 2);
     AUTO_RESPONSE r = http_get(s, "/v1/batches/%s", batch.id);
     expect_text(r, "queue", "media");
     expect_text(r, "labels.k", "v");
     expect_int(r, "max_parallel", 1);
-    expect_int(r, "chunksize", 2);
+    struct job_ref chunks = detached(
+        s, WORDS("map", "--detach", "--chunksize", "2", "true", ":::", "a", "b", "c"));
+    expect_counts(s, chunks, 3, 3);
+    AUTO_RESPONSE of_chunks = http_get(s, "/v1/batches/%s", chunks.id);
+    expect_int(of_chunks, "chunksize", 2);
     AUTO_CALL show;
     cli_call_run(&show, s, WORDS("batch", "show", batch.id));
     expect_code(&show, 0);

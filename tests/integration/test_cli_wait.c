@@ -183,6 +183,26 @@ SERVER_TEST(cli_queue, a_paused_one_explains_itself_and_is_purged)
 
 /* ---- jobs that are tied to others */
 
+SERVER_TEST(cli_ties, a_job_reads_what_another_wrote)
+{
+    struct text fifo = fifo_make(s, "hold");
+    struct job_ref parent = cli_submit(
+        s, WORDS("submit", "--", "sh", "-c", text_of("cat %s; echo b; echo a", fifo.s).s));
+    struct job_ref child = cli_submit(s, WORDS("submit", "--stdin-from", parent.id, "sort"));
+    struct job_ref never = cli_submit(s, WORDS("submit", "--depends-on", parent.id, "--depends-on",
+                                               child.id, "--on-parent-failure", "cancel", "true"));
+    AUTO_CALL explain, wait, logs;
+    cli_call_run(&explain, s, WORDS("explain", child.id));
+    expect_code(&explain, 0);
+    CHECK(strstr(explain.out, "blocked") != NULL && strstr(explain.out, "dependency") != NULL,
+          "explain says: %s", explain.out);
+    fifo_release(fifo.s);
+    cli_call_run(&wait, s, WORDS("wait", parent.id, child.id, never.id));
+    expect_code(&wait, 0);
+    cli_call_run(&logs, s, WORDS("logs", child.id));
+    expect_out(&logs, "a\nb\n");
+}
+
 SERVER_TEST(cli_ties, one_living_job_per_key)
 {
     struct job_ref first = cli_submit(s, WORDS("submit", "--delay", "1h", "--unique", "k", "true"));
@@ -196,6 +216,27 @@ SERVER_TEST(cli_ties, one_living_job_per_key)
     CHECK(strcmp(first.id, other.id) != 0, "it was not replaced");
     AUTO_RESPONSE ended = job_await(s, first);
     expect_outcome(ended, "cancelled", NULL);
+}
+
+SERVER_TEST_WITH(cli_pipe, stages_are_joined, .workers = 4)
+{
+    AUTO_CALL c, code, input, early;
+    cli_call_run(&c, s,
+                 WORDS("pipe", "--", "seq", "10", ":::", "sort", "-rn", ":::", "head", "-n", "2"));
+    expect_code(&c, 0);
+    expect_out(&c, "10\n9\n");
+    cli_call_run(&code, s,
+                 WORDS("pipe", "--", "sh", "-c", "echo in; echo err >&2; exit 3", ":::", "cat"));
+    expect_code(&code, 3);
+    expect_out(&code, "in\n");
+    expect_err_has(&code, "err\n");
+    struct text path = file_with(s, "input", "b\na\n", 4);
+    cli_call_run(&input, s, WORDS("pipe", "--stdin", path.s, "sort"));
+    expect_code(&input, 0);
+    expect_out(&input, "a\nb\n");
+    cli_call_run(&early, s, WORDS("pipe", "--", "yes", ":::", "head", "-n", "1"));
+    expect_code(&early, 0);
+    expect_out(&early, "y\n");
 }
 
 SERVER_TEST(cli_events, changes_appear_as_they_happen)
