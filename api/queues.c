@@ -145,34 +145,40 @@ void queue_list(struct request *rq)
     write_queues(rq, &page, is_last);
 }
 
-/* One family after the other, as the format wants it; there are at most queue.max_queues. */
+struct family {
+    const char *name, *help;
+    enum job_state state;
+};
+
+/* One gauge a queue; there are at most queue.max_queues. */
+static bool put_family(struct request *rq, const struct family *family, struct err *err)
+{
+    struct queue_view queues[64];
+    struct queue_page page = {.queues = queues, .max = ARRAY_LEN(queues)};
+    char after[MAX_QUEUE_NAME + 1] = "", labels[MAX_QUEUE_NAME + 16];
+    const char *help = family->help;
+    do {
+        if (!query_queues(rq->thread->query, after, request_scratch(rq), &page, err))
+            return false;
+        for (size_t i = 0; i < page.n; i++, help = NULL) {
+            memcpy(after, queues[i].name, sizeof after);
+            (void)snprintf(labels, sizeof labels, "queue=\"%s\"", after);
+            metrics_write_gauge(&rq->out, family->name, help, labels,
+                                (double)queues[i].count[family->state]);
+        }
+    } while (page.n == page.max);
+    return true;
+}
+
 bool queue_metrics(struct request *rq, struct err *err)
 {
-    static const struct {
-        const char *name, *help;
-        enum job_state state;
-    } families[] = {
+    static const struct family families[] = {
         {"ganger_queue_depth", "Jobs of a queue that wait for a worker.", JOB_QUEUED},
         {"ganger_queue_running", "Jobs of a queue that run.", JOB_RUNNING},
     };
-    struct queue_view queues[64];
-    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-        struct queue_page page = {.queues = queues, .max = ARRAY_LEN(queues)};
-        char after[MAX_QUEUE_NAME + 1] = "", labels[MAX_QUEUE_NAME + 16];
-        const char *help = families[i].help;
-        do {
-            if (!query_queues(rq->thread->query, after, request_scratch(rq), &page, err))
-                return false;
-            for (size_t k = 0; k < page.n; k++, help = NULL) {
-                (void)snprintf(labels, sizeof labels, "queue=\"%.*s\"", MAX_QUEUE_NAME,
-                               queues[k].name);
-                metrics_write_gauge(&rq->out, families[i].name, help, labels,
-                                    (double)queues[k].count[families[i].state]);
-            }
-            if (page.n > 0)
-                memcpy(after, queues[page.n - 1].name, sizeof after);
-        } while (page.n == page.max);
-    }
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        if (!put_family(rq, &families[i], err))
+            return false;
     return true;
 }
 

@@ -32,13 +32,13 @@ static void make_lanes(struct dispatch *d)
 }
 
 /* A queue's first rate: what has begun before is not counted. */
-static void first_window(struct dispatch *d, uint32_t queue)
+static struct window *first_window(struct dispatch *d, uint32_t queue)
 {
-    lane_of(d, queue)->window = must_alloc(sizeof(struct window));
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         f->start_seen |= f->state >= FLIGHT_CLAIMED && f->info.row.queue == queue;
     }
+    return must_alloc(sizeof(struct window));
 }
 
 /* The window stays when a rate is taken away, since that may be undone by a rollback. A rate with
@@ -52,12 +52,12 @@ static void fit_window(struct dispatch *d, uint32_t queue)
     if (!has_rate(d, queue))
         return;
     window_init(&fresh, settings_of(d->store, queue)->rate_us, now_ns);
-    if (lane->window == NULL)
-        first_window(d, queue);
-    else if (lane->window->slot_ns == fresh.slot_ns)
+    if (lane->window != NULL && lane->window->slot_ns == fresh.slot_ns)
         return;
-    else
+    if (lane->window != NULL)
         begun = window_count(lane->window, now_ns);
+    else
+        lane->window = first_window(d, queue);
     *lane->window = fresh;
     window_add(lane->window, now_ns, begun);
     lane->changes++;

@@ -116,6 +116,9 @@ static void plan_uses(const char *name, const char *what)
 Test(sql, the_partial_indexes_are_used)
 {
     plan_uses("READY", "jobs_ready (queue=?)");
+    plan_uses("READY_BESIDE", "jobs_ready (queue=? AND priority=? AND rowid>?)");
+    plan_uses("READY_BELOW", "jobs_ready (queue=? AND priority<?)");
+    plan_uses("READ_WAITING", "jobs_ready (queue=? AND priority<?)");
     plan_uses("TIMERS", "jobs_timer (timer=? AND wake_us<?)");
     plan_uses("TIMER_NEXT", "jobs_timer (timer=?)");
     plan_uses("BATCH_GATED", "jobs_gated (batch=? AND idx>?)");
