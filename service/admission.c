@@ -190,10 +190,13 @@ static void see_start(struct dispatch *d, struct flight *f)
     }
 }
 
-static void see_starts(struct dispatch *d)
+/* A new look: everything is judged as of now, with the beginnings that have been seen. */
+static void look_anew(struct dispatch *d)
 {
     for (uint32_t k = 0; k < d->n && d->admission.n_ruled > 0; k++)
         see_start(d, &d->flights[k]);
+    d->admission.now_ns = clock_mono_ns();
+    admission_count(d);
 }
 
 void admission_land(struct dispatch *d, struct flight *f)
@@ -216,7 +219,7 @@ static uint32_t room_of(struct dispatch *d, uint32_t queue)
     if (s->concurrency != 0)
         room = s->concurrency - MIN(s->concurrency, lane->begun);
     if (s->rate_n != 0) {
-        uint32_t out = window_count(lane->window, clock_mono_ns()) + lane->unseen;
+        uint32_t out = window_count(lane->window, d->admission.now_ns) + lane->unseen;
         room = MIN(room, s->rate_n - MIN(s->rate_n, out));
     }
     return room;
@@ -230,8 +233,9 @@ static int64_t ready_of(const struct dispatch *d, uint32_t queue)
 
 int64_t admission_held_back(struct dispatch *d)
 {
-    const struct admission *a = &d->admission;
+    struct admission *a = &d->admission;
     int64_t n = 0;
+    a->now_ns = clock_mono_ns();
     admission_count(d);
     for (uint32_t i = 0; i < a->n_ruled; i++)
         n += MAX(ready_of(d, a->ruled[i]) - (int64_t)room_of(d, a->ruled[i]), (int64_t)0);
@@ -269,8 +273,7 @@ void admission_plan(struct dispatch *d, struct ready_list *list)
     struct admission *a = &d->admission;
     if (a->n_ruled == 0)
         return;
-    see_starts(d);
-    admission_count(d);
+    look_anew(d);
     for (uint32_t queue = 1; a->by_weight && queue <= settings_queues(d->store); queue++)
         a->peek[queue - 1] = LANE_FREE; /* there may be new ones since the last change */
     for (uint32_t i = 0; i < a->n_ruled; i++)
@@ -352,8 +355,7 @@ void dispatch_look(struct dispatch *d, uint64_t now_ns)
     struct admission *a = &d->admission;
     if (now_ns < dispatch_next_look_ns(d))
         return;
-    see_starts(d);
-    admission_count(d);
+    look_anew(d);
     for (uint32_t i = 0; i < a->n_ruled; i++) {
         const struct lane *lane = lane_of(d, a->ruled[i]);
         int64_t more = MIN(ready_of(d, a->ruled[i]), (int64_t)room_of(d, a->ruled[i]));

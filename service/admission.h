@@ -38,6 +38,9 @@ struct admission {
     uint32_t n_ruled, max;
     bool by_weight;
     int64_t virtual_pass; /* the pass of a queue that has just begun to compete */
+    /* The moment that rooms are judged by, from one look to the next: a token that comes back while
+     * the engine looks at the queue is as good as one that comes back afterwards. */
+    uint64_t now_ns;
     uint64_t look_ns; /* when a rate may let the next job begin; UINT64_MAX: none waits for it */
 };
 

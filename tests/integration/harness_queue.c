@@ -48,6 +48,17 @@ int64_t count_in(struct server *s, const char *name, const char *state)
     return json_int(r, text_of("jobs.%s", state).s);
 }
 
+void await_succeeded(struct server *s, const char *name, int64_t n)
+{
+    uint64_t until = deadline_in(60);
+    while (count_in(s, name, "succeeded") != n) {
+        AUTO_RESPONSE r = http_get(s, "/v1/queues/%s", name);
+        AUTO_RESPONSE stats = http_get(s, "/v1/stats");
+        CHECK(!deadline_passed(until), "not all have succeeded: %s%s", r->body, stats->body);
+        pause_ms(5);
+    }
+}
+
 /* RFC 3339 with microseconds, as seconds of the hour and day: the tests do not last until
  * midnight's second day. */
 static double time_of(const cJSON *job, const char *path)

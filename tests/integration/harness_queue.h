@@ -11,6 +11,8 @@ void put_queue(struct server *s, const char *name, const char *settings);
 /* pause or resume */
 void queue_verb(struct server *s, const char *name, const char *what);
 int64_t count_in(struct server *s, const char *name, const char *state);
+/* Waits until n jobs of the queue have succeeded; says how the queue stands otherwise. */
+void await_succeeded(struct server *s, const char *name, int64_t n);
 
 struct span {
     double start, end; /* seconds */

@@ -19,8 +19,8 @@ SERVER_TEST_WITH(queue_limits, concurrency_is_never_exceeded, .workers = 8)
         response_free(submit_lines(s, OTHERS / 4, "{'command':['true'],'queue':'o'}"));
         response_free(submit_lines(s, LIMITED / 8, "{'command':['true'],'queue':'c'}"));
     }
-    AWAIT(count_in(s, "c", "succeeded") == LIMITED, 100);
-    AWAIT(count_in(s, "o", "succeeded") == OTHERS, 100);
+    await_succeeded(s, "c", LIMITED);
+    await_succeeded(s, "o", OTHERS);
     size_t n = spans_of(s, "c", spans, LIMITED);
     cr_assert_eq(n, LIMITED);
     int most = most_at_once(spans, n);
@@ -36,7 +36,7 @@ SERVER_TEST_WITH(queue_limits, concurrency_holds_when_jobs_overtake, .workers = 
     put_queue(s, "c", "{'concurrency':1}");
     for (int i = 0; i < ROUNDS; i++)
         response_free(submit_lines(s, EACH, "{'command':['true'],'queue':'c','priority':%d}", i));
-    AWAIT(count_in(s, "c", "succeeded") == ROUNDS * EACH, 100);
+    await_succeeded(s, "c", ROUNDS * EACH);
     size_t n = spans_of(s, "c", spans, COUNT_OF(spans));
     cr_assert_eq(n, COUNT_OF(spans));
     cr_assert_eq(most_at_once(spans, n), 1);
@@ -58,7 +58,7 @@ SERVER_TEST_WITH(queue_limits, concurrency_may_change_while_jobs_run, .workers =
     response_free(http(s, "PATCH", "/v1/queues/c", "{'concurrency':null}", NULL));
     AWAIT(count_in(s, "c", "running") == 4, 20);
     open_gate(gate.s);
-    AWAIT(count_in(s, "c", "succeeded") == 6, 20);
+    await_succeeded(s, "c", 6);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -82,13 +82,26 @@ SERVER_TEST_WITH(queue_limits, a_rate_is_never_exceeded, .workers = 4)
         response_free(submit_lines(s, JOBS / 4, "{'command':['true'],'queue':'r'}"));
         response_free(submit_lines(s, 20, "{'command':['true'],'queue':'o'}"));
     }
-    AWAIT(count_in(s, "r", "succeeded") == JOBS, 60);
+    await_succeeded(s, "r", JOBS);
     size_t n = spans_of(s, "r", spans, JOBS);
     cr_assert_eq(n, JOBS);
     expect_rate(spans, n, RATE, 0.4);
     /* It is used: all jobs of a span may begin at once, and the next span follows at once. */
     double took = spans[n - 1].start - spans[0].start;
     cr_assert_lt(took, (0.4 * 3 + 1.5) * slow_factor(), "%f s", took);
+}
+
+/* Tokens come back at any moment, also while the engine looks at the queue: nobody else would wake
+ * it. */
+SERVER_TEST_WITH(queue_limits, a_rate_does_not_fall_asleep, .workers = 4)
+{
+    enum { JOBS = 600 };
+    put_queue(s, "r", "{'rate':'1/2ms'}");
+    for (int i = 0; i < 10; i++) {
+        response_free(submit_lines(s, JOBS / 10, "{'command':['true'],'queue':'r'}"));
+        response_free(submit_lines(s, 5, "{'command':['true'],'queue':'o'}"));
+    }
+    await_succeeded(s, "r", JOBS);
 }
 
 SERVER_TEST_WITH(queue_limits, a_rate_outlives_kill_9, .workers = 2)
@@ -101,7 +114,7 @@ SERVER_TEST_WITH(queue_limits, a_rate_outlives_kill_9, .workers = 2)
     AWAIT(count_in(s, "r", "succeeded") >= RATE, 20);
     server_kill(s);
     server_restart(s, NULL);
-    AWAIT(count_in(s, "r", "succeeded") == JOBS, 60);
+    await_succeeded(s, "r", JOBS);
     size_t n = spans_of(s, "r", spans, JOBS);
     cr_assert_eq(n, JOBS);
     expect_rate(spans, n, RATE, 2.0);
@@ -115,7 +128,7 @@ SERVER_TEST_WITH(queue_limits, a_rate_counts_beginnings_not_ends, .workers = 4)
     submit_held(s, 4, "r", gate.s);
     AWAIT(count_in(s, "r", "running") == 4, 20);
     open_gate(gate.s);
-    AWAIT(count_in(s, "r", "succeeded") == 4, 20);
+    await_succeeded(s, "r", 4);
     static struct span spans[4];
     expect_rate(spans, spans_of(s, "r", spans, 4), 1, 0.2);
 }
@@ -144,8 +157,8 @@ SERVER_TEST_WITH(queue_limits, weights_share_the_starts, .workers = 1)
     response_free(submit_lines(s, EACH, "{'command':['true'],'queue':'a'}"));
     response_free(submit_lines(s, 20, "{'command':['true'],'queue':'b','priority':1}"));
     fifo_release(hold.s);
-    AWAIT(count_in(s, "a", "succeeded") == EACH, 60);
-    AWAIT(count_in(s, "b", "succeeded") == EACH + 20, 60);
+    await_succeeded(s, "a", EACH);
+    await_succeeded(s, "b", EACH + 20);
     size_t n = spans_of(s, NULL, spans, COUNT_OF(spans));
     cr_assert_eq(n, 2 * EACH + 21);
     cr_assert_eq(share(spans, 1, 'h'), 1);

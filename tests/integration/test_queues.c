@@ -212,7 +212,7 @@ SERVER_TEST_WITH(queues, a_pause_under_load_is_exact, .workers = 4)
         cr_assert_eq(count_in(s, "p", "queued"), waiting, "a job has begun in a paused queue");
         queue_verb(s, "p", "resume");
     }
-    AWAIT(count_in(s, "p", "succeeded") == JOBS, 60);
+    await_succeeded(s, "p", JOBS);
 }
 
 /* ------------------------------------------------------------------------------------------------

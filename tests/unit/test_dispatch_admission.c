@@ -205,3 +205,33 @@ Test(dispatch_admission, a_start_that_failed_gives_its_token_back, .timeout = 60
     dispatch_rolled_back(&b.d);
     bench_close(&b);
 }
+
+/* The look finds no token; it is back before the engine decides when to look again. */
+Test(dispatch_admission, a_token_that_comes_back_during_a_look_is_not_missed, .timeout = 60)
+{
+    struct bench b;
+    struct ready_job jobs[4];
+    struct ready_list list = {.jobs = jobs, .max = ARRAY_LEN(jobs)};
+    bench_open(&b, 1);
+    wait_ready(&b);
+    turn_open(&b);
+    set_queue(&b, "q", (struct queue_settings){.rate_n = 1, .rate_us = 1000000});
+    int64_t first = submit_to(&b, "q", "true", 0);
+    turn_close(&b);
+    run_until(&b, first, JOB_SUCCEEDED);
+    turn_open(&b);
+    int64_t second = submit_to(&b, "q", "true", 0);
+    admission_plan(&b.d, &list);
+    MUST(queue_peek(b.store, &list, &err));
+    cr_assert_eq(list.n, 0, "this machine needs a second for a job");
+    (void)poll(NULL, 0, 1100);
+    admission_look_later(&b.d);
+    uint64_t look_ns = dispatch_next_look_ns(&b.d);
+    cr_assert_leq(look_ns, clock_mono_ns(), "it would sleep for ever");
+    b.d.dirty = false;
+    dispatch_look(&b.d, clock_mono_ns());
+    cr_assert(b.d.dirty);
+    turn_close(&b);
+    run_until(&b, second, JOB_SUCCEEDED);
+    bench_close(&b);
+}
