@@ -3,6 +3,7 @@
 #include "api/batches.h"
 
 #include "api/codec_batch.h"
+#include "api/graphs.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/submit.h"
@@ -213,6 +214,8 @@ void batch_create(struct request *rq)
         upload_end(rq);
         return;
     }
+    if (graph_create(rq))
+        return;
     struct items_state *s = arena_alloc(&rq->arena, sizeof *s);
     PRE(s != NULL); /* the first bytes of the arena */
     rq->state = s;

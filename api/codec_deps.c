@@ -26,7 +26,10 @@ struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n)
 
 bool codec_parent_named(struct job_reader *r, struct slice name, struct job_parent *ret)
 {
-    (void)r;
+    if (r->names != NULL && graph_find_name(r->names, name, &ret->index)) {
+        ret->is_marked = true;
+        return true;
+    }
     return job_id_parse(name, &ret->id);
 }
 
@@ -40,7 +43,10 @@ bool codec_parent(struct job_reader *r, struct slice value, const char *pointer,
     if (ret->pointer == NULL)
         return codec_arena_full(r->err);
     return codec_parent_named(r, text, ret) ||
-           err_at(r->err, ERR_INVALID, pointer, "must be the id of a job or of a batch");
+           err_at(r->err, ERR_INVALID, pointer,
+                  r->names == NULL ? "must be the id of a job or of a batch"
+                                   : "must be the ref of a job of this request, or the id of a "
+                                     "job or of a batch");
 }
 
 bool codec_depends_on(struct job_reader *r, struct slice value, const char *pointer)

@@ -168,7 +168,11 @@ static bool add_argument(struct job_reader *r, uint32_t i, size_t at, struct sli
     struct job_parent parent = {.only_job = true};
     (void)snprintf(pointer, sizeof pointer, "/command/%u", i);
     if (!codec_parent_named(r, name, &parent))
-        return true;
+        return r->names == NULL || !text_is_token(name, MAX_REF_BYTES) ||
+               err_at(r->err, ERR_INVALID, pointer,
+                      "asks for the result of \"%.*s\", which no job "
+                      "of this request is called",
+                      (int)name.len, name.ptr);
     struct job_input *input = add_input(r, pointer);
     struct job_parent *added = input == NULL ? NULL : codec_add_parents(r, 1);
     parent.pointer = arena_dup(r->a, slice_of(pointer));

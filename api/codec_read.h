@@ -8,6 +8,7 @@
 #include "service/base/json.h"
 
 #define MAX_NAME_BYTES 255u
+#define MAX_REF_BYTES 64u /* of a local name in a graph */
 
 /* A job that is being read. */
 struct job_reader {
@@ -21,7 +22,11 @@ struct job_reader {
     uint32_t cap_parents; /* room in spec->parents */
     uint32_t cap_inputs;
     bool has_cwd, has_files;
+    const struct graph_names *names; /* of the graph that it is part of, or NULL */
 };
+
+/* codec_graph.c: the job of this local name. */
+bool graph_find_name(const struct graph_names *names, struct slice name, uint32_t *ret_index);
 
 /* Fills the defaults; then the members in any order; then what they must not be together. */
 void codec_job_begin(struct job_reader *r);

@@ -64,7 +64,8 @@ const struct route routes[] = {
     {METHOD_POST, "/v1/batches", batch_create, SCOPE_EXEC, BODY_JSON | BODY_NDJSON, "BatchRequest",
      {NULL},
      {{202, JSON_TYPE, "Batch"}},
-     "One job for each item: map, starmap, job arrays. NDJSON: the batch, then an item a line."},
+     "One job for each item: map, starmap, job arrays (NDJSON: the batch, then an item a line); or "
+     "a graph of jobs that wait for each other."},
     {METHOD_POST, "/v1/batches/{id}/jobs", batch_add, SCOPE_EXEC, BODY_JSON | BODY_NDJSON,
      "BatchItems", {NULL},
      {{202, JSON_TYPE, "Batch"}},

@@ -29,6 +29,7 @@ enum command_kind {
     CMD_CHANGE,    /* other members of a job that waits */
     CMD_RETRY,     /* a finished job, once more */
     CMD_BULK,      /* one verb on many jobs, of which each may refuse it */
+    CMD_GRAPH,     /* a batch of jobs that may depend on each other */
     CMD_BATCH,     /* a new batch, with its first items */
     CMD_BATCH_ADD, /* more items */
     CMD_BATCH_CANCEL,
@@ -48,6 +49,9 @@ enum bulk_verb { BULK_CANCEL, BULK_RETRY, BULK_DELETE, BULK_VERB_COUNT };
 struct submit_item {
     struct job_spec spec;
     struct slice task; /* encoded; in the request's memory */
+    bool is_parent;    /* of a graph: another one waits for it */
+    int64_t batch;     /* the engine's, in a graph; 0: none */
+    uint32_t index;    /* its place there */
     /* Answer. */
     struct err err; /* err.code == ERR_NONE: stored as `id` */
     struct job_id id;
@@ -108,6 +112,15 @@ struct command_key {
 #define KEY_REUSED_TEXT \
     "This Idempotency-Key came with another body before; use a new key for a new request"
 
+/* Jobs that may depend on each other: those name their parents by index (job_parent.index). */
+struct graph_ask {
+    struct job_id id;            /* answer */
+    const struct job_spec *spec; /* the batch's texts and queue */
+    int64_t max_failures;
+    struct submit_item *items; /* n ≥ 1 */
+    uint32_t n;
+};
+
 /* Items for a batch. All bytes are the request's. */
 struct batch_ask {
     struct job_id id;            /* BATCH: answer; else: which */
@@ -164,6 +177,7 @@ struct command {
             struct submit_item *items;
             uint32_t n;
         } submit;
+        struct graph_ask graph;
         struct batch_ask batch;
         struct batch_pick pick;
         struct pipeline_ask pipeline;

@@ -106,10 +106,12 @@ static size_t jobs_of(const struct command *cmd)
         return cmd->bulk.n;
     if (cmd->kind == CMD_PIPELINE)
         return n + cmd->pipeline.n;
-    if (cmd->kind != CMD_SUBMIT)
+    if (cmd->kind != CMD_SUBMIT && cmd->kind != CMD_GRAPH)
         return n;
-    for (uint32_t i = 0; i < cmd->submit.n; i++)
-        n += 1 + cmd->submit.items[i].spec.n_parents / 2;
+    bool is_graph = cmd->kind == CMD_GRAPH;
+    const struct submit_item *items = is_graph ? cmd->graph.items : cmd->submit.items;
+    for (uint32_t i = 0; i < (is_graph ? cmd->graph.n : cmd->submit.n); i++)
+        n += 1 + items[i].spec.n_parents / 2;
     return n;
 }
 

@@ -135,6 +135,12 @@ MUST_CHECK bool key_check(struct engine *e, struct command *cmd, bool *ret_new, 
 MUST_CHECK bool key_keep(struct engine *e, const struct command_key *key, int64_t first_no,
                          int64_t n, struct err *err);
 
+/* graphs.c */
+MUST_CHECK bool apply_graph(struct engine *e, struct command *cmd, struct err *err);
+/* verbs.c: the row of a job whose parents have been looked at; apply_parents_enter follows. */
+MUST_CHECK bool apply_row(struct engine *e, struct submit_item *item, const struct family *family,
+                          struct err *err);
+
 /* batches.c */
 MUST_CHECK bool apply_batch(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *err);

@@ -35,12 +35,10 @@ uint32_t apply_salt(struct engine *e)
     return (uint32_t)((z ^ (z >> 31)) >> 32);
 }
 
-bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
+bool apply_row(struct engine *e, struct submit_item *item, const struct family *family,
+               struct err *err)
 {
     const struct job_spec *spec = &item->spec;
-    struct family family;
-    if (!apply_parents_look(e, spec, &family, err))
-        return false;
     struct job_new job = {
         .spec = spec,
         .task = item->task,
@@ -51,7 +49,10 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
                                  : item->created_us + spec->queue_timeout_us,
         .deadline_us = spec->deadline_us == 0 ? 0 : item->created_us + spec->deadline_us,
         .salt = apply_salt(e),
-        .flags = (family.waits ? JOB_WAITS | JOB_CHILD : 0) | (spec->n_inputs > 0 ? JOB_INPUTS : 0),
+        .batch = item->batch,
+        .idx = item->index,
+        .flags = (family->waits ? JOB_WAITS | JOB_CHILD : 0) |
+                 (spec->n_inputs > 0 ? JOB_INPUTS : 0) | (item->is_parent ? JOB_PARENT : 0),
     };
     if (spec->has_unique) {
         job.flags |= JOB_UNIQUE;
@@ -61,11 +62,9 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
         return false;
     item->created_us = e->turn.now_us;
     item->birth = item->due_us > e->turn.now_us ? JOB_SCHEDULED
-                  : family.waits                ? JOB_BLOCKED
+                  : family->waits               ? JOB_BLOCKED
                                                 : JOB_QUEUED;
-    item->has_ended = family.is_doomed;
-    if (!apply_parents_enter(e, spec, item->id.no, &family, err))
-        return false;
+    item->has_ended = family->is_doomed;
     if (item->birth == JOB_SCHEDULED)
         apply_due_at(e, item->due_us);
     else
@@ -74,6 +73,13 @@ bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
     apply_due_at(e, job.deadline_us);
     e->turn.submitted++;
     return true;
+}
+
+bool apply_birth(struct engine *e, struct submit_item *item, struct err *err)
+{
+    struct family family;
+    return apply_parents_look(e, &item->spec, &family, err) && apply_row(e, item, &family, err) &&
+           apply_parents_enter(e, &item->spec, item->id.no, &family, err);
 }
 
 /* A replay knows the jobs of a key as the first n: so none may be made behind one that was refused.
@@ -209,6 +215,7 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
     case CMD_RETRY: return apply_job_retry(e, &cmd->retry.id, cmd->retry.if_version, err);
     case CMD_BULK: return apply_bulk(e, cmd, err);
+    case CMD_GRAPH: return apply_graph(e, cmd, err);
     case CMD_BATCH: return apply_batch(e, cmd, err);
     case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
     case CMD_BATCH_CANCEL: return apply_batch_cancel(e, cmd, err);

@@ -67,6 +67,9 @@ struct error_row {
 #define ADVICE_INVALID                                                                           \
     "The body was read, but a member is unknown, has the wrong type or lies outside its range, " \
     "or two of them exclude each other. The member `errors` points at each."
+#define ADVICE_DEPENDENCY_CYCLE                                                                    \
+    "Jobs of one request depend on each other in a circle, so none of them could ever begin. The " \
+    "member `cycle` names them in order; take one of these dependencies away."
 #define ADVICE_KEY_REUSED                                                                       \
     "This Idempotency-Key already belongs to a request with another body. Use a new key for a " \
     "new request."

@@ -30,6 +30,7 @@
     X(RANGE,              416, "range-not-satisfiable", "The range lies outside the content")      \
     X(UNKNOWN_HOST,       421, "unknown-host",        "This server does not answer for that host") \
     X(INVALID,            422, "invalid-request",     "The request cannot be accepted")            \
+    X(DEPENDENCY_CYCLE,   422, "dependency-cycle",    "The jobs wait for each other")              \
     X(KEY_REUSED,         422, "key-reused",          "The key was used with another body")        \
     X(PIPELINE_TOO_LONG,  422, "pipeline-too-long",   "The pipeline has more stages than workers") \
     X(QUEUE_LIMIT,        429, "queue-limit",         "This queue is full")                        \
