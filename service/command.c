@@ -70,3 +70,21 @@ bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *
            (wish->min_elements != 0 && b->n >= wish->min_elements) ||
            (wish->on_failure && b->count[JOB_FAILED] > 0);
 }
+
+size_t command_jobs(const struct command *cmd)
+{
+    size_t n = 1;
+    if (cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD)
+        return n + cmd->batch.n_items;
+    if (cmd->kind == CMD_BULK)
+        return cmd->bulk.n;
+    if (cmd->kind == CMD_PIPELINE)
+        return n + cmd->pipeline.n;
+    if (cmd->kind != CMD_SUBMIT && cmd->kind != CMD_GRAPH)
+        return n;
+    bool is_graph = cmd->kind == CMD_GRAPH;
+    const struct submit_item *items = is_graph ? cmd->graph.items : cmd->submit.items;
+    for (uint32_t i = 0; i < (is_graph ? cmd->graph.n : cmd->submit.n); i++)
+        n += 1 + items[i].spec.n_parents / 2;
+    return n;
+}

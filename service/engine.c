@@ -96,25 +96,6 @@ static void collect_pool(struct engine *e)
         dispatch_offer(&e->dispatch);
 }
 
-/* In the time that the insertion of one job takes; a parent takes about half of that. */
-static size_t jobs_of(const struct command *cmd)
-{
-    size_t n = 1;
-    if (cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD)
-        return n + cmd->batch.n_items;
-    if (cmd->kind == CMD_BULK)
-        return cmd->bulk.n;
-    if (cmd->kind == CMD_PIPELINE)
-        return n + cmd->pipeline.n;
-    if (cmd->kind != CMD_SUBMIT && cmd->kind != CMD_GRAPH)
-        return n;
-    bool is_graph = cmd->kind == CMD_GRAPH;
-    const struct submit_item *items = is_graph ? cmd->graph.items : cmd->submit.items;
-    for (uint32_t i = 0; i < (is_graph ? cmd->graph.n : cmd->submit.n); i++)
-        n += 1 + items[i].spec.n_parents / 2;
-    return n;
-}
-
 void collect_commands(struct engine *e)
 {
     struct command **tail = &e->pending;
@@ -129,7 +110,7 @@ void collect_commands(struct engine *e)
         e->pending = cmd->next;
         cmd->next = NULL;
         e->batch[e->n_batch] = cmd;
-        jobs += jobs_of(cmd);
+        jobs += command_jobs(cmd);
     }
 }
 
