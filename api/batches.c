@@ -140,6 +140,71 @@ void batch_show(struct request *rq)
         show_step(rq);
 }
 
+/* RFC 8288. */
+static void add_next_link(struct request *rq, int64_t limit, int64_t cursor)
+{
+    char *link = arena_alloc(&rq->arena, 96);
+    if (link == NULL)
+        return;
+    (void)snprintf(link, 96, "</v1/batches?limit=%lld&cursor=%lld>; rel=\"next\"", (long long)limit,
+                   (long long)cursor);
+    reply_header(rq, "Link", link);
+}
+
+/* One that was forgotten since its number was read is left out. */
+static bool write_batches(struct request *rq, const struct number_page *page, struct err *err)
+{
+    const char *comma = "";
+    buf_puts(&rq->out, "{\"items\":[");
+    for (size_t i = 0; i < page->n; i++) {
+        struct batch_view view;
+        struct err missing = {0};
+        if (!query_batch_by_no(rq->thread->query, page->nos[i], request_scratch(rq), &view,
+                               &missing)) {
+            if (missing.code != ERR_NOT_FOUND)
+                return err_set(err, missing.code, "%s", missing.detail);
+            continue;
+        }
+        buf_puts(&rq->out, comma);
+        view_write_batch(&view, &rq->out);
+        comma = ",";
+    }
+    buf_puts(&rq->out, "],\"next_cursor\":");
+    return true;
+}
+
+void batch_list(struct request *rq)
+{
+    struct err err = {0};
+    struct slice text;
+    int64_t limit, before = INT64_MAX;
+    struct number_page page = {0};
+    bool ok = request_limit(rq, &limit, &err);
+    if (ok && request_param(rq, "cursor", &text) && (!text_to_i64(text, &before) || before < 1))
+        ok = err_set(&err, ERR_INVALID,
+                     "The query parameter \"cursor\" is the next_cursor of an earlier answer");
+    if (ok) {
+        page.max = (size_t)limit + 1; /* one more tells whether there is a next page */
+        page.nos = arena_alloc(&rq->arena, page.max * sizeof *page.nos);
+        PRE(page.nos != NULL); /* 8 KiB of an arena that was empty */
+        ok = query_batch_nos(rq->thread->query, before, &page, &err);
+    }
+    bool is_last = page.n < page.max;
+    page.n -= is_last ? 0 : 1;
+    if (!ok || !write_batches(rq, &page, &err)) {
+        buf_clear(&rq->out);
+        reply_problem(rq, &err);
+        return;
+    }
+    if (is_last) {
+        buf_puts(&rq->out, "null}\n");
+    } else {
+        buf_printf(&rq->out, "\"%lld\"}\n", (long long)page.nos[page.n - 1]);
+        add_next_link(rq, limit, page.nos[page.n - 1]);
+    }
+    reply_json(rq, 200);
+}
+
 /* ------------------------------------------------------------------------------------------------
  * POST */
 

@@ -18,6 +18,7 @@ void job_change(struct request *rq);
 void job_retry(struct request *rq);
 /* batches.c */
 void batch_create(struct request *rq);
+void batch_list(struct request *rq);
 void batch_show(struct request *rq);
 void batch_add(struct request *rq);
 void batch_close(struct request *rq);

@@ -85,6 +85,8 @@ const struct route routes[] = {
      {"wait"},
      {{202, JSON_TYPE, "Batch"}, {200, JSON_TYPE, "Batch"}},
      "Jobs joined by kernel pipes, which begin together."},
+    {METHOD_GET, "/v1/batches", batch_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
+     {{200, JSON_TYPE, "BatchList"}}, "List batches, newest first, by cursor."},
     {METHOD_GET, "/v1/batches/{id}", batch_show, SCOPE_READ, BODY_NONE, NULL,
      {"wait", "until"},
      {{200, JSON_TYPE, "Batch"}, {304, NULL, NULL}},

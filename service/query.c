@@ -103,6 +103,11 @@ bool query_batch_by_no(struct query *query, int64_t no, struct arena *a, struct 
     return reader_batch_by_no(query->reader, no, a, ret, err);
 }
 
+bool query_batch_nos(struct query *query, int64_t before, struct number_page *page, struct err *err)
+{
+    return reader_batch_nos(query->reader, before, page, err);
+}
+
 bool query_batch_mark(struct query *query, const struct job_id *id, struct batch *ret,
                       struct err *err)
 {

@@ -43,6 +43,8 @@ MUST_CHECK bool query_batch(struct query *query, const struct job_id *id, struct
                             struct batch_view *ret, struct err *err);
 MUST_CHECK bool query_batch_by_no(struct query *query, int64_t no, struct arena *a,
                                   struct batch_view *ret, struct err *err);
+MUST_CHECK bool query_batch_nos(struct query *query, int64_t before, struct number_page *page,
+                                struct err *err);
 MUST_CHECK bool query_batch_mark(struct query *query, const struct job_id *id, struct batch *ret,
                                  struct err *err);
 /* What an item of this batch must keep to. */

@@ -114,6 +114,23 @@ bool reader_batch(struct reader *reader, const struct job_id *id, struct arena *
            err_set(err, ERR_NOT_FOUND, "There is no such batch.");
 }
 
+bool reader_batch_nos(struct reader *reader, int64_t before, struct number_page *page,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_BATCH_NOS);
+    bool found;
+
+    bind_i64(get, 1, before);
+    bind_i64(get, 2, (int64_t)page->max);
+    page->n = 0;
+    while (db_next(&reader->db, get, &found, err)) {
+        if (!found)
+            return true;
+        page->nos[page->n++] = sqlite3_column_int64(get, 0);
+    }
+    return false;
+}
+
 bool reader_batch_mark(struct reader *reader, const struct job_id *id, struct batch *ret,
                        struct err *err)
 {

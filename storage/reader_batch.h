@@ -10,6 +10,9 @@ MUST_CHECK bool reader_batch(struct reader *reader, const struct job_id *id, str
                              struct batch_view *ret, struct err *err);
 MUST_CHECK bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a,
                                    struct batch_view *ret, struct err *err);
+/* The numbers of the newest batches before `before`, newest first. */
+MUST_CHECK bool reader_batch_nos(struct reader *reader, int64_t before, struct number_page *page,
+                                 struct err *err);
 /* The row alone: for whoever waits. */
 MUST_CHECK bool reader_batch_mark(struct reader *reader, const struct job_id *id, struct batch *ret,
                                   struct err *err);

@@ -257,6 +257,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_ROW,        HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(READ_BATCH,      HOT,  TEXT_BATCH "WHERE no = ?1")                                           \
     X(READ_BATCH_SPEC, HOT,  "SELECT name, labels, metadata FROM batch_specs WHERE no = ?1")       \
+    X(READ_BATCH_NOS,  HOT,  "SELECT no FROM batches WHERE no < ?1 ORDER BY no DESC LIMIT ?2")     \
     X(READ_TEMPLATE,   HOT,  "SELECT template FROM batch_specs WHERE no = ?1")                     \
     X(READ_ITEM,       HOT,  "SELECT task FROM specs WHERE no = ?1")                               \
     X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt FROM batches WHERE no = ?1")                 \

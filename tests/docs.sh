@@ -57,6 +57,8 @@ settle docs/cli.md
     echo '```'
 } >"$scratch/part"
 between docs/architecture.md states
+"$build/tests/print_routes" >"$scratch/part"
+between docs/api.md routes
 
 echo "result: $passed passed, $failed failed, 0 skipped"
 [ "$failed" -eq 0 ]

@@ -6,6 +6,8 @@ ganger_add_test(banned tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/banned.sh")
 if(TARGET ganger)
     add_executable(print_states print_states.c)
     target_link_libraries(print_states PRIVATE ganger_flags ganger_base)
+    add_executable(print_routes print_routes.c)
+    target_link_libraries(print_routes PRIVATE ganger_flags ganger_api)
     ganger_add_test(generated_docs tree 30 sh "${CMAKE_CURRENT_SOURCE_DIR}/docs.sh" "${CMAKE_BINARY_DIR}")
     ganger_add_test(systemd_unit tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/unit_file.sh" $<TARGET_FILE:ganger>)
 

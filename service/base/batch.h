@@ -87,4 +87,10 @@ struct batch_part {
     int64_t first_index, first_no, n;
 };
 
+/* Numbers of batches, newest first. */
+struct number_page {
+    int64_t *nos; /* room for max ≥ 1; the caller's */
+    size_t max, n;
+};
+
 #endif

@@ -234,3 +234,23 @@ SERVER_TEST(batches, an_item_that_makes_no_command_fails_alone)
     expect_outcome(job, "failed", "exec");
     expect_text(job, "error.detail", "the name of the program is empty");
 }
+
+SERVER_TEST(batches, are_listed_newest_first_by_pages)
+{
+    struct job_ref made[3];
+    for (int i = 0; i < 3; i++)
+        made[i] = batch_submit(s, "{'command':['true'],'items':[%d],'name':'n%d'}", i, i);
+    AUTO_RESPONSE first = http_get(s, "/v1/batches?limit=2");
+    expect_status(first, 200);
+    expect_text(first, "items.0.id", made[2].id);
+    expect_text(first, "items.1.id", made[1].id);
+    expect_text(first, "items.1.name", "n1");
+    CHECK(header_of(first, "Link") != NULL, "no Link");
+    AUTO_RESPONSE second = http_get(s, "/v1/batches?limit=2&cursor=%s",
+                                    json_text(first, "next_cursor"));
+    expect_text(second, "items.0.id", made[0].id);
+    cr_assert(json_is_null(second, "next_cursor"));
+    cr_assert_null(json_find(second, "items.1"));
+    AUTO_RESPONSE wrong = http_get(s, "/v1/batches?cursor=x");
+    expect_problem(wrong, 422, "invalid-request");
+}

@@ -109,23 +109,3 @@ Test(routes, nothing_but_health_is_open)
                   routes[i].path);
     }
 }
-
-Test(routes, documentation_holds_the_table)
-{
-    AUTO_BUF struct buf table = {0};
-    AUTO_BUF struct buf text = {0};
-    AUTO_CLOSE int fd = open(GANGER_SOURCE_DIR "/docs/api.md", O_RDONLY | O_CLOEXEC);
-    buf_init(&table, 65536);
-    buf_init(&text, 262144);
-    cr_assert_geq(fd, 0);
-    for (char *to; (to = buf_reserve(&text, 4096)) != NULL;) {
-        ssize_t n = read(fd, to, 4096);
-        if (n <= 0)
-            break;
-        buf_commit(&text, (size_t)n);
-    }
-    route_write_markdown(&table);
-    cr_assert(buf_ok(&table) && buf_ok(&text));
-    cr_assert_not_null(memmem(text.ptr, text.len, table.ptr, table.len),
-                       "docs/api.md must hold this table:\n%.*s", (int)table.len, table.ptr);
-}
