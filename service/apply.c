@@ -96,6 +96,15 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     return true;
 }
 
+bool apply_savepoint_leave(struct engine *e, bool ok, const struct err *err)
+{
+    if (ok)
+        store_savepoint_release(e->store);
+    else if (!apply_is_store_failure(err))
+        store_savepoint_undo(e->store);
+    return ok;
+}
+
 bool apply_ends(struct engine *e, struct err *err)
 {
     for (uint32_t k = 0; k < e->dispatch.n; k++) {

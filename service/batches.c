@@ -283,16 +283,6 @@ static bool set_phase(struct engine *e, int64_t no, enum batch_phase phase, stru
     return batch_put(e->store, &after, e->turn.now_us, err);
 }
 
-/* A command that was refused in its middle (its queue is full) leaves nothing. */
-static bool leave_savepoint(struct engine *e, bool ok, const struct err *err)
-{
-    if (ok)
-        store_savepoint_release(e->store);
-    else if (!apply_is_store_failure(err))
-        store_savepoint_undo(e->store);
-    return ok;
-}
-
 static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
 {
     struct batch_ask *ask = &cmd->batch;
@@ -326,7 +316,7 @@ bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
     if (!is_new)
         return true;
     return apply_admits(e, err) && store_savepoint(e->store, err) &&
-           leave_savepoint(e, make_batch(e, cmd, err), err);
+           apply_savepoint_leave(e, make_batch(e, cmd, err), err);
 }
 
 static bool takes_more(const struct batch *b, const struct batch_ask *ask, struct err *err)
@@ -365,7 +355,8 @@ bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *er
     if (only_closes && b->phase >= BATCH_CLOSED)
         return true;
     return takes_more(b, ask, err) && (only_closes || apply_admits(e, err)) &&
-           store_savepoint(e->store, err) && leave_savepoint(e, add_to_batch(e, cmd, err), err);
+           store_savepoint(e->store, err) &&
+           apply_savepoint_leave(e, add_to_batch(e, cmd, err), err);
 }
 
 bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err)

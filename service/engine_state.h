@@ -158,7 +158,8 @@ MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *er
 MUST_CHECK bool batch_halt(struct engine *e, const struct batch *b, const char *why,
                            struct err *err);
 MUST_CHECK bool batch_fill(struct engine *e, const struct batch *b, struct err *err);
-/* chunks.c. Whether an element of the same chunk has not ended; and its next one, after an end. */
+/* chunks.c. Whether an element of the same chunk has not ended; and its next one, after the end of
+ * the one with this index, whose row may be gone. */
 MUST_CHECK bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
                               struct err *err);
 MUST_CHECK bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err);
@@ -181,6 +182,9 @@ bool deliver_is_busy(const struct engine *e);
 void apply_due_at(struct engine *e, int64_t us);
 /* Whether an error means that the transaction cannot go on. */
 bool apply_is_store_failure(const struct err *err);
+/* Ends the savepoint of a command that writes several things: one that was refused in its middle
+ * (its queue is full) leaves nothing. Returns `ok`. */
+MUST_CHECK bool apply_savepoint_leave(struct engine *e, bool ok, const struct err *err);
 
 /* pipelines.c */
 MUST_CHECK bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err);

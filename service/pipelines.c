@@ -60,11 +60,20 @@ static bool insert_all(struct engine *e, struct pipeline_ask *ask, const struct 
     return true;
 }
 
+static bool make_pipeline(struct engine *e, struct command *cmd, const struct family *family,
+                          struct err *err)
+{
+    struct pipeline_ask *ask = &cmd->pipeline;
+    const struct submit_item *first = &ask->stages[0];
+    return insert_all(e, ask, family, err) &&
+           apply_parents_enter(e, &first->spec, first->id.no, family, err) &&
+           key_keep(e, &cmd->key, ask->id.no, 1, err);
+}
+
 bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
 {
     struct pipeline_ask *ask = &cmd->pipeline;
     const uint32_t workers = pool_size(e->parts.pool);
-    const struct job_spec *first = &ask->stages[0].spec;
     struct family family;
     bool is_new = true;
     if (!key_check(e, cmd, &is_new, err))
@@ -75,12 +84,11 @@ bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
         return err_at(err, ERR_PIPELINE_TOO_LONG, "/stages",
                       "has %u stages, which run at the same time, and the pool has %u workers",
                       (unsigned)ask->n, (unsigned)workers);
-    if (!apply_admits(e, err) || !apply_parents_look(e, first, &family, err) ||
-        !insert_all(e, ask, &family, err) ||
-        !apply_parents_enter(e, first, ask->stages[0].id.no, &family, err))
+    if (!apply_admits(e, err) || !apply_parents_look(e, &ask->stages[0].spec, &family, err) ||
+        !store_savepoint(e->store, err))
         return false;
     e->dispatch.dirty = true;
-    return key_keep(e, &cmd->key, ask->id.no, 1, err);
+    return apply_savepoint_leave(e, make_pipeline(e, cmd, &family, err), err);
 }
 
 /* ------------------------------------------------------------------------------------------------
