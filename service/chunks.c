@@ -23,14 +23,12 @@ bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *r
 
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
-    int64_t no, chunksize = b->chunksize;
+    const int64_t chunksize = b->chunksize, chunk = ended / chunksize;
+    int64_t no;
     struct due_list list = {&no, 1, 0};
-    struct job_row row, next;
+    struct job_row next;
     if (b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0 || b->gated == 0)
         return true;
-    if (!jobs_get_by_no(e->store, ended, &row, err))
-        return false;
-    int64_t chunk = row.idx / chunksize;
     if (!batch_gated(e->store, &(struct gate_ask){b->no, chunk * chunksize, 1}, &list, err))
         return err_wrap(err, "find the next of a chunk");
     if (list.n == 0 || !jobs_get_by_no(e->store, no, &next, err))

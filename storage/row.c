@@ -218,6 +218,7 @@ static bool row_changed(struct store *store, const struct row *row, enum job_sta
     changes_add(store, &(struct job_change){
                            .no = row->no,
                            .batch = row->batch,
+                           .idx = row->idx,
                            .from = from,
                            .to = to,
                            .attempt = row->attempt,

@@ -64,7 +64,7 @@ MUST_CHECK bool store_meta_set(struct store *store, const char *key, struct slic
  * missed. Valid until the next verb; emptied by store_begin. */
 struct job_change {
     int64_t no;
-    int64_t batch;           /* 0 = none */
+    int64_t batch, idx;      /* 0 = none; its place in it */
     enum job_state from, to; /* JOB_BIRTH, JOB_GONE; the same: only its members have changed */
     uint32_t attempt, queue;
     uint32_t flags; /* enum job_flag; GATED of an end: it ended behind the gate */

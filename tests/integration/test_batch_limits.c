@@ -312,3 +312,34 @@ SERVER_TEST_WITH(batches, chunks_hold_for_uploads_retries_cancels_and_over_kill_
                               NULL);
     expect_invalid(both, "/max_parallel");
 }
+
+/* Whoever is deleted as soon as it has ended may be gone before its end is worked off. */
+SERVER_TEST_WITH(batches, an_element_deleted_at_its_end_lets_the_next_of_its_chunk_in,
+                 .workers = 1)
+{
+    enum { ITEMS = 40 };
+    struct job_ref batch = batch_submit(
+        s, "{'command':['true'],'chunksize':50,'open':true,'delay':'1s','items':[0]}");
+    struct text_builder items = {0};
+    text_add(&items, "{\"items\":[1");
+    for (int i = 2; i < ITEMS; i++)
+        text_add(&items, ",%d", i);
+    text_add(&items, "]}");
+    AUTO_RESPONSE more = batch_post(s, batch, "jobs", items.text);
+    expect_status(more, 202);
+    text_free(&items);
+    AUTO_RESPONSE closed = batch_post(s, batch, "close", NULL);
+    expect_status(closed, 200);
+    for (int i = 0; i < ITEMS; i++) {
+        struct job_ref job = element_of(s, batch, i);
+        for (;;) {
+            AUTO_RESPONSE r = http(s, "DELETE", text_of("/v1/jobs/%s", job.id).s, NULL, NULL);
+            if (r->status == 204)
+                break;
+            expect_problem(r, 409, "state-conflict");
+        }
+    }
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_int(end, "counts.succeeded", ITEMS);
+    cr_assert_not(server_log_has(s, "transaction not stored"));
+}
