@@ -8,6 +8,7 @@
 #include "api/view.h"
 
 #define PIECE_BYTES (32u * 1024)
+#define PROGRESS_PERIOD_NS UINT64_C(250000000)
 #define MAX_TRIES 128u /* of one job that are shown: more than one callback can have */
 
 struct stream {
@@ -15,7 +16,9 @@ struct stream {
     int output; /* 0, 1 */
     uint32_t attempt;
     uint64_t offset;
-    int64_t version; /* of the last state sent; 0 = none */
+    int64_t version;      /* of the last state sent; 0 = none */
+    int64_t progress_us;  /* of the last progress sent; 0 = none */
+    uint64_t progress_ns; /* when the next one may go out */
     struct live live;
 };
 
@@ -175,11 +178,40 @@ static void put_tries(struct request *rq, const struct job_view *job)
     metrics_add(rq->thread->shared->metrics, COUNT_STREAM_EVENTS, page.n);
 }
 
+/* True: it is on its way. Else *ret_again_ns is when to look once more, if nothing wakes the stream
+ * before; 0 = that will. */
+static bool put_progress(struct request *rq, struct stream *s, struct job_view *job,
+                         uint64_t *ret_again_ns)
+{
+    uint64_t now_ns = clock_mono_ns();
+    *ret_again_ns = 0;
+    if (!query_listen(rq->thread->query, job, request_scratch(rq))) {
+        /* Claimed, but its worker has not begun: that wakes nobody. */
+        if (job->state == JOB_RUNNING || job->state == JOB_STOPPING)
+            *ret_again_ns = now_ns + PROGRESS_PERIOD_NS;
+        return false;
+    }
+    if (job->progress_at_us == 0 || job->progress_at_us == s->progress_us)
+        return false;
+    if (now_ns < s->progress_ns) {
+        *ret_again_ns = s->progress_ns;
+        return false;
+    }
+    live_event_begin(rq, &s->live, "progress", 0);
+    view_write_progress(job, &rq->out);
+    live_event_end(rq, &s->live);
+    metrics_add(rq->thread->shared->metrics, COUNT_STREAM_EVENTS, 1);
+    s->progress_us = job->progress_at_us;
+    s->progress_ns = now_ns + PROGRESS_PERIOD_NS;
+    return true;
+}
+
 static enum fill fill_events(struct request *rq)
 {
     struct stream *s = rq->state;
-    uint64_t topic = topic_job(s->id.no);
+    uint64_t topic = topic_output(s->id.no); /* of which each change of the row is one too */
     uint32_t epoch = request_epoch(rq, topic);
+    uint64_t again_ns;
     struct job_view job;
     struct err err = {0};
     enum fill fill;
@@ -199,8 +231,10 @@ static enum fill fill_events(struct request *rq)
         put_event_end(rq, job_state_name(job.state));
         return FILL_END;
     }
-    return is_new ? FILL_MORE
-                  : live_park(rq, &s->live, (struct park){.topic = topic, .epoch = epoch});
+    if (is_new || put_progress(rq, s, &job, &again_ns))
+        return FILL_MORE;
+    return live_park(rq, &s->live,
+                     (struct park){.topic = topic, .epoch = epoch, .deadline_ns = again_ns});
 }
 
 void job_events(struct request *rq)

@@ -135,7 +135,7 @@ static void put_attempt(struct buf *out, const struct job_attempt *a)
     buf_putc(out, '}');
 }
 
-static void put_progress(struct buf *out, const struct job_view *job)
+void view_write_progress(const struct job_view *job, struct buf *out)
 {
     if (!(job->progress_fraction >= 0) || job->progress_at_us == 0) {
         PUT(out, "null");
@@ -281,7 +281,7 @@ void view_write_job(const struct job_view *job, struct buf *out)
     job_id_format(&job->id, id);
     put_identity(out, job, id);
     PUT(out, ",\"progress\":");
-    put_progress(out, job);
+    view_write_progress(job, out);
     PUT(out, ",\"worker\":");
     put_worker(out, job);
     PUT(out, ",\"exit_code\":");

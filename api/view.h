@@ -17,6 +17,8 @@ void view_write_job_line(const struct job_view *job, struct buf *out);
 void view_make_line(struct buf *out, size_t from);
 /* Its error member alone: an object, or null. */
 void view_write_error(const struct job_view *job, struct buf *out);
+/* Its progress: an object, or null. */
+void view_write_progress(const struct job_view *job, struct buf *out);
 /* The callback of a job or batch, without what is secret in its URL; one try. */
 void view_write_callback(const struct callback_view *callback, struct buf *out);
 void view_write_try(const struct callback_try *try, struct buf *out);

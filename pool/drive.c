@@ -1,54 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool/drive.h"
-
-#include "pool/capture.h"
+#include "pool/drive_state.h"
 #include "pool/frame.h"
-#include "pool/tree.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-#define NEVER UINT64_MAX
-#define MS_NS UINT64_C(1000000)
 #define OUTPUT_PERIOD_NS (20 * MS_NS)
-#define SETTLE_NS (20 * MS_NS) /* from then on adopted orphans are reaped while the task runs */
 #define MAX_WAIT_NS \
     (60000 * MS_NS) /* ppoll's clock stands still in suspend, our deadlines do not */
 #define MAX_WALL_WAIT_NS (5000 * MS_NS) /* the wall clock may be set */
+#define PROGRESS_PERIOD_NS (250 * MS_NS)
 #define PUMP_BUDGET \
     ((size_t)8 << 20) /* bytes of one stream before the other and the server are heard again */
-#define BIG_STDIN ((size_t)64 << 10)
-#define BIG_PIPE (1 << 20)
 
-enum watch { ON_SOCK, ON_TERM, ON_MAIN, ON_OUT, ON_ERR, ON_STDIN, ON_CHILD, WATCH_COUNT };
-
-/* Why we began to end the tree. */
-enum cause { CAUSE_NONE, CAUSE_STOP, CAUSE_TIMEOUT, CAUSE_DEADLINE, CAUSE_OUTPUT };
-
-struct drive {
-    const struct drive_io *io;
-    struct bank *bank;
-    const struct task *task;
-    struct tree tree;
-    struct capture out[2];
-    int pidfd;
-    int stdin_fd;
-    size_t stdin_sent;
-    uint64_t started_ns, ended_ns;
-    int64_t ended_us;
-    uint64_t timeout_at_ns;
-    uint64_t kill_at_ns; /* the grace is over */
-    uint64_t settle_at_ns;
-    uint64_t output_at_ns; /* not before this may the next OUTPUT frame leave */
-    uint64_t output_told;  /* bytes of both streams that it told of */
-    enum cause cause;
-    bool main_ended;
-    bool main_signalled; /* it was alive when we first signalled it */
-    bool stop_sent;
-    bool abandoned;
+enum watch {
+    ON_SOCK,
+    ON_TERM,
+    ON_MAIN,
+    ON_OUT,
+    ON_ERR,
+    ON_STDIN,
+    ON_CHILD,
+    ON_PROGRESS,
+    WATCH_COUNT
 };
 
 static void signal_group(struct drive *d, int signal)
@@ -138,23 +113,6 @@ static void hear_server(struct drive *d)
         watch_output(d);
 }
 
-static void feed_stdin(struct drive *d)
-{
-    const struct slice in = d->task->stdin_bytes;
-
-    while (d->stdin_sent < in.len) {
-        const ssize_t n = write(d->stdin_fd, in.ptr + d->stdin_sent, in.len - d->stdin_sent);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            break; /* EPIPE: it does not want the rest, which is its right */
-        d->stdin_sent += (size_t)n;
-    }
-    (void)close(steal_fd(&d->stdin_fd));
-}
-
 static void pump_outputs(struct drive *d, const struct pollfd *fds)
 {
     for (int stream = 0; stream < 2; stream++) {
@@ -167,6 +125,24 @@ static void pump_outputs(struct drive *d, const struct pollfd *fds)
         if (c->truncated && d->task->output_limit_fails && d->cause == CAUSE_NONE)
             begin_stop(d, CAUSE_OUTPUT, d->task->stop_signal, d->task->stop_grace_us);
     }
+}
+
+static bool has_progress(const struct drive *d)
+{
+    return atomic_load(&d->bank->listened) != 0 && progress_turn(d->bank) != d->progress_told;
+}
+
+/* A few times in a second at most, and only while somebody listens. */
+static void tell_progress(struct drive *d, uint64_t now_ns)
+{
+    const struct frame frame = {
+        .type = FRAME_OUTPUT, .job_no = d->bank->job_no, .attempt = d->bank->attempt};
+    if (!has_progress(d) || now_ns < d->progress_at_ns)
+        return;
+    const uint32_t turn = progress_turn(d->bank);
+    if (frame_send(d->io->sock, &frame, -1) == FRAME_OK)
+        d->progress_told = turn;
+    d->progress_at_ns = now_ns + PROGRESS_PERIOD_NS;
 }
 
 static bool has_news(const struct drive *d)
@@ -201,6 +177,8 @@ static uint64_t wait_ns(const struct drive *d, uint64_t now_ns)
         at_ns = MIN(at_ns, d->settle_at_ns);
     if (has_news(d))
         at_ns = MIN(at_ns, d->output_at_ns);
+    if (has_progress(d))
+        at_ns = MIN(at_ns, d->progress_at_ns);
     if (d->task->deadline_us > 0 && d->cause == CAUSE_NONE) {
         const int64_t left_us = d->task->deadline_us - clock_wall_us();
         at_ns = MIN(at_ns, now_ns + MIN(MAX_WALL_WAIT_NS, (uint64_t)MAX(left_us, 0) * 1000));
@@ -220,6 +198,7 @@ static void wait_events(struct drive *d, struct pollfd fds[WATCH_COUNT])
     fds[ON_MAIN] = (struct pollfd){.fd = d->main_ended ? -1 : d->pidfd, .events = POLLIN};
     fds[ON_OUT] = (struct pollfd){.fd = d->out[0].pipe_fd, .events = POLLIN};
     fds[ON_ERR] = (struct pollfd){.fd = d->out[1].pipe_fd, .events = POLLIN};
+    fds[ON_PROGRESS] = (struct pollfd){.fd = d->progress.fd, .events = POLLIN};
     fds[ON_STDIN] = (struct pollfd){.fd = d->stdin_fd, .events = POLLOUT};
     /* The SIGCHLD of most tasks is that of their main process, which the pidfd tells; so short
      * tasks never look at this one. */
@@ -258,8 +237,10 @@ static void watch_task(struct drive *d)
         if (d->abandoned)
             return;
         pump_outputs(d, fds);
+        if (fds[ON_PROGRESS].revents != 0)
+            progress_pump(&d->progress);
         if (fds[ON_STDIN].revents != 0)
-            feed_stdin(d);
+            drive_feed_stdin(d);
         if (fds[ON_CHILD].revents != 0)
             reap_adopted(d);
         if (fds[ON_MAIN].revents != 0)
@@ -269,79 +250,12 @@ static void watch_task(struct drive *d)
             d->settle_at_ns = 0;
         check_clocks(d, now_ns);
         tell_output(d, now_ns);
+        tell_progress(d, now_ns);
         if (now_ns >= d->kill_at_ns)
             return;
         if (d->main_ended && (d->cause == CAUSE_NONE || !tree_group_is_alive(&d->tree)))
             return;
     }
-}
-
-/* A pipe whose end `ours` does not block; the other end is a task's and must. */
-static bool make_pipe(int fds[2], int ours)
-{
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return false;
-    return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
-}
-
-/* A copy of ours that stayed open would keep the other end's task from seeing the end. */
-struct ends {
-    int child[3]; /* -1 or to be closed after the start */
-};
-
-static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
-{
-    int fds[2];
-
-    if (ends->child[0] >= 0)
-        return true; /* a pipe of another task's */
-    proc->fds[0] = d->io->null_fd;
-    if (d->task->stdin_bytes.len == 0)
-        return true;
-    if (!make_pipe(fds, 1))
-        return false;
-    ends->child[0] = proc->fds[0] = fds[0];
-    d->stdin_fd = fds[1];
-    if (d->task->stdin_bytes.len > BIG_STDIN)
-        (void)fcntl(d->stdin_fd, F_SETPIPE_SZ, BIG_PIPE);
-    feed_stdin(d); /* as much as fits, often all */
-    return true;
-}
-
-static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
-{
-    int fds[2];
-
-    for (int stream = 0; stream < 2; stream++) {
-        struct capture *c = &d->out[stream];
-        c->null_fd = d->io->null_fd;
-        c->data_fd = d->io->data_fd;
-        fds[0] = -1; /* what another task reads is not captured: an empty stream */
-        if (ends->child[stream + 1] < 0) {
-            if (!make_pipe(fds, 0))
-                return false;
-            ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
-        }
-        capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
-    }
-    return open_stdin(d, ends, proc);
-}
-
-static void close_ends(struct ends *ends)
-{
-    for (int i = 0; i < 3; i++)
-        if (ends->child[i] >= 0)
-            (void)close(steal_fd(&ends->child[i]));
-}
-
-static void close_own(struct drive *d)
-{
-    capture_close(&d->out[0]);
-    capture_close(&d->out[1]);
-    if (d->stdin_fd >= 0)
-        (void)close(steal_fd(&d->stdin_fd));
-    if (d->pidfd >= 0)
-        (void)close(steal_fd(&d->pidfd));
 }
 
 static enum task_end judge(const struct drive *d, uint32_t survivors)
@@ -392,65 +306,9 @@ static void end_task(struct drive *d)
         note_end(d);
     capture_finish(&d->out[0]);
     capture_finish(&d->out[1]);
-    close_own(d);
+    drive_close_own(d);
     report(d, survivors);
     atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);
-}
-
-void drive_refuse(struct bank *bank, enum task_end end, int error, const char *text)
-{
-    bank->end = (int32_t)end;
-    bank->exit_code = bank->signal = 0;
-    bank->exec_errno = error;
-    (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
-    bank->stop_sent = 0;
-    bank->processes_killed = bank->survivors = 0;
-    bank->started_us = bank->ended_us = clock_wall_us();
-    bank->wall_us = bank->user_us = bank->system_us = 0;
-    bank->max_rss_bytes = 0;
-    for (int stream = 0; stream < 2; stream++) {
-        bank->out_bytes[stream] = 0;
-        bank->truncated[stream] = bank->spooled[stream] = 0;
-    }
-}
-
-static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
-{
-    const uint64_t longest_us = (NEVER - now_ns) / 1000 - 1;
-    if (task->timeout_us == 0 || (uint64_t)task->timeout_us > longest_us)
-        return NEVER;
-    return now_ns + (uint64_t)task->timeout_us * 1000;
-}
-
-/* False: refused, and the bank says so. */
-static bool start_task(struct drive *d, struct proc *proc)
-{
-    struct ends ends = {{proc->fds[0], proc->fds[1], -1}};
-    struct proc_started started;
-
-    if (!open_streams(d, &ends, proc)) {
-        const int error = errno;
-        close_ends(&ends);
-        close_own(d);
-        drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
-        return false;
-    }
-    d->started_ns = clock_mono_ns();
-    d->bank->started_us = clock_wall_us();
-    const enum proc_result result = proc_start(d->io->launcher, proc, &started);
-    close_ends(&ends);
-    if (result != PROC_STARTED) {
-        close_own(d);
-        drive_refuse(d->bank, result == PROC_EXEC_FAILED ? TASK_EXEC_FAILED : TASK_START_FAILED,
-                     started.error, started.text);
-        return false;
-    }
-    d->pidfd = started.pidfd;
-    d->tree.main_pid = started.pid;
-    d->timeout_at_ns = timeout_at(d->task, d->started_ns);
-    d->settle_at_ns = d->started_ns + SETTLE_NS;
-    atomic_store_explicit(&d->bank->job_pid, started.pid, memory_order_relaxed);
-    return true;
 }
 
 enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const struct task *task,
@@ -462,12 +320,14 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
         .task = task,
         .pidfd = -1,
         .stdin_fd = -1,
+        .progress = {.fd = -1},
         .out = {{.pipe_fd = -1, .file_fd = -1}, {.pipe_fd = -1, .file_fd = -1}},
         .timeout_at_ns = NEVER,
         .kill_at_ns = NEVER,
+        .progress_told = progress_turn(bank),
     };
 
-    if (!start_task(&d, proc))
+    if (!drive_start(&d, proc))
         return DRIVE_DONE;
     if (FAULT("worker-after-exec"))
         d.abandoned = true;

@@ -26,8 +26,10 @@ enum frame_type {
     FRAME_STOP,
     FRAME_WATCH, /* job_no: move the output to the spool now and report progress of it */
     /* worker → server */
-    FRAME_READY,  /* pid in arg: first frame of a worker, and again after a quarantine */
-    FRAME_OUTPUT, /* job_no: live_bytes have changed (at most every 20 ms while watched) */
+    FRAME_READY, /* pid in arg: first frame of a worker, and again after a quarantine */
+    /* job_no: live_bytes have changed (at most every 20 ms while watched), or the progress (every
+     * 250 ms while listened to) */
+    FRAME_OUTPUT,
     /* bank, job_no, attempt: the bank is yours again. arg: 1 + the bank whose offer I have taken, 0
      * none. */
     FRAME_DONE,

@@ -237,27 +237,52 @@ void pool_watch(struct pool *pool, struct place place)
         atomic_store(&bank->watched, 0);
 }
 
-bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret)
+/* The bank in which the job runs; NULL: none of this slot. */
+static struct bank *live_bank(const struct pool *pool, uint32_t slot, int64_t job_no)
 {
     if (slot >= pool->max_workers || job_no <= 0)
-        return false;
+        return NULL;
     for (uint32_t i = 0; i < SLOT_BANKS; i++) {
         struct bank *bank = slots_bank(&pool->worker.slots, slot, i);
-        if (atomic_load_explicit(&bank->live_job_no, memory_order_acquire) != job_no)
-            continue;
-        const struct pool_live live = {
-            .worker_pid = atomic_load(&pool->seats[slot].facts.pid),
-            .job_pid = atomic_load(&bank->job_pid),
-            .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1])},
-            .watched = atomic_load(&bank->watched) == 2,
-        };
-        /* Still the same job: then what was read between is its own. */
-        if (atomic_load(&bank->live_job_no) != job_no)
-            return false;
-        *ret = live;
-        return true;
+        if (atomic_load_explicit(&bank->live_job_no, memory_order_acquire) == job_no)
+            return bank;
     }
-    return false;
+    return NULL;
+}
+
+bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret)
+{
+    const struct bank *bank = live_bank(pool, slot, job_no);
+    if (bank == NULL)
+        return false;
+    struct pool_live live = {
+        .worker_pid = atomic_load(&pool->seats[slot].facts.pid),
+        .job_pid = atomic_load(&bank->job_pid),
+        .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1])},
+        .watched = atomic_load(&bank->watched) == 2,
+    };
+    progress_get(bank, &live.progress);
+    /* Still the same job: then what was read between is its own. */
+    if (atomic_load(&bank->live_job_no) != job_no)
+        return false;
+    *ret = live;
+    return true;
+}
+
+bool pool_listen(const struct pool *pool, uint32_t slot, int64_t job_no)
+{
+    struct bank *bank = live_bank(pool, slot, job_no);
+    if (bank == NULL)
+        return false;
+    /* When the bank has gone to another job meanwhile, that one tells of its progress for nothing,
+     * until pool_hush. */
+    atomic_store(&bank->listened, 1);
+    return true;
+}
+
+void pool_hush(const struct pool *pool, struct place place)
+{
+    atomic_store(&slots_bank(&pool->worker.slots, place.slot, place.bank)->listened, 0);
 }
 
 uint32_t pool_size(const struct pool *pool)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The server's side of the pool: start tasks on workers, stop them, hear how they ended.
- * Owner: the engine thread, except pool_live and pool_worker_info, which any thread may call.
- * Nothing here blocks, except pool_open (until the zygote answers) and pool_close. */
+ * Owner: the engine thread, except pool_live, pool_listen and pool_worker_info, which any thread
+ * may call. Nothing here blocks, except pool_open (until the zygote answers) and pool_close. */
 #ifndef GANGER_POOL_POOL_H
 #define GANGER_POOL_POOL_H
 
 #include "pool/extra.h"
-#include "pool/slot.h"
+#include "pool/progress.h"
 #include "service/base/log.h"
 
 struct pool_config {
@@ -43,7 +43,7 @@ enum pool_event_type {
     /* place: the worker died with the task, and its tree is proved empty: outcome.end is TASK_LOST;
      * or something of it outlived the kill deadline: TASK_UNKILLABLE. Released like DONE. */
     POOL_LOST,
-    POOL_OUTPUT,  /* place: live bytes have changed */
+    POOL_OUTPUT,  /* place: live bytes or progress have changed */
     POOL_STARTED, /* place: an offered task has begun; follows the DONE of the one before it */
     /* place: the worker died or cannot go on before it took the offer. It never began; the bank is
      * free. */
@@ -133,9 +133,16 @@ void pool_watch(struct pool *pool, struct place place);
 struct pool_live {
     int32_t worker_pid, job_pid;
     uint64_t bytes[2];
+    struct progress progress;
     bool watched; /* the worker has moved the output to the spool (bank.watched == 2) */
 };
 bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret);
+
+/* From now on POOL_OUTPUT tells also of progress, a few times in a second at most, until pool_hush.
+ * What was there before is to be read afterwards (pool_live). False as pool_live. Any thread. */
+bool pool_listen(const struct pool *pool, uint32_t slot, int64_t job_no);
+/* Nobody listens any more. */
+void pool_hush(const struct pool *pool, struct place place);
 
 struct pool_worker {
     int32_t pid; /* 0: none now */

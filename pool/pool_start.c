@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasks leave for their workers: by a frame to an idle one, as an offer to a busy one. */
 #include "pool/pool_state.h"
+#include "pool/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +69,8 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
     atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
     atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->progress_permille_plus1, 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->listened, 0, memory_order_relaxed);
+    progress_clear(bank);
     return true;
 }
 

@@ -220,6 +220,13 @@ static ON_CHILD_STACK int child_exec(const struct proc *p)
     return error;
 }
 
+/* dup2 of a descriptor to itself would leave it CLOEXEC. The last one: what had number 3 before has
+ * been taken already. */
+static ON_CHILD_STACK bool child_set_progress(int fd)
+{
+    return fd == 3 ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, 3) == 3;
+}
+
 /* Between clone and exec. Shares the worker's memory: only async-signal-safe calls, writes to its
  * own stack and the report alone. Umask, core limit, NO_NEW_PRIVS, oom_score_adj and default
  * dispositions come from the worker, which sets them once. */
@@ -239,7 +246,10 @@ static ON_CHILD_STACK int child_main(void *arg)
     for (int fd = 0; fd < 3; fd++)
         if (dup2(p->fds[fd], fd) < 0)
             child_fail(c, PROC_STEP_SETUP, errno);
-    (void)close_range(3, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all O_CLOEXEC anyway */
+    if (p->progress_fd > 0 && !child_set_progress(p->progress_fd))
+        child_fail(c, PROC_STEP_SETUP, errno);
+    (void)close_range(p->progress_fd > 0 ? 4 : 3, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all
+                                                              O_CLOEXEC anyway */
     for (uint32_t i = 0; i < p->n_limits; i++) {
         const struct proc_limit *limit = &p->limits[i];
         if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) != 0) {

@@ -45,7 +45,8 @@ struct proc {
     char **candidates; /* paths to try in turn; NULL at the end */
     const char *cwd;   /* NULL: cwd_fd */
     int cwd_fd;
-    int fds[3]; /* what becomes 0, 1, 2; each at least 3 */
+    int fds[3];      /* what becomes 0, 1, 2; each at least 3 */
+    int progress_fd; /* what becomes 3, at least 3; 0: nothing does */
     struct proc_limit limits[PROC_MAX_LIMITS];
     uint32_t n_limits;
 };
@@ -76,7 +77,7 @@ struct proc_started {
 };
 /* Returns when the child has exec'ed or failed. A failed child is already reaped. On success it is
  * the leader of a new session and group, dies with the calling thread (PR_SET_PDEATHSIG), and has
- * descriptors 0, 1 and 2 only. */
+ * descriptors 0, 1 and 2 only, and 3 for its progress. */
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret);
 

@@ -29,6 +29,15 @@ enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
 /* Of one worker at a time: the second covers the time in which the server sits in a commit. */
 #define MAX_OFFERS 2
 
+/* How far the task says that it is; only through progress.h. */
+#define PROGRESS_TEXT 120
+struct bank_progress {
+    _Atomic uint32_t turn;      /* odd while the rest is being written */
+    _Atomic uint32_t ppm_plus1; /* millionths; 0 = none */
+    _Atomic int64_t at_us;      /* wall clock */
+    _Atomic uint64_t text[PROGRESS_TEXT / 8];
+};
+
 struct bank {
     /* Server writes before START or offer. */
     alignas(64) int64_t job_no;
@@ -45,7 +54,10 @@ struct bank {
     _Atomic uint32_t watched;
     _Atomic uint32_t offer;         /* enum bank_offer */
     _Atomic uint64_t live_bytes[2]; /* of each stream that a reader of the spool file may read */
-    _Atomic uint32_t progress_permille_plus1; /* 0 = none; used with the warm functions */
+    /* 1: somebody wants to hear of progress (then OUTPUT is sent). The server's, also while the
+     * task runs. */
+    _Atomic uint32_t listened;
+    struct bank_progress progress;
     /* Worker writes before DONE, server reads after it. */
     alignas(64) int32_t end, exit_code, signal, exec_errno;
     uint32_t processes_killed, survivors;

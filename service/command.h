@@ -291,7 +291,9 @@ static inline uint64_t topic_end(int64_t no) /* it has ended */
 {
     return UINT64_C(2) << 56 | (uint64_t)no;
 }
-static inline uint64_t topic_output(int64_t no) /* more output of a watched job, or a new attempt */
+static inline uint64_t topic_output(int64_t no) /* more output of a watched job, progress
+                                                        of one that is listened to, or a new attempt
+                                                 */
 {
     return UINT64_C(3) << 56 | (uint64_t)no;
 }

@@ -64,10 +64,7 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
         break;
     case POOL_LOST: dispatch_ended(d, ev->place); break;
     case POOL_RETURNED: dispatch_offer_returned(d, ev->place); break;
-    case POOL_OUTPUT:
-        publish_answers(e, waiters_wake(e->waiters, &(struct wake){topic_output(ev->job_no),
-                                                                   clock_mono_ns(), false, NULL}));
-        break;
+    case POOL_OUTPUT: publish_output(e, ev); break;
     case POOL_WORKER_GONE:
         idle[slot] = false;
         metrics_add(e->parts.metrics, COUNT_WORKER_DEATHS, 1);

@@ -208,6 +208,7 @@ void publish_answers(struct engine *e, struct command *list); /* parked ones, li
 void publish_commands(struct engine *e);                      /* the batch, by its verdicts */
 void publish_notify(struct engine *e);  /* one write per mailbox that was empty */
 void publish_changes(struct engine *e); /* wakes whoever waits for what has changed */
+void publish_output(struct engine *e, const struct pool_event *event); /* and progress */
 void publish_stats(struct engine *e);
 void publish_metrics(struct engine *e);
 void publish_unlinks(struct engine *e);

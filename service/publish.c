@@ -90,6 +90,17 @@ static void wake(struct engine *e, uint64_t topic, bool failed)
     publish_answers(e, waiters_wake(e->waiters, &wake));
 }
 
+/* Before the topic moves on, so that a reader who asks to hear of progress between the two finds
+ * that it has moved on, and asks again. */
+void publish_output(struct engine *e, const struct pool_event *event)
+{
+    const uint64_t topic = topic_output(event->job_no);
+    struct wake wake = {.topic = topic, .now_ns = clock_mono_ns()};
+    if (!waiters_any(e->waiters, topic))
+        pool_hush(e->parts.pool, event->place);
+    publish_answers(e, waiters_wake(e->waiters, &wake));
+}
+
 /* However many elements have moved, once in a turn; and only those hear of it whose wish is
  * fulfilled. */
 static void wake_batch(struct engine *e, int64_t no)

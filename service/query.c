@@ -39,7 +39,17 @@ void query_close(struct query *query)
     free(query);
 }
 
-static void add_live_facts(const struct query *q, struct job_view *job)
+static void add_progress(struct job_view *job, const struct progress *progress, struct arena *a)
+{
+    if (!progress->is_known)
+        return;
+    job->progress_fraction = (double)progress->ppm / 1e6;
+    job->progress_at_us = progress->at_us;
+    job->progress_message = progress->text[0] == '\0' ? NULL
+                                                      : arena_dup(a, slice_of(progress->text));
+}
+
+static void add_live_facts(const struct query *q, struct job_view *job, struct arena *a)
 {
     struct pool_live live;
     if ((job->state != JOB_RUNNING && job->state != JOB_STOPPING) || job->slot < 0)
@@ -50,6 +60,16 @@ static void add_live_facts(const struct query *q, struct job_view *job)
     job->job_pid = live.job_pid;
     job->output.bytes[0] = live.bytes[0];
     job->output.bytes[1] = live.bytes[1];
+    add_progress(job, &live.progress, a);
+}
+
+bool query_listen(struct query *query, struct job_view *job, struct arena *a)
+{
+    if ((job->state != JOB_RUNNING && job->state != JOB_STOPPING) || job->slot < 0 ||
+        !pool_listen(engine_pool(query->engine), (uint32_t)job->slot, job->id.no))
+        return false;
+    add_live_facts(query, job, a);
+    return true;
 }
 
 bool query_job(struct query *query, const struct job_id *id, struct arena *a, struct job_view *ret,
@@ -57,7 +77,7 @@ bool query_job(struct query *query, const struct job_id *id, struct arena *a, st
 {
     if (!reader_job(query->reader, id, a, ret, err))
         return false;
-    add_live_facts(query, ret);
+    add_live_facts(query, ret, a);
     return true;
 }
 
@@ -66,7 +86,7 @@ bool query_job_by_no(struct query *query, int64_t no, struct arena *a, struct jo
 {
     if (!reader_job_by_no(query->reader, no, a, ret, err))
         return false;
-    add_live_facts(query, ret);
+    add_live_facts(query, ret, a);
     return true;
 }
 
@@ -76,7 +96,7 @@ bool query_list(struct query *query, const struct job_filter *filter, struct are
     if (!reader_list(query->reader, filter, a, page, err))
         return false;
     for (size_t i = 0; i < page->n && !page->only_ids; i++)
-        add_live_facts(query, &page->jobs[i]);
+        add_live_facts(query, &page->jobs[i], a);
     return true;
 }
 

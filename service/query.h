@@ -16,6 +16,10 @@ void query_close(struct query *query);
 /* One job, with its live facts (pids, progress, bytes so far) when it runs. Strings live in `a`. */
 MUST_CHECK bool query_job(struct query *query, const struct job_id *id, struct arena *a,
                           struct job_view *ret, struct err *err);
+/* Progress of the running job becomes a change of topic_output, and the newest one is in `job`.
+ * To be called after the topic's epoch was loaded, each time before parking. False: it does not run
+ * (yet). */
+bool query_listen(struct query *query, struct job_view *job, struct arena *a);
 /* Without the earlier attempts. */
 MUST_CHECK bool query_job_by_no(struct query *query, int64_t no, struct arena *a,
                                 struct job_view *ret, struct err *err);

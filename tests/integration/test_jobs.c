@@ -250,7 +250,7 @@ SERVER_TEST(jobs, no_descriptor_of_the_server_reaches_a_job)
 {
     AUTO_RESPONSE r = job_run(s, "{'command':['sh','-c','ls /proc/self/fd']}");
     expect_outcome(r, "succeeded", NULL);
-    expect_output(s, job_of(r), "stdout", "0\n1\n2\n3\n"); /* 3 is the directory that ls reads */
+    expect_output(s, job_of(r), "stdout", "0\n1\n2\n3\n4\n"); /* 4 is the directory that ls reads */
 }
 
 SERVER_TEST(jobs, stdin_is_given_and_ends)

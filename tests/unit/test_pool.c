@@ -93,7 +93,7 @@ Test(pool, environment_is_clean)
     fixture_close(&f);
 }
 
-Test(pool, a_job_has_three_descriptors)
+Test(pool, a_job_has_four_descriptors)
 {
     struct fixture f;
     char text[256];
@@ -102,7 +102,7 @@ Test(pool, a_job_has_three_descriptors)
     cr_assert_geq(open("/dev/null", O_RDONLY), 0, "one without close-on-exec");
     fixture_open(&f, 2);
     (void)fixture_run_text(&f, &task, text, sizeof(text));
-    cr_assert_str_eq(text, "0\n1\n2\n3\n", "3 is the directory that ls reads");
+    cr_assert_str_eq(text, "0\n1\n2\n3\n4\n", "4 is the directory that ls reads");
     fixture_close(&f);
 }
 

@@ -97,7 +97,7 @@ Test(pool_inputs, spool_files_arrive_whole)
     cr_assert_str_eq(text, want, "the task has changed its own copy alone");
 }
 
-Test(pool_inputs, a_job_with_inputs_has_three_descriptors)
+Test(pool_inputs, a_job_with_inputs_has_four_descriptors)
 {
     char text[256];
     struct task_input inputs[2];
@@ -108,7 +108,7 @@ Test(pool_inputs, a_job_with_inputs_has_three_descriptors)
     inputs[1].kind = INPUT_FILE;
     inputs[1].name = SLICE_LIT("f");
     (void)run_with(&task, inputs, 2, text);
-    cr_assert_str_eq(text, "0\n1\n2\n3\n", "3 is the directory that ls reads");
+    cr_assert_str_eq(text, "0\n1\n2\n3\n4\n", "4 is the directory that ls reads");
 }
 
 static void refused(struct task *task, const struct task_input *input, const char *why)

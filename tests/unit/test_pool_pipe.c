@@ -264,6 +264,6 @@ Test(pool_pipe, no_descriptor_is_left_behind)
     }
     cr_assert_eq(count_all(&f), before);
     run_two(&f, &lister, &reader, &p);
-    cr_assert_str_eq(p.text, "4\n", "0, 1, 2 and the directory that ls reads");
+    cr_assert_str_eq(p.text, "5\n", "0, 1, 2, 3 and the directory that ls reads");
     fixture_close(&f);
 }

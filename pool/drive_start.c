@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* How an attempt begins: its pipes, and its first process. */
+#include "pool/drive_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define SETTLE_NS (20 * MS_NS) /* from then on adopted orphans are reaped while the task runs */
+#define BIG_STDIN ((size_t)64 << 10)
+#define BIG_PIPE (1 << 20)
+
+void drive_feed_stdin(struct drive *d)
+{
+    const struct slice in = d->task->stdin_bytes;
+
+    while (d->stdin_sent < in.len) {
+        const ssize_t n = write(d->stdin_fd, in.ptr + d->stdin_sent, in.len - d->stdin_sent);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            break; /* EPIPE: it does not want the rest, which is its right */
+        d->stdin_sent += (size_t)n;
+    }
+    (void)close(steal_fd(&d->stdin_fd));
+}
+
+/* A pipe whose end `ours` does not block; the other end is a task's and must. */
+static bool make_pipe(int fds[2], int ours)
+{
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return false;
+    return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
+}
+
+/* A copy of ours that stayed open would keep the other end's task from seeing the end. */
+struct ends {
+    int child[4]; /* -1 or to be closed after the start */
+};
+
+static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
+{
+    int fds[2];
+
+    if (ends->child[0] >= 0)
+        return true; /* a pipe of another task's */
+    proc->fds[0] = d->io->null_fd;
+    if (d->task->stdin_bytes.len == 0)
+        return true;
+    if (!make_pipe(fds, 1))
+        return false;
+    ends->child[0] = proc->fds[0] = fds[0];
+    d->stdin_fd = fds[1];
+    if (d->task->stdin_bytes.len > BIG_STDIN)
+        (void)fcntl(d->stdin_fd, F_SETPIPE_SZ, BIG_PIPE);
+    drive_feed_stdin(d); /* as much as fits, often all */
+    return true;
+}
+
+static bool open_progress(struct drive *d, struct ends *ends, struct proc *proc)
+{
+    int fds[2];
+
+    if (!make_pipe(fds, 0))
+        return false;
+    ends->child[3] = proc->progress_fd = fds[1];
+    progress_open(&d->progress, d->bank, fds[0]);
+    return true;
+}
+
+static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
+{
+    int fds[2];
+
+    for (int stream = 0; stream < 2; stream++) {
+        struct capture *c = &d->out[stream];
+        c->null_fd = d->io->null_fd;
+        c->data_fd = d->io->data_fd;
+        fds[0] = -1; /* what another task reads is not captured: an empty stream */
+        if (ends->child[stream + 1] < 0) {
+            if (!make_pipe(fds, 0))
+                return false;
+            ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
+        }
+        capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
+    }
+    return open_stdin(d, ends, proc) && open_progress(d, ends, proc);
+}
+
+static void close_ends(struct ends *ends)
+{
+    for (int i = 0; i < 4; i++)
+        if (ends->child[i] >= 0)
+            (void)close(steal_fd(&ends->child[i]));
+}
+
+void drive_close_own(struct drive *d)
+{
+    capture_close(&d->out[0]);
+    capture_close(&d->out[1]);
+    if (d->stdin_fd >= 0)
+        (void)close(steal_fd(&d->stdin_fd));
+    progress_close(&d->progress);
+    if (d->pidfd >= 0)
+        (void)close(steal_fd(&d->pidfd));
+}
+
+void drive_refuse(struct bank *bank, enum task_end end, int error, const char *text)
+{
+    bank->end = (int32_t)end;
+    bank->exit_code = bank->signal = 0;
+    bank->exec_errno = error;
+    (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
+    bank->stop_sent = 0;
+    bank->processes_killed = bank->survivors = 0;
+    bank->started_us = bank->ended_us = clock_wall_us();
+    bank->wall_us = bank->user_us = bank->system_us = 0;
+    bank->max_rss_bytes = 0;
+    for (int stream = 0; stream < 2; stream++) {
+        bank->out_bytes[stream] = 0;
+        bank->truncated[stream] = bank->spooled[stream] = 0;
+    }
+}
+
+static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
+{
+    const uint64_t longest_us = (NEVER - now_ns) / 1000 - 1;
+    if (task->timeout_us == 0 || (uint64_t)task->timeout_us > longest_us)
+        return NEVER;
+    return now_ns + (uint64_t)task->timeout_us * 1000;
+}
+
+bool drive_start(struct drive *d, struct proc *proc)
+{
+    struct ends ends = {{proc->fds[0], proc->fds[1], -1, -1}};
+    struct proc_started started;
+
+    if (!open_streams(d, &ends, proc)) {
+        const int error = errno;
+        close_ends(&ends);
+        drive_close_own(d);
+        drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
+        return false;
+    }
+    d->started_ns = clock_mono_ns();
+    d->bank->started_us = clock_wall_us();
+    const enum proc_result result = proc_start(d->io->launcher, proc, &started);
+    close_ends(&ends);
+    if (result != PROC_STARTED) {
+        drive_close_own(d);
+        drive_refuse(d->bank, result == PROC_EXEC_FAILED ? TASK_EXEC_FAILED : TASK_START_FAILED,
+                     started.error, started.text);
+        return false;
+    }
+    d->pidfd = started.pidfd;
+    d->tree.main_pid = started.pid;
+    d->timeout_at_ns = timeout_at(d->task, d->started_ns);
+    d->settle_at_ns = d->started_ns + SETTLE_NS;
+    atomic_store_explicit(&d->bank->job_pid, started.pid, memory_order_relaxed);
+    return true;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of one attempt, for drive.c (the loop and the end) and drive_start.c (the beginning).
+ */
+#ifndef GANGER_POOL_DRIVE_STATE_H
+#define GANGER_POOL_DRIVE_STATE_H
+
+#include "pool/capture.h"
+#include "pool/drive.h"
+#include "pool/progress.h"
+#include "pool/tree.h"
+
+#define NEVER UINT64_MAX
+#define MS_NS UINT64_C(1000000)
+
+/* Why we began to end the tree. */
+enum cause { CAUSE_NONE, CAUSE_STOP, CAUSE_TIMEOUT, CAUSE_DEADLINE, CAUSE_OUTPUT };
+
+struct drive {
+    const struct drive_io *io;
+    struct bank *bank;
+    const struct task *task;
+    struct tree tree;
+    struct capture out[2];
+    int pidfd;
+    struct progress_pipe progress;
+    int stdin_fd;
+    size_t stdin_sent;
+    uint64_t started_ns, ended_ns;
+    int64_t ended_us;
+    uint64_t timeout_at_ns;
+    uint64_t kill_at_ns; /* the grace is over */
+    uint64_t settle_at_ns;
+    uint64_t output_at_ns;   /* not before this may the next OUTPUT frame leave */
+    uint64_t output_told;    /* bytes of both streams that it told of */
+    uint64_t progress_at_ns; /* the same for progress */
+    uint32_t progress_told;  /* its turn */
+    enum cause cause;
+    bool main_ended;
+    bool main_signalled; /* it was alive when we first signalled it */
+    bool stop_sent;
+    bool abandoned;
+};
+
+/* Pipes, then the process. False: refused, and the bank says so. */
+bool drive_start(struct drive *d, struct proc *proc);
+/* Writes what the pipe takes now. */
+void drive_feed_stdin(struct drive *d);
+void drive_close_own(struct drive *d);
+
+#endif
