@@ -41,10 +41,18 @@ bool graph_find_name(const struct graph_names *names, struct slice name, uint32_
     return found != 0;
 }
 
+/* A member of the request that its jobs have unless they name it. Kept apart from the text: a walk
+ * through that passes over all jobs, and each job wants one. */
+struct default_member {
+    struct slice key, value;
+};
+
 struct graph_reader {
     struct job_source source;
     struct graph_request *ret;
-    struct slice template, jobs; /* raw objects */
+    struct slice template, jobs; /* raw */
+    struct default_member *defaults;
+    uint32_t n_defaults;
     struct graph_names names;
     struct err *err;
 };
@@ -144,6 +152,24 @@ static bool refuse_member(struct graph_reader *g, struct slice key)
     return true;
 }
 
+/* The batch's name and callback are its own. */
+static bool is_default(struct slice key)
+{
+    return !is_of_batch(key) && !json_string_eq(key, "name") && !json_string_eq(key, "callback");
+}
+
+static bool make_defaults(struct graph_reader *g)
+{
+    struct json_iter it;
+    struct slice key, value;
+    uint32_t n = 0;
+    json_iter_init(&it, g->template);
+    while (json_next_member(&it, &key, &value))
+        n++;
+    g->defaults = arena_alloc(g->source.a, n * sizeof *g->defaults);
+    return g->defaults != NULL || codec_arena_full(g->err);
+}
+
 /* Its texts, and whether the defaults are members of a job at all. */
 static bool read_template(struct graph_reader *g)
 {
@@ -154,11 +180,15 @@ static bool read_template(struct graph_reader *g)
                            .names = &g->names};
     struct json_iter it;
     struct slice key, value;
+    if (!make_defaults(g))
+        return false;
     codec_job_begin(&r);
     json_iter_init(&it, g->template);
     while (json_next_member(&it, &key, &value)) {
         if (!refuse_member(g, key))
             return false;
+        if (is_default(key))
+            g->defaults[g->n_defaults++] = (struct default_member){key, value};
         if (json_string_eq(key, "max_failures") && !read_max_failures(g, value))
             return false;
         if (!is_of_batch(key) && !codec_job_member(&r, key, value))
@@ -189,17 +219,12 @@ static bool is_named(const struct job_reader *r, struct slice key)
     return codec_job_names(r, key);
 }
 
-/* What the job has not named. The batch's name and callback are its own. */
+/* What the job has not named. */
 static bool take_template(const struct graph_reader *g, struct job_reader *r)
 {
-    struct json_iter it;
-    struct slice key, value;
-    json_iter_init(&it, g->template);
-    while (json_next_member(&it, &key, &value)) {
-        if (is_of_batch(key) || json_string_eq(key, "name") || json_string_eq(key, "callback") ||
-            is_named(r, key))
-            continue;
-        if (!codec_job_member(r, key, value))
+    for (uint32_t i = 0; i < g->n_defaults; i++) {
+        const struct default_member *member = &g->defaults[i];
+        if (!is_named(r, member->key) && !codec_job_member(r, member->key, member->value))
             return false;
     }
     return true;

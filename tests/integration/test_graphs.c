@@ -199,8 +199,12 @@ static char *chain_of(const char *first)
 SERVER_TEST(graphs, a_failure_runs_down_a_chain_of_ten_thousand)
 {
     AUTO_TEXT body = chain_of("\"command\":[\"false\"],\"delay\":\"1s\"");
+    uint64_t start = now_ns();
     AUTO_RESPONSE made = graph_post(s, body);
     expect_status(made, 202);
+    /* It takes a tenth of a second; to walk through all jobs for each of them took twenty times
+     * that. */
+    cr_assert_lt(seconds_since(start), 2 * slow_factor());
     expect_int(made, "counts.blocked", LARGE - 1);
     AUTO_RESPONSE end = graph_await(s, made);
     expect_text(end, "state", "failed");
