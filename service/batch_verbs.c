@@ -3,8 +3,6 @@
 #include "service/engine_state.h"
 #include "storage/change.h"
 
-#define MAX_RETRIED 512 /* by one command */
-
 /* ------------------------------------------------------------------------------------------------
  * cancel */
 

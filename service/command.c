@@ -5,6 +5,8 @@
 
 /* Room for the largest command line and standard input of one request, with its framing. */
 #define MAX_TASK_BYTES (8u << 20)
+/* A look at 65,536 rows of a batch takes as long as so many insertions. */
+#define LOOK_JOBS 512u
 
 bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct slice prefix,
                     struct arena *a, struct slice *ret, struct err *err)
@@ -71,20 +73,37 @@ bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *
            (wish->on_failure && b->count[JOB_FAILED] > 0);
 }
 
+static size_t jobs_of(const struct submit_item *items, uint32_t n_items)
+{
+    size_t n = n_items;
+    for (uint32_t i = 0; i < n_items; i++)
+        n += items[i].spec.n_parents / 2;
+    return n;
+}
+
+/* Every kind is named, so that a new one is thought of. */
 size_t command_jobs(const struct command *cmd)
 {
-    size_t n = 1;
-    if (cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD)
-        return n + cmd->batch.n_items;
-    if (cmd->kind == CMD_BULK)
-        return cmd->bulk.n;
-    if (cmd->kind == CMD_PIPELINE)
-        return n + cmd->pipeline.n;
-    if (cmd->kind != CMD_SUBMIT && cmd->kind != CMD_GRAPH)
-        return n;
-    bool is_graph = cmd->kind == CMD_GRAPH;
-    const struct submit_item *items = is_graph ? cmd->graph.items : cmd->submit.items;
-    for (uint32_t i = 0; i < (is_graph ? cmd->graph.n : cmd->submit.n); i++)
-        n += 1 + items[i].spec.n_parents / 2;
-    return n;
+    switch (cmd->kind) {
+    case CMD_SUBMIT: return 1 + jobs_of(cmd->submit.items, cmd->submit.n);
+    case CMD_GRAPH: return 1 + jobs_of(cmd->graph.items, cmd->graph.n);
+    case CMD_PIPELINE: return 1 + cmd->pipeline.n;
+    case CMD_BATCH:
+    case CMD_BATCH_ADD: return 1 + cmd->batch.n_items;
+    case CMD_BATCH_CANCEL:
+        return 1 + (cmd->pick.by_index ? (size_t)MIN(cmd->pick.n, MAX_PICKED) : 0);
+    case CMD_BATCH_RETRY: return MAX_RETRIED + LOOK_JOBS;
+    case CMD_BULK: return 1 + cmd->bulk.n;
+    case CMD_EMPTY: return 1 + cmd->empty.n;
+    case CMD_CANCEL:
+    case CMD_FORGET:
+    case CMD_DELIVERED:
+    case CMD_CHANGE:
+    case CMD_RETRY:
+    case CMD_BATCH_BREAK:
+    case CMD_QUEUE:
+    case CMD_PARK:
+    case CMD_UNPARK: break;
+    }
+    return 1;
 }

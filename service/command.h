@@ -147,6 +147,7 @@ struct batch_pick {
     bool is_stopping; /* CANCEL: some were running */
 };
 #define MAX_PICKED 4096
+#define MAX_RETRIED 512 /* elements that one command retries, after a look at up to 65,536 */
 
 /* A pipeline. All bytes are the request's. */
 struct pipeline_ask {
@@ -276,8 +277,8 @@ MUST_CHECK bool command_encode(const struct job_spec *spec, int64_t deadline_us,
                                struct slice prefix, struct arena *a, struct slice *ret,
                                struct err *err);
 
-/* What its transaction costs, in the time that the insertion of one job takes; a parent takes about
- * half of that. */
+/* What its transaction costs at most, in the time that the insertion of one job takes; a parent
+ * takes about half of that. However many clients ask at once, no turn takes more than its share. */
 size_t command_jobs(const struct command *cmd);
 
 /* Topics: what one can wait for. The end of a job wakes all three of its topics. Batches take their
