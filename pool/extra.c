@@ -69,6 +69,7 @@ static void read_source(struct wire_reader *r, struct task_input *input)
     input->job_no = wire_read_i64(r);
     if (!input->is_spooled) {
         input->bytes = wire_read_bytes(r, 1);
+        r->bad = r->bad || input->bytes.ptr[input->bytes.len] != '\0';
         return;
     }
     input->attempt = wire_read_u32(r, UINT32_MAX);

@@ -292,6 +292,7 @@ Test(task, hostile_inputs_are_refused)
         {"\0\1\2\377\377\3\0\0\0", 9}, /* argument 65535 */
         {"\0\351\7", 3},               /* 1001 of them */
         {"\0\350\7\0", 4},             /* 1000, of which none is there */
+        {"\0\1\0\10\1xy", 7},          /* bytes that are not terminated */
     };
     struct task_extra out;
     struct arena a;
