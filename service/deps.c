@@ -145,14 +145,40 @@ static bool release(struct engine *e, int64_t child, struct err *err)
     return true;
 }
 
+/* It may have ended in this very turn, or been asked to run nevertheless: then its own change,
+ * which is worked off later, takes away that it waits. */
+static bool still_waits(struct engine *e, int64_t child, bool *ret, struct err *err)
+{
+    struct job_row row;
+    const struct batch *batch;
+    bool is_batch;
+    if (!is_batch_child(e, child, &is_batch, err))
+        return false;
+    if (is_batch) {
+        if (!batch_get_by_no(e->store, child, &batch, err))
+            return false;
+        *ret = !batch_is_over(batch) && (batch->flags & JOB_WAITS) != 0;
+        return true;
+    }
+    if (!jobs_get_by_no(e->store, child, &row, err))
+        return false;
+    *ret = !job_state_is_end(row.state) && (row.flags & JOB_WAITS) != 0;
+    return true;
+}
+
 static bool tell_one(struct engine *e, const struct dep_end *end, int64_t child, struct err *err)
 {
     struct dep_wait wait;
+    bool waits;
     e->turn.n_told++;
     if (!deps_tell(e->store, end->id.no, child, &wait, err))
         return false;
     if (wait.n < 0)
         return true;
+    if (!still_waits(e, child, &waits, err))
+        return false;
+    if (!waits)
+        return deps_stop_waiting(e->store, child, err);
     if (end->state != JOB_SUCCEEDED && wait.policy != PARENT_RUN)
         return give_up(e, child, end, wait.policy, err);
     return wait.n > 0 || release(e, child, err);

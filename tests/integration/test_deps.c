@@ -369,3 +369,31 @@ SERVER_TEST(deps, telling_goes_on_after_kill_9)
     AWAIT(count_of(s, "blocked") == 0, 60);
     AWAIT(count_of(s, "succeeded") == FAMILY, 120);
 }
+
+/* A turn may see the end of a child before it tells that of the parent: the child waits no more. */
+SERVER_TEST(deps, a_child_that_ends_with_its_parent_hears_of_nothing)
+{
+    static const char *const policies[] = {"fail", "cancel", "run"};
+    struct job_ref children[COUNT_OF(policies)];
+    AUTO_RESPONSE paused = http(s, "PUT", "/v1/queues/paused", "{'paused':true}", NULL);
+    expect_status(paused, 201);
+    struct job_ref parent = job_submit(
+        s, "{'command':['true'],'queue':'paused','queue_timeout':'200ms'}");
+    for (size_t i = 0; i < COUNT_OF(policies); i++)
+        children[i] = job_submit(s,
+                                 "{'command':['true'],'queue_timeout':'200ms','depends_on':['%s'],"
+                                 "'on_parent_failure':'%s'}",
+                                 parent.id, policies[i]);
+    server_kill(s);
+    uint64_t over = now_ns() + 300000000;
+    AWAIT(now_ns() > over, 5); /* all four deadlines pass while nobody looks */
+    server_restart(s, NULL);
+    AUTO_RESPONSE end = job_await(s, parent);
+    expect_outcome(end, "failed", "queue_timeout");
+    for (size_t i = 0; i < COUNT_OF(policies); i++) {
+        AUTO_RESPONSE child = job_await(s, children[i]);
+        expect_outcome(child, "failed", "queue_timeout");
+    }
+    AUTO_RESPONSE next = job_run(s, "{'command':['true']}");
+    expect_outcome(next, "succeeded", NULL);
+}
