@@ -133,10 +133,11 @@ bool batch_halt(struct engine *e, const struct batch *b, const char *why, struct
 
 static bool cancel_step(struct engine *e, const struct batch *b, struct err *err)
 {
-    struct batch after = *b;
     struct batch_range range = {.batch = b->no, .first = b->place, .n = MAX_CANCELLED};
-    if (!batch_cancel(e->store, &range, e->turn.now_us, NULL, err))
+    if (!batch_cancel(e->store, &range, e->turn.now_us, NULL, err) ||
+        !batch_get_by_no(e->store, range.batch, &b, err))
         return err_wrap(err, "cancel the rest of a batch");
+    struct batch after = *b; /* it may be over by that */
     after.place = range.first + range.n;
     if (after.place >= after.n)
         after.work &= ~(uint32_t)BATCH_WORK_CANCEL;
@@ -409,14 +410,17 @@ bool apply_batch_change(struct engine *e, const struct job_change *change, struc
     /* It waits again: by the retry verb, then the batch goes on; or since its start failed or it
      * would be tried again, then it is cancelled with the rest. */
     struct batch after = *b;
-    if (job_state_is_end(change->from) && (b->work & BATCH_WORK_CANCEL) == 0) {
+    bool goes_on = job_state_is_end(change->from) && (b->work & BATCH_WORK_CANCEL) == 0;
+    if (goes_on) {
         after.phase = BATCH_CLOSED;
     } else {
         after.work |= BATCH_WORK_CANCEL;
         after.place = 0;
         e->has_batch_work = true;
     }
-    return batch_put(e->store, &after, e->turn.now_us, err);
+    return batch_put(e->store, &after, e->turn.now_us, err) &&
+           (!goes_on ||
+            (batch_get_by_no(e->store, change->batch, &b, err) && batch_fill(e, b, err)));
 }
 
 bool apply_batch_work(struct engine *e, struct err *err)

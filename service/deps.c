@@ -145,18 +145,21 @@ static bool release(struct engine *e, int64_t child, struct err *err)
     return true;
 }
 
-/* It may have ended in this very turn, or been asked to run nevertheless: then its own change,
- * which is worked off later, takes away that it waits. */
+/* It may have ended in this very turn, been deleted, or been asked to run nevertheless: then its
+ * own change, which is worked off later, takes away that it waits. */
 static bool still_waits(struct engine *e, int64_t child, bool *ret, struct err *err)
 {
     struct job_row row;
     const struct batch *batch;
+    struct err missing = {0};
     bool is_batch;
+    *ret = false;
     if (!is_batch_child(e, child, &is_batch, err))
         return false;
     if (is_batch) {
-        if (!batch_get_by_no(e->store, child, &batch, err))
-            return false;
+        if (!batch_get_by_no(e->store, child, &batch, &missing))
+            return missing.code == ERR_NOT_FOUND ||
+                   err_set(err, missing.code, "%s", missing.detail);
         *ret = !batch_is_over(batch) && (batch->flags & JOB_WAITS) != 0;
         return true;
     }

@@ -192,6 +192,7 @@ static void note_end(struct store *store, struct batch *b, int64_t now_us)
                            .created_us = b->created_us,
                            .is_batch = true,
                        });
+    b->flags &= ~(uint32_t)JOB_WAITS; /* retried, its elements run without its parents */
 }
 
 /* ---- counting ---- */

@@ -314,8 +314,7 @@ SERVER_TEST_WITH(batches, chunks_hold_for_uploads_retries_cancels_and_over_kill_
 }
 
 /* Whoever is deleted as soon as it has ended may be gone before its end is worked off. */
-SERVER_TEST_WITH(batches, an_element_deleted_at_its_end_lets_the_next_of_its_chunk_in,
-                 .workers = 1)
+SERVER_TEST_WITH(batches, an_element_deleted_at_its_end_lets_the_next_of_its_chunk_in, .workers = 1)
 {
     enum { ITEMS = 40 };
     struct job_ref batch = batch_submit(
@@ -342,4 +341,43 @@ SERVER_TEST_WITH(batches, an_element_deleted_at_its_end_lets_the_next_of_its_chu
     AUTO_RESPONSE end = batch_await(s, batch);
     expect_int(end, "counts.succeeded", ITEMS);
     cr_assert_not(server_log_has(s, "transaction not stored"));
+}
+
+/* Nothing of it was left that could let the others in. */
+SERVER_TEST(batches, a_cancelled_batch_that_is_retried_keeps_to_its_limit_and_ends)
+{
+    struct job_ref batch = batch_submit(
+        s, "{'command':['true'],'max_parallel':1,'delay':'1h','items':[0,1,2,3,4,5]}");
+    AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_int(over, "counts.cancelled", 6);
+    AUTO_RESPONSE again = batch_post(s, batch, "retry", "{'indexes':'0-3'}");
+    expect_int(again, "retried", 4);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_int(end, "counts.succeeded", 4);
+    AUTO_RESPONSE halted = batch_post(s, batch, "cancel", NULL);
+    AUTO_RESPONSE one = http(s, "POST", text_of("/v1/jobs/%s/retry", element_of(s, batch, 5).id).s,
+                             NULL, NULL);
+    expect_status(one, 202);
+    AUTO_RESPONSE last = batch_await(s, batch);
+    expect_int(last, "counts.succeeded", 5);
+}
+
+/* Cancelled, it waits for its parents no more: retried, it runs without them. */
+SERVER_TEST(batches, a_batch_cancelled_while_it_waits_can_be_retried)
+{
+    static const char *const limits[] = {"'chunksize':3", "'max_parallel':2"};
+    struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        struct job_ref batch = batch_submit(
+            s, "{'command':['true'],'depends_on':['%s'],%s,'items':[0,1,2,3,4,5]}", parent.id,
+            limits[i]);
+        AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
+        AUTO_RESPONSE over = batch_await(s, batch);
+        expect_text(over, "state", "cancelled");
+        AUTO_RESPONSE again = batch_post(s, batch, "retry", "{'indexes':'0-5'}");
+        expect_int(again, "retried", 6);
+        AUTO_RESPONSE end = batch_await(s, batch);
+        expect_int(end, "counts.succeeded", 6);
+    }
 }
