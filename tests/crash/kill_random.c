@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* kill_random [KILLS] [--seed N] [--seed-bug NAME]
  *
- * Submits jobs without pause while a second thread kills -9 a random process of the family (server,
- * zygote, worker, job) at random moments; restarts the server each time; then checks G2, G3, G4 and
- * G12 of guarantees.md with the oracle. The seed is printed, so that a run can be repeated (as far
- * as the kernel's scheduling allows).
+ * Submits jobs without pause, while others use all verbs on many jobs (mix.h) and a thread kills -9
+ * a random process of the family (server, zygote, worker, job) at random moments; restarts the
+ * server each time; then checks G2, G3, G4 and G12 of guarantees.md with the oracle, and that all
+ * counts are those of the rows. The seed is printed, so that a run can be repeated (as far as the
+ * kernel's scheduling allows).
  *
  * --seed-bug is the negative control: the server runs with a known bug compiled into it
  * (GANGER_BUG), and this program succeeds only if the bug was caught. A harness that cannot see its
  * seeded bug does not count. */
 #include "crash/killer.h"
+#include "crash/mix.h"
 #include "crash/oracle.h"
 
 #include <signal.h>
@@ -21,6 +23,7 @@ struct run {
     struct server server;
     struct oracle oracle;
     struct killer killer;
+    struct mix mix;
     struct dice dice;
     uint64_t seed;
     int wanted_kills, n_early_kills;
@@ -189,6 +192,8 @@ static void storm(struct run *run)
     killer_start(&run->killer, run->seed + 1, run->bug == NULL ? normal : server_only,
                  run->bug == NULL ? 300 : 60);
     run->killer.server = run->server.pid;
+    if (run->bug == NULL)
+        mix_start(&run->mix, &run->server, run->oracle.job_log, run->seed);
     while (run_goes_on(run)) {
         bool alive = load_step(run);
         while (!alive) {
@@ -197,6 +202,8 @@ static void storm(struct run *run)
         }
     }
     killer_stop(&run->killer);
+    if (run->bug == NULL)
+        mix_stop(&run->mix);
     run->oracle.n_violations += (size_t)run->killer.n_survivors;
 }
 
@@ -244,6 +251,8 @@ static void check_silent_losses(struct run *run)
 static int finish(struct run *run)
 {
     settle(run);
+    if (run->bug == NULL)
+        mix_settle(&run->server, &run->oracle);
     oracle_check_all(&run->oracle, &run->server);
     if (run->bug == NULL)
         check_silent_losses(run);
@@ -255,6 +264,8 @@ static int finish(struct run *run)
         oracle_violation(&run->oracle, "G12: %zu processes are left",
                          proc_count_marked(run->mark.s));
     oracle_check_files(&run->oracle, run->server.dir);
+    if (run->bug == NULL)
+        mix_check_file(&run->oracle, run->server.dir);
     report(run);
     bool passed = run->bug == NULL ? run->oracle.n_violations == 0 : run->oracle.n_violations > 0;
     if (run->bug != NULL)
@@ -286,7 +297,7 @@ int main(int argc, char **argv)
 {
     static struct run run;
     static char bug_variable[100];
-    struct server_options options = {.workers = 3, .unchecked = true};
+    struct server_options options = {.workers = 4, .unchecked = true};
     read_arguments(&run, argc, argv);
     if (run.bug != NULL) {
         (void)snprintf(bug_variable, sizeof(bug_variable), "GANGER_BUG=%s", run.bug);
