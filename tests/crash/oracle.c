@@ -159,6 +159,17 @@ static void check_starts(struct oracle *o, const struct marks *m, const struct a
     }
 }
 
+/* Neither for jobs whose acknowledgement nobody has kept. */
+static void check_all_starts(struct oracle *o, const struct marks *m)
+{
+    for (size_t i = 1; i < m->n; i++) {
+        const struct mark *mark = &m->items[i];
+        if (!mark->is_end && mark_compare(mark, mark - 1) == 0)
+            oracle_violation(o, "G3: attempt %d of %s was started more than once", mark->attempt,
+                             mark->id);
+    }
+}
+
 static void check_success(struct oracle *o, struct server *s, const struct marks *m,
                           const struct ack *ack, int attempt)
 {
@@ -233,6 +244,7 @@ void oracle_check_all(struct oracle *o, struct server *s)
     struct marks marks;
     await_all(o, s);
     marks_read(&marks, o->job_log);
+    check_all_starts(o, &marks);
     for (size_t i = 0; i < o->n; i++) {
         check_starts(o, &marks, &o->acks[i]);
         check_outcome(o, s, &marks, &o->acks[i]);
