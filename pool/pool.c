@@ -165,7 +165,7 @@ void pool_outcome(const struct pool *pool, struct place place, struct task_outco
 void pool_release(struct pool *pool, struct place place)
 {
     struct seat_bank *bank = pool_bank(pool, place);
-    PRE(bank->owner == BANK_HELD);
+    PRE(bank->owner == BANK_HELD || bank->owner == BANK_RETURNED);
     bank->owner = BANK_FREE;
 }
 

@@ -45,8 +45,8 @@ enum pool_event_type {
     POOL_LOST,
     POOL_OUTPUT,  /* place: live bytes or progress have changed */
     POOL_STARTED, /* place: an offered task has begun; follows the DONE of the one before it */
-    /* place: the worker died or cannot go on before it took the offer. It never began; the bank is
-     * free. */
+    /* place: the worker died or cannot go on before it took the offer. It never began. Released
+     * like DONE: until then the bank takes nothing else, so the event names this offer alone. */
     POOL_RETURNED,
     POOL_WORKER_GONE, /* slot: for counters and logs; a new one is being started */
     POOL_ZYGOTE_GONE  /* the service must stop: exit 70 */
@@ -69,7 +69,7 @@ struct pool_event {
 size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max);
 /* How the task of a DONE or LOST place ended. Valid until pool_release. */
 void pool_outcome(const struct pool *pool, struct place place, struct task_outcome *ret);
-/* The outcome is stored: the bank may be used again. */
+/* The outcome is stored, or the return was heard: the bank may be used again. */
 void pool_release(struct pool *pool, struct place place);
 
 /* A slot whose worker is READY and that has a free bank; false when there is none. Lowest numbers
@@ -116,8 +116,8 @@ bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
-/* True: it has not begun and never will; the bank is free. False: it has been taken, and
- * POOL_STARTED follows. */
+/* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that
+ * is on its way has been released. False: it has been taken, and POOL_STARTED follows. */
 MUST_CHECK bool pool_recall(struct pool *pool, struct place place);
 
 /* Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's

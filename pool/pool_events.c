@@ -140,7 +140,7 @@ static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
         push(pool, event_of(pool, seat, POOL_STARTED, bank));
         return;
     }
-    seat->banks[bank].owner = BANK_FREE;
+    seat->banks[bank].owner = BANK_RETURNED;
     push(pool, event_of(pool, seat, POOL_RETURNED, bank));
 }
 

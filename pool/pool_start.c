@@ -171,6 +171,9 @@ bool pool_recall(struct pool *pool, struct place place)
     struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
     uint32_t expected = BANK_OFFERED;
 
+    /* Its worker has died, and the event that says so waits to be heard. */
+    if (mine->owner == BANK_RETURNED)
+        return true;
     if (mine->owner != BANK_WAITING ||
         !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED))
         return false;

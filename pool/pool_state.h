@@ -3,7 +3,8 @@
  *
  * 1. Owner: the engine thread; other threads read `facts` and the live fields of banks only.
  * 2. A bank is FREE, WAITING (offered; the worker may have taken it, which its next DONE tells),
- * RUNNING (the worker's) or HELD (its outcome waits for pool_release). At most one bank of a slot
+ * RETURNED (the offer was not taken; POOL_RETURNED is on its way), RUNNING (the worker's) or HELD
+ * (its outcome waits). RETURNED and HELD end with pool_release. At most one bank of a slot
  * is WAITING and at most one is RUNNING.
  * 3. A slot is IDLE when its worker has said READY or DONE and runs nothing; a START leaves only
  * then.
@@ -26,7 +27,7 @@ enum seat_state {
     SEAT_DEAD         /* its socket has ended, GONE has not come */
 };
 
-enum bank_owner { BANK_FREE, BANK_WAITING, BANK_RUNNING, BANK_HELD };
+enum bank_owner { BANK_FREE, BANK_WAITING, BANK_RETURNED, BANK_RUNNING, BANK_HELD };
 
 struct seat_bank {
     enum bank_owner owner;

@@ -227,6 +227,7 @@ void dispatch_offer_begun(struct dispatch *d, struct place place)
 
 void dispatch_offer_returned(struct dispatch *d, struct place place)
 {
+    pool_release(d->pool, place);
     struct flight *f = flight_at(d, place);
     if (f != NULL && f->state == FLIGHT_OFFERED)
         f->state = FLIGHT_RESERVED;

@@ -306,6 +306,7 @@ Test(pool, what_cannot_be_killed_keeps_the_worker)
     cr_assert_geq(outcome.survivors, 1);
     cr_assert_eq(outcome.exit_code, 0, "what is known of its main process is told");
     (void)fixture_await(&f, POOL_RETURNED, &place);
+    pool_release(f.pool, place);
     pool_release(f.pool, a);
     /* READY again once it is gone after all. */
     (void)fixture_await(&f, POOL_READY, NULL);

@@ -134,12 +134,42 @@ Test(pool, an_offer_outlives_its_worker)
     const struct pool_event back = fixture_await(&f, POOL_RETURNED, &next.task.place);
     cr_assert_eq(back.job_no, next.task.job_no);
     pool_release(f.pool, a);
+    pool_release(f.pool, back.place);
     (void)fixture_await(&f, POOL_READY, NULL);
     cr_assert(pool_find_idle(f.pool, &again));
     next.task.place = again;
     struct err err;
     cr_assert(pool_start(f.pool, &next.task, &err));
     (void)fixture_await(&f, POOL_DONE, &again);
+    buf_release(&next.wire);
+    fixture_close(&f);
+}
+
+/* What the pool knows and its user does not yet: the offer has not begun, and never will. */
+Test(pool, an_offer_can_be_recalled_after_its_worker_died)
+{
+    struct fixture f;
+    struct offered next;
+    struct pool_worker worker;
+    TASK_OF(first, "sleep", "1000");
+    TASK_OF(second, "true");
+
+    fixture_open(&f, 1);
+    (void)fixture_await(&f, POOL_READY, NULL);
+    const struct place a = fixture_start(&f, &first, NULL);
+    offer(&f, &second, &next);
+    cr_assert(pool_worker_info(f.pool, 0, &worker));
+    cr_assert_eq(kill(worker.pid, SIGKILL), 0);
+    while (worker.alive) { /* nothing is handed out */
+        struct pollfd ready = {.fd = pool_fd(f.pool), .events = POLLIN};
+        (void)poll(&ready, 1, 100);
+        cr_assert_eq(pool_collect(f.pool, NULL, 0), 0);
+        cr_assert(pool_worker_info(f.pool, 0, &worker));
+    }
+    cr_assert(pool_recall(f.pool, next.task.place));
+    (void)fixture_await(&f, POOL_LOST, &a);
+    pool_release(f.pool, a);
+    pool_release(f.pool, fixture_await(&f, POOL_RETURNED, &next.task.place).place);
     buf_release(&next.wire);
     fixture_close(&f);
 }
