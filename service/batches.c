@@ -158,44 +158,29 @@ static int64_t room_of(const struct batch *b)
     return b->max_parallel == 0 ? b->gated : MIN(b->gated, b->max_parallel - batch_active(b));
 }
 
-/* Lets elements in by index, as many as fit into one step. */
-static bool let_in(struct engine *e, const struct gate_ask *ask, struct due_list *list,
-                   struct err *err)
+/* By index, as many as fit into one step. */
+bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
 {
-    if (!batch_gated(e->store, ask, list, err))
+    int64_t nos[MAX_RELEASED], batch = b->no, room = room_of(b);
+    struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
+    if (room <= 0 || b->chunksize > 1) /* chunks go on by themselves */
+        return true;
+    if (!batch_gated(e->store, batch, 0, &list, err))
         return err_wrap(err, "find what a batch holds back");
-    for (size_t i = 0; i < list->n; i++)
-        if (!batch_release(e->store, list->nos[i], e->turn.now_us, err))
+    for (size_t i = 0; i < list.n; i++)
+        if (!batch_release(e->store, nos[i], e->turn.now_us, err))
             return err_wrap(err, "let an element in");
     e->dispatch.dirty = true;
     return true;
 }
 
-bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
-{
-    int64_t nos[MAX_RELEASED], room = room_of(b);
-    struct due_list list = {nos, (size_t)MIN(room, MAX_RELEASED), 0};
-    if (room <= 0 || b->chunksize > 1) /* chunks go on by themselves */
-        return true;
-    return let_in(e, &(struct gate_ask){b->no, 0, 1}, &list, err);
-}
-
-/* The first of each chunk; `place` is where the next step begins. */
+/* The first of each chunk that is held back; `place` is where the next step begins. */
 static bool release_chunks(struct engine *e, const struct batch *b, struct err *err)
 {
-    int64_t nos[MAX_RELEASED];
-    struct due_list list = {nos, MAX_RELEASED, 0};
-    struct job_row last;
     struct batch after = *b;
-    if (!let_in(e, &(struct gate_ask){b->no, b->place, b->chunksize}, &list, err))
-        return false;
-    if (list.n < list.max) {
-        after.work &= ~(uint32_t)BATCH_WORK_RELEASE;
-    } else {
-        if (!jobs_get_by_no(e->store, nos[list.n - 1], &last, err))
+    for (int i = 0; i < MAX_RELEASED && (after.work & BATCH_WORK_RELEASE) != 0; i++)
+        if (!chunk_begin(e, &after, err))
             return false;
-        after.place = last.idx + 1;
-    }
     return batch_put(e->store, &after, e->turn.now_us, err);
 }
 

@@ -5,18 +5,15 @@
 
 #include "storage/store_impl.h"
 
-bool batch_gated(struct store *store, const struct gate_ask *ask, struct due_list *ret,
+bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_list *ret,
                  struct err *err)
 {
     AUTO_STMT sqlite3_stmt *gated = store_stmt(store, SQL_BATCH_GATED);
     bool found;
 
-    PRE(ask->step >= 1);
-
-    bind_i64(gated, 1, ask->batch);
-    bind_i64(gated, 2, ask->from);
-    bind_i64(gated, 3, ask->step);
-    bind_i64(gated, 4, (int64_t)ret->max);
+    bind_i64(gated, 1, batch);
+    bind_i64(gated, 2, from);
+    bind_i64(gated, 3, (int64_t)ret->max);
     ret->n = 0;
     while (db_next(&store->db, gated, &found, err)) {
         if (!found)

@@ -40,12 +40,8 @@ MUST_CHECK bool batch_put(struct store *store, const struct batch *changed, int6
 MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_head *ret,
                            struct err *err);
 
-/* The first elements from an index on that the gate holds back: of all, or of those at the
- * multiples of `step`. */
-struct gate_ask {
-    int64_t batch, from, step; /* step ≥ 1 */
-};
-MUST_CHECK bool batch_gated(struct store *store, const struct gate_ask *ask, struct due_list *ret,
+/* The first elements from an index on that the gate holds back. */
+MUST_CHECK bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_list *ret,
                             struct err *err);
 /* Lets one of them in: into the queue, unless it waits for something else. */
 MUST_CHECK bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err);

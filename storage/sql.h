@@ -164,7 +164,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(END_NTH,         HOT,  "SELECT seq FROM ends WHERE batch = ?1 ORDER BY seq LIMIT 1 OFFSET ?2")\
     X(ENDS_DELETE,     HOT,  "DELETE FROM ends WHERE batch = ?1 AND seq <= ?2")                    \
     X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
-                             " AND idx >= ?2 AND idx % ?3 = 0 ORDER BY idx LIMIT ?4")                                             \
+                             " AND idx >= ?2 ORDER BY idx LIMIT ?3")                               \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
                              " ORDER BY no LIMIT ?4")                                              \
     X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \

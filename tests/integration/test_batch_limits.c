@@ -381,3 +381,19 @@ SERVER_TEST(batches, a_batch_cancelled_while_it_waits_can_be_retried)
         expect_int(end, "counts.succeeded", 6);
     }
 }
+
+/* Its chunks begin with what is left of them. */
+SERVER_TEST(batches, a_chunk_whose_first_was_cancelled_while_the_batch_waited_runs)
+{
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    struct job_ref batch = batch_submit(
+        s, "{'command':['true'],'depends_on':['%s'],'chunksize':3,'items':[0,1,2,3,4,5,6]}",
+        parent.id);
+    AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", "{'indexes':'0,3-4,6'}");
+    expect_int(cancelled, "cancelled", 4);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_int(end, "counts.succeeded", 3);
+    expect_int(end, "counts.cancelled", 4);
+}

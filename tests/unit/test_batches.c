@@ -188,7 +188,7 @@ Test(batches, a_gate_lets_in_by_index_and_counts_whom_it_holds)
     cr_assert_eq(b.gated, 3);
     cr_assert_eq(batch_active(&b), 1);
     cr_assert_eq(b.count[JOB_BLOCKED], 3);
-    must(batch_gated(f.store, &(struct gate_ask){batch, 0, 1}, &list, err));
+    must(batch_gated(f.store, batch, 0, &list, err));
     cr_assert_eq(list.n, 2);
     cr_assert_eq(nos[0], second);
     cr_assert_eq(nos[1], third);
