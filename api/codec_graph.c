@@ -312,7 +312,7 @@ static bool tell_cycle(const struct graph_request *graph, struct err *err)
     for (uint32_t k = 0; k <= graph->n_cycle; k++) {
         const char *ref = graph->refs[graph->cycle[k % graph->n_cycle]].ptr;
         if (len + strlen(ref) + 12 > sizeof text) {
-            len += (size_t)snprintf(text + len, sizeof text - len, " → …");
+            (void)snprintf(text + len, sizeof text - len, " → …");
             break;
         }
         len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", k == 0 ? "" : " → ", ref);

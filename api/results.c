@@ -319,8 +319,8 @@ void batch_results(struct request *rq)
     PRE(s != NULL); /* the first bytes of the arena */
     rq->state = s;
     s->live.form = form;
-    if (!batch_request_id(rq, &s->id, &err) || !read_order(rq, s, &err) || !read_place(rq, s, &err) ||
-        !query_batch_mark(rq->thread->query, &s->id, &b, &err)) {
+    if (!batch_request_id(rq, &s->id, &err) || !read_order(rq, s, &err) ||
+        !read_place(rq, s, &err) || !query_batch_mark(rq->thread->query, &s->id, &b, &err)) {
         reply_problem(rq, &err);
         return;
     }

@@ -8,8 +8,8 @@
 /* A look at 65,536 rows of a batch takes as long as so many insertions. */
 #define LOOK_JOBS 512u
 
-bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct slice prefix,
-                    struct arena *a, struct slice *ret, struct err *err)
+bool command_encode(const struct job_spec *spec, const struct command_frame *frame, struct arena *a,
+                    struct slice *ret, struct err *err)
 {
     struct task task = {
         .kind = TASK_COMMAND,
@@ -20,7 +20,7 @@ bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct sli
         .cwd = spec->cwd,
         .stdin_bytes = spec->stdin_bytes,
         .timeout_us = spec->timeout_us,
-        .deadline_us = deadline_us,
+        .deadline_us = frame->deadline_us,
         .stop_signal = spec->stop_signal,
         .stop_grace_us = spec->stop_grace_us,
         .limit_output = spec->limit_output,
@@ -37,7 +37,7 @@ bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct sli
         task.files[i] = (struct task_file){spec->files[i].name, spec->files[i].bytes};
     AUTO_BUF struct buf wire = {0};
     buf_init(&wire, task.files == NULL ? 0 : MAX_TASK_BYTES);
-    buf_append(&wire, prefix.ptr, prefix.len);
+    buf_append(&wire, frame->prefix.ptr, frame->prefix.len);
     if (!task_encode(&task, &wire, err))
         return err_wrap(err, "encode task");
     void *copy = arena_alloc(a, wire.len);
@@ -54,8 +54,8 @@ bool command_encode(const struct job_spec *spec, int64_t deadline_us, struct sli
 bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, struct err *err)
 {
     const struct job_spec *spec = &item->spec;
-    int64_t deadline_us = spec->deadline_us == 0 ? 0 : now_us + spec->deadline_us;
-    if (!command_encode(spec, deadline_us, (struct slice){0}, a, &item->task, err))
+    struct command_frame frame = {spec->deadline_us == 0 ? 0 : now_us + spec->deadline_us, {0}};
+    if (!command_encode(spec, &frame, a, &item->task, err))
         return false;
     item->created_us = now_us;
     item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;

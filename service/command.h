@@ -272,10 +272,13 @@ struct command {
 MUST_CHECK bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a,
                                 struct err *err);
 
-/* The wire form of what `spec` runs, behind `prefix`. deadline_us: absolute, 0 = none. */
-MUST_CHECK bool command_encode(const struct job_spec *spec, int64_t deadline_us,
-                               struct slice prefix, struct arena *a, struct slice *ret,
-                               struct err *err);
+/* The wire form of what `spec` runs. Bytes go to `a`. */
+struct command_frame {
+    int64_t deadline_us; /* wall clock, absolute; 0 = none */
+    struct slice prefix; /* what stands before it, or absent */
+};
+MUST_CHECK bool command_encode(const struct job_spec *spec, const struct command_frame *frame,
+                               struct arena *a, struct slice *ret, struct err *err);
 
 /* What its transaction costs at most, in the time that the insertion of one job takes; a parent
  * takes about half of that. However many clients ask at once, no turn takes more than its share. */

@@ -41,7 +41,8 @@ bool element_template(const struct job_spec *spec, bool star, struct arena *a, s
     head.queue_timeout_us = spec->queue_timeout_us;
     head.deadline_us = spec->deadline_us;
     head.keep_us = spec->keep_us;
-    return command_encode(spec, 0, (struct slice){(const char *)&head, sizeof head}, a, ret, err);
+    struct command_frame frame = {.prefix = {(const char *)&head, sizeof head}};
+    return command_encode(spec, &frame, a, ret, err);
 }
 
 /* ---- what an item must keep to ---- */

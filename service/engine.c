@@ -362,7 +362,7 @@ static bool open_events(struct engine *e, struct err *err)
     if (found && text_to_i64(buf_slice(&stored), &after))
         first = MAX(first, after);
     e->events = events_new((uint64_t)first);
-    int len = snprintf(text, sizeof text, "%lld", (long long)(first + EVENTS_PER_RUN));
+    int len = snprintf(text, sizeof text, "%lld", (long long)first + EVENTS_PER_RUN);
     return store_meta_set(e->store, "events", (struct slice){text, (size_t)len}, err);
 }
 

@@ -93,6 +93,17 @@ static void refuse_rest(struct command *cmd, uint32_t from)
     }
 }
 
+/* A refusal belongs to its item, unless the command has no other one. */
+static bool insert_item(struct engine *e, struct command *cmd, uint32_t i, struct err *err)
+{
+    struct submit_item *item = &cmd->submit.items[i];
+    if (apply_insert(e, item, &item->err) ||
+        (!apply_is_store_failure(&item->err) && cmd->submit.n > 1))
+        return true;
+    *err = item->err;
+    return false;
+}
+
 static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
 {
     bool is_new = true;
@@ -104,20 +115,16 @@ static bool apply_submit(struct engine *e, struct command *cmd, struct err *err)
         return false;
     int64_t first_no = 0, n = 0;
     for (uint32_t i = 0; i < cmd->submit.n; i++) {
-        struct submit_item *item = &cmd->submit.items[i];
-        if (!apply_insert(e, item, &item->err)) {
-            if (apply_is_store_failure(&item->err) || cmd->submit.n == 1) {
-                *err = item->err;
-                return false;
-            }
-            if (cmd->key.is_given) {
-                refuse_rest(cmd, i + 1);
-                break;
-            }
-            continue;
+        const struct submit_item *item = &cmd->submit.items[i];
+        if (!insert_item(e, cmd, i, err))
+            return false;
+        if (item->err.code == ERR_NONE) {
+            first_no = first_no == 0 ? item->id.no : first_no;
+            n++;
+        } else if (cmd->key.is_given) {
+            refuse_rest(cmd, i + 1);
+            break;
         }
-        first_no = first_no == 0 ? item->id.no : first_no;
-        n++;
     }
     return key_keep(e, &cmd->key, first_no, n, err);
 }

@@ -84,21 +84,21 @@ static enum source_state state_of(const struct row *row, uint8_t stream)
     return row->output.spooled[stream] ? SOURCE_SPOOLED : SOURCE_HERE;
 }
 
-/* No row in `outputs`: both streams are empty. */
-static bool bytes_get(struct store *store, const struct row *row, uint8_t stream, struct arena *a,
+/* Of the attempt and the size that `ret` names. No row in `outputs`: both streams are empty. */
+static bool bytes_get(struct store *store, uint8_t stream, struct arena *a,
                       struct input_source *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_OUTPUT_GET);
     struct slice bytes = {NULL, 0};
     bool found;
 
-    bind_i64(get, 1, row->no);
-    bind_i64(get, 2, row->attempt);
+    bind_i64(get, 1, ret->id.no);
+    bind_i64(get, 2, ret->attempt);
     if (!db_next(&store->db, get, &found, err))
         return false;
     if (found)
         bytes = column_slice(get, stream);
-    if (bytes.len != row->output.bytes[stream]) {
+    if (bytes.len != ret->size) {
         ret->state = SOURCE_DAMAGED;
         return true;
     }
@@ -119,5 +119,5 @@ bool inputs_source(struct store *store, const struct input_row *input, struct ar
     ret->id = row_id(&row);
     ret->attempt = row.attempt;
     ret->size = row.output.bytes[input->stream];
-    return ret->state != SOURCE_HERE || bytes_get(store, &row, input->stream, a, ret, err);
+    return ret->state != SOURCE_HERE || bytes_get(store, input->stream, a, ret, err);
 }

@@ -20,19 +20,19 @@ static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct 
     return ret->ptr != NULL;
 }
 
-/* What an element has in common with its batch. */
-static bool template_read(struct store *store, int64_t batch, struct arena *a,
-                          struct start_info *ret, struct slice *ret_name, struct err *err)
+/* What the element that ret->row is has in common with its batch. */
+static bool template_read(struct store *store, struct arena *a, struct start_info *ret,
+                          struct slice *ret_name, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_BATCH_SPEC);
     bool found;
 
-    bind_i64(spec, 1, batch);
+    bind_i64(spec, 1, ret->row.batch);
     if (!db_next(&store->db, spec, &found, err))
         return false;
     if (!found)
         return err_set(err, ERR_STORAGE, "The template of batch %lld is missing.",
-                       (long long)batch);
+                       (long long)ret->row.batch);
     return column_keep(spec, 0, a, ret_name) && column_keep(spec, 1, a, &ret->traceparent) &&
                    column_keep(spec, 3, a, &ret->task)
                ? true
@@ -60,7 +60,7 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
         return arena_full(err);
     if ((row.flags & JOB_ITEM) != 0) {
         ret->item = ret->task;
-        if (!template_read(store, row.batch, a, ret, &name, err))
+        if (!template_read(store, a, ret, &name, err))
             return false;
     }
     ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, row.queue)));

@@ -78,21 +78,21 @@ static bool is_shown(const struct queue_view *queue)
     return jobs > 0 || !queue->settings.is_gone;
 }
 
-/* Where the number stands in the line of this queue. */
-static bool line_find(struct reader *reader, uint32_t queue, int64_t no, int64_t max, int64_t *ret,
+/* Where the job stands in the line of its queue. */
+static bool line_find(struct reader *reader, const struct row *row, int64_t max, int64_t *ret,
                       struct err *err)
 {
     AUTO_STMT sqlite3_stmt *line = reader_stmt(reader, SQL_READ_ORDER);
     int64_t place = 0;
     bool found;
 
-    bind_i64(line, 1, queue);
+    bind_i64(line, 1, row->queue);
     bind_i64(line, 2, max);
     while (db_next(&reader->db, line, &found, err)) {
         place++;
         if (!found)
             return true;
-        if (sqlite3_column_int64(line, 0) == no) {
+        if (sqlite3_column_int64(line, 0) == row->no) {
             *ret = place;
             return true;
         }
@@ -114,7 +114,7 @@ bool reader_position(struct reader *reader, int64_t no, int64_t max, int64_t *re
         return true;
     if (!row_read(get, &row, err))
         return false;
-    return row.state != JOB_QUEUED || line_find(reader, row.queue, no, max, ret, err);
+    return row.state != JOB_QUEUED || line_find(reader, &row, max, ret, err);
 }
 
 bool reader_queue(struct reader *reader, const char *name, struct arena *a, struct queue_view *ret,

@@ -159,15 +159,21 @@ bool reader_part_of(struct reader *reader, int64_t batch, int64_t index, struct 
     return true;
 }
 
-/* One blob by number; absent when there is none. */
-static bool blob_get(struct reader *reader, enum reader_sql which, int64_t no, struct arena *a,
-                     struct slice *ret, struct err *err)
+/* One blob by the statement that reads it and its number. */
+struct blob {
+    enum reader_sql which;
+    int64_t no;
+};
+
+/* Absent when there is none. */
+static bool blob_get(struct reader *reader, struct blob blob, struct arena *a, struct slice *ret,
+                     struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, which);
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, blob.which);
     bool found;
 
     *ret = (struct slice){NULL, 0};
-    bind_i64(get, 1, no);
+    bind_i64(get, 1, blob.no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
     return !found || reader_keep(get, 0, a, ret) || reader_no_room(err);
@@ -176,7 +182,7 @@ static bool blob_get(struct reader *reader, enum reader_sql which, int64_t no, s
 bool reader_template(struct reader *reader, int64_t batch, struct arena *a, struct slice *ret,
                      struct err *err)
 {
-    return blob_get(reader, SQL_READ_TEMPLATE, batch, a, ret, err);
+    return blob_get(reader, (struct blob){SQL_READ_TEMPLATE, batch}, a, ret, err);
 }
 
 bool reader_item_name(struct reader *reader, const struct row *row, struct arena *a,
@@ -189,8 +195,8 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
     if (name->ptr == NULL || memchr(name->ptr, '{', name->len) == NULL)
         return true;
     arena_init(&scratch, (size_t)24 << 20);
-    if (!blob_get(reader, SQL_READ_TEMPLATE, row->batch, &scratch, &template_bytes, err) ||
-        !blob_get(reader, SQL_READ_ITEM, row->no, &scratch, &item, err) ||
+    if (!reader_template(reader, row->batch, &scratch, &template_bytes, err) ||
+        !blob_get(reader, (struct blob){SQL_READ_ITEM, row->no}, &scratch, &item, err) ||
         !template_open(template_bytes, &head, NULL, err))
         return false;
     if (item.ptr == NULL)

@@ -416,9 +416,9 @@ SERVER_TEST(pipelines, one_that_its_queue_has_no_room_for_leaves_nothing)
     AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/narrow", "{'max_length':1}", NULL);
     expect_status(queue, 201);
     AUTO_RESPONSE full = http(s, "POST", "/v1/pipelines",
-                                 "{'queue':'narrow','stages':[{'command':['true']},"
-                                 "{'command':['true']}]}",
-                                 NULL);
+                              "{'queue':'narrow','stages':[{'command':['true']},"
+                              "{'command':['true']}]}",
+                              NULL);
     expect_problem(full, 429, "queue-limit");
     AUTO_RESPONSE jobs = http_get(s, "/v1/jobs");
     cr_assert_eq(cJSON_GetArraySize(json_find(jobs, "items")), 0, "%s", jobs->body);

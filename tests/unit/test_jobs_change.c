@@ -52,7 +52,7 @@ Test(jobs_change, exactly_what_waits_can_be_changed)
             must(jobs_change(f.store, &patch, err));
         else
             must_fail(STATE_CONFLICT, jobs_change(f.store, &patch, err));
-        cr_assert_eq(job_see(&f, id.no).state, s);
+        cr_assert_eq(job_see(&f, id.no).state, (enum job_state)s);
         cr_assert_eq(job_see(&f, id.no).priority, waits ? 9 : 0);
     }
     tx_commit(&f);
