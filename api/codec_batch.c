@@ -164,11 +164,8 @@ bool codec_read_batch(const struct job_source *source, bool is_upload, struct ba
     struct slice key, value;
     *ret = (struct batch_request){.chunksize = 1};
     codec_job_begin(&r.job);
-    if (!json_validate(body, BATCH_JSON_LIMITS, err))
+    if (!codec_open_object(&body, BATCH_JSON_LIMITS, "A batch is a JSON object", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "A batch is a JSON object");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (!read_member(&r, key, value))
@@ -191,11 +188,8 @@ bool codec_read_items(struct slice body, struct arena *a, struct batch_request *
 {
     struct json_iter it;
     struct slice key, value;
-    if (!json_validate(body, BATCH_JSON_LIMITS, err))
+    if (!codec_open_object(&body, BATCH_JSON_LIMITS, "The body is an object with \"items\"", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "The body is an object with \"items\"");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         char pointer[80];
@@ -275,11 +269,8 @@ bool codec_read_pick(struct slice body, bool is_cancel, struct arena *a, struct 
     *ret = (struct pick_request){.last = -1};
     if (body.len == 0)
         return true;
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "The body is an object", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "The body is an object");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         char pointer[80];

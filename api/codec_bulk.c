@@ -204,11 +204,8 @@ bool codec_read_bulk(struct slice body, enum bulk_verb verb, struct arena *a,
     struct json_iter it;
     struct slice key, value;
     *ret = (struct bulk_request){.filter.oldest_first = true, .cancel.grace_us = -1};
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "The jobs are named by an object", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "The jobs are named by an object");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (!read_member(&b, verb, key, value))

@@ -69,11 +69,9 @@ bool codec_read_change(struct slice body, const struct config *cfg, struct arena
     struct slice key, value;
     ret->members = 0;
     codec_job_begin(&r);
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT,
+                           "A change is a JSON object of members of a job", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "A change is a JSON object of members of a job");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (!read_member(&r, key, value, &ret->members))

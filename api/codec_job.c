@@ -249,11 +249,8 @@ bool codec_read_job_from(const struct job_source *source, struct job_spec *ret, 
     struct json_iter it;
     struct slice key, value;
     codec_job_begin(&r);
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "A job is a JSON object", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "A job is a JSON object");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (!codec_job_member(&r, key, value))

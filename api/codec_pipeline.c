@@ -156,11 +156,9 @@ bool codec_read_pipeline(const struct job_source *source, struct pipeline_reques
     struct slice key, value, stages = {0};
     *ret = (struct pipeline_request){0};
     codec_job_begin(&r);
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT,
+                           "A pipeline is a JSON object with \"stages\"", err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "A pipeline is a JSON object with \"stages\"");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (json_string_eq(key, "stages"))

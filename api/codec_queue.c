@@ -195,11 +195,9 @@ bool codec_read_queue(struct slice body, const struct config *cfg, struct arena 
     *ret = (struct queue_change){.if_version = QUEUE_ANY_VERSION};
     if (body.len == 0)
         return true;
-    if (!json_validate(body, JSON_LIMITS_DEFAULT, err))
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "The settings of a queue are a JSON object",
+                           err))
         return false;
-    body = json_trim(body);
-    if (json_type_of(body) != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "The settings of a queue are a JSON object");
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
         if (!read_setting(&r, key, value))

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/codec_read.h"
 
+bool codec_open_object(struct slice *body, struct json_limits limits, const char *wanted,
+                       struct err *err)
+{
+    if (!json_validate(*body, limits, err))
+        return false;
+    *body = json_trim(*body);
+    return json_type_of(*body) == JSON_OBJECT || err_set(err, ERR_INVALID, "%s", wanted);
+}
+
 bool codec_arena_full(struct err *err)
 {
     return err_set(err, ERR_TOO_LARGE, "The request takes too much memory");

@@ -39,6 +39,11 @@ bool codec_job_names(const struct job_reader *r, struct slice raw_key);
 /* codec_queue.c: what the job has not named and its queue says; part of codec_job_end. */
 MUST_CHECK bool codec_take_defaults(struct job_reader *r);
 
+/* A body that must be one JSON object: validated, and without white space around it. `wanted` is
+ * the error when it is another value. */
+MUST_CHECK bool codec_open_object(struct slice *body, struct json_limits limits, const char *wanted,
+                                  struct err *err);
+
 /* Both return false. */
 bool codec_arena_full(struct err *err);
 bool codec_wrong_type(struct err *err, const char *pointer, const char *wanted);

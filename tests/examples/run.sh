@@ -5,49 +5,12 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 name=$1
-binary=${GANGER_BIN:-$root/build/dev/ganger}
-programs=${GANGER_EXAMPLES:-$(dirname "$binary")/examples}
-[ -x "$binary" ] || {
-    echo "examples: no binary at $binary; name it by GANGER_BIN" >&2
-    exit 2
-}
-
-scratch=$(mktemp -d)
-server=
-clean_up() {
-    status=$?
-    trap - EXIT
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || :
-        wait "$server" || { # it must drain
-            echo "examples: the server ended with $?" >&2
-            status=1
-        }
-    fi
-    rm -rf "$scratch"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-mkdir "$scratch/bin" "$scratch/data" "$scratch/work"
-ln -s "$(cd "$(dirname "$binary")" && pwd)/$(basename "$binary")" "$scratch/bin/ganger"
-for variable in $(env | sed -n 's/^\(GANGER_[A-Z_]*\)=.*/\1/p'); do unset "$variable"; done
-
-# The line that says that it serves is waited for; its end of the pipe closes if it ends before.
-mkfifo "$scratch/ready"
-"$scratch/bin/ganger" serve --data "$scratch/data" --listen 127.0.0.1:0 --listen "unix:$scratch/data/ganger.sock" \
-    --workers 4 >"$scratch/ready" 2>"$scratch/log" </dev/null &
-server=$!
-exec 3<"$scratch/ready"
-word=
-url=
-read -r word url <&3 || :
-[ "$word" = ready ] || {
-    echo "examples: the server does not start:" >&2
-    cat "$scratch/log" >&2
-    exit 1
-}
+programs=${GANGER_EXAMPLES-}
+who=examples
+# shellcheck source=tests/fresh_server.sh
+. "$root/tests/fresh_server.sh"
+programs=${programs:-$(dirname "$binary")/examples}
+fresh_server --workers 4
 
 # run ARGUMENTS...: the example as its reader starts it.
 run() {

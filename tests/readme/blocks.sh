@@ -8,32 +8,9 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 readme=${1-$root/README.md}
-binary=${GANGER_BIN:-$root/build/dev/ganger}
-[ -x "$binary" ] || {
-    echo "readme: no binary at $binary; name it by GANGER_BIN" >&2
-    exit 2
-}
-
-scratch=$(mktemp -d)
-server=
-clean_up() {
-    status=$?
-    trap - EXIT
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null || :
-        wait "$server" || { # it must drain
-            echo "readme: the server ended with $?" >&2
-            status=1
-        }
-    fi
-    rm -rf "$scratch"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-mkdir "$scratch/bin" "$scratch/data" "$scratch/work"
-ln -s "$(cd "$(dirname "$binary")" && pwd)/$(basename "$binary")" "$scratch/bin/ganger"
+who=readme
+# shellcheck source=tests/fresh_server.sh
+. "$root/tests/fresh_server.sh"
 
 # The blocks as one script. Each tells its line before it runs, so that a failure has a place.
 extract() {
@@ -74,25 +51,14 @@ if [ "$blocks" -lt 3 ] || [ "$checks" -lt 1 ]; then
     exit 1
 fi
 
-env -u GANGER_URL -u GANGER_TOKEN "$scratch/bin/ganger" serve --data "$scratch/data" --listen 127.0.0.1:0 \
-    --listen "unix:$scratch/data/ganger.sock" >"$scratch/ready" 2>"$scratch/log" </dev/null &
-server=$!
-tries=0
-until grep -qs "^ready http" "$scratch/ready"; do
-    tries=$((tries + 1))
-    if [ "$tries" -gt 300 ] || ! kill -0 "$server" 2>/dev/null; then
-        echo "readme: the server does not start:" >&2
-        cat "$scratch/log" >&2
-        exit 1
-    fi
-    sleep 0.1
-done
-port=$(sed -n 's,^ready http://.*:\([0-9]*\)/*$,\1,p' "$scratch/ready")
+# shellcheck disable=SC2119 # no options: the README starts it with the defaults
+fresh_server
+port=$(printf '%s\n' "$url" | sed 's,.*:\([0-9]*\)/*$,\1,')
 sed -i "s/localhost:7411/localhost:$port/g" "$scratch/blocks"
 
 cd "$scratch/work"
 if ! PATH="$scratch/bin:$PATH" GANGER_URL="http://127.0.0.1:$port" GANGER_TOKEN_FILE="$scratch/data/token" \
-    env -u GANGER_DATA -u GANGER_TOKEN sh "$scratch/blocks" >"$scratch/out" 2>&1 </dev/null; then
+    sh "$scratch/blocks" >"$scratch/out" 2>&1 </dev/null; then
     cat "$scratch/out" >&2
     echo "readme: the server's log ends so:" >&2
     tail -n 20 "$scratch/log" >&2
