@@ -8,134 +8,6 @@
 #include "service/base/config_option.h"
 #include "service/base/text.h"
 
-/* A row cannot name a field of another type: the _Generic has no other case. */
-#define CHECKED(type, field) (0 * sizeof(char[_Generic(((struct config *)0)->field, type : 1)]))
-#define OPTION(kind, type, field) kind, offsetof(struct config, field) + CHECKED(type, field)
-#define TEXT(field) OPTION(OPT_TEXT, char *, field)
-#define LIST(field) OPTION(OPT_LIST, struct text_list, field)
-#define LISTEN(field) OPTION(OPT_LISTEN, struct text_list, field)
-#define ENUM(field) OPTION(OPT_ENUM, uint32_t, field)
-#define UINT(field) OPTION(OPT_UINT, uint32_t, field)
-#define COUNT(field) OPTION(OPT_COUNT, uint64_t, field)
-#define BYTES(field) OPTION(OPT_BYTES, uint64_t, field)
-#define DURATION(field) OPTION(OPT_DURATION, int64_t, field)
-
-#define KIB (1LL << 10)
-#define MIB (1LL << 20)
-#define GIB (1LL << 30)
-#define MS 1000LL
-#define SECOND (1000 * MS)
-#define HOUR (3600 * SECOND)
-#define YEARS10 (3650 * 24 * HOUR)
-
-/* clang-format off */
-const struct option_row config_options[] = {
-    /* name, type and field, default, least, most,
-     *     choices, flag, help */
-    {"service.data",            TEXT(data),                       "",         0,        0,
-         NULL, NULL, "Directory of the database, the token, the socket and large outputs. "
-                     "Default: $XDG_STATE_HOME/ganger, as root /var/lib/ganger."},
-    {"service.listen",          LISTEN(listen),                   "",         0,        0,
-         NULL, NULL, "Where to listen; port 0 is any free one. Default: 127.0.0.1:7411 and "
-                     "unix:DATA/ganger.sock, both replaced by what is given."},
-    {"service.auth",            ENUM(auth),                       "token",    0,        0,
-         "token|none", NULL, "Whether requests need a token; none is possible on loopback and "
-                             "unix sockets only."},
-    {"service.log_level",       ENUM(log_level),                  "info",     0,        0,
-         "error|warn|info|debug", NULL, "What is logged to stderr."},
-    {"service.log_format",      ENUM(log_format),                 "auto",     0,        0,
-         "auto|json|text", NULL, "One JSON object per line, or text for people; auto is text on "
-                                 "a terminal."},
-    {"service.drain",           DURATION(drain_us),               "8s",       0,        HOUR,
-         NULL, NULL, "How long running jobs may go on after SIGTERM."},
-    {"http.hosts",              LIST(http_hosts),                 "",         0,        0,
-         NULL, NULL, "Names besides localhost and addresses that the header Host may carry."},
-    {"http.origins",            LIST(http_origins),               "",         0,        0,
-         NULL, NULL, "Web origins whose pages may use the API."},
-    {"http.max_body",           BYTES(http_max_body),             "1MiB",     KIB,      64 * MIB,
-         NULL, NULL, "Largest JSON body or NDJSON line."},
-    {"http.max_connections",    UINT(http_max_connections),       "12000",    16,       1000000,
-         NULL, NULL, "Open connections; more wait in the kernel's queue."},
-    {"http.connection_memory",  BYTES(http_connection_memory),    "8KiB",     2 * KIB,  MIB,
-         NULL, NULL, "Memory of one connection; it bounds the request's header."},
-    {"http.max_inflight_bytes", BYTES(http_max_inflight_bytes),   "64MiB",    MIB,      16 * GIB,
-         NULL, NULL, "Bodies being read or applied, in all; beyond that 503."},
-    {"http.max_parked",         UINT(http_max_parked),            "8192",     1,        1000000,
-         NULL, NULL, "Waiting requests per HTTP thread; beyond that 429."},
-    {"http.threads",            UINT(http_threads),               "auto",     1,        64,
-         NULL, NULL, "HTTP threads; auto is 1 up to 4 CPUs, then 2 to 4."},
-    {"http.header_timeout",     DURATION(http_header_timeout_us), "10s",      100 * MS, HOUR,
-         NULL, NULL, "How long a request's header may take."},
-    {"http.body_timeout",       DURATION(http_body_timeout_us),   "60s",      100 * MS, HOUR,
-         NULL, NULL, "How long a request's body may stand still."},
-    {"http.idle_timeout",       DURATION(http_idle_timeout_us),   "30s",      100 * MS, HOUR,
-         NULL, NULL, "How long a connection may idle between requests."},
-    {"http.heartbeat",          DURATION(http_heartbeat_us),      "15s",      100 * MS, HOUR,
-         NULL, NULL, "Interval of the signs of life on a quiet stream."},
-    {"http.max_wait",           DURATION(http_max_wait_us),       "55s",      100 * MS, HOUR,
-         NULL, NULL, "Longest wait of one request; proxies cut at 60 s."},
-    {"pool.workers",            UINT(pool_workers),               "auto",     1,        1024,
-         NULL, "--workers", "Worker processes; auto = CPUs."},
-    {"pool.max_workers",        UINT(pool_max_workers),           "64",       1,        1024,
-         NULL, NULL, "Up to how many workers the pool can grow while it runs."},
-    {"pool.kill_deadline",      DURATION(pool_kill_deadline_us),  "5s",       100 * MS, HOUR,
-         NULL, NULL, "After SIGKILL, how long until a job counts as unkillable."},
-    {"job.timeout",             DURATION(job_timeout_us),         "1h",       0,        YEARS10,
-         NULL, NULL, "Timeout of jobs that name none; 0 = none."},
-    {"job.stop_grace",          DURATION(job_stop_grace_us),      "5s",       0,        HOUR,
-         NULL, NULL, "Time between the stop signal and SIGKILL, unless the job names one."},
-    {"job.output",              BYTES(job_output),                "10MiB",    1,        16 * GIB,
-         NULL, NULL, "Kept bytes of stdout and of stderr, unless the job names a limit."},
-    {"job.keep",                DURATION(job_keep_us),            "24h",      SECOND,   YEARS10,
-         NULL, NULL, "How long results are kept, unless the job says."},
-    {"job.row_keep",            DURATION(job_row_keep_us),        "7d",       SECOND,   YEARS10,
-         NULL, NULL, "How long finished jobs can be looked up."},
-    {"job.max_attempts",        UINT(job_max_attempts),           "20",       1,        1000,
-         NULL, NULL, "Most attempts a job may ask for."},
-    {"job.path", TEXT(job_path), "/usr/local/bin:/usr/bin:/bin", 0, 0,
-         NULL, NULL, "PATH of jobs."},
-    {"job.cwd",                 TEXT(job_cwd),                    "",         0,        0,
-         NULL, NULL, "Working directory of jobs that name none; empty = a fresh one each, "
-                     "removed afterwards."},
-    {"queue.max_jobs", COUNT(queue_max_jobs), "10000000", 1, 1000000000000,
-         NULL, NULL, "Waiting jobs in all; beyond that 503."},
-    {"queue.max_queues",        UINT(queue_max_queues),           "1024",     1,        1000000,
-         NULL, NULL, "Different queue names."},
-    {"store.sync",              ENUM(store_sync),                 "full",     0,        0,
-         "full|normal", "--sync", "full: what was acknowledged survives a power cut; normal: it "
-                                  "survives kill -9."},
-    {"store.cache",             BYTES(store_cache),               "32MiB",    MIB,      64 * GIB,
-         NULL, NULL, "Page cache of the database."},
-    {"store.reserve",           BYTES(store_reserve),             "16MiB",    0,        GIB,
-         NULL, NULL, "File that is given up when the disk is full, so that running jobs can "
-                     "still be recorded."},
-    {"store.idempotency_keep",  DURATION(idempotency_keep_us),    "24h",      SECOND,   YEARS10,
-         NULL, NULL, "How long Idempotency-Keys are remembered."},
-    {"callbacks.hosts",         LIST(callback_hosts),             "",         0,        0,
-         NULL, NULL, "Who may be called when a job ends, by https: names, *.suffixes, public "
-                     "addresses. Empty: nobody, callbacks are off."},
-    {"callbacks.private_hosts", LIST(callback_private_hosts),     "",         0,        0,
-         NULL, NULL, "The same for receivers in one's own network: http and addresses that are "
-                     "not public are allowed for these."},
-    {"callbacks.secret_file",   TEXT(callback_secret_file),       "",         0,        0,
-         NULL, NULL, "File (mode 0600) with the secrets that sign callbacks, one whsec_ line "
-                     "each; made when there is none. Default: DATA/callback-secret."},
-    {"callbacks.timeout",       DURATION(callback_timeout_us),    "5s",       100 * MS, 60 * SECOND,
-         NULL, NULL, "How long one try may take."},
-    {"callbacks.max_tries",     UINT(callback_max_tries),         "10",       1,        100,
-         NULL, NULL, "Tries before a callback is given up."},
-    {"callbacks.first_delay",   DURATION(callback_first_delay_us), "30s",     MS,       24 * HOUR,
-         NULL, NULL, "Longest pause after the first try; each further one may be four times as "
-                     "long."},
-    {"callbacks.max_delay",     DURATION(callback_max_delay_us),  "12h",      MS,       168 * HOUR,
-         NULL, NULL, "Longest pause between two tries."},
-};
-/* clang-format on */
-
-const size_t config_n_options = ARRAY_LEN(config_options);
-_Static_assert(ARRAY_LEN(config_options) <= MAX_OPTIONS,
-               "struct config_set has a state per option");
-
 #define MAX_FILE (256u * 1024)
 #define MAX_LINE (64 * 1024)
 
@@ -239,6 +111,16 @@ static bool continues(const struct lines *lines)
     return !is_blank(take_physical_line(&ahead));
 }
 
+/* The NAME of "function NAME"; absent when it is another section. */
+static struct slice function_name_of(struct slice section)
+{
+    static const char word[] = "function ";
+    size_t len = sizeof(word) - 1;
+    if (section.len <= len || memcmp(section.ptr, word, len) != 0)
+        return (struct slice){0};
+    return (struct slice){section.ptr + len, section.len - len};
+}
+
 /* "[name]" with nothing behind it: libinih would drop the rest without a word. */
 static bool section_is_known(struct slice line)
 {
@@ -247,6 +129,8 @@ static bool section_is_known(struct slice line)
         return false;
     struct slice name = {line.ptr + 1, (size_t)(close - line.ptr - 1)};
     struct slice rest = {close + 1, line.len - name.len - 2};
+    if (is_blank(rest) && function_name_of(name).ptr != NULL)
+        return function_name_of(name).len <= MAX_FUNCTION_NAME;
     for (size_t i = 0; is_blank(rest) && i < config_n_options; i++) {
         if (slice_eq(option_section(&config_options[i]), name))
             return true;
@@ -303,12 +187,30 @@ static char *lines_read(char *out, int size, void *stream)
     return out;
 }
 
+/* The library tells no sections, so the first key of another one begins it. */
+static bool take_function(struct lines *lines, struct slice name, const char *key,
+                          const char *value)
+{
+    struct function_list *list = &lines->set->values.functions;
+    struct err why = {0};
+    bool is_new = list->n == 0 || !slice_is(name, list->items[list->n - 1].name);
+    if ((!is_new || function_begin(list, name, lines->line, &why)) &&
+        function_set(list, key, slice_of(value), &why))
+        return true;
+    return config_refuse(lines->err, origin_of(lines), why.detail, NULL);
+}
+
 /* Zero means failure to libinih. */
 static int take_pair(void *user, const char *section, const char *key, const char *value)
 {
     struct lines *lines = user;
     if (lines->failed)
         return 0;
+    struct slice function = function_name_of(slice_of(section));
+    if (function.ptr != NULL) {
+        lines->failed = !take_function(lines, function, key, value);
+        return !lines->failed;
+    }
     char name[2 * OPTION_NAME_MAX], what[4 * OPTION_NAME_MAX];
     (void)snprintf(name, sizeof(name), "%s.%s", section, key);
     const char *hint = NULL;
@@ -427,6 +329,7 @@ static bool apply_found_file(struct config_set *set, struct err *err)
 static struct config_set *set_of_defaults(void)
 {
     struct config_set *set = must_alloc(sizeof(*set));
+    function_list_init(&set->values.functions);
     for (size_t i = 0; i < config_n_options; i++) {
         const struct option_row *row = &config_options[i];
         const char *why = NULL;
@@ -481,6 +384,7 @@ void config_free(struct config_set *set)
         return;
     for (size_t i = 0; i < config_n_options; i++)
         option_clear(&config_options[i], &set->values);
+    function_list_release(&set->values.functions);
     free(set->file);
     free(set);
 }

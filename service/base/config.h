@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every option of `ganger serve`, declared once. From a row of the table in config.c come: the key
- * `workers` in section `[pool]` of the file, the flag (`--pool-workers` where no short one is
- * named), the variable GANGER_POOL_WORKERS, --help, --print-config (value and source of each),
+/* Every option of `ganger serve`, declared once. From a row of the table in config_table.c come:
+ * the key `workers` in section `[pool]` of the file, the flag (`--pool-workers` where no short one
+ * is named), the variable GANGER_POOL_WORKERS, --help, --print-config (value and source of each),
  * range errors that name the row, docs/configuration.md and docker/ganger.conf. Order: flag >
  * environment > file > default (api.md 6). */
 #ifndef GANGER_BASE_CONFIG_H
@@ -9,6 +9,7 @@
 
 #include "service/base/buf.h"
 #include "service/base/error.h"
+#include "service/base/function.h"
 
 #define MAX_LIST 16
 struct text_list {
@@ -70,6 +71,7 @@ struct config {
     uint32_t callback_max_tries;             /* 10, over about a day */
     int64_t callback_first_delay_us;         /* 30 s */
     int64_t callback_max_delay_us;           /* 12 h */
+    struct function_list functions;          /* sections [function NAME] of the file */
 };
 
 /* Where a value came from, for --print-config. */

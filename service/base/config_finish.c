@@ -139,5 +139,6 @@ bool config_finish(struct config_set *set, struct err *err)
         cfg->pool_workers = MIN(n_cpus, cfg->pool_max_workers);
     if (cfg->http_threads == 0)
         cfg->http_threads = auto_threads(n_cpus);
-    return derive_paths(set, err) && check_together(cfg, err);
+    return derive_paths(set, err) && check_together(cfg, err) &&
+           function_list_check(&cfg->functions, err);
 }

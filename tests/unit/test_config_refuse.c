@@ -122,7 +122,7 @@ Test(config_file, what_is_refused_names_its_line, .init = clean_environment)
         {"[pool]\nworkers = 3\nworkers = 4\n", "text, line 3: the key was given before"},
         {"[pool]\nworkers = 3\n[http]\n[pool]\nworkers = 4\n", "line 5: the key was given before"},
         {"\n\n[pol]\n", "line 3: unknown section"},
-        {"[function f]\ncommand = [\"true\"]\n", "line 1: unknown section"},
+        {"[functions f]\ncommand = [\"true\"]\n", "line 1: unknown section"},
         {"[]\n", "line 1: unknown section"},
         {"[pool\nworkers = 3\n", "line 1: unknown section"},
         {"[pool] workers = 3\n", "line 1: unknown section"},

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Registered functions: what may be called by name. Declared in the configuration, one section
+ * `[function NAME]` each (api.md 6); never changed while the service runs, so any thread and any
+ * worker may read them. */
+#ifndef GANGER_BASE_FUNCTION_H
+#define GANGER_BASE_FUNCTION_H
+
+#include "service/base/buf.h"
+#include "service/base/error.h"
+
+#define MAX_FUNCTIONS 256
+#define MAX_FUNCTION_NAME 40 /* libinih keeps 49 bytes of a section's name */
+
+enum function_kind {
+    FUNCTION_COMMAND, /* an argument template: a process per call */
+    FUNCTION_NATIVE,  /* a symbol of a shared object that workers have loaded */
+    FUNCTION_RUNNER,  /* a program that stays warm and speaks the runner protocol */
+    FUNCTION_KIND_COUNT
+};
+
+/* Texts are terminated and live as long as the list. Raw JSON is validated JSON without white space
+ * around it; absent: ptr NULL. */
+struct function {
+    const char *name;
+    enum function_kind kind;
+    struct slice *argv; /* command: the template; runner: the program */
+    uint32_t n_argv;
+    const char *module, *symbol; /* native */
+    const char *call;            /* runner: what it gets as `fn`; NULL: the name */
+    struct slice *env;           /* "K=V" */
+    uint32_t n_env;
+    const char *cwd, *pool, *queue, *doc; /* NULL: not given */
+    struct slice timeout, retry, limits;  /* raw JSON, as a job's members of these names */
+    struct slice args;                    /* raw JSON: what the arguments must be */
+    uint32_t line;                        /* of its section, for messages */
+};
+
+struct function_list {
+    struct function *items;
+    uint32_t n;
+    struct arena arena;
+};
+void function_list_init(struct function_list *list);
+void function_list_release(struct function_list *list);
+/* NULL: there is none. */
+const struct function *function_find(const struct function_list *list, struct slice name);
+const char *function_kind_name(enum function_kind kind);
+
+/* While the configuration is read. A new section: INVALID when the name is not
+ * [A-Za-z0-9_.-]{1,40}, is there already, or there are too many. */
+MUST_CHECK bool function_begin(struct function_list *list, struct slice name, uint32_t line,
+                               struct err *err);
+/* A key of the newest section. INVALID says what is allowed. */
+MUST_CHECK bool function_set(struct function_list *list, const char *key, struct slice value,
+                             struct err *err);
+/* All sections are read: what each kind needs is there. INVALID names function and line. */
+MUST_CHECK bool function_list_check(const struct function_list *list, struct err *err);
+
+#endif
