@@ -290,6 +290,14 @@ void batch_create(struct request *rq)
         reply_problem(rq, &err);
 }
 
+/* An item of a command is a part of the command. */
+bool batch_may_add(const struct request *rq, const struct element_rules *rules, struct err *err)
+{
+    return rules->call != NULL || token_allows(&rq->who, SCOPE_EXEC) ||
+           err_set(err, ERR_FORBIDDEN,
+                   "This batch runs a \"command\": its items need a token with the scope \"exec\"");
+}
+
 static bool prepare_add(struct request *rq, struct items_state *s, struct err *err)
 {
     struct batch_ask *ask = &rq->cmd.batch;
@@ -299,7 +307,8 @@ static bool prepare_add(struct request *rq, struct items_state *s, struct err *e
     rq->cmd.kind = CMD_BATCH_ADD;
     return batch_request_id(rq, &ask->id, err) &&
            query_batch_mark(rq->thread->query, &ask->id, &batch, err) &&
-           query_element_rules(rq->thread->query, batch.no, &s->req.rules, err) &&
+           query_element_rules(rq->thread->query, batch.no, &rq->arena, &s->req.rules, err) &&
+           batch_may_add(rq, &s->req.rules, err) &&
            codec_read_items(buf_slice(&rq->body), &rq->arena, &s->req, err);
 }
 

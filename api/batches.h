@@ -14,5 +14,8 @@ void batch_answer(struct request *rq, int64_t no, int status);
 MUST_CHECK bool batch_request_id(struct request *rq, struct job_id *ret, struct err *err);
 /* The command that makes the batch, without items. `req` must live as long. */
 void batch_ask_from(const struct batch_request *req, struct request *rq, struct batch_ask *ret);
+/* Whether who asks may add items to a batch with these rules. FORBIDDEN. */
+MUST_CHECK bool batch_may_add(const struct request *rq, const struct element_rules *rules,
+                              struct err *err);
 
 #endif

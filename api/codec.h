@@ -24,6 +24,7 @@ struct job_source {
     const struct config *cfg;
     struct job_defaults defaults;
     struct arena *a;
+    bool no_exec; /* the client may call functions, but bring no commands of its own: FORBIDDEN */
 };
 MUST_CHECK bool codec_read_job_from(const struct job_source *source, struct job_spec *ret,
                                     struct err *err);
@@ -59,6 +60,10 @@ MUST_CHECK bool codec_read_retry(struct slice value, const char *pointer, uint32
                                  struct job_spec *spec, struct err *err);
 MUST_CHECK bool codec_read_limits(struct slice value, const char *pointer, struct job_spec *spec,
                                   struct err *err);
+
+/* What the configuration says about functions, read as a job's members are, so that no call fails
+ * because of it. INVALID names function and line. */
+MUST_CHECK bool codec_check_functions(const struct config *cfg, struct err *err);
 
 /* Version 00 of a W3C traceparent header. */
 bool codec_is_traceparent(struct slice value);

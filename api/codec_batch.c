@@ -110,8 +110,10 @@ static bool take_items(struct slice items, struct arena *a, struct batch_request
         char pointer[32];
         struct err why = {0};
         (void)snprintf(pointer, sizeof pointer, "/items/%u", ret->n_items);
-        if (!element_check(&ret->rules, item, &why))
-            return err_at(err, why.code, pointer, "%s", why.detail);
+        if (!element_check(&ret->rules, item, &why)) {
+            *err = why;
+            return codec_inside_of(err, pointer);
+        }
         ret->items[ret->n_items++] = item;
     }
     return true;
@@ -145,7 +147,7 @@ static bool end_batch(struct batch_reader *r, bool is_upload)
     if (!is_upload && !ret->has_items && !ret->is_open)
         return err_at(err, ERR_INVALID, "/items", "is missing: what is it to be done for?");
     if (!element_template(&ret->spec, ret->star, r->job.a, &ret->template_bytes, err) ||
-        !element_rules(ret->template_bytes, &ret->rules, err))
+        !element_rules(ret->template_bytes, r->job.a, &ret->rules, err))
         return false;
     return !ret->has_items || take_items(r->items, r->job.a, ret, err);
 }
@@ -157,7 +159,9 @@ bool codec_read_batch(const struct job_source *source, bool is_upload, struct ba
                                      .defaults = source->defaults,
                                      .a = source->a,
                                      .spec = &ret->spec,
-                                     .err = err},
+                                     .err = err,
+                                     .no_exec = source->no_exec,
+                                     .is_template = true},
                              .ret = ret};
     struct slice body = source->body;
     struct json_iter it;

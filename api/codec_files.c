@@ -203,7 +203,8 @@ static bool read_placeholders(struct job_reader *r, uint32_t i)
 
 bool codec_inputs_end(struct job_reader *r)
 {
-    for (uint32_t i = 0; i < r->spec->n_argv; i++) {
+    /* Arguments of a function are data: nothing in them is a placeholder. */
+    for (uint32_t i = 0; r->function == NULL && i < r->spec->n_argv; i++) {
         if (!read_placeholders(r, i))
             return false;
     }

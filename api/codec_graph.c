@@ -203,7 +203,8 @@ static bool read_template(struct graph_reader *g)
 /* Of these a job has at most one, so its own one takes the place of the template's. */
 static const char *const groups[][3] = {{"stdin", "stdin_base64", "stdin_from"},
                                         {"delay", "run_at", "run_at"},
-                                        {"files", "cwd", "cwd"}};
+                                        {"files", "cwd", "cwd"},
+                                        {"command", "function", "function"}};
 
 static bool is_named(const struct job_reader *r, struct slice key)
 {
@@ -238,6 +239,7 @@ static bool read_job(const struct graph_reader *g, struct slice job, uint32_t i,
                            .a = g->source.a,
                            .spec = &item->spec,
                            .err = err,
+                           .no_exec = g->source.no_exec,
                            .names = &g->names};
     struct json_iter it;
     struct slice key, value;

@@ -84,7 +84,7 @@ bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *po
 
 /* POSIX names; the prefix GANGER_ belongs to the service, which finds the processes of an attempt
  * by it. */
-static bool is_env_name(struct slice s)
+bool codec_is_env_name(struct slice s)
 {
     if (s.len == 0 || s.len > MAX_NAME_BYTES || (s.ptr[0] >= '0' && s.ptr[0] <= '9'))
         return false;
@@ -103,7 +103,7 @@ static bool read_variable(struct job_reader *r, struct slice name, struct slice 
     struct slice text = {0};
     char pointer[80];
     codec_pointer("/env", name, pointer);
-    if (!is_env_name(name))
+    if (!codec_is_env_name(name))
         return err_at(
             r->err, ERR_INVALID, pointer,
             "names are letters, digits and \"_\", begin with no digit, and not with GANGER_");

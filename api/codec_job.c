@@ -149,6 +149,7 @@ static bool read_retry(struct job_reader *r, struct slice value, const char *poi
 
 static bool read_limits(struct job_reader *r, struct slice value, const char *pointer)
 {
+    r->limits = value;
     return codec_read_limits(value, pointer, r->spec, r->err);
 }
 
@@ -172,7 +173,8 @@ static const struct member members[] = {
     {"keep", read_keep},                    {"result", read_result},
     {"callback", codec_callback},
     {"depends_on", codec_depends_on},       {"on_parent_failure", codec_on_parent_failure},
-    {"function", NULL},    {"args", NULL},        {"kwargs", NULL},
+    {"function", codec_function},
+    {"args", codec_args},                   {"kwargs", codec_kwargs},
     {"unique", codec_unique},
     {"inputs", NULL},      {"outputs", NULL},
     {"session", NULL},     {"locks", NULL},       {"pool", NULL},
@@ -205,12 +207,40 @@ bool codec_job_member(struct job_reader *r, struct slice raw_key, struct slice v
     return codec_job_member_at(r, "", raw_key, value);
 }
 
+void codec_job_has(struct job_reader *r, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (strcmp(members[i].name, name) == 0)
+            r->named |= UINT64_C(1) << i;
+}
+
 bool codec_job_names(const struct job_reader *r, struct slice raw_key)
 {
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (json_string_eq(raw_key, members[i].name))
             return (r->named >> i & 1) != 0;
     return false;
+}
+
+/* What makes a process do something of the client's own. */
+static const char *const exec_members[] = {
+    "command", "stdin", "stdin_base64", "stdin_from", "env", "cwd", "files",
+};
+
+bool codec_job_may(const struct job_reader *r)
+{
+    for (size_t i = 0; r->no_exec && i < ARRAY_LEN(exec_members); i++) {
+        const char *name = exec_members[i];
+        char pointer[80];
+        if (!codec_job_names(r, slice_of(name)))
+            continue;
+        (void)snprintf(pointer, sizeof pointer, "/%s", name);
+        return err_at(r->err, ERR_FORBIDDEN, pointer,
+                      "\"%s\" needs a token with the scope \"exec\"; this one may call what GET "
+                      "/v1/functions lists, by \"function\"",
+                      name);
+    }
+    return true;
 }
 
 void codec_job_begin(struct job_reader *r)
@@ -231,7 +261,8 @@ void codec_job_begin(struct job_reader *r)
 
 bool codec_job_end(struct job_reader *r)
 {
-    if (!codec_take_defaults(r))
+    if (!codec_job_may(r) || !codec_take_function(r) || !codec_take_defaults(r) ||
+        !codec_function_end(r))
         return false;
     if (!r->has_command)
         return err_at(r->err, ERR_INVALID, "/command", "is missing: what shall run?");
@@ -243,8 +274,12 @@ bool codec_job_end(struct job_reader *r)
 
 bool codec_read_job_from(const struct job_source *source, struct job_spec *ret, struct err *err)
 {
-    struct job_reader r = {
-        .cfg = source->cfg, .defaults = source->defaults, .a = source->a, .spec = ret, .err = err};
+    struct job_reader r = {.cfg = source->cfg,
+                           .defaults = source->defaults,
+                           .a = source->a,
+                           .spec = ret,
+                           .err = err,
+                           .no_exec = source->no_exec};
     struct slice body = source->body;
     struct json_iter it;
     struct slice key, value;

@@ -16,6 +16,9 @@ static const struct refused refused_of_whole[] = {
      "cannot be done stage by stage, since what went through the pipes is gone; submit the "
      "pipeline again, or use a job that runs it by sh -c"},
     {"unique", "is for single jobs; an Idempotency-Key makes a pipeline at most once"},
+    {"function", "belongs to a stage: each element of \"stages\" has its own"},
+    {"args", "belongs to a stage, beside its \"function\""},
+    {"kwargs", "belongs to a stage, beside its \"function\""},
 };
 
 static const struct refused refused_of_stage[] = {
@@ -82,6 +85,10 @@ static bool read_stage(struct job_reader *whole, const struct pipeline_request *
                            .spec = &req->stages[i].spec,
                            .err = whole->err,
                            .has_stdin = i == 0 && whole->has_stdin,
+                           .no_exec = whole->no_exec,
+                           .is_stage = true,
+                           .named = whole->named,
+                           .limits = whole->limits,
                            /* What is added is put into a copy. */
                            .cap_parents = i == 0 ? req->spec.n_parents : 0,
                            .cap_inputs = i == 0 ? req->spec.n_inputs : 0};
@@ -150,7 +157,8 @@ bool codec_read_pipeline(const struct job_source *source, struct pipeline_reques
                            .defaults = source->defaults,
                            .a = source->a,
                            .spec = &ret->spec,
-                           .err = err};
+                           .err = err,
+                           .no_exec = source->no_exec};
     struct slice body = source->body;
     struct json_iter it;
     struct slice key, value, stages = {0};
@@ -170,5 +178,13 @@ bool codec_read_pipeline(const struct job_source *source, struct pipeline_reques
     if (r.has_delay && r.has_run_at)
         return err_at(err, ERR_INVALID, "/run_at",
                       "\"delay\" and \"run_at\" must not come together");
-    return take_defaults(&r) && read_stages(&r, ret, stages);
+    if (!codec_job_may(&r))
+        return false;
+    const uint64_t named = r.named; /* what the queue says stands behind what a function does */
+    const struct slice limits = r.limits;
+    if (!take_defaults(&r))
+        return false;
+    r.named = named;
+    r.limits = limits;
+    return read_stages(&r, ret, stages);
 }

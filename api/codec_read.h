@@ -23,6 +23,12 @@ struct job_reader {
     uint32_t cap_inputs;
     bool has_cwd, has_files;
     const struct graph_names *names; /* of the graph that it is part of, or NULL */
+    bool no_exec;                    /* as in struct job_source */
+    bool is_template;                /* of a batch: items bring the first arguments */
+    bool is_stage;                   /* of a pipeline, which has one queue and no retries */
+    const struct function *function; /* that is called; NULL: none */
+    struct slice args, kwargs;       /* raw */
+    struct slice limits;             /* as it was read last, raw */
 };
 
 /* codec_graph.c: the job of this local name. */
@@ -36,6 +42,11 @@ MUST_CHECK bool codec_job_end(struct job_reader *r);
 MUST_CHECK bool codec_job_member_at(struct job_reader *r, const char *parent, struct slice raw_key,
                                     struct slice value);
 bool codec_job_names(const struct job_reader *r, struct slice raw_key);
+/* Whether who has named these members may: `command` and what else makes a process do something of
+ * the client's own need more than calling a function does. FORBIDDEN. Before defaults are taken. */
+MUST_CHECK bool codec_job_may(const struct job_reader *r);
+/* A member that the job has now, whoever has said so. */
+void codec_job_has(struct job_reader *r, const char *name);
 /* codec_queue.c: what the job has not named and its queue says; part of codec_job_end. */
 MUST_CHECK bool codec_take_defaults(struct job_reader *r);
 
@@ -69,6 +80,17 @@ bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *po
 bool codec_only_one_stdin(struct job_reader *r, const char *pointer);
 bool codec_env(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_cwd(struct job_reader *r, struct slice value, const char *pointer);
+
+bool codec_is_env_name(struct slice name);
+
+/* codec_function.c */
+bool codec_function(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_args(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_kwargs(struct job_reader *r, struct slice value, const char *pointer);
+/* What the job has not named and its function says. */
+MUST_CHECK bool codec_take_function(struct job_reader *r);
+/* The arguments become a command; a batch keeps them for its elements. */
+MUST_CHECK bool codec_function_end(struct job_reader *r);
 
 /* codec_unique.c */
 bool codec_unique(struct job_reader *r, struct slice value, const char *pointer);

@@ -56,6 +56,8 @@ void queue_pause(struct request *rq);
 void queue_resume(struct request *rq);
 void queue_purge(struct request *rq);
 MUST_CHECK bool queue_metrics(struct request *rq, struct err *err); /* a part of /metrics */
+/* functions.c */
+void function_list(struct request *rq);
 /* admin.c */
 void pool_show(struct request *rq);
 void worker_list(struct request *rq);

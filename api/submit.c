@@ -156,7 +156,10 @@ static bool defaults_of_queue(void *arg, struct slice queue, struct arena *a, st
 
 struct job_source submit_source(const struct request *rq, struct slice body, struct arena *a)
 {
-    struct job_source source = {.body = body, .cfg = rq->thread->shared->cfg, .a = a};
+    struct job_source source = {.body = body,
+                                .cfg = rq->thread->shared->cfg,
+                                .a = a,
+                                .no_exec = !token_allows(&rq->who, SCOPE_EXEC)};
     if (engine_has_defaults(rq->thread->shared->engine))
         source.defaults = (struct job_defaults){defaults_of_queue, rq->thread->query};
     return source;

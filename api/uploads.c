@@ -80,7 +80,8 @@ static void begin_add(struct request *rq, struct upload *u)
     struct err err = {0};
     u->adds = u->has_head = u->has_begun = true;
     if (!batch_request_id(rq, &u->id, &err) || !query_batch_mark(query, &u->id, &batch, &err) ||
-        !query_element_rules(query, batch.no, &u->rules, &err))
+        !query_element_rules(query, batch.no, &rq->arena, &u->rules, &err) ||
+        !batch_may_add(rq, &u->rules, &err))
         rq->refusal = err;
 }
 

@@ -31,7 +31,8 @@ bool element_template(const struct job_spec *spec, bool star, struct arena *a, s
     memset(&head, 0, sizeof head); /* its padding is stored as well */
     head.version = 1;
     head.star = star;
-    head.appends = !has_holes(spec, star);
+    head.appends = spec->call.ptr == NULL && !has_holes(spec, star);
+    head.call_bytes = (uint32_t)spec->call.len;
     head.has_retry = spec->has_retry;
     head.result = (uint8_t)spec->result;
     head.priority = spec->priority;
@@ -41,7 +42,13 @@ bool element_template(const struct job_spec *spec, bool star, struct arena *a, s
     head.queue_timeout_us = spec->queue_timeout_us;
     head.deadline_us = spec->deadline_us;
     head.keep_us = spec->keep_us;
-    struct command_frame frame = {.prefix = {(const char *)&head, sizeof head}};
+    char *lead = arena_alloc(a, sizeof head + spec->call.len);
+    if (lead == NULL)
+        return err_set(err, ERR_TOO_LARGE, "The request takes too much memory");
+    memcpy(lead, &head, sizeof head);
+    if (spec->call.ptr != NULL)
+        memcpy(lead + sizeof head, spec->call.ptr, spec->call.len);
+    struct command_frame frame = {.prefix = {lead, sizeof head + spec->call.len}};
     return command_encode(spec, &frame, a, ret, err);
 }
 
@@ -56,15 +63,38 @@ static void add_text(struct element_rules *rules, struct slice text)
     rules->all_holes += holes;
 }
 
-bool element_rules(struct slice template_bytes, struct element_rules *ret, struct err *err)
+/* A copy: the rules outlive the bytes that they were read from. */
+static bool call_rules(struct slice bytes, const struct template_head *head, struct arena *a,
+                       struct element_rules *ret, struct err *err)
 {
-    AUTO_ARENA struct arena a = {0};
+    struct element_call *call = arena_alloc(a, sizeof *call);
+    const char *copy = arena_dup(a, bytes);
+    struct slice wire;
+    struct template_head ignored;
+    struct task task;
+    if (call == NULL || copy == NULL)
+        return err_set(err, ERR_TOO_LARGE, "The request takes too much memory");
+    bytes.ptr = copy;
+    ret->call = call;
+    call->star = head->star != 0;
+    return template_open(bytes, &ignored, &wire, err) && task_decode(wire, a, &task, err) &&
+           element_call_read(template_call(bytes, head), &task, a, call, err);
+}
+
+bool element_rules(struct slice template_bytes, struct arena *a, struct element_rules *ret,
+                   struct err *err)
+{
+    AUTO_ARENA struct arena scratch = {0};
     struct template_head head;
     struct slice wire;
     struct task task;
-    arena_init(&a, MAX_SCRATCH);
-    if (!template_open(template_bytes, &head, &wire, err) || !task_decode(wire, &a, &task, err))
+    arena_init(&scratch, MAX_SCRATCH);
+    *ret = (struct element_rules){0};
+    if (!template_open(template_bytes, &head, &wire, err) ||
+        !task_decode(wire, &scratch, &task, err))
         return err_wrap(err, "read the template of a batch");
+    if (head.call_bytes > 0)
+        return call_rules(template_bytes, &head, a, ret, err);
     *ret = (struct element_rules){
         .star = head.star != 0, .appends = head.appends != 0, .n_args = task.n_argv};
     for (uint32_t i = 0; i < task.n_argv; i++)
@@ -99,6 +129,8 @@ static bool check_star(const struct element_rules *rules, struct slice item, str
 bool element_check(const struct element_rules *rules, struct slice item, struct err *err)
 {
     size_t len = MAX(item.len, INDEX_DIGITS);
+    if (rules->call != NULL)
+        return element_call_check(rules->call, item, err);
     if (rules->star && !check_star(rules, item, err))
         return false;
     if ((rules->appends && item.len > MAX_ARG_BYTES) ||
@@ -188,6 +220,26 @@ static bool fill_in(struct maker *m, struct task *task, bool appends)
     return task->stdin_bytes.len == 0 || task->stdin_bytes.ptr != NULL;
 }
 
+static bool call_in(const struct element *element, const struct template_head *head,
+                    struct arena *a, struct task *task, struct err *err)
+{
+    struct element_call call = {.star = head->star != 0};
+    return element_call_read(template_call(element->template_bytes, head), task, a, &call, err) &&
+           element_call_fill(&call, element->item, a, task, err);
+}
+
+static bool item_in(const struct element *element, const struct template_head *head,
+                    struct arena *a, struct task *task, struct err *err)
+{
+    struct template_item item = {
+        .raw = element->item, .index = element->index, .star = head->star != 0};
+    struct maker m = {.item = &item, .a = a};
+    buf_init(&m.text, MAX_ELEMENT_BYTES);
+    bool filled = fill_in(&m, task, head->appends != 0);
+    buf_release(&m.text);
+    return filled || err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
+}
+
 bool element_task(const struct element *element, struct arena *a, struct slice *ret,
                   struct err *err)
 {
@@ -201,13 +253,9 @@ bool element_task(const struct element *element, struct arena *a, struct slice *
     if (!template_open(element->template_bytes, &head, &stored, err) ||
         !task_decode(stored, &scratch, &task, err))
         return false;
-    struct template_item item = {element->item, element->index, head.star != 0};
-    struct maker m = {.item = &item, .a = &scratch};
-    buf_init(&m.text, MAX_ELEMENT_BYTES);
-    bool filled = fill_in(&m, &task, head.appends != 0);
-    buf_release(&m.text);
-    if (!filled)
-        return err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
+    if (head.call_bytes > 0 ? !call_in(element, &head, &scratch, &task, err)
+                            : !item_in(element, &head, &scratch, &task, err))
+        return false;
     task.deadline_us = element->deadline_us;
     if (!task_encode(&task, &wire, err))
         return false;

@@ -6,6 +6,7 @@
 
 #include "service/base/job.h"
 #include "service/base/template.h"
+#include "service/element_call.h"
 
 /* The stored form of the template that `spec` describes. Bytes go to `a`. */
 MUST_CHECK bool element_template(const struct job_spec *spec, bool star, struct arena *a,
@@ -14,14 +15,16 @@ MUST_CHECK bool element_template(const struct job_spec *spec, bool star, struct 
 /* What an item must keep to, so that its task can be made. */
 struct element_rules {
     bool star, appends;
-    uint32_t n_args;             /* of the template */
-    size_t widest, widest_holes; /* the longest text, the most placeholders in one */
-    size_t all, all_holes;       /* bytes and placeholders of all texts */
-    int64_t highest;             /* highest n of {n} */
+    uint32_t n_args;                 /* of the template */
+    size_t widest, widest_holes;     /* the longest text, the most placeholders in one */
+    size_t all, all_holes;           /* bytes and placeholders of all texts */
+    int64_t highest;                 /* highest n of {n} */
+    const struct element_call *call; /* a function is called: this says it all; else NULL */
 };
-MUST_CHECK bool element_rules(struct slice template_bytes, struct element_rules *ret,
-                              struct err *err);
-/* `item` is validated JSON. INVALID says what is wrong with it, without a pointer. */
+/* What must live as long goes to `a`. */
+MUST_CHECK bool element_rules(struct slice template_bytes, struct arena *a,
+                              struct element_rules *ret, struct err *err);
+/* `item` is validated JSON. INVALID says what is wrong with it, and where inside of it. */
 MUST_CHECK bool element_check(const struct element_rules *rules, struct slice item,
                               struct err *err);
 

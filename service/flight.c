@@ -156,7 +156,8 @@ static bool make_own(struct flight *f, struct err *err)
     info->item = (struct slice){0};
     if (memchr(name.ptr, '{', name.len) == NULL)
         return true;
-    struct template_item item = {element.item, element.index, head.star != 0};
+    struct template_item item = {
+        .raw = element.item, .index = element.index, .star = head.star != 0};
     info->name = template_name(name, &item, &f->arena);
     return info->name != NULL || err_set(err, ERR_TOO_LARGE, "The name takes too much memory");
 }

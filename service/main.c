@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Order of birth: options, signals, data lock, zygote (while there is one thread and nothing to
  * inherit), store and engine, HTTP. Order of death: the reverse. */
+#include "api/codec.h"
 #include "api/http.h"
 #include "api/view.h"
 #include "api/view_batch.h"
@@ -259,8 +260,9 @@ static int serve(int argc, char **argv)
     struct err err = {0};
     enum config_action action;
     s.set = config_load(argc, argv, &action, &err);
-    if (s.set == NULL) {
+    if (s.set == NULL || !codec_check_functions(config_get(s.set), &err)) {
         (void)fprintf(stderr, "ganger serve: %s\n", err.detail);
+        config_free(s.set);
         return EXIT_USAGE;
     }
     if (action != CONFIG_RUN) {

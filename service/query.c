@@ -134,17 +134,17 @@ bool query_batch_mark(struct query *query, const struct job_id *id, struct batch
     return reader_batch_mark(query->reader, id, ret, err);
 }
 
-bool query_element_rules(struct query *query, int64_t batch, struct element_rules *ret,
-                         struct err *err)
+bool query_element_rules(struct query *query, int64_t batch, struct arena *a,
+                         struct element_rules *ret, struct err *err)
 {
-    AUTO_ARENA struct arena a = {0};
+    AUTO_ARENA struct arena scratch = {0};
     struct slice template_bytes;
-    arena_init(&a, (size_t)12 << 20);
-    if (!reader_template(query->reader, batch, &a, &template_bytes, err))
+    arena_init(&scratch, (size_t)12 << 20);
+    if (!reader_template(query->reader, batch, &scratch, &template_bytes, err))
         return false;
     if (template_bytes.ptr == NULL)
         return err_set(err, ERR_STATE_CONFLICT, "The batch is not made from items");
-    return element_rules(template_bytes, ret, err);
+    return element_rules(template_bytes, a, ret, err);
 }
 
 bool query_queue(struct query *query, const char *name, struct arena *a, struct queue_view *ret,

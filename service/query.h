@@ -51,9 +51,9 @@ MUST_CHECK bool query_batch_nos(struct query *query, int64_t before, struct numb
                                 struct err *err);
 MUST_CHECK bool query_batch_mark(struct query *query, const struct job_id *id, struct batch *ret,
                                  struct err *err);
-/* What an item of this batch must keep to. */
-MUST_CHECK bool query_element_rules(struct query *query, int64_t batch, struct element_rules *ret,
-                                    struct err *err);
+/* What an item of this batch must keep to; what that needs goes to `a`. */
+MUST_CHECK bool query_element_rules(struct query *query, int64_t batch, struct arena *a,
+                                    struct element_rules *ret, struct err *err);
 
 /* reader_position. */
 MUST_CHECK bool query_position(struct query *query, int64_t no, int64_t max, int64_t *ret,

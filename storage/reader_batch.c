@@ -201,7 +201,8 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
         return false;
     if (item.ptr == NULL)
         return true; /* the payload has expired: the pattern is all that is left */
-    name->ptr = template_name(*name, &(struct template_item){item, row->idx, head.star != 0}, a);
+    struct template_item values = {.raw = item, .index = row->idx, .star = head.star != 0};
+    name->ptr = template_name(*name, &values, a);
     name->len = name->ptr == NULL ? 0 : strlen(name->ptr);
     return name->ptr != NULL ? true : reader_no_room(err);
 }

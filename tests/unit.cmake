@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Which module's test belongs to which layer. A test of an unknown module goes to unit_other, so that none is left out.
-set(unit_base     template address callback error buf json text job config log metrics util)
+set(unit_base     template parameter call address callback error buf json text job config log metrics util)
 set(unit_storage  batches deliveries store queue jobs sql reader idem recover deps gang results)
 set(unit_pool     frame slot task proc pool spool zygote worker progress)
 set(unit_service  element delivery signature inbox waiters events dispatch window admission retry command query engine)
@@ -15,6 +15,7 @@ set(layer_cli     ganger_cli PkgConfig::CJSON PkgConfig::CURL)
 set(layer_other   ganger_api ganger_cli)
 
 set(support_storage unit/vfs_*.c)
+set(support_api unit/base_config.c)
 
 file(GLOB unit_tests CONFIGURE_DEPENDS unit/test_*.c)
 foreach(test IN LISTS unit_tests)

@@ -277,14 +277,18 @@ static const char *what_is_missing(const struct function *f)
     }
 }
 
-bool function_list_check(const struct function_list *list, struct err *err)
+bool function_list_finish(struct function_list *list, struct err *err)
 {
     for (uint32_t i = 0; i < list->n; i++) {
-        const struct function *f = &list->items[i];
+        struct function *f = &list->items[i];
         const char *missing = what_is_missing(f);
         if (missing != NULL)
             return err_set(err, ERR_INVALID, "line %u: the function %s lacks %s", f->line, f->name,
                            missing);
+        struct err why = {0};
+        if (!function_read_params(f, &list->arena, &why))
+            return err_set(err, ERR_INVALID, "line %u: the function %s: args%s %s", f->line,
+                           f->name, why.pointer, why.detail);
     }
     return true;
 }

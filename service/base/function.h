@@ -5,8 +5,7 @@
 #ifndef GANGER_BASE_FUNCTION_H
 #define GANGER_BASE_FUNCTION_H
 
-#include "service/base/buf.h"
-#include "service/base/error.h"
+#include "service/base/parameter.h"
 
 #define MAX_FUNCTIONS 256
 #define MAX_FUNCTION_NAME 40 /* libinih keeps 49 bytes of a section's name */
@@ -31,8 +30,10 @@ struct function {
     uint32_t n_env;
     const char *cwd, *pool, *queue, *doc; /* NULL: not given */
     struct slice timeout, retry, limits;  /* raw JSON, as a job's members of these names */
-    struct slice args;                    /* raw JSON: what the arguments must be */
-    uint32_t line;                        /* of its section, for messages */
+    struct slice args; /* raw JSON: what the arguments must be; of a command that does not say it:
+                          what its placeholders ask for */
+    struct parameter_list params; /* the same, read */
+    uint32_t line;                /* of its section, for messages */
 };
 
 struct function_list {
@@ -53,7 +54,11 @@ MUST_CHECK bool function_begin(struct function_list *list, struct slice name, ui
 /* A key of the newest section. INVALID says what is allowed. */
 MUST_CHECK bool function_set(struct function_list *list, const char *key, struct slice value,
                              struct err *err);
-/* All sections are read: what each kind needs is there. INVALID names function and line. */
-MUST_CHECK bool function_list_check(const struct function_list *list, struct err *err);
+/* All sections are read: what each kind needs is there, and its parameters are known. INVALID names
+ * function and line. */
+MUST_CHECK bool function_list_finish(struct function_list *list, struct err *err);
+
+/* function_params.c, a part of it: reads `args`, or finds out from the command. */
+MUST_CHECK bool function_read_params(struct function *f, struct arena *a, struct err *err);
 
 #endif

@@ -144,6 +144,7 @@ struct job_file {
 struct job_spec {
     struct slice *argv; /* n_argv ≥ 1, each terminated behind its length */
     uint32_t n_argv;
+    struct slice call; /* of a batch whose elements call a function: how, as it is stored */
     struct slice *env; /* "K=V", n_env */
     uint32_t n_env;
     struct slice cwd; /* absent: the job's own directory (the service's default) */

@@ -75,6 +75,16 @@ Test(config_function, what_is_wrong_is_said_with_its_line)
         {"[function a]\nkind = native\nretry = 3\n", "retry: must be a JSON object"},
         {"[function a]\nkind = native\ncwd = here\n", "absolute path"},
         {"[function]\nkind = native\n", "unknown section"},
+        {"\n[function a]\nkind = command\ncommand = [\"x\", \"{n}\"]\nargs = {}\n",
+         "line 3: the function a: args must be an array"},
+        {"[function a]\nkind = command\ncommand = [\"x\", \"{n}\"]\nargs = [{\"name\": \"m\"}]\n",
+         "args do not say what {n} in the command is"},
+        {"[function a]\nkind = command\ncommand = [\"x\"]\nargs = [{\"name\": \"m\"}]\n",
+         "args name m, but {m} is nowhere"},
+        {"[function a]\nkind = command\ncommand = [\"{n}\", \"{1}\"]\n", "args must be given"},
+        {"[function a]\nkind = command\ncommand = [\"x\", \"{n}\"]\n"
+         "args = [{\"name\": \"n\", \"type\": \"int\"}]\n",
+         "args/0/type must be string, integer"},
         {"[function aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\nkind = native\n",
          "unknown section"},
     };

@@ -82,7 +82,7 @@ static bool passes(struct slice bytes, struct slice item)
     struct element_rules rules;
     struct err err = {0};
 
-    cr_assert(element_rules(bytes, &rules, &err), "%s", err.detail);
+    cr_assert(element_rules(bytes, &a, &rules, &err), "%s", err.detail);
     return element_check(&rules, item, &err);
 }
 

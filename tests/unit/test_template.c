@@ -9,7 +9,7 @@ static void expect(const char *text, const char *item, bool star, const char *wa
 {
     AUTO_BUF struct buf out = {0};
     struct err err = {0};
-    struct template_item it = {slice_of(item), 42, star};
+    struct template_item it = {.raw = slice_of(item), .index = 42, .star = star};
 
     buf_init(&out, 4096);
     cr_assert(json_validate(it.raw, JSON_LIMITS_DEFAULT, &err), "%s", err.detail);

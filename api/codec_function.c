@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of registered functions: who is called, with what, and what the function says about a job
+ * that the job does not say itself. */
+#include "api/codec_read.h"
+
+#include "service/base/config_option.h"
+#include "service/element_call.h"
+
+/* ------------------------------------------------------------------------------------------------
+ * members */
+
+static bool unknown_function(struct job_reader *r, const char *name, const char *pointer)
+{
+    const struct function_list *list = &r->cfg->functions;
+    const char *near = NULL;
+    for (uint32_t i = 0; i < list->n; i++)
+        near = config_nearest(name, near, list->items[i].name);
+    if (near != NULL)
+        return err_at(r->err, ERR_INVALID, pointer,
+                      "There is no function \"%.60s\"; did you mean \"%s\"?", name, near);
+    return err_at(r->err, ERR_INVALID, pointer,
+                  "There is no function \"%.60s\"; GET /v1/functions lists what there is", name);
+}
+
+bool codec_function(struct job_reader *r, struct slice value, const char *pointer)
+{
+    struct slice name = {0};
+    if (!codec_text(r, value, pointer, &name))
+        return false;
+    r->function = function_find(&r->cfg->functions, name);
+    if (r->function != NULL)
+        return true;
+    char text[61];
+    size_t len = MIN(name.len, sizeof text - 1);
+    memcpy(text, name.ptr, len);
+    while (len > 0 && !text_is_utf8((struct slice){text, len}))
+        len--; /* the cut went through a character */
+    text[len] = '\0';
+    return unknown_function(r, text, pointer);
+}
+
+bool codec_args(struct job_reader *r, struct slice value, const char *pointer)
+{
+    r->args = value;
+    return json_type_of(value) == JSON_ARRAY ||
+           codec_wrong_type(r->err, pointer, "an array: the arguments in their order");
+}
+
+bool codec_kwargs(struct job_reader *r, struct slice value, const char *pointer)
+{
+    r->kwargs = value;
+    return json_type_of(value) == JSON_OBJECT ||
+           codec_wrong_type(r->err, pointer, "an object: arguments by their names");
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * what the function says */
+
+static bool take_member(struct job_reader *r, struct slice key, struct slice value)
+{
+    return value.ptr == NULL || codec_job_names(r, key) || codec_job_member(r, key, value);
+}
+
+/* Those that the job names stand above: they are read once more. */
+static bool take_limits(struct job_reader *r, struct slice limits)
+{
+    struct slice own = r->limits;
+    return limits.ptr == NULL ||
+           (codec_job_member(r, SLICE_LIT("limits"), limits) &&
+            (own.ptr == NULL || codec_job_member(r, SLICE_LIT("limits"), own)));
+}
+
+static struct slice variable_name(struct slice pair)
+{
+    const char *equals = memchr(pair.ptr, '=', pair.len);
+    return (struct slice){pair.ptr, (size_t)(equals - pair.ptr)};
+}
+
+static bool has_variable(const struct job_spec *spec, struct slice name)
+{
+    for (uint32_t i = 0; i < spec->n_env; i++) {
+        if (slice_eq(variable_name(spec->env[i]), name))
+            return true;
+    }
+    return false;
+}
+
+/* A variable of the job's stands above one of the function's. */
+static bool take_env(struct job_reader *r)
+{
+    struct job_spec *spec = r->spec;
+    const struct function *f = r->function;
+    if (f->n_env == 0)
+        return true;
+    struct slice *env = arena_alloc(r->a, (f->n_env + spec->n_env) * sizeof *env);
+    uint32_t n = spec->n_env;
+    if (env == NULL)
+        return codec_arena_full(r->err);
+    if (n > 0)
+        memcpy(env, spec->env, n * sizeof *env);
+    for (uint32_t i = 0; i < f->n_env; i++) {
+        if (!has_variable(spec, variable_name(f->env[i])))
+            env[n++] = f->env[i];
+    }
+    spec->env = env;
+    spec->n_env = n;
+    codec_job_has(r, "env");
+    return true;
+}
+
+bool codec_take_function(struct job_reader *r)
+{
+    const struct function *f = r->function;
+    if (f == NULL)
+        return true;
+    if (f->queue != NULL && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")))
+        r->spec->queue = slice_of(f->queue);
+    if (f->cwd != NULL && !codec_job_names(r, SLICE_LIT("cwd"))) {
+        r->spec->cwd = slice_of(f->cwd);
+        r->has_cwd = true;
+        codec_job_has(r, "cwd");
+    }
+    return take_env(r) && take_member(r, SLICE_LIT("timeout"), f->timeout) &&
+           (r->is_stage || take_member(r, SLICE_LIT("retry"), f->retry)) &&
+           take_limits(r, f->limits);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * arguments */
+
+static bool belongs_to_function(const struct job_reader *r, struct slice value, const char *pointer)
+{
+    return value.ptr == NULL ||
+           err_at(r->err, ERR_INVALID, pointer, "is for a \"function\", which is not named");
+}
+
+static bool bind(struct job_reader *r)
+{
+    const struct call call = {.args = r->args, .kwargs = r->kwargs};
+    const struct function *f = r->function;
+    struct call_command command = {f->argv, f->n_argv};
+    struct call_values values;
+    if (!call_bind(&call, &f->params, &values, r->err))
+        return false;
+    if (!call_expand(&command, &f->params, &values, r->a, r->err))
+        return r->err->code != ERR_INVALID ||
+               err_at(r->err, ERR_INVALID, "/args", "%s", r->err->detail);
+    r->spec->argv = command.argv;
+    r->spec->n_argv = command.n_argv;
+    return true;
+}
+
+static bool keep_for_elements(struct job_reader *r)
+{
+    const struct function *f = r->function;
+    const struct element_call call = {.args = r->args, .kwargs = r->kwargs};
+    r->spec->argv = f->argv;
+    r->spec->n_argv = f->n_argv;
+    return element_call_write(&call, f->args, r->a, &r->spec->call, r->err);
+}
+
+bool codec_function_end(struct job_reader *r)
+{
+    if (r->function == NULL)
+        return belongs_to_function(r, r->args, "/args") &&
+               belongs_to_function(r, r->kwargs, "/kwargs");
+    if (r->has_command)
+        return err_at(r->err, ERR_INVALID, "/function",
+                      "\"command\" and \"function\" must not come together");
+    r->has_command = true;
+    return r->is_template ? keep_for_elements(r) : bind(r);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * at the start */
+
+static bool check_env(const struct function *f, struct err *err)
+{
+    for (uint32_t i = 0; i < f->n_env; i++) {
+        struct slice name = variable_name(f->env[i]);
+        if (!codec_is_env_name(name))
+            return err_at(err, ERR_INVALID, "/env",
+                          "%.*s: names are letters, digits and \"_\", begin with no digit, and not "
+                          "with GANGER_",
+                          (int)MIN(name.len, 60u), name.ptr);
+    }
+    return true;
+}
+
+static bool check_kind(const struct function *f, struct err *err)
+{
+    return f->kind == FUNCTION_COMMAND ||
+           err_at(err, ERR_INVALID, "/kind", "this version runs functions of kind command only");
+}
+
+static bool check_function(const struct config *cfg, const struct function *f, struct err *err)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct job_spec spec;
+    struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
+    arena_init(&a, 1u << 20);
+    codec_job_begin(&r);
+    return check_kind(f, err) && check_env(f, err) && codec_take_function(&r);
+}
+
+bool codec_check_functions(const struct config *cfg, struct err *err)
+{
+    for (uint32_t i = 0; i < cfg->functions.n; i++) {
+        const struct function *f = &cfg->functions.items[i];
+        struct err why = {0};
+        if (!check_function(cfg, f, &why))
+            return err_set(err, ERR_INVALID, "line %u: the function %s: %s: %s", f->line, f->name,
+                           why.pointer[0] == '/' ? why.pointer + 1 : "it", why.detail);
+    }
+    return true;
+}
