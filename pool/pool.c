@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "pool/native.h"
 #include "pool/pool_state.h"
 #include "pool/sweep.h"
 #include "pool/tree.h"
@@ -92,6 +93,8 @@ static struct pool *new_pool(const struct pool_config *cfg)
         seat->sock = -1;
         seat->restart_at_ns = slot < pool->workers ? 0 : UINT64_MAX;
         seat->facts.last_status = -1;
+        seat->kill_at_ns = UINT64_MAX;
+        seat->output_fd[0] = seat->output_fd[1] = -1;
     }
     pool->n_due = pool->workers;
     return pool;
@@ -102,7 +105,8 @@ bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err
     PRE(cfg->workers > 0 && cfg->kill_deadline_us > 0);
     struct pool *pool = new_pool(cfg);
 
-    if (!open_data(pool, cfg, err) || !slots_map(&pool->worker.slots, pool->max_workers, err)) {
+    if (!native_probe(cfg->functions, err) || !open_data(pool, cfg, err) ||
+        !slots_map(&pool->worker.slots, pool->max_workers, err)) {
         pool_close(pool);
         return false;
     }
@@ -111,6 +115,7 @@ bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err
     pool->worker.path = pool->path;
     pool->worker.starts_file = cfg->starts_file;
     pool->worker.log = &pool->log;
+    pool->worker.functions = cfg->functions;
     if (!start_zygote(pool, err)) {
         pool_close(pool);
         return false;
@@ -133,7 +138,7 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
     for (uint32_t slot = 0; slot < pool->workers && pool->n_due > 0; slot++) {
         const struct seat *seat = &pool->seats[slot];
         if (pool->control >= 0)
-            at_ns = MIN(at_ns, seat->restart_at_ns);
+            at_ns = MIN(at_ns, MIN(seat->restart_at_ns, seat->kill_at_ns));
         if (seat->has_pending_stop)
             at_ns = MIN(at_ns, clock_mono_ns() + POOL_RETRY_NS);
     }
@@ -215,7 +220,10 @@ void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_
                                 .attempt = bank->attempt,
                                 .arg = signal,
                                 .arg64 = grace_us};
-    pool_send_stop(pool, &pool->seats[place.slot], &frame);
+    if (bank->is_native)
+        pool_call_stop(pool, place, &frame);
+    else
+        pool_send_stop(pool, &pool->seats[place.slot], &frame);
 }
 
 void pool_watch(struct pool *pool, struct place place)
@@ -340,9 +348,12 @@ void pool_close(struct pool *pool)
         return;
     if (pool->zygote_pid > 0)
         end_zygote(pool);
-    for (uint32_t slot = 0; slot < pool->max_workers; slot++)
-        if (pool->seats[slot].sock >= 0)
-            (void)close(pool->seats[slot].sock);
+    for (uint32_t slot = 0; slot < pool->max_workers; slot++) {
+        struct seat *seat = &pool->seats[slot];
+        if (seat->sock >= 0)
+            (void)close(seat->sock);
+        pool_close_output(seat);
+    }
     if (pool->control >= 0)
         (void)close(pool->control);
     if (pool->epoll_fd >= 0)

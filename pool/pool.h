@@ -7,6 +7,7 @@
 
 #include "pool/extra.h"
 #include "pool/progress.h"
+#include "service/base/function.h"
 #include "service/base/log.h"
 
 struct pool_config {
@@ -22,11 +23,14 @@ struct pool_config {
      * run is found by it. */
     const char *run_marker_env;
     const struct log *log;
+    /* Those of kind NATIVE are loaded by each worker; NULL: none. Borrowed until pool_close. */
+    const struct function_list *functions;
 };
 
 struct pool;
 
-/* Maps the slots and forks the zygote. Must be called while the process has one thread and no
+/* Maps the slots and forks the zygote. A native function that cannot be loaded is an error that
+ * names it. Must be called while the process has one thread and no
  * database open. Descriptors that the children shall inherit on purpose (the data lock) are the
  * caller's: they are kept open in zygote and workers, and lost by tasks at exec. */
 MUST_CHECK bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err *err);
@@ -40,7 +44,8 @@ uint64_t pool_next_deadline_ns(const struct pool *pool);
 enum pool_event_type {
     POOL_READY, /* slot: its worker waits for a task */
     POOL_DONE,  /* place: pool_outcome tells; the bank stays ours until pool_release */
-    /* place: the worker died with the task, and its tree is proved empty: outcome.end is TASK_LOST;
+    /* place: the worker died with the task, and its tree is proved empty: outcome.end is TASK_LOST,
+     * or how it died when the task was a native call;
      * or something of it outlived the kill deadline: TASK_UNKILLABLE. Released like DONE. */
     POOL_LOST,
     POOL_OUTPUT,  /* place: live bytes or progress have changed */
@@ -116,11 +121,13 @@ bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
-/* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that
- * is on its way has been released. False: it has been taken, and POOL_STARTED follows. */
+/* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that is
+ * on its way has been released. False: it has been taken, and
+ * POOL_STARTED follows. */
 MUST_CHECK bool pool_recall(struct pool *pool, struct place place);
 
-/* Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
+/* A native call is asked to stop, and its worker killed after the grace.
+ * Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
  * own (task.h). Idempotent; a shorter grace or KILL may follow. */
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us);
 /* Asks the worker to move the output of the running task to its spool files and to report. One
@@ -156,8 +163,8 @@ uint32_t pool_size(const struct pool *pool); /* workers wanted */
 bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret); /* any
                                                                                            thread */
 
-/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err`. The path is relative to
- * the data directory. */
+/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res`. The path is relative
+ * to the data directory. */
 void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64]);
 
 /* QUIT to the zygote: KILL all trees, reap, end. Blocks up to 5 s. After the zygote's death it

@@ -61,9 +61,17 @@ static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
         seat->has_pending_stop = false;
         pool->n_due--;
     }
+    pool_call_forget(pool, seat, bank);
     struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
     atomic_store_explicit(&shared->live_job_no, 0, memory_order_release);
     atomic_store_explicit(&seat->facts.job_no, 0, memory_order_relaxed);
+}
+
+void pool_close_output(struct seat *seat)
+{
+    for (int stream = 0; stream < 2; stream++)
+        if (seat->output_fd[stream] >= 0)
+            (void)close(steal_fd(&seat->output_fd[stream]));
 }
 
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
@@ -176,7 +184,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
         return_offers(pool, seat);
 }
 
-static void on_ready(struct pool *pool, struct seat *seat)
+static void on_ready(struct pool *pool, struct seat *seat, struct frame_fds *fds)
 {
     if (seat->state != SEAT_BOOTING && seat->state != SEAT_QUARANTINED) {
         condemn(pool, seat, "READY out of turn");
@@ -185,6 +193,9 @@ static void on_ready(struct pool *pool, struct seat *seat)
     if (seat->state == SEAT_BOOTING)
         seat->ready_ns = clock_mono_ns();
     seat->state = SEAT_IDLE;
+    pool_close_output(seat);
+    seat->output_fd[0] = steal_fd(&fds->fd[0]);
+    seat->output_fd[1] = steal_fd(&fds->fd[1]);
     push(pool, (struct pool_event){.type = POOL_READY, .place = {slot_of(pool, seat), 0}});
 }
 
@@ -215,13 +226,11 @@ static void on_output(struct pool *pool, struct seat *seat, const struct frame *
 static bool read_worker(struct pool *pool, struct seat *seat)
 {
     struct frame frame;
-    int fd;
+    struct frame_fds fds;
 
     if (seat->sock < 0)
         return false;
-    const enum frame_status status = frame_recv(seat->sock, &frame, &fd);
-    if (fd >= 0)
-        (void)close(fd);
+    const enum frame_status status = frame_recv_fds(seat->sock, &frame, &fds);
     if (status == FRAME_AGAIN)
         return false;
     if (status == FRAME_EOF || status == FRAME_ERROR) {
@@ -234,11 +243,12 @@ static bool read_worker(struct pool *pool, struct seat *seat)
     if (frame.type == FRAME_DONE)
         on_done(pool, seat, &frame);
     else if (frame.type == FRAME_READY)
-        on_ready(pool, seat);
+        on_ready(pool, seat, &fds);
     else if (frame.type == FRAME_OUTPUT)
         on_output(pool, seat, &frame);
     else
         condemn(pool, seat, "a frame of another kind");
+    frame_fds_close(&fds);
     return true;
 }
 
@@ -259,22 +269,25 @@ static uint64_t backoff_ns(const struct seat *seat)
     return MIN(FIRST_BACKOFF_NS << doublings, MAX_BACKOFF_NS);
 }
 
-static void lose_task(struct pool *pool, struct seat *seat, uint32_t bank, int64_t survivors)
+/* True: it died inside a call, which says nothing about the worker. */
+static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const struct frame *gone)
 {
     struct seat_bank *held = &seat->banks[bank];
     const int64_t now_us = clock_wall_us();
 
     held->outcome = (struct task_outcome){
-        .end = survivors > 0 ? TASK_UNKILLABLE : TASK_LOST,
-        .survivors = (uint32_t)survivors,
+        .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
+        .survivors = (uint32_t)gone->arg64,
         .started_us = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank)->started_us,
         .ended_us = now_us};
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;
     held->outcome.wall_us = now_us - held->outcome.started_us;
+    const bool in_call = gone->arg64 == 0 && pool_call_lost(pool, seat, bank, gone->arg);
     take_back(pool, seat, bank);
     push(pool, event_of(pool, seat, POOL_LOST, bank));
+    return in_call;
 }
 
 static void on_gone(struct pool *pool, struct seat *seat, const struct frame *frame)
@@ -284,11 +297,13 @@ static void on_gone(struct pool *pool, struct seat *seat, const struct frame *fr
         continue;
     close_seat(pool, seat);
     return_offers(pool, seat);
+    bool in_call = false;
     for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
         if (seat->banks[bank].owner == BANK_RUNNING)
-            lose_task(pool, seat, bank, frame->arg64);
+            in_call = lose_task(pool, seat, bank, frame) || in_call;
+    pool_close_output(seat);
     const uint64_t now_ns = clock_mono_ns();
-    const bool is_quick = seat->tasks == 0 && now_ns - seat->ready_ns < QUICK_DEATH_NS;
+    const bool is_quick = !in_call && seat->tasks == 0 && now_ns - seat->ready_ns < QUICK_DEATH_NS;
     seat->quick_deaths = is_quick ? seat->quick_deaths + 1 : 0;
     seat->state = SEAT_EMPTY;
     set_due(pool, seat, now_ns + backoff_ns(seat));
@@ -417,6 +432,8 @@ void pool_do_due(struct pool *pool, uint64_t now_ns)
         struct seat *seat = &pool->seats[slot];
         if (seat->has_pending_stop)
             pool_send_stop(pool, seat, &seat->pending_stop);
+        if (seat->kill_at_ns <= now_ns)
+            pool_call_kill_due(pool, seat, now_ns);
         if (seat->state == SEAT_EMPTY && seat->restart_at_ns <= now_ns && pool->control >= 0)
             ask_for_worker(pool, seat, now_ns);
     }

@@ -33,7 +33,9 @@ struct seat_bank {
     enum bank_owner owner;
     int64_t job_no;
     uint32_t attempt;
-    uint64_t offer_turn;         /* when WAITING */
+    uint64_t offer_turn; /* when WAITING */
+    bool is_native;
+    int64_t stop_grace_us;       /* the task's own */
     struct task_outcome outcome; /* when HELD */
 };
 
@@ -43,6 +45,10 @@ struct seat {
     int sock; /* -1: none */
     bool has_pending_stop;
     struct frame pending_stop; /* the worker's socket was full */
+    /* When a native call that was asked to stop is killed; UINT64_MAX: none is. */
+    uint64_t kill_at_ns;
+    uint32_t kill_bank;
+    int output_fd[2]; /* what native calls write to, of the living worker; -1: none */
     uint32_t quick_deaths;
     uint32_t tasks; /* since its worker started */
     uint64_t ready_ns;
@@ -65,8 +71,9 @@ struct pool {
     int epoll_fd;
     int data_fd;
     bool is_zygote_gone;
-    uint32_t n_due;             /* seats with a restart time or a pending STOP */
-    struct seat *seats;         /* max_workers */
+    uint32_t n_due;     /* seats with a restart time, a pending STOP or a kill; each counts once for
+                           each */
+    struct seat *seats; /* max_workers */
     struct pool_event *pending; /* ring of events that pool_collect has not handed out */
     uint64_t offers;            /* made so far */
     size_t pending_max, pending_head, n_pending;
@@ -93,5 +100,15 @@ void pool_do_due(struct pool *pool, uint64_t now_ns);
 /* The bank's task is the worker's now. */
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
 void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *frame);
+
+void pool_close_output(struct seat *seat);
+/* Asks the native call of the place to stop, and sees to it that it does. */
+void pool_call_stop(struct pool *pool, struct place place, const struct frame *stop);
+void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns);
+/* The task of the bank is over. */
+void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank);
+/* The worker died with this status. True: inside a native call, and the outcome of the bank says
+ * how. */
+bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, int status);
 
 #endif

@@ -52,6 +52,27 @@ static bool read_output(const struct bank *bank, int stream, struct task_output 
     return true;
 }
 
+static bool read_result(const struct bank *bank, struct task_result *ret)
+{
+    const uint64_t bytes = bank->result_bytes;
+    const bool spooled = bank->result_spooled != 0;
+
+    if (bank->has_result > 1 || bank->result_spooled > 1 || bank->result_type >= VALUE_TYPE_COUNT)
+        return false;
+    *ret = (struct task_result){0};
+    if (bank->has_result == 0)
+        return true;
+    if (bytes > (spooled ? (uint64_t)INT64_MAX : BANK_RESULT_SIZE))
+        return false;
+    *ret = (struct task_result){.is_there = true,
+                                .is_spooled = spooled,
+                                .type = (enum value_type)bank->result_type,
+                                .bytes = bytes};
+    if (!spooled)
+        ret->inline_bytes = (struct slice){bank->result, (size_t)bytes};
+    return true;
+}
+
 bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
 {
     struct task_outcome outcome = {
@@ -83,6 +104,8 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
     for (int stream = 0; stream < 2; stream++)
         if (!read_output(bank, stream, &outcome.out[stream]))
             return false;
+    if (!read_result(bank, &outcome.result))
+        return false;
     *ret = outcome;
     return true;
 }

@@ -21,11 +21,16 @@
 #define SLOT_BANKS 8
 /* Extra environment + task wire bytes; more travels as a sealed memfd with the START frame. */
 #define BANK_IN_SIZE (256u << 10)
-#define BANK_OUT_SIZE (64u << 10) /* per stream; beyond it the stream goes to a spool file */
+#define BANK_OUT_SIZE (64u << 10)    /* per stream; beyond it the stream goes to a spool file */
+#define BANK_RESULT_SIZE (64u << 10) /* of a function; beyond it the same */
 
 /* A task in a bank that its worker may take by itself when it is done with another one, without a
  * frame and so without a wake-up. Whoever moves it away from OFFERED first owns the bank. */
 enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
+/* A call of a native function runs in the worker itself, so the worker is killed to end it. Whoever
+ * moves it away from RUNNING first decides: a worker that finds KILLED waits for the signal instead
+ * of beginning another task. */
+enum bank_call { CALL_NONE, CALL_RUNNING, CALL_OVER, CALL_KILLED };
 /* Of one worker at a time: the second covers the time in which the server sits in a commit. */
 #define MAX_OFFERS 2
 
@@ -54,6 +59,12 @@ struct bank {
     _Atomic uint32_t watched;
     _Atomic uint32_t offer;         /* enum bank_offer */
     _Atomic uint64_t live_bytes[2]; /* of each stream that a reader of the spool file may read */
+    _Atomic uint32_t call;          /* enum bank_call; server and worker */
+    _Atomic uint32_t cancel;        /* 1 server: the function is asked to stop */
+    /* Worker writes before a call: when its timer will kill it (clock_mono_ns; UINT64_MAX never),
+     * and what that would be. */
+    _Atomic uint64_t call_kill_at_ns;
+    _Atomic int32_t call_kill_end; /* TASK_TIMEOUT or TASK_DEADLINE */
     /* 1: somebody wants to hear of progress (then OUTPUT is sent). The server's, also while the
      * task runs. */
     _Atomic uint32_t listened;
@@ -64,9 +75,12 @@ struct bank {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2];
     uint8_t truncated[2], spooled[2], stop_sent;
-    char error_text[128];
+    uint8_t has_result, result_spooled, result_type;
+    uint64_t result_bytes;
+    char error_text[TASK_ERROR_TEXT];
     alignas(64) char in[BANK_IN_SIZE];
     char out[2][BANK_OUT_SIZE];
+    char result[BANK_RESULT_SIZE];
 };
 
 struct slots {

@@ -17,9 +17,10 @@ static void directory_of(int64_t job_no, char out[16])
 
 void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64])
 {
-    PRE(stream == 0 || stream == 1);
+    static const char *const ends[] = {"out", "err", "res"};
+    PRE(stream >= 0 && (size_t)stream < ARRAY_LEN(ends));
     (void)snprintf(out, 64, SPOOL_DIR "/%02x/%" PRId64 ".%" PRIu32 ".%s", (unsigned)(job_no & 0xff),
-                   job_no, attempt, stream == 0 ? "out" : "err");
+                   job_no, attempt, ends[stream]);
 }
 
 /* A directory that was made here must survive a power cut as well: its name is in its parent. */

@@ -18,6 +18,22 @@ enum wire_flag {
     WIRE_ALL_FLAGS = 7
 };
 
+bool task_is_native(struct slice wire)
+{
+    return wire.len >= 4 && wire.ptr[1] == TASK_NATIVE;
+}
+
+int64_t task_stop_grace(struct slice wire)
+{
+    struct wire_reader r = {wire.ptr, wire.ptr + wire.len, wire.len < 4};
+
+    if (!r.bad)
+        r.at += 4;
+    (void)wire_read_i64(&r); /* timeout */
+    (void)wire_read_i64(&r); /* deadline */
+    return wire_read_i64(&r);
+}
+
 bool task_is_env(struct slice s)
 {
     const char *equals = s.len == 0 ? NULL : memchr(s.ptr, '=', s.len);
@@ -51,7 +67,7 @@ static bool check_files(const struct task *task, struct err *err)
 
 static bool check_task(const struct task *task, struct err *err)
 {
-    if (task->kind != TASK_COMMAND)
+    if (task->kind != TASK_COMMAND && task->kind != TASK_NATIVE)
         return err_set(err, ERR_INVALID, "unknown kind of task %d", (int)task->kind);
     if (task->n_argv == 0 || task->n_argv > TASK_MAX_ARGS)
         return err_set(err, ERR_INVALID, "a command has 1 to %d arguments", TASK_MAX_ARGS);

@@ -7,12 +7,15 @@
 
 #include "service/base/buf.h"
 #include "service/base/text.h"
+#include "service/base/value.h"
 
 #define TASK_MAX_ARGS 4096
 #define TASK_MAX_ENV 4096
 #define TASK_MAX_INPUTS 1000
 
-enum task_kind { TASK_COMMAND = 1 /* native, runner: with the warm functions */ };
+/* NATIVE: argv[0] is the name of a function that the workers have loaded, stdin_bytes are its
+ * arguments, {"args":[…],"kwargs":{…}}. */
+enum task_kind { TASK_COMMAND = 1, TASK_NATIVE = 2 };
 
 /* A file that a task finds in its directory. */
 struct task_file {
@@ -42,6 +45,10 @@ struct task {
     bool output_limit_fails;                    /* end the task when a stream passes limit_output */
 };
 
+/* What the server wants to know of a stored task without decoding it. */
+bool task_is_native(struct slice wire);
+int64_t task_stop_grace(struct slice wire);
+
 /* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a
  * string has a NUL inside (INVALID). stop_signal 0 becomes SIGTERM. */
 MUST_CHECK bool task_encode(const struct task *task, struct buf *out, struct err *err);
@@ -65,6 +72,7 @@ enum task_end {
     TASK_START_FAILED, /* fork or pipe failed (EAGAIN, ENOMEM, EMFILE): not an attempt, put it back
                           (guarantees.md G15) */
     TASK_INPUT_FAILED, /* never ran: what it takes from another task is gone or does not fit */
+    TASK_FUNCTION_FAILED, /* the function said so: error_text is its type and message */
     TASK_END_COUNT
 };
 
@@ -75,20 +83,31 @@ struct task_output {
     struct slice inline_bytes; /* points into the slot until pool_release */
 };
 
+/* What a function has returned: a third stream, with a type. */
+struct task_result {
+    bool is_there, is_spooled; /* spooled: `<no>.<attempt>.res` */
+    enum value_type type;
+    uint64_t bytes;
+    struct slice inline_bytes; /* points into the slot until pool_release */
+};
+
+#define TASK_ERROR_TEXT 256 /* bytes of error_text */
+
 struct task_outcome {
     enum task_end end;
     int32_t exit_code; /* of the main process, when it exited */
     int32_t signal;    /* that ended the main process, else 0 */
     int32_t exec_errno;
-    char error_text[128]; /* "No such file or directory: foo", "cannot enter directory /x:
-                             Permission denied" */
-    bool stop_sent;       /* a STOP frame's first signal was sent before the main process ended */
+    char error_text[TASK_ERROR_TEXT]; /* "No such file or directory: foo", "cannot enter directory
+                             /x: Permission denied" */
+    bool stop_sent; /* a STOP frame's first signal was sent before the main process ended */
     uint32_t processes_killed;           /* of the tree, main process included when we ended it */
     uint32_t survivors;                  /* > 0 only with TASK_UNKILLABLE */
     int64_t started_us, ended_us;        /* wall clock */
     int64_t wall_us, user_us, system_us; /* CPU: sum over all reaped processes of the tree */
     uint64_t max_rss_bytes;              /* largest process of the tree */
     struct task_output out[2];           /* stdout, stderr */
+    struct task_result result;
 };
 
 #endif

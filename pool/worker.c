@@ -4,6 +4,7 @@
 #include "pool/drive.h"
 #include "pool/frame.h"
 #include "pool/inputs.h"
+#include "pool/native.h"
 #include "pool/title.h"
 #include "pool/tree.h"
 #include "pool/workdir.h"
@@ -34,7 +35,9 @@ struct worker {
     struct proc_launcher launcher;
     struct workdir workdir;
     struct arena arena;
-    int starts_fd; /* -1: not opened yet */
+    struct native native;
+    struct worker_config own; /* what cfg points to when the log was moved */
+    int starts_fd;            /* -1: not opened yet */
 };
 
 static void warn(const struct worker *w, const char *event)
@@ -101,6 +104,18 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
     if (w->io.term_fd < 0 || w->io.child_fd < 0 || w->io.null_fd < 0)
         die(w, "cannot open descriptors of the worker");
     arena_init(&w->arena, ARENA_MAX);
+    w->native = (struct native){.log = *cfg->log,
+                                .sock = sock,
+                                .data_fd = cfg->data_fd,
+                                .child_fd = w->io.child_fd,
+                                .kill_deadline_us = cfg->kill_deadline_us};
+    if (!native_open(&w->native, cfg->functions, &err)) {
+        log_error(&w->native.log, "worker cannot start", &err);
+        _exit(70);
+    }
+    w->own = *cfg;
+    w->own.log = &w->native.log;
+    w->cfg = cfg = &w->own;
     if (!proc_launcher_init(&w->launcher, &err) ||
         !workdir_init(&w->workdir, cfg->data_fd, slot, &err)) {
         log_error(cfg->log, "worker cannot start", &err);
@@ -166,6 +181,14 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
         return true;
     }
+    if (task.kind == TASK_NATIVE) {
+        if (extra.n_inputs > 0 || fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0)
+            drive_refuse(bank, TASK_EXEC_FAILED, EINVAL,
+                         "a native function takes its arguments alone");
+        else
+            native_run(&w->native, bank, &task);
+        return true;
+    }
     if (!inputs_put_arguments(&inputs, &w->arena)) {
         drive_refuse(bank, inputs.end, inputs.error, inputs.text);
         return true;
@@ -196,10 +219,10 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
     return drive_run(&w->io, bank, &task, &proc) == DRIVE_DONE;
 }
 
-static void send_or_die(struct worker *w, const struct frame *frame)
+static void send_or_die(struct worker *w, const struct frame *frame, const struct frame_fds *fds)
 {
     enum frame_status status;
-    while ((status = frame_send(w->io.sock, frame, -1)) == FRAME_AGAIN) {
+    while ((status = frame_send_fds(w->io.sock, frame, fds)) == FRAME_AGAIN) {
         struct pollfd room = {.fd = w->io.sock, .events = POLLOUT};
         (void)poll(&room, 1, -1);
     }
@@ -210,7 +233,9 @@ static void send_or_die(struct worker *w, const struct frame *frame)
 static void send_ready(struct worker *w)
 {
     const struct frame ready = {.type = FRAME_READY, .slot = w->slot, .arg = getpid()};
-    send_or_die(w, &ready);
+    /* The server holds what native calls write to as well: it outlives us there. */
+    const struct frame_fds fds = {{w->native.out_fd[0], w->native.out_fd[1], -1}};
+    send_or_die(w, &ready, &fds);
 }
 
 /* Something of the last task cannot be killed (uninterruptible sleep). Nothing new starts here
@@ -307,7 +332,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
                                .job_no = bank->job_no,
                                .attempt = bank->attempt,
                                .arg = is_unkillable ? 0 : take_offer(w)};
-    send_or_die(w, &done);
+    send_or_die(w, &done, &(struct frame_fds){{-1, -1, -1}});
     /* From here on the bank is the server's. */
     if (is_unkillable)
         sit_in_quarantine(w);

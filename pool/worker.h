@@ -4,6 +4,7 @@
 #define GANGER_POOL_WORKER_H
 
 #include "pool/slot.h"
+#include "service/base/function.h"
 #include "service/base/log.h"
 
 #define MARKER_MAX 112 /* "GANGER_RUN=" and the data directory's mark, with its NUL */
@@ -16,6 +17,7 @@ struct worker_config {
     const char *path;        /* PATH of tasks */
     char marker[MARKER_MAX]; /* "GANGER_RUN=<mark>"; tasks get it with ".<job>.<attempt>" */
     const struct log *log;
+    const struct function_list *functions; /* NULL: none */
 };
 
 /* Never returns. Takes sock. The caller has blocked all signals. */

@@ -171,6 +171,7 @@ static bool open_pool(struct server *s, struct err *err)
         .starts_file = STARTS_FILE,
         .run_marker_env = "GANGER_RUN",
         .log = &s->log,
+        .functions = &s->cfg->functions,
     };
     if (!pool_open(&cfg, &s->pool, err))
         return false;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Which module's test belongs to which layer. A test of an unknown module goes to unit_other, so that none is left out.
-set(unit_base     template parameter call address callback error buf json text job config log metrics util)
+set(unit_base     template parameter call address callback error buf json text job config log metrics util value)
 set(unit_storage  batches deliveries store queue jobs sql reader idem recover deps gang results)
 set(unit_pool     frame slot task proc pool spool zygote worker progress)
 set(unit_service  element delivery signature inbox waiters events dispatch window admission retry command query engine)
@@ -47,4 +47,15 @@ foreach(helper IN LISTS helpers)
     cmake_path(GET helper STEM name)
     add_executable(helper_${name} "${helper}")
     target_link_libraries(helper_${name} PRIVATE ganger_flags)
+endforeach()
+
+# native/<name>.c: functions that tests let workers load; native_<name>.so lies next to the test executables.
+file(GLOB natives CONFIGURE_DEPENDS native/*.c)
+foreach(native IN LISTS natives)
+    cmake_path(GET native STEM name)
+    add_library(test_native_${name} MODULE "${native}")
+    target_link_libraries(test_native_${name} PRIVATE ganger_flags)
+    set_target_properties(test_native_${name} PROPERTIES PREFIX "" OUTPUT_NAME native_${name})
+    # A stack overflow and a null pointer are what is asked for.
+    target_compile_options(test_native_${name} PRIVATE -fno-sanitize=all -Wno-infinite-recursion)
 endforeach()

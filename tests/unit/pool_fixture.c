@@ -37,7 +37,8 @@ void fixture_open(struct fixture *f, uint32_t workers)
     fixture_open_deadline(f, workers, 5000000);
 }
 
-void fixture_open_deadline(struct fixture *f, uint32_t workers, int64_t kill_deadline_us)
+void fixture_open_with(struct fixture *f, uint32_t workers, int64_t kill_deadline_us,
+                       const struct function_list *functions)
 {
     struct err err = {0};
 
@@ -48,8 +49,14 @@ void fixture_open_deadline(struct fixture *f, uint32_t workers, int64_t kill_dea
                                     .kill_deadline_us = kill_deadline_us,
                                     .path = "/usr/local/bin:/usr/bin:/bin",
                                     .data_dir = f->dir,
-                                    .log = &f->log};
+                                    .log = &f->log,
+                                    .functions = functions};
     cr_assert(pool_open(&cfg, &f->pool, &err), "pool_open: %s", err.detail);
+}
+
+void fixture_open_deadline(struct fixture *f, uint32_t workers, int64_t kill_deadline_us)
+{
+    fixture_open_with(f, workers, kill_deadline_us, NULL);
 }
 
 void fixture_close(struct fixture *f)

@@ -25,6 +25,9 @@ void fixture_remove_dir(const char *dir);
 void fixture_open(struct fixture *f, uint32_t workers);
 /* The same with another deadline of the kill. */
 void fixture_open_deadline(struct fixture *f, uint32_t workers, int64_t kill_deadline_us);
+/* The same with functions; NULL: none. */
+void fixture_open_with(struct fixture *f, uint32_t workers, int64_t kill_deadline_us,
+                       const struct function_list *functions);
 /* Closes the pool and checks that no process with the fixture's mark is left. */
 void fixture_close(struct fixture *f);
 

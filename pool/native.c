@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/native.h"
+
+#include "pool/drive.h"
+#include "pool/native_call.h"
+#include "pool/spool.h"
+#include "pool/tree.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#define NEVER UINT64_MAX
+#define RESULT_STREAM 2
+
+struct native_symbol {
+    const char *name;
+    ganger_function function;
+};
+
+/* ------------------------------------------------------------------------------------------------
+ * loading */
+
+bool native_has_any(const struct function_list *functions)
+{
+    for (uint32_t i = 0; functions != NULL && i < functions->n; i++)
+        if (functions->items[i].kind == FUNCTION_NATIVE)
+            return true;
+    return false;
+}
+
+static bool refuse(const struct function *f, const char *what, struct err *err)
+{
+    const char *why = dlerror();
+    return err_set(err, ERR_INVALID, "function %s: %s: %.150s", f->name, what,
+                   why == NULL ? f->module : why);
+}
+
+static bool load_one(const struct function *f, struct native_symbol *ret, struct err *err)
+{
+    void *module = dlopen(f->module, RTLD_NOW | RTLD_LOCAL);
+    if (module == NULL)
+        return refuse(f, "its module cannot be loaded", err);
+    (void)dlerror();
+    const uint32_t *abi = dlsym(module, "ganger_plugin_abi");
+    if (abi == NULL)
+        return refuse(f, "its module does not say GANGER_PLUGIN", err);
+    if (*abi != GANGER_PLUGIN_ABI)
+        return err_set(err, ERR_INVALID,
+                       "function %s: its module was built for version %u of the plug-in interface, "
+                       "this service has %d",
+                       f->name, *abi, GANGER_PLUGIN_ABI);
+    void *symbol = dlsym(module, f->symbol == NULL ? f->name : f->symbol);
+    if (symbol == NULL)
+        return refuse(f, "its symbol is not there", err);
+    ret->name = f->name;
+    memcpy(&ret->function, &symbol, sizeof(symbol)); /* POSIX allows it, ISO C has no cast for it */
+    return true;
+}
+
+static bool load_all(const struct function_list *functions, struct native *n, struct err *err)
+{
+    n->symbols = must_alloc(functions->n * sizeof(*n->symbols));
+    for (uint32_t i = 0; i < functions->n; i++) {
+        if (functions->items[i].kind != FUNCTION_NATIVE)
+            continue;
+        if (!load_one(&functions->items[i], &n->symbols[n->n], err))
+            return false;
+        n->n++;
+    }
+    return true;
+}
+
+/* The constructors of a module run here first: what they do to a process, they do to this one. */
+static NORETURN void probe_child(const struct function_list *functions, int to)
+{
+    struct native n = {0};
+    struct err err = {0};
+    const bool is_fine = load_all(functions, &n, &err);
+    const ssize_t written = write(to, err.detail, is_fine ? 1 : strlen(err.detail));
+    _exit(written > 0 ? 0 : 70);
+}
+
+bool native_probe(const struct function_list *functions, struct err *err)
+{
+    int ends[2], status = 0;
+    char text[sizeof(err->detail)] = "";
+
+    if (!native_has_any(functions))
+        return true;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_sys(err, ERR_INTERNAL, "cannot make a pipe");
+    AUTO_CLOSE int from = ends[0];
+    AUTO_CLOSE int to = ends[1];
+    const pid_t pid = fork();
+    if (pid < 0)
+        return err_sys(err, ERR_INTERNAL, "cannot fork");
+    if (pid == 0)
+        probe_child(functions, to);
+    (void)close(steal_fd(&to));
+    ssize_t n;
+    do
+        n = read(from, text, sizeof(text) - 1);
+    while (n < 0 && errno == EINTR);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (n <= 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return err_set(err, ERR_INVALID,
+                       "a module of a native function ends the process that "
+                       "loads it");
+    return text[0] == '\0' || err_set(err, ERR_INVALID, "%s", text);
+}
+
+/* Descriptors 1 and 2 belong to the functions from here on; the log goes on elsewhere. */
+static bool take_streams(struct native *n, struct err *err)
+{
+    if (n->log.fd == STDERR_FILENO)
+        n->log.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    for (int stream = 0; stream < 2; stream++) {
+        n->out_fd[stream] = memfd_create("ganger-function-output", MFD_CLOEXEC);
+        if (n->out_fd[stream] < 0 || dup2(n->out_fd[stream], stream + 1) < 0)
+            return err_sys(err, ERR_INTERNAL, "cannot make the output of functions");
+    }
+    return true;
+}
+
+bool native_open(struct native *n, const struct function_list *functions, struct err *err)
+{
+    struct sigevent kills = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+
+    n->out_fd[0] = n->out_fd[1] = -1;
+    if (!native_has_any(functions))
+        return true;
+    if (!load_all(functions, n, err) || !take_streams(n, err))
+        return false;
+    if (timer_create(CLOCK_MONOTONIC, &kills, &n->timer) != 0)
+        return err_sys(err, ERR_INTERNAL, "cannot make the timer of functions");
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * one call */
+
+static ganger_function find(const struct native *n, struct slice name)
+{
+    for (uint32_t i = 0; i < n->n; i++)
+        if (slice_is(name, n->symbols[i].name))
+            return n->symbols[i].function;
+    return NULL;
+}
+
+/* What a call cannot have, since it is no process of its own. */
+static bool asks_too_much(const struct task *task)
+{
+    return task->n_env > 0 || task->cwd.ptr != NULL || task->n_files > 0 ||
+           task->limit_cpu_us != 0 || task->limit_file_size != 0 || task->limit_processes != 0 ||
+           task->limit_open_files != 0;
+}
+
+/* False: the deadline has passed. */
+static bool arm(const struct native *n, struct bank *bank, const struct task *task)
+{
+    const uint64_t now_ns = clock_mono_ns();
+    uint64_t left_ns = NEVER;
+    int32_t end = TASK_TIMEOUT;
+
+    if (task->timeout_us > 0 && (uint64_t)task->timeout_us < (NEVER - now_ns) / 1000)
+        left_ns = (uint64_t)task->timeout_us * 1000;
+    if (task->deadline_us > 0) {
+        const int64_t left_us = task->deadline_us - clock_wall_us();
+        if (left_us <= 0)
+            return false;
+        if ((uint64_t)left_us < left_ns / 1000) {
+            left_ns = (uint64_t)left_us * 1000;
+            end = TASK_DEADLINE;
+        }
+    }
+    atomic_store(&bank->call_kill_at_ns, left_ns == NEVER ? NEVER : now_ns + left_ns);
+    atomic_store(&bank->call_kill_end, end);
+    if (left_ns == NEVER)
+        return true;
+    const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(left_ns / 1000000000),
+                                               .tv_nsec = (long)(left_ns % 1000000000)}};
+    return timer_settime(n->timer, 0, &at, NULL) == 0;
+}
+
+static void disarm(const struct native *n, const struct bank *bank)
+{
+    const struct itimerspec never = {0};
+    if (atomic_load_explicit(&bank->call_kill_at_ns, memory_order_relaxed) != NEVER)
+        (void)timer_settime(n->timer, 0, &never, NULL);
+}
+
+/* limits.memory of a call: so much more than the worker has now. */
+static void limit_memory(const struct task *task, struct rlimit *ret_before)
+{
+    char text[64] = "";
+    struct rlimit limit;
+
+    if (task->limit_memory == 0 || getrlimit(RLIMIT_AS, ret_before) != 0)
+        return;
+    AUTO_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+        return;
+    limit = *ret_before;
+    limit.rlim_cur = strtoul(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE) + task->limit_memory;
+    (void)setrlimit(RLIMIT_AS, &limit);
+}
+
+static int64_t time_us(struct timeval t)
+{
+    return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
+}
+
+/* What the call has written: into the slot, and beyond it to the spool. */
+static void keep_output(const struct native *n, struct bank *bank, int stream, uint64_t limit)
+{
+    const int from = n->out_fd[stream];
+    const off_t end = lseek(from, 0, SEEK_CUR);
+    uint64_t kept = 0;
+    struct err err;
+
+    if (end <= 0)
+        return;
+    const uint64_t wanted = limit == 0 ? (uint64_t)end : MIN((uint64_t)end, limit);
+    bank->truncated[stream] = wanted < (uint64_t)end;
+    AUTO_CLOSE int to = -1;
+    if (wanted > BANK_OUT_SIZE)
+        to = spool_open(n->data_fd, bank->job_no, bank->attempt, stream, &err);
+    char *bytes = bank->out[stream];
+    while (kept < wanted) {
+        const size_t room = (size_t)MIN(wanted - kept, (uint64_t)BANK_OUT_SIZE);
+        const ssize_t got = pread(from, bytes, room, (off_t)kept);
+        if (got <= 0 || (to >= 0 && write(to, bytes, (size_t)got) != got))
+            break;
+        kept += (uint64_t)got;
+        if (to < 0)
+            break;
+    }
+    if (to >= 0 && !spool_sync(n->data_fd, bank->job_no, to, &err))
+        bank->truncated[stream] = 1;
+    if (kept < wanted)
+        bank->truncated[stream] = 1;
+    bank->out_bytes[stream] = kept;
+    bank->spooled[stream] = to >= 0;
+    (void)!ftruncate(from, 0);
+    (void)lseek(from, 0, SEEK_SET);
+}
+
+/* The bank's outcome after a call that has returned. */
+static void report(struct native_call *call, int said)
+{
+    struct bank *bank = call->bank;
+    struct err err;
+
+    bank->end = TASK_EXITED;
+    if (said == 0 && call->error[0] == '\0' && call->result_fd >= 0 &&
+        !spool_sync(call->native->data_fd, bank->job_no, call->result_fd, &err))
+        (void)snprintf(call->error, sizeof(call->error), "ResultLost: %s", "the disk is full");
+    if (said != 0 || call->error[0] != '\0') {
+        bank->end = TASK_FUNCTION_FAILED;
+        (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s",
+                       call->error[0] == '\0' ? "Error: the function failed" : call->error);
+        native_call_drop_result(call);
+    }
+    bank->has_result = bank->end == TASK_EXITED;
+    if (bank->has_result && !call->has_result) { /* it has nothing to say */
+        bank->result_type = VALUE_JSON;
+        bank->result_bytes = 4;
+        memcpy(bank->result, "null", 4);
+    }
+    bank->result_spooled = call->result_fd >= 0;
+    if (call->result_fd >= 0)
+        (void)close(steal_fd(&call->result_fd));
+}
+
+/* Whatever it has forked is ended as the tree of a command is. */
+static void end_children(const struct native *n, struct bank *bank)
+{
+    struct tree tree = {0};
+
+    if (tree_reap(&tree))
+        return;
+    bank->survivors = tree_end(&tree, n->kill_deadline_us, n->child_fd);
+    bank->processes_killed = tree.ended;
+    if (bank->survivors > 0)
+        bank->end = TASK_UNKILLABLE;
+}
+
+static int call_guarded(struct native_call *call, ganger_function function)
+{
+    struct bank *bank = call->bank;
+    struct rlimit before = {0};
+    uint32_t running = CALL_RUNNING;
+
+    limit_memory(call->task, &before);
+    /* When the zygote dies nobody is left to end a call that does not end. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int said = function(&call->seen);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (call->task->limit_memory != 0)
+        (void)setrlimit(RLIMIT_AS, &before);
+    disarm(call->native, bank);
+    if (!atomic_compare_exchange_strong(&bank->call, &running, CALL_OVER))
+        for (;;)
+            (void)pause(); /* the signal that kills us is on its way */
+    return said;
+}
+
+/* Why the task cannot be called; NULL: it can. */
+static const char *obstacle(const struct native_call *call, ganger_function function)
+{
+    if (function == NULL)
+        return "there is no such function any more";
+    if (asks_too_much(call->task))
+        return "a native function has no environment, directory or files of its own, and of the "
+               "limits memory and output alone";
+    return NULL;
+}
+
+static void note_usage(struct bank *bank, const struct rusage *before, uint64_t started_ns)
+{
+    struct rusage after;
+
+    (void)getrusage(RUSAGE_SELF, &after);
+    bank->ended_us = clock_wall_us();
+    bank->wall_us = (int64_t)((clock_mono_ns() - started_ns) / 1000);
+    bank->user_us = time_us(after.ru_utime) - time_us(before->ru_utime);
+    bank->system_us = time_us(after.ru_stime) - time_us(before->ru_stime);
+    bank->max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
+}
+
+void native_run(struct native *n, struct bank *bank, const struct task *task)
+{
+    const ganger_function function = find(n, task->argv[0]);
+    struct native_call call = {.native = n, .bank = bank, .task = task, .result_fd = -1};
+    const char *why = obstacle(&call, function);
+    struct rusage before;
+
+    if (why == NULL && !native_call_init(&call))
+        why = "the stored arguments are damaged";
+    drive_refuse(bank, TASK_EXEC_FAILED, why == NULL ? 0 : EINVAL, why == NULL ? "" : why);
+    if (why != NULL)
+        return;
+    (void)getrusage(RUSAGE_SELF, &before);
+    const uint64_t started_ns = clock_mono_ns();
+    atomic_store(&bank->call, CALL_RUNNING);
+    if (!arm(n, bank, task)) {
+        atomic_store(&bank->call, CALL_OVER);
+        bank->end = TASK_DEADLINE;
+        return;
+    }
+    const int said = call_guarded(&call, function);
+    (void)fflush(stdout);
+    note_usage(bank, &before, started_ns);
+    bank->stop_sent = atomic_load(&bank->cancel) != 0;
+    report(&call, said);
+    end_children(n, bank);
+    for (int stream = 0; stream < 2; stream++)
+        keep_output(n, bank, stream, task->limit_output);
+}
