@@ -6,6 +6,8 @@
 #include "service/base/config_option.h"
 #include "service/element_call.h"
 
+#define MAX_CALL_JSON (4u << 20)
+
 /* ------------------------------------------------------------------------------------------------
  * members */
 
@@ -150,12 +152,67 @@ static bool bind(struct job_reader *r)
     return true;
 }
 
+static bool bind_json(struct job_reader *r)
+{
+    const struct call call = {.args = r->args, .kwargs = r->kwargs};
+    const struct function *f = r->function;
+    AUTO_BUF struct buf json = {0};
+    buf_init(&json, MAX_CALL_JSON);
+    if (!call_json(&call, f->args.ptr == NULL ? NULL : &f->params, &json, r->err))
+        return false;
+    r->spec->stdin_bytes = (struct slice){arena_dup(r->a, buf_slice(&json)), json.len};
+    return r->spec->stdin_bytes.ptr != NULL || codec_arena_full(r->err);
+}
+
+/* A native function runs inside of a worker: it has no process to which these could belong. */
+static bool check_native(const struct job_reader *r)
+{
+    static const char *const members[] = {"env",          "cwd",        "stdin",
+                                          "stdin_base64", "stdin_from", "files"};
+    static const char why[] = "is nothing that a native function has: it gets its arguments alone";
+    const struct job_spec *spec = r->spec;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        char pointer[80];
+        (void)snprintf(pointer, sizeof pointer, "/%s", members[i]);
+        if (codec_job_names(r, slice_of(members[i])))
+            return err_at(r->err, ERR_INVALID, pointer, "%s", why);
+    }
+    if (r->is_stage)
+        return err_at(r->err, ERR_INVALID, "/function",
+                      "is native: it has no standard input and output to be joined to others");
+    if (spec->limit_cpu_us != 0 || spec->limit_file_size != 0 || spec->limit_processes != 0 ||
+        spec->limit_open_files != 0)
+        return err_at(r->err, ERR_INVALID, "/limits",
+                      "of a native function are \"memory\" and \"output\" alone");
+    return true;
+}
+
+/* What is called by its name, with the arguments as its input. */
+static bool take_native(struct job_reader *r)
+{
+    struct slice *argv = arena_alloc(r->a, sizeof *argv);
+    if (!check_native(r))
+        return false;
+    if (argv == NULL)
+        return codec_arena_full(r->err);
+    argv[0] = slice_of(r->function->name);
+    r->spec->kind = FUNCTION_NATIVE;
+    r->spec->argv = argv;
+    r->spec->n_argv = 1;
+    r->spec->cwd = (struct slice){0};
+    if (r->spec->result != RESULT_NONE)
+        r->spec->result = RESULT_VALUE;
+    return true;
+}
+
 static bool keep_for_elements(struct job_reader *r)
 {
     const struct function *f = r->function;
     const struct element_call call = {.args = r->args, .kwargs = r->kwargs};
-    r->spec->argv = f->argv;
-    r->spec->n_argv = f->n_argv;
+    if (f->kind == FUNCTION_COMMAND) {
+        r->spec->argv = f->argv;
+        r->spec->n_argv = f->n_argv;
+    }
     return element_call_write(&call, f->args, r->a, &r->spec->call, r->err);
 }
 
@@ -168,7 +225,11 @@ bool codec_function_end(struct job_reader *r)
         return err_at(r->err, ERR_INVALID, "/function",
                       "\"command\" and \"function\" must not come together");
     r->has_command = true;
-    return r->is_template ? keep_for_elements(r) : bind(r);
+    if (r->function->kind == FUNCTION_NATIVE && !take_native(r))
+        return false;
+    if (r->is_template)
+        return keep_for_elements(r);
+    return r->function->kind == FUNCTION_NATIVE ? bind_json(r) : bind(r);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -189,8 +250,9 @@ static bool check_env(const struct function *f, struct err *err)
 
 static bool check_kind(const struct function *f, struct err *err)
 {
-    return f->kind == FUNCTION_COMMAND ||
-           err_at(err, ERR_INVALID, "/kind", "this version runs functions of kind command only");
+    return f->kind != FUNCTION_RUNNER ||
+           err_at(err, ERR_INVALID, "/kind",
+                  "this version runs functions of kind command and native only");
 }
 
 static bool check_function(const struct config *cfg, const struct function *f, struct err *err)
@@ -200,7 +262,8 @@ static bool check_function(const struct config *cfg, const struct function *f, s
     struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
     arena_init(&a, 1u << 20);
     codec_job_begin(&r);
-    return check_kind(f, err) && check_env(f, err) && codec_take_function(&r);
+    return check_kind(f, err) && check_env(f, err) && codec_take_function(&r) &&
+           (f->kind != FUNCTION_NATIVE || check_native(&r));
 }
 
 bool codec_check_functions(const struct config *cfg, struct err *err)

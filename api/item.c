@@ -89,7 +89,8 @@ static void put_json(struct slice bytes, struct buf *out)
 
 static void put_value(const struct result_row *row, struct slice bytes, struct buf *out)
 {
-    if (row->result == RESULT_JSON)
+    if (row->result == RESULT_JSON ||
+        (row->result == RESULT_VALUE && row->value_type == VALUE_JSON))
         put_json(bytes, out);
     else
         put_bytes(bytes, out);
@@ -110,15 +111,17 @@ static void put_file(struct query *query, const struct result_row *row, struct b
 
 static void put_success(struct query *query, const struct result_row *row, struct buf *out)
 {
+    const bool is_value = row->result == RESULT_VALUE;
+    uint64_t bytes = is_value ? row->value_bytes : row->stdout_bytes;
     bool is_broken = row->result == RESULT_JSON && row->is_truncated;
     if (row->result == RESULT_NONE)
         PUT(out, ",\"value\":null");
-    else if (row->is_expired || is_broken || row->stdout_bytes > MAX_VALUE_BYTES)
+    else if (row->is_expired || is_broken || bytes > MAX_VALUE_BYTES)
         put_link("jobs", &row->id, "/result", out);
     else if (row->is_spooled)
         put_file(query, row, out);
     else
-        put_value(row, row->stdout_inline, out);
+        put_value(row, is_value ? row->value_inline : row->stdout_inline, out);
 }
 
 static void put_failure(const struct result_row *row, struct buf *out)

@@ -230,8 +230,11 @@ static void send_value(struct request *rq, const struct job_view *job)
     if (job->result == RESULT_NONE)
         reply_empty(rq, 204);
     else if (has_expired(job, &from.out, &err) ||
-             !query_output_open(rq->thread->query, job, 0, &from.out, &err))
+             !query_output_open(rq->thread->query, job,
+                                job->result == RESULT_VALUE ? STREAM_VALUE : 0, &from.out, &err))
         reply_problem(rq, &err);
+    else if (job->result == RESULT_VALUE)
+        send_bytes(rq, &from, value_type_name(job->output.value_type));
     else if (job->result == RESULT_JSON)
         send_json(rq, &from);
     else

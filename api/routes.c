@@ -6,6 +6,7 @@
 #define JSON_TYPE "application/json"
 #define NDJSON_TYPE "application/x-ndjson"
 #define BYTES_TYPE "application/octet-stream"
+#define TEXT_TYPE "text/plain; charset=utf-8"
 #define EVENTS_TYPE "text/event-stream"
 
 /* clang-format off */
@@ -19,8 +20,9 @@ const struct route routes[] = {
      {{200, JSON_TYPE, "Job"}, {304, NULL, NULL}},
      "One job; with If-None-Match and wait a long poll."},
     {METHOD_GET, "/v1/jobs/{id}/result", job_result, SCOPE_READ, BODY_NONE, NULL, {"wait"},
-     {{200, BYTES_TYPE, NULL}, {200, JSON_TYPE, NULL}, {202, JSON_TYPE, "Job"}, {204, NULL, NULL},
-      {206, BYTES_TYPE, NULL}, {206, JSON_TYPE, NULL}},
+     {{200, BYTES_TYPE, NULL}, {200, JSON_TYPE, NULL}, {200, TEXT_TYPE, NULL},
+      {202, JSON_TYPE, "Job"}, {204, NULL, NULL},
+      {206, BYTES_TYPE, NULL}, {206, JSON_TYPE, NULL}, {206, TEXT_TYPE, NULL}},
      "The value itself; waits with Prefer."},
     {METHOD_GET, "/v1/jobs", job_list, SCOPE_READ, BODY_NONE, NULL,
      {"state", "queue", "name", "label", "batch", "created_after", "order", "limit",

@@ -27,7 +27,7 @@ struct route_answer {
     const char *type;   /* content type, NULL: no body */
     const char *schema; /* name in schema.json, or NULL when the content is not JSON */
 };
-#define MAX_ANSWERS 6
+#define MAX_ANSWERS 8
 #define MAX_PARAMS 12
 
 struct route {

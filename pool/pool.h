@@ -121,9 +121,8 @@ bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
-/* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that is
- * on its way has been released. False: it has been taken, and
- * POOL_STARTED follows. */
+/* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that
+ * is on its way has been released. False: it has been taken, and POOL_STARTED follows. */
 MUST_CHECK bool pool_recall(struct pool *pool, struct place place);
 
 /* A native call is asked to stop, and its worker killed after the grace.

@@ -40,6 +40,9 @@ static void drop_spool(struct engine *e, const struct flight *f, const struct ta
         if (outcome->out[stream].spooled && e->turn.n_files < TURN_MAX_FILES / 2)
             e->turn.files[e->turn.n_files++] = (struct output_ref){f->info.row.no, f->attempt,
                                                                    stream};
+    if (outcome->result.is_spooled && e->turn.n_files < TURN_MAX_FILES / 2)
+        e->turn.files[e->turn.n_files++] = (struct output_ref){f->info.row.no, f->attempt,
+                                                               STREAM_VALUE};
 }
 
 /* The words of the cancel in this batch whose signal has left already; NULL: none were given. */

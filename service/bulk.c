@@ -27,7 +27,7 @@ static bool cancel_one(struct engine *e, const struct job_id *id, const struct c
 
 static bool delete_one(struct engine *e, const struct job_id *id, struct err *err)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct job_row row;
     size_t n;
     if (!jobs_get(e->store, id, &row, err) || !jobs_forget(e->store, row.no, files, &n, err))
@@ -54,7 +54,7 @@ bool apply_bulk(struct engine *e, struct command *cmd, struct err *err)
     cmd->bulk.n_done = 0;
     cmd->bulk.n_changed = 0;
     /* Each of them may leave two files to unlink: what has no room comes again. */
-    while (cmd->bulk.n_done < cmd->bulk.n && e->turn.n_files + 2 <= TURN_MAX_FILES) {
+    while (cmd->bulk.n_done < cmd->bulk.n && e->turn.n_files + OUTPUT_STREAMS <= TURN_MAX_FILES) {
         struct err refusal = {0};
         bool changed = apply_one(e, &cmd->bulk.ids[cmd->bulk.n_done], cmd, &refusal);
         if (!changed && apply_is_store_failure(&refusal)) {

@@ -12,7 +12,7 @@ bool command_encode(const struct job_spec *spec, const struct command_frame *fra
                     struct slice *ret, struct err *err)
 {
     struct task task = {
-        .kind = TASK_COMMAND,
+        .kind = spec->kind == FUNCTION_NATIVE ? TASK_NATIVE : TASK_COMMAND,
         .argv = spec->argv,
         .n_argv = spec->n_argv,
         .env = spec->env,

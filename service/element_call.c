@@ -37,7 +37,11 @@ bool element_call_read(struct slice json, const struct task *task, struct arena 
         ret->args = (struct slice){0};
     if (!json_find(json, "kwargs", &ret->kwargs))
         ret->kwargs = (struct slice){0};
-    return (json_find(json, "params", &params) && parameters_read(params, a, &ret->params, err)) ||
+    ret->is_native = task->kind == TASK_NATIVE;
+    ret->has_params = json_find(json, "params", &params);
+    if (ret->is_native && !ret->has_params)
+        return true; /* it takes whatever it gets */
+    return (ret->has_params && parameters_read(params, a, &ret->params, err)) ||
            err_set(err, ERR_STORAGE, "The stored template of a batch is damaged");
 }
 
@@ -52,10 +56,22 @@ static bool expand(const struct element_call *call, struct slice item, struct ar
            call_expand(ret, &call->params, &values, a, err);
 }
 
+static bool write_json(const struct element_call *call, struct slice item, struct buf *out,
+                       struct err *err)
+{
+    const struct call asked = {
+        .args = call->args, .kwargs = call->kwargs, .item = item, .star = call->star};
+    buf_init(out, MAX_CALL_JSON);
+    return call_json(&asked, call->has_params ? &call->params : NULL, out, err);
+}
+
 bool element_call_check(const struct element_call *call, struct slice item, struct err *err)
 {
     AUTO_ARENA struct arena scratch = {0};
     struct call_command command;
+    AUTO_BUF struct buf json = {0};
+    if (call->is_native)
+        return write_json(call, item, &json, err);
     arena_init(&scratch, MAX_CALL_SCRATCH);
     return expand(call, item, &scratch, &command, err);
 }
@@ -64,6 +80,14 @@ bool element_call_fill(const struct element_call *call, struct slice item, struc
                        struct task *task, struct err *err)
 {
     struct call_command command;
+    AUTO_BUF struct buf json = {0};
+    if (call->is_native) {
+        if (!write_json(call, item, &json, err))
+            return false;
+        task->stdin_bytes = (struct slice){arena_dup(a, buf_slice(&json)), json.len};
+        return task->stdin_bytes.ptr != NULL ||
+               err_set(err, ERR_TOO_LARGE, "The arguments take too much memory");
+    }
     if (!expand(call, item, a, &command, err))
         return false;
     task->argv = command.argv;

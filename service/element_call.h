@@ -12,6 +12,7 @@ struct element_call {
     struct parameter_list params;
     struct slice args, kwargs; /* as in struct call */
     bool star;
+    bool is_native, has_params;
     struct call_command command; /* the template */
 };
 

@@ -7,11 +7,17 @@
 static enum job_reason reason_of(enum task_end end)
 {
     static const enum job_reason reasons[TASK_END_COUNT] = {
-        [TASK_EXITED] = REASON_EXIT_CODE,          [TASK_SIGNALED] = REASON_SIGNAL,
-        [TASK_TIMEOUT] = REASON_TIMEOUT,           [TASK_DEADLINE] = REASON_DEADLINE,
-        [TASK_OUTPUT_LIMIT] = REASON_OUTPUT_LIMIT, [TASK_EXEC_FAILED] = REASON_EXEC,
-        [TASK_UNKILLABLE] = REASON_UNKILLABLE,     [TASK_LOST] = REASON_LOST,
-        [TASK_START_FAILED] = REASON_NONE,         [TASK_INPUT_FAILED] = REASON_DEPENDENCY,
+        [TASK_EXITED] = REASON_EXIT_CODE,
+        [TASK_SIGNALED] = REASON_SIGNAL,
+        [TASK_TIMEOUT] = REASON_TIMEOUT,
+        [TASK_DEADLINE] = REASON_DEADLINE,
+        [TASK_OUTPUT_LIMIT] = REASON_OUTPUT_LIMIT,
+        [TASK_EXEC_FAILED] = REASON_EXEC,
+        [TASK_UNKILLABLE] = REASON_UNKILLABLE,
+        [TASK_LOST] = REASON_LOST,
+        [TASK_START_FAILED] = REASON_NONE,
+        [TASK_INPUT_FAILED] = REASON_DEPENDENCY,
+        [TASK_FUNCTION_FAILED] = REASON_FUNCTION_ERROR,
     };
     PRE(end < TASK_END_COUNT && reasons[end] != REASON_NONE);
     return reasons[end];
@@ -42,6 +48,11 @@ static void copy_output(const struct task_outcome *outcome, struct job_end *end)
         if (!outcome->out[i].spooled)
             end->inline_out[i] = outcome->out[i].inline_bytes;
     }
+    end->output.has_value = outcome->result.is_there;
+    end->output.value_type = outcome->result.type;
+    end->output.bytes[STREAM_VALUE] = outcome->result.bytes;
+    end->output.spooled[STREAM_VALUE] = outcome->result.is_spooled;
+    end->inline_out[STREAM_VALUE] = outcome->result.inline_bytes;
     end->usage = (struct job_usage){
         .wall_us = outcome->wall_us,
         .user_us = outcome->user_us,
@@ -80,7 +91,8 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
         ret->exit_code = -outcome->signal; /* as Python's Process.exitcode */
         ret->has_exit_code = true;
     } else if (outcome->end != TASK_EXEC_FAILED && outcome->end != TASK_INPUT_FAILED &&
-               outcome->end != TASK_LOST && outcome->end != TASK_UNKILLABLE) {
+               outcome->end != TASK_LOST && outcome->end != TASK_UNKILLABLE &&
+               outcome->end != TASK_FUNCTION_FAILED) {
         ret->exit_code = outcome->exit_code;
         ret->has_exit_code = true;
     }

@@ -228,7 +228,7 @@ static bool open_running(struct query *q, const struct job_view *job, int stream
 bool query_output_open(struct query *query, const struct job_view *job, int stream,
                        struct query_output *ret, struct err *err)
 {
-    PRE(stream == 0 || stream == 1);
+    PRE(stream >= 0 && stream < OUTPUT_STREAMS);
     *ret = (struct query_output){
         .ref = {job->id.no, job->attempt, (uint8_t)stream},
         .spool_fd = -1,
@@ -240,7 +240,7 @@ bool query_output_open(struct query *query, const struct job_view *job, int stre
     if (job->state == JOB_RUNNING || job->state == JOB_STOPPING)
         return open_running(query, job, stream, ret, err);
     ret->bytes = job->output.bytes[stream];
-    ret->truncated = job->output.truncated[stream];
+    ret->truncated = stream < STREAM_VALUE && job->output.truncated[stream];
     if (!job->output.spooled[stream])
         return true;
     return query_spool_open(query, &ret->ref, &ret->spool_fd, err);

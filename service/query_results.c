@@ -16,7 +16,9 @@ bool query_result(struct query *query, int64_t no, const struct result_sink *sin
 bool query_result_file(struct query *query, const struct result_row *row, struct buf *out,
                        struct err *err)
 {
-    struct query_output from = {.ref = {row->id.no, row->attempt, 0}, .bytes = row->stdout_bytes};
+    const bool is_value = row->result == RESULT_VALUE;
+    struct query_output from = {.ref = {row->id.no, row->attempt, is_value ? STREAM_VALUE : 0},
+                                .bytes = is_value ? row->value_bytes : row->stdout_bytes};
     AUTO_CLOSE int fd = -1;
     if (!query_spool_open(query, &from.ref, &fd, err))
         return false;

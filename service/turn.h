@@ -7,8 +7,9 @@
 #include "service/command.h"
 #include "storage/jobs.h"
 
-/* Spool files that a turn may free: 2 for each of the rows that retention or FORGET touch. */
-#define TURN_MAX_FILES 2048
+/* Spool files that a turn may free: OUTPUT_STREAMS for each of the rows that retention or FORGET
+ * touch. */
+#define TURN_MAX_FILES 3072
 
 struct turn {
     int64_t now_us;

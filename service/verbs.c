@@ -198,7 +198,7 @@ bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err
 static bool apply_forget(struct engine *e, struct command *cmd, struct err *err)
 {
     struct job_row row;
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n = 0;
     if (!jobs_get(e->store, &cmd->forget.id, &row, err) ||
         !apply_if_version(&row, cmd->forget.if_version, err) ||

@@ -29,10 +29,11 @@ MUST_CHECK bool jobs_change(struct store *store, struct job_patch *patch, struct
 struct job_again {
     int64_t no;
     int64_t now_us;
-    bool gated;                 /* BLOCKED instead: its batch lets it in */
-    struct slice task;          /* absent: stays as it is */
-    int64_t wake_us;            /* out, as in job_patch */
-    struct output_ref files[2]; /* out: of the last attempt, to unlink after the commit */
+    bool gated;                              /* BLOCKED instead: its batch lets it in */
+    struct slice task;                       /* absent: stays as it is */
+    int64_t wake_us;                         /* out, as in job_patch */
+    struct output_ref files[OUTPUT_STREAMS]; /* out: of the last attempt, to unlink after the commit
+                                              */
     size_t n_files;
 };
 /* STATE_CONFLICT while it has not ended; RESULT_EXPIRED when its payload is gone; DUPLICATE when

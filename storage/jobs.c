@@ -258,12 +258,13 @@ static bool output_put(struct store *store, const struct row *row, const struct 
     sqlite3_stmt *put = store_stmt(store, SQL_OUTPUT_PUT);
     const struct slice *out = end->inline_out;
 
-    if (out[0].len == 0 && out[1].len == 0)
+    if (out[0].len == 0 && out[1].len == 0 && out[STREAM_VALUE].len == 0)
         return true;
     bind_i64(put, 1, row->no);
     bind_i64(put, 2, row->attempt);
     bind_blob(put, 3, out[0].len == 0 ? (struct slice){NULL, 0} : out[0]);
     bind_blob(put, 4, out[1].len == 0 ? (struct slice){NULL, 0} : out[1]);
+    bind_blob(put, 5, out[2].len == 0 ? (struct slice){NULL, 0} : out[STREAM_VALUE]);
     return store_run(store, put, err);
 }
 

@@ -72,7 +72,7 @@ struct job_end {
     int64_t started_us, finished_us, retry_at_us;
     struct job_usage usage;
     struct job_output output;
-    struct slice inline_out[2]; /* stdout, stderr that are not in the spool */
+    struct slice inline_out[OUTPUT_STREAMS]; /* those that are not in the spool */
     int64_t keep_us;
 };
 /* Compare-and-set on (no, attempt); STATE_CONFLICT when the attempt is not the running one
@@ -113,8 +113,9 @@ MUST_CHECK bool jobs_refuse(struct store *store, const struct job_refusal *refus
                             struct err *err);
 /* Forget an ended job now: row, payload and history. STATE_CONFLICT while it is not ended. Its
  * spool files go to ret_files (count ≤ 2): unlink after the commit. */
-MUST_CHECK bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2],
-                            size_t *ret_n, struct err *err);
+MUST_CHECK bool jobs_forget(struct store *store, int64_t no,
+                            struct output_ref ret_files[OUTPUT_STREAMS], size_t *ret_n,
+                            struct err *err);
 /* Retention: rows whose keep is over lose payload and output (then 410), rows past row_keep go
  * entirely (then 404). Spool files are those of the last attempt: whoever makes an attempt history,
  * removes its own. */

@@ -15,7 +15,7 @@ struct spool_list {
 
 static void spool_note(struct spool_list *list, const struct row *row)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n = row_spool_files(row, files);
 
     PRE(list->n + n <= list->max);
@@ -35,10 +35,10 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
            row_delete(store, row, err);
 }
 
-bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[2], size_t *ret_n,
-                 struct err *err)
+bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[OUTPUT_STREAMS],
+                 size_t *ret_n, struct err *err)
 {
-    struct spool_list list = {ret_files, 0, 2};
+    struct spool_list list = {ret_files, 0, OUTPUT_STREAMS};
     struct row row;
 
     if (!row_load(store, no, &row, err))
@@ -107,13 +107,13 @@ bool jobs_prune(struct store *store, struct prune *prune, struct err *err)
     uint32_t done = 0;
     int64_t no = 0;
 
-    PRE(prune->max_files >= 2);
+    PRE(prune->max_files >= OUTPUT_STREAMS);
 
     for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
         for (;;) {
             if (!timer_first(store, timers[i], prune->now_us, &no, err))
                 return false;
-            if (no == 0 || done == prune->limit || list.n + 2 > list.max)
+            if (no == 0 || done == prune->limit || list.n + OUTPUT_STREAMS > list.max)
                 break;
             if (!prune_one(store, timers[i], no, &list, err))
                 return false;

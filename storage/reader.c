@@ -295,7 +295,7 @@ bool reader_output(struct reader *reader, const struct output_ref *which, struct
     struct slice bytes;
     bool found;
 
-    PRE(which->stream < 2);
+    PRE(which->stream < OUTPUT_STREAMS);
 
     chunk->n = 0;
     bind_i64(get, 1, which->no);

@@ -23,6 +23,8 @@ enum {
     C_ERR_BYTES,
     C_FLAGS,
     C_STDOUT,
+    C_VALUE_BYTES,
+    C_VALUE,
     C_DETAIL
 };
 
@@ -33,7 +35,7 @@ static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *
     int reason = has_reason ? sqlite3_column_int(stmt, C_REASON) : REASON_NONE;
     uint32_t flags = (uint32_t)sqlite3_column_int(stmt, C_FLAGS);
 
-    if (state < 0 || state >= JOB_STATE_COUNT || result < RESULT_STDOUT || result > RESULT_NONE ||
+    if (state < 0 || state >= JOB_STATE_COUNT || result < RESULT_STDOUT || result > RESULT_VALUE ||
         reason < REASON_NONE || reason >= REASON_COUNT)
         return err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                        (long long)sqlite3_column_int64(stmt, C_NO));
@@ -54,9 +56,17 @@ static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *
         .is_expired = (flags & OUTPUT_EXPIRED) != 0,
         .stdout_bytes = (uint64_t)sqlite3_column_int64(stmt, C_BYTES),
         .stderr_bytes = (uint64_t)sqlite3_column_int64(stmt, C_ERR_BYTES),
+        .value_type = (enum value_type)MIN((flags & OUTPUT_ALL_TYPES) / OUTPUT_VALUE_TYPE,
+                                           VALUE_BYTES),
         .stdout_inline = column_slice(stmt, C_STDOUT),
         .error_detail = column_slice(stmt, C_DETAIL),
     };
+    if (ret->result != RESULT_VALUE)
+        return true;
+    ret->is_truncated = false;
+    ret->is_spooled = (flags & OUTPUT_VALUE_SPOOLED) != 0;
+    ret->value_bytes = (uint64_t)sqlite3_column_int64(stmt, C_VALUE_BYTES);
+    ret->value_inline = column_slice(stmt, C_VALUE);
     return true;
 }
 

@@ -23,14 +23,16 @@ uint32_t row_output_flags(const struct row *row)
     flags |= output->spooled[0] ? (unsigned)OUTPUT_STDOUT_SPOOLED : 0;
     flags |= output->spooled[1] ? (unsigned)OUTPUT_STDERR_SPOOLED : 0;
     flags |= output->expired ? (unsigned)OUTPUT_EXPIRED : 0;
+    flags |= output->spooled[STREAM_VALUE] ? (unsigned)OUTPUT_VALUE_SPOOLED : 0;
+    flags |= (unsigned)output->value_type * OUTPUT_VALUE_TYPE;
     return flags;
 }
 
-size_t row_spool_files(const struct row *row, struct output_ref ret[2])
+size_t row_spool_files(const struct row *row, struct output_ref ret[OUTPUT_STREAMS])
 {
     size_t n = 0;
 
-    for (uint8_t stream = 0; stream < 2; stream++) {
+    for (uint8_t stream = 0; stream < OUTPUT_STREAMS; stream++) {
         if (row->output.spooled[stream])
             ret[n++] = (struct output_ref){row->no, row->attempt, stream};
     }
@@ -54,6 +56,9 @@ static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
     row->output.truncated[1] = (flags & OUTPUT_STDERR_TRUNCATED) != 0;
     row->output.spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
     row->output.spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
+    row->output.spooled[STREAM_VALUE] = (flags & OUTPUT_VALUE_SPOOLED) != 0;
+    row->output.value_type = (enum value_type)((unsigned)(flags & OUTPUT_ALL_TYPES) /
+                                               OUTPUT_VALUE_TYPE);
     row->output.expired = (flags & OUTPUT_EXPIRED) != 0;
 }
 
@@ -68,7 +73,8 @@ static bool row_is_sound(const struct row *row)
 {
     return row->state >= 0 && row->state < JOB_STATE_COUNT && row->queue > 0 &&
            row->reason >= REASON_NONE && row->reason < REASON_COUNT &&
-           row->result >= RESULT_STDOUT && row->result <= RESULT_NONE && row->keep_us >= 0;
+           row->result >= RESULT_STDOUT && row->result <= RESULT_VALUE &&
+           row->output.value_type < VALUE_TYPE_COUNT && row->keep_us >= 0;
 }
 
 bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
@@ -101,6 +107,8 @@ bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
     ret->batch = sqlite3_column_int64(stmt, 30);
     ret->idx = sqlite3_column_int64(stmt, 31);
     ret->flags = (uint32_t)sqlite3_column_int64(stmt, 32);
+    ret->output.has_value = sqlite3_column_type(stmt, 33) != SQLITE_NULL;
+    ret->output.bytes[STREAM_VALUE] = (uint64_t)sqlite3_column_int64(stmt, 33);
     return row_is_sound(ret) ? true
                              : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                                        (long long)ret->no);
@@ -319,6 +327,7 @@ static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
     bind_i64(move, 23, (int64_t)row->output.bytes[1]);
     bind_i64(move, 24, row_output_flags(row));
     bind_i64(move, 25, row->flags);
+    bind_or_null(move, 26, row->output.has_value, (int64_t)row->output.bytes[STREAM_VALUE]);
     return move;
 }
 

@@ -26,7 +26,10 @@ enum output_flag {
     OUTPUT_STDERR_TRUNCATED = 2,
     OUTPUT_STDOUT_SPOOLED = 4,
     OUTPUT_STDERR_SPOOLED = 8,
-    OUTPUT_EXPIRED = 16
+    OUTPUT_EXPIRED = 16,
+    OUTPUT_VALUE_SPOOLED = 32,
+    OUTPUT_VALUE_TYPE = 64, /* times enum value_type */
+    OUTPUT_ALL_TYPES = 192
 };
 
 /* All columns but the timer and the unique key, which follows from the others. Times: 0 = none. */
@@ -81,7 +84,7 @@ MUST_CHECK bool row_expire(struct store *store, struct row *row, int64_t wake_us
 MUST_CHECK bool row_set_flags(struct store *store, struct row *row, uint32_t flags,
                               struct err *err);
 /* The spool files of its last attempt; their number. */
-size_t row_spool_files(const struct row *row, struct output_ref ret[2]);
+size_t row_spool_files(const struct row *row, struct output_ref ret[OUTPUT_STREAMS]);
 /* For an UPDATE of many rows elsewhere: one of them has moved, so all that row_move does beside the
  * row itself is done. `row` needs what store_changes and batches tell of. */
 MUST_CHECK bool row_moved(struct store *store, const struct row *row, enum job_state from,

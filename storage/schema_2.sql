@@ -14,6 +14,10 @@ ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 -- The first 16 bytes of the SHA-256 of unique.key. NULL: none.
 ALTER TABLE jobs ADD COLUMN ukey BLOB;
 
+-- What a function has returned: its size; its type is in output_flags. NULL: nothing.
+ALTER TABLE jobs ADD COLUMN value_bytes INTEGER;
+ALTER TABLE outputs ADD COLUMN value BLOB;
+
 -- How that attempt ended: enum job_state. One that was followed by an automatic retry has failed; the retry verb repeats
 -- others as well.
 ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;

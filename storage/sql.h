@@ -27,7 +27,7 @@ _Static_assert(JOB_STATE_COUNT == 8,
     " started_us, finished_us, queue_deadline_us, deadline_us, keep_us, result, retry, slot, "  \
     "reason, exit_code,"                                                                        \
     " signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, " \
-    "output_flags, batch, idx, flags"                                                           \
+    "output_flags, batch, idx, flags, value_bytes"                                              \
     " FROM jobs "
 
 /* A result; result_read knows the order. A cancelled element without words shows its batch's. The
@@ -36,11 +36,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
 #define TEXT_RESULT                                                                   \
     " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
     " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
+    " j.value_bytes, o.value,"                                                        \
     " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
     " THEN j.batch END)) FROM "
-#define TEXT_RESULT_SIDES                                                                   \
-    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.stdout_bytes > 0 THEN j.no" \
-    " END AND o.attempt = j.attempt"                                                        \
+#define TEXT_RESULT_SIDES                                                             \
+    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND (j.stdout_bytes > 0 OR" \
+    " j.value_bytes > 0) THEN j.no"                                                   \
+    " END AND o.attempt = j.attempt"                                                  \
     " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
 _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
@@ -83,7 +85,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
                              " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
                              " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
-                             " flags = ?25"                                                        \
+                             " flags = ?25, value_bytes = ?26"                                                        \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
     X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
                              " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
@@ -111,8 +113,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " WHERE no = ?1")                                                     \
     X(SPEC_EXPIRE,     HOT,  "UPDATE specs SET task = NULL, policy = NULL WHERE no = ?1")          \
     X(SPEC_DELETE,     HOT,  "DELETE FROM specs WHERE no = ?1")                                    \
-    X(OUTPUT_PUT,      HOT,  "INSERT OR REPLACE INTO outputs (no, attempt, stdout, stderr)"        \
-                             " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(OUTPUT_PUT,      HOT,  "INSERT OR REPLACE INTO outputs (no, attempt, stdout, stderr, value)" \
+                             " VALUES (?1, ?2, ?3, ?4, ?5)")                                           \
     X(OUTPUT_DELETE,   HOT,  "DELETE FROM outputs WHERE no = ?1")                                  \
     X(ERROR_PUT,       HOT,  "INSERT OR REPLACE INTO errors (no, detail) VALUES (?1, ?2)")         \
     X(ERROR_DELETE,    HOT,  "DELETE FROM errors WHERE no = ?1")                                   \
@@ -198,7 +200,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(INPUTS_GET,      HOT,  "SELECT kind, parent, stream, argument, at, len, name FROM inputs"    \
                              " WHERE no = ?1 ORDER BY k")                                          \
     X(INPUTS_DELETE,   HOT,  "DELETE FROM inputs WHERE no = ?1")                                   \
-    X(OUTPUT_GET,      HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
+    X(OUTPUT_GET,      HOT,  "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(TELLING_PUT,     HOT,  "INSERT OR REPLACE INTO telling (parent, state, is_batch, created_us,"\
                              " salt) VALUES (?1, ?2, ?3, ?4, ?5)")                                 \
     X(TELLING_FIRST,   HOT,  "SELECT parent, state, is_batch, created_us, salt FROM telling"       \
@@ -313,7 +315,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " ORDER BY due_us LIMIT ?3")                                          \
     X(READ_NEXT_DUE,   HOT,  "SELECT due_us FROM deliveries WHERE due_us > ?1"                     \
                              " ORDER BY due_us LIMIT 1")                                           \
-    X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr FROM outputs WHERE no = ?1 AND attempt = ?2")  \
+    X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \
     X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \

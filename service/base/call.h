@@ -34,4 +34,10 @@ struct call_command {
 MUST_CHECK bool call_expand(struct call_command *command, const struct parameter_list *params,
                             const struct call_values *values, struct arena *a, struct err *err);
 
+/* Appends {"args":[…],"kwargs":{…}} with each argument as it was given, and the defaults of those
+ * that were not. Without `params` (NULL) the function takes whatever it gets. Errors as call_bind;
+ * TOO_LARGE when `out` is full. */
+MUST_CHECK bool call_json(const struct call *call, const struct parameter_list *params,
+                          struct buf *out, struct err *err);
+
 #endif

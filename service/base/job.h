@@ -6,7 +6,9 @@
 
 #include "service/base/buf.h"
 #include "service/base/error.h"
+#include "service/base/function.h"
 #include "service/base/text.h"
+#include "service/base/value.h"
 
 /* clang-format off */
 #define TO(state) (1u << JOB_##state)
@@ -87,7 +89,8 @@ uint32_t job_reasons_retried_by_default(void); /* bit mask */
 enum unique_policy { UNIQUE_RETURN, UNIQUE_REJECT, UNIQUE_REPLACE, UNIQUE_POLICY_COUNT };
 #define UNIQUE_KEY_BYTES 16 /* the first ones of its SHA-256 */
 
-enum job_result { RESULT_STDOUT, RESULT_JSON, RESULT_NONE };
+/* VALUE: what the function has returned. */
+enum job_result { RESULT_STDOUT, RESULT_JSON, RESULT_NONE, RESULT_VALUE };
 
 #define MAX_EXIT_RULES 16
 /* When a failed attempt is tried again. Given to storage as bytes (POD, version byte first). */
@@ -142,7 +145,8 @@ struct job_file {
 /* What a client submits, as read by the codec. Slices point into the request's arena or body and
  * are borrowed. */
 struct job_spec {
-    struct slice *argv; /* n_argv ≥ 1, each terminated behind its length */
+    enum function_kind kind; /* COMMAND unless a function is called that is none */
+    struct slice *argv;      /* n_argv ≥ 1, each terminated behind its length */
     uint32_t n_argv;
     struct slice call; /* of a batch whose elements call a function: how, as it is stored */
     struct slice *env; /* "K=V", n_env */
@@ -213,11 +217,17 @@ struct job_usage {
     uint32_t processes_killed;
 };
 
+/* Streams 0 and 1 are stdout and stderr; the third is what a function has returned. */
+#define STREAM_VALUE 2
+#define OUTPUT_STREAMS 3
+
 struct job_output {
-    uint64_t bytes[2]; /* kept bytes of stdout, stderr */
-    bool truncated[2]; /* more was written and dropped */
-    bool spooled[2];   /* in a file of the spool, else in the database */
-    bool expired;      /* `keep` is over */
+    uint64_t bytes[OUTPUT_STREAMS]; /* kept */
+    bool truncated[2];              /* more was written and dropped */
+    bool spooled[OUTPUT_STREAMS];   /* in a file of the spool, else in the database */
+    bool expired;                   /* `keep` is over */
+    bool has_value;                 /* there is a third one, */
+    enum value_type value_type;     /* of this type */
 };
 
 struct callback_view; /* callback.h */
@@ -307,7 +317,7 @@ struct job_page {
 
 #define MAX_QUEUE_NAME 64
 
-/* One stream of one attempt: 0 = stdout, 1 = stderr. */
+/* One stream of one attempt: 0 = stdout, 1 = stderr, 2 = what a function has returned. */
 struct output_ref {
     int64_t no;
     uint32_t attempt;

@@ -17,10 +17,13 @@ struct result_row {
     int32_t exit_code, signal;
     enum job_result result;
     uint32_t attempt;
-    bool is_truncated, is_spooled, is_expired; /* of the standard output */
+    bool is_truncated, is_spooled, is_expired; /* of the standard output, or the value */
     uint64_t stdout_bytes, stderr_bytes;
     struct slice stdout_inline; /* of a job that succeeded; absent: none, or spooled */
-    struct slice error_detail;  /* or absent */
+    enum value_type value_type; /* of a job with RESULT_VALUE, as the two that follow */
+    uint64_t value_bytes;
+    struct slice value_inline;
+    struct slice error_detail; /* or absent */
 };
 
 struct result_sink {

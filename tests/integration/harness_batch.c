@@ -5,7 +5,7 @@
 
 struct job_ref batch_submit(struct server *s, const char *fmt, ...)
 {
-    char body[8192];
+    char body[32768];
     va_list args;
     va_start(args, fmt);
     CHECK((size_t)vsnprintf(body, sizeof body, fmt, args) < sizeof body, "too long");

@@ -374,7 +374,7 @@ Test(batches, work_is_found_whatever_the_cache_holds)
 
 Test(batches, a_batch_goes_when_its_time_has_come_and_its_elements_are_gone)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n_files;
     int64_t due;
 
@@ -411,7 +411,7 @@ Test(batches, a_batch_goes_when_its_time_has_come_and_its_elements_are_gone)
 
 Test(batches, forgetting_takes_small_steps)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n_files;
 
     tx_begin(&f);

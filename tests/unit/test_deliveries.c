@@ -181,7 +181,7 @@ Test(deliveries, they_are_counted_again_at_the_start_and_go_with_their_job)
     tx_commit(&f);
     fixture_reopen(&f);
     cr_assert_eq(store_deliveries(f.store), 2);
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n;
     tx_begin(&f);
     must(delivery_record(f.store,

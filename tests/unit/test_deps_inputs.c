@@ -48,7 +48,7 @@ Test(deps_inputs, rows_come_back_in_order_and_go_with_their_job)
         {.kind = JOB_INPUT_FILE, .parent = 6, .name = SLICE_LIT("a b")},
         {.kind = JOB_INPUT_ARGUMENT, .parent = 7, .argument = 3, .at = 9, .len = 45},
     };
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct input_list list;
     enum job_state state;
     struct job_id id;

@@ -76,7 +76,7 @@ Test(jobs, time_never_goes_back_with_the_clock)
 
 Test(jobs, a_number_is_never_used_twice)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct job_id id = job_add_in(&f, JOB_SUCCEEDED);
     struct job_id next;
     size_t n;
@@ -109,7 +109,7 @@ Test(jobs, too_many_queues_are_refused_and_idle_ones_make_room)
 {
     struct job_spec spec = {.max_attempts = 1, .queue = SLICE_LIT("one-too-many")};
     struct job_new job = {.spec = &spec, .task = SLICE_LIT("t"), .now_us = NOW_US};
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct job_id first = {0}, id;
     enum job_state state;
     size_t n;

@@ -34,7 +34,7 @@ static struct job_id spooled_job(void)
 
 Test(jobs_end, forget_leaves_nothing_and_names_the_files)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct job_id id = spooled_job();
     struct job_row row;
     size_t n = 9;
@@ -56,7 +56,7 @@ Test(jobs_end, forget_leaves_nothing_and_names_the_files)
 
 Test(jobs_end, only_an_ended_job_is_forgotten)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n;
 
     must_fail(STATE_CONFLICT, jobs_forget(f.store, job_add_in(&f, JOB_QUEUED).no, files, &n, err));
@@ -115,7 +115,7 @@ Test(jobs_end, retention_works_in_steps)
         cr_assert_lt(++steps, 20);
     }
     cr_assert_eq(named, 20);
-    cr_assert_eq(steps, 5, "four files a step, since each row may have two");
+    cr_assert_eq(steps, 7, "three files a step, since each row may have three");
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE output_flags & 16"), 20);
 }
 
@@ -125,7 +125,7 @@ Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
 {
     static const char *const damages[] = {
         "state = 9",   "state = -1",  "queue = 77", "queue = 0",
-        "reason = 99", "reason = -5", "result = 3", "keep_us = -1",
+        "reason = 99", "reason = -5", "result = 4", "keep_us = -1",
     };
     struct job_row row;
     struct job_id id;
@@ -145,7 +145,7 @@ Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
 Test(jobs_end, damaged_counts_are_an_error_and_never_an_abort)
 {
     struct job_id queued = job_add(&f, NULL, 0), ended = job_add_in(&f, JOB_SUCCEEDED);
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n;
 
     tx_commit(&f);
@@ -158,7 +158,7 @@ Test(jobs_end, damaged_counts_are_an_error_and_never_an_abort)
 
 Test(jobs_end, a_timer_that_does_not_fit_the_state_is_an_error)
 {
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct prune prune = {NOW_US, 5, files, ARRAY_LEN(files), 0, false};
 
     (void)job_add(&f, NULL, 0);

@@ -151,7 +151,7 @@ Test(reader, earlier_attempts_are_listed_oldest_first)
 Test(reader, an_expired_result_says_so)
 {
     struct job_id id = job_add_in(&f, JOB_SUCCEEDED);
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     struct prune prune = {NOW_US + 20 * SECOND_US, 5, files, ARRAY_LEN(files), 0, false};
 
     must(jobs_prune(f.store, &prune, err));
@@ -342,7 +342,7 @@ Test(reader, filters)
 Test(reader, created_after_in_both_directions)
 {
     struct job_filter filter = {.created_after_us = NOW_US + 7 * SECOND_US - 1};
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     enum job_state state;
     int64_t next;
     size_t n;

@@ -118,6 +118,54 @@ Test(results, in_the_order_of_their_ends)
     cr_assert_eq(got.rows[0].id.no, c);
 }
 
+/* ---- what a function has returned ---- */
+
+static struct result_row value_row;
+static char seen_value[16];
+
+static bool take_value(void *target, const struct result_row *row)
+{
+    (void)target;
+    value_row = *row;
+    (void)snprintf(seen_value, sizeof seen_value, "%.*s", (int)row->value_inline.len,
+                   row->value_inline.ptr == NULL ? "" : row->value_inline.ptr);
+    return true;
+}
+
+Test(results, a_value_has_its_type_and_place)
+{
+    static const bool spooled[] = {false, true};
+    for (size_t i = 0; i < ARRAY_LEN(spooled); i++) {
+        struct job_spec spec = {
+            .max_attempts = 1, .keep_us = 10 * SECOND_US, .result = RESULT_VALUE};
+        struct job_end end = job_end_ok();
+        struct output_ref files[OUTPUT_STREAMS];
+        size_t n = 0;
+        const int64_t no = job_add_as(&f, &(struct job_new){.spec = &spec,
+                                                            .task = SLICE_LIT("task"),
+                                                            .now_us = NOW_US})
+                               .no;
+        begin_at(no, 1);
+        end.output.has_value = true;
+        end.output.value_type = VALUE_TEXT;
+        end.output.bytes[STREAM_VALUE] = 5;
+        end.output.spooled[STREAM_VALUE] = spooled[i];
+        if (!spooled[i])
+            end.inline_out[STREAM_VALUE] = SLICE_LIT("hello");
+        must(jobs_finish(f.store, no, 1, &end, err));
+        tx_commit(&f);
+        must(reader_result(reader, no, &(struct result_sink){take_value, NULL}, err));
+        cr_assert(value_row.result == RESULT_VALUE && value_row.value_type == VALUE_TEXT);
+        cr_assert_eq(value_row.value_bytes, 5);
+        cr_assert_eq(value_row.is_spooled, spooled[i]);
+        cr_assert_str_eq(seen_value, spooled[i] ? "" : "hello");
+        tx_begin(&f);
+        must(jobs_forget(f.store, no, files, &n, err));
+        cr_assert_eq(n, spooled[i] ? 1 : 0, "its file goes with it");
+        cr_assert(n == 0 || files[0].stream == STREAM_VALUE);
+    }
+}
+
 Test(results, by_index_they_are_held_back)
 {
     int64_t a = add(), b = add(), c = add();
@@ -201,7 +249,7 @@ Test(results, an_end_that_was_followed_by_another_is_no_result)
 Test(results, forgotten_elements_are_passed_over)
 {
     int64_t a = add(), b = add(), c = add();
-    struct output_ref files[2];
+    struct output_ref files[OUTPUT_STREAMS];
     size_t n = 0;
     run(a);
     run(b);

@@ -313,7 +313,7 @@ Test(store, counts_survive_random_walks)
         tx_begin(&f);
         for (int i = 0; i < 12; i++) {
             struct job_end end = job_end_ok();
-            struct output_ref files[2];
+            struct output_ref files[OUTPUT_STREAMS];
             struct job_row row;
             enum job_state state;
             int64_t no;
