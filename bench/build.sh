@@ -23,7 +23,7 @@ program() {
 for limit in spawn killlat bigpipe idle pingpong; do
     program $limit "" limits/$limit.c common.c
 done
-for limit in durpost reopen; do
+for limit in durpost reopen sqlq; do
     program $limit "-lsqlite3" limits/$limit.c common.c
 done
 program mhd "-lmicrohttpd" limits/mhd.c common.c

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* load: drives a running server (or a peer) and prints `name: value unit`. Every answer is checked;
- * a program that meets an answer it did not ask for ends with status 1 and prints no number. usage:
- * load MODE -p PORT [-n N] [-c CONNECTIONS] [-q QUEUE] [-P PRIORITY] [-N NAME] [--] ARGV... bulk N
- * jobs of ARGV in one NDJSON POST; N / (last finished - first created) fill    N jobs of ARGV by
- * bulk, nothing is waited for pairs   N jobs, each by one POST and one waiting GET of its result,
- * over CONNECTIONS connections wait    N jobs one after the other on one connection by POST with
- * Prefer: wait; quantiles of the round trip cancel  N times: a running ARGV is cancelled with grace
- * 0 and waited for; quantiles until the 200 big     one job of ARGV that writes N MiB to stdout,
- * until it has succeeded; prints GiB/s and the job's id results a batch of N that is over, read as
- * NDJSON; events/s through a batch of N and its stream, from the POST to the line that ends it; lag
- * N elements one after the other, from the sync of each end (limits/synctime.c) to its line get N
- * times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers) call    METHOD
- * PATH [BODY]: prints the body; status 1 unless the answer is a 2xx The token comes from
- * GANGER_TOKEN. */
+/* clang-format off */
+/* load: drives a running server (or a peer) and prints `name: value unit`. Every answer is checked; a program that meets an
+ * answer it did not ask for ends with status 1 and prints no number. The token comes from GANGER_TOKEN.
+ * usage: load MODE -p PORT [-n N] [-c CONNECTIONS] [-q QUEUE] [-P PRIORITY] [-N NAME] [--] ARGV...
+ *   bulk     N jobs of ARGV in one NDJSON POST; N / (last finished - first created)
+ *   submit   the first half of bulk; verify is the second
+ *   fill     N jobs of ARGV by bulk, nothing is waited for
+ *   drop     N waiting jobs of ARGV, cancelled by one call; jobs/s until its answer
+ *   pairs    N jobs, each by one POST and one waiting GET of its result, over CONNECTIONS connections
+ *   wait     N jobs one after the other on one connection by POST with Prefer: wait; quantiles of the round trip
+ *   cancel   N times: a running ARGV is cancelled with grace 0 and waited for; quantiles until the 200
+ *   big      one job of ARGV that writes N MiB to stdout, until it has succeeded; prints GiB/s and the job's id
+ *   results  a batch of N that is over, read as NDJSON; events/s
+ *   through  a batch of N and its stream, from the POST to the line that ends it
+ *   lag      N elements one after the other, from the sync of each end (limits/synctime.c) to its line
+ *   get      N times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers)
+ *   call     METHOD PATH [BODY]: prints the body; status 1 unless the answer is a 2xx */
+/* clang-format on */
 #define _GNU_SOURCE
 #include "load/modes.h"
 
@@ -34,6 +38,7 @@ static const struct mode modes[] = {
     {"submit", mode_submit},
     {"verify", mode_verify},
     {"fill",   mode_fill},
+    {"drop",   mode_drop},
     {"pairs",  mode_pairs},
     {"wait",   mode_wait},
     {"cancel", mode_cancel},

@@ -22,6 +22,7 @@ void mode_bulk(const struct plan *plan);
 void mode_submit(const struct plan *plan);
 void mode_verify(const struct plan *plan);
 void mode_fill(const struct plan *plan);
+void mode_drop(const struct plan *plan);
 void mode_pairs(const struct plan *plan);
 void mode_wait(const struct plan *plan);
 void mode_cancel(const struct plan *plan);

@@ -107,7 +107,7 @@ void mode_bulk(const struct plan *plan)
            answered_ms);
 }
 
-void mode_fill(const struct plan *plan)
+static double fill(const struct plan *plan)
 {
     struct client *client = client_open(plan->port, plan->token);
     char *line = job_line(plan);
@@ -121,10 +121,44 @@ void mode_fill(const struct plan *plan)
             die("a bulk answer lacks lines");
         done += n;
     }
-    printf("%s: %.0f jobs/s\n", plan->name,
-           (double)plan->n / ((double)(now_ns() - start_ns) / 1e9));
+    double took_s = (double)(now_ns() - start_ns) / 1e9;
     free(line);
     client_close(client);
+    return took_s;
+}
+
+void mode_fill(const struct plan *plan)
+{
+    printf("%s: %.0f jobs/s\n", plan->name, (double)plan->n / fill(plan));
+}
+
+static void ask_json(struct client *client, const char *method, const char *path, const char *body,
+                     struct answer *ret)
+{
+    struct request request = {
+        .method = method, .path = path, .body = body, .body_len = strlen(body)};
+    client_ask(client, &request, ret);
+    if (ret->status / 100 != 2)
+        die("%s %s: status %d: %s", method, path, ret->status, ret->body);
+}
+
+void mode_drop(const struct plan *plan)
+{
+    char text[256], wanted[64];
+    struct answer answer;
+    struct client *client = client_open(plan->port, plan->token);
+    snprintf(text, sizeof(text), "/v1/queues/%s", plan->queue);
+    ask_json(client, "PUT", text, "{\"paused\":true}", &answer);
+    fill(plan);
+    snprintf(text, sizeof(text), "{\"queue\":\"%s\",\"state\":\"queued\"}", plan->queue);
+    snprintf(wanted, sizeof(wanted), "\"changed\":%lld", (long long)plan->n);
+    uint64_t start_ns = now_ns();
+    ask_json(client, "POST", "/v1/jobs/cancel", text, &answer);
+    double took_s = (double)(now_ns() - start_ns) / 1e9;
+    if (strstr(answer.body, wanted) == NULL)
+        die("cancelled otherwise: %s", answer.body);
+    client_close(client);
+    printf("%s: %.0f jobs/s\n", plan->name, (double)plan->n / took_s);
 }
 
 /* One connection of `pairs`: it has either submitted a job or asked for the result of that job. */

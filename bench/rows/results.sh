@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # SPDX-License-Identifier: MIT
-# P10 big results, P11 (c) cancelling, P12 memory at rest.
+# P10 big results, P11 streams and cancelling, P12 memory at rest.
 
 p10_spool_files()
 {
@@ -105,6 +105,21 @@ p11_streams()
     measure P11.lag load lag -n 200 -q "lag-$r" -N ganger_lag sh -c 'exec sleep 0.02'
 }
 
+# (d): waiting jobs that one call cancels, beside rows that are only inserted.
+p11_drop()
+{
+    local r
+    server_start drop
+    for r in $(seq "$rounds"); do
+        measure P11.insert "$tools/sqlq" "$work" full 1000 "$seconds" 0 insert
+        measure P11.drop load drop -n 100000 -q "drop-$r" -N ganger_drop /bin/true
+    done
+    server_stop drop
+    server_forget drop
+    row "P11 (d)" "100,000 queued jobs cancelled by one call" jobs/s P11.drop P11.insert \
+        "sqlite_insert_full_batch1000" '>=' 0.5
+}
+
 bench_P11()
 {
     local r kill_us
@@ -137,6 +152,7 @@ bench_P11()
     server_forget cancel
     row "P11 (c)" "cancel of a running job with grace 0 until the 200, p50" us P11.ganger P11.limit \
         "kill_to_reaped + durpost_sqlite_c1" '<=' 1.5
+    p11_drop
 }
 
 p12_python()
