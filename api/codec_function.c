@@ -136,6 +136,17 @@ static bool belongs_to_function(const struct job_reader *r, struct slice value, 
            err_at(r->err, ERR_INVALID, pointer, "is for a \"function\", which is not named");
 }
 
+/* Who reads of an argument also reads whose it is and where the others are described. */
+static bool refuse_arguments(const struct job_reader *r)
+{
+    struct err why = *r->err;
+    if (why.code == ERR_INVALID)
+        (void)err_at(r->err, ERR_INVALID, why.pointer,
+                     "%.140s; GET /v1/functions says what \"%s\" takes", why.detail,
+                     r->function->name);
+    return false;
+}
+
 static bool bind(struct job_reader *r)
 {
     const struct call call = {.args = r->args, .kwargs = r->kwargs};
@@ -143,7 +154,7 @@ static bool bind(struct job_reader *r)
     struct call_command command = {f->argv, f->n_argv};
     struct call_values values;
     if (!call_bind(&call, &f->params, &values, r->err))
-        return false;
+        return refuse_arguments(r);
     if (!call_expand(&command, &f->params, &values, r->a, r->err))
         return r->err->code != ERR_INVALID ||
                err_at(r->err, ERR_INVALID, "/args", "%s", r->err->detail);
@@ -159,7 +170,7 @@ static bool bind_json(struct job_reader *r)
     AUTO_BUF struct buf json = {0};
     buf_init(&json, MAX_CALL_JSON);
     if (!call_json(&call, f->args.ptr == NULL ? NULL : &f->params, &json, r->err))
-        return false;
+        return refuse_arguments(r);
     r->spec->stdin_bytes = (struct slice){arena_dup(r->a, buf_slice(&json)), json.len};
     return r->spec->stdin_bytes.ptr != NULL || codec_arena_full(r->err);
 }
@@ -255,6 +266,13 @@ static bool check_kind(const struct function *f, struct err *err)
                   "this version runs functions of kind command and native only");
 }
 
+/* A pool of its own would be promised and not be there. */
+static bool check_pool(const struct function *f, struct err *err)
+{
+    return f->pool == NULL || strcmp(f->pool, "default") == 0 ||
+           err_at(err, ERR_INVALID, "/pool", "this version has the pool \"default\" only");
+}
+
 static bool check_function(const struct config *cfg, const struct function *f, struct err *err)
 {
     AUTO_ARENA struct arena a = {0};
@@ -262,8 +280,8 @@ static bool check_function(const struct config *cfg, const struct function *f, s
     struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
     arena_init(&a, 1u << 20);
     codec_job_begin(&r);
-    return check_kind(f, err) && check_env(f, err) && codec_take_function(&r) &&
-           (f->kind != FUNCTION_NATIVE || check_native(&r));
+    return check_kind(f, err) && check_pool(f, err) && check_env(f, err) &&
+           codec_take_function(&r) && (f->kind != FUNCTION_NATIVE || check_native(&r));
 }
 
 bool codec_check_functions(const struct config *cfg, struct err *err)

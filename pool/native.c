@@ -37,7 +37,7 @@ bool native_has_any(const struct function_list *functions)
 static bool refuse(const struct function *f, const char *what, struct err *err)
 {
     const char *why = dlerror();
-    return err_set(err, ERR_INVALID, "function %s: %s: %.150s", f->name, what,
+    return err_set(err, ERR_INVALID, "line %u: the function %s: %s: %.150s", f->line, f->name, what,
                    why == NULL ? f->module : why);
 }
 
@@ -45,51 +45,80 @@ static bool load_one(const struct function *f, struct native_symbol *ret, struct
 {
     void *module = dlopen(f->module, RTLD_NOW | RTLD_LOCAL);
     if (module == NULL)
-        return refuse(f, "its module cannot be loaded", err);
+        return refuse(f, "module: cannot be loaded", err);
     (void)dlerror();
     const uint32_t *abi = dlsym(module, "ganger_plugin_abi");
     if (abi == NULL)
-        return refuse(f, "its module does not say GANGER_PLUGIN", err);
+        return refuse(f, "module: does not say GANGER_PLUGIN", err);
     if (*abi != GANGER_PLUGIN_ABI)
         return err_set(err, ERR_INVALID,
-                       "function %s: its module was built for version %u of the plug-in interface, "
-                       "this service has %d",
-                       f->name, *abi, GANGER_PLUGIN_ABI);
+                       "line %u: the function %s: module: was built for version %u of the plug-in "
+                       "interface, this service has %d",
+                       f->line, f->name, *abi, GANGER_PLUGIN_ABI);
     void *symbol = dlsym(module, f->symbol == NULL ? f->name : f->symbol);
     if (symbol == NULL)
-        return refuse(f, "its symbol is not there", err);
+        return refuse(f, "symbol: is not in its module", err);
     ret->name = f->name;
     memcpy(&ret->function, &symbol, sizeof(symbol)); /* POSIX allows it, ISO C has no cast for it */
+    return true;
+}
+
+static bool load_next(const struct function *f, struct native *n, struct err *err)
+{
+    if (f->kind != FUNCTION_NATIVE)
+        return true;
+    if (!load_one(f, &n->symbols[n->n], err))
+        return false;
+    n->n++;
     return true;
 }
 
 static bool load_all(const struct function_list *functions, struct native *n, struct err *err)
 {
     n->symbols = must_alloc(functions->n * sizeof(*n->symbols));
-    for (uint32_t i = 0; i < functions->n; i++) {
-        if (functions->items[i].kind != FUNCTION_NATIVE)
-            continue;
-        if (!load_one(&functions->items[i], &n->symbols[n->n], err))
+    for (uint32_t i = 0; i < functions->n; i++)
+        if (!load_next(&functions->items[i], n, err))
             return false;
-        n->n++;
-    }
     return true;
 }
 
-/* The constructors of a module run here first: what they do to a process, they do to this one. */
+/* The constructors of a module run here first: what they do to a process, they do to this one. Says
+ * a byte before each function, so that one that ends the process is known, and at last what is
+ * wrong, or a full stop. */
 static NORETURN void probe_child(const struct function_list *functions, int to)
 {
     struct native n = {0};
     struct err err = {0};
-    const bool is_fine = load_all(functions, &n, &err);
-    const ssize_t written = write(to, err.detail, is_fine ? 1 : strlen(err.detail));
-    _exit(written > 0 ? 0 : 70);
+    bool is_fine = true, is_told = true;
+    n.symbols = must_alloc(functions->n * sizeof(*n.symbols));
+    for (uint32_t i = 0; is_fine && is_told && i < functions->n; i++) {
+        is_told = write(to, "\n", 1) == 1;
+        is_fine = load_next(&functions->items[i], &n, &err);
+    }
+    const char *last = is_fine ? "." : err.detail;
+    is_told = is_told && write(to, last, strlen(last)) > 0;
+    _exit(is_told ? 0 : 70);
+}
+
+/* What the child has said, terminated. */
+static void hear_probe(int from, char *text, size_t size)
+{
+    size_t len = 0;
+    for (;;) {
+        const ssize_t n = read(from, text + len, size - 1 - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+    }
+    text[len] = '\0';
 }
 
 bool native_probe(const struct function_list *functions, struct err *err)
 {
-    int ends[2], status = 0;
-    char text[sizeof(err->detail)] = "";
+    int ends[2];
+    char text[MAX_FUNCTIONS + sizeof(err->detail)] = "";
 
     if (!native_has_any(functions))
         return true;
@@ -103,17 +132,17 @@ bool native_probe(const struct function_list *functions, struct err *err)
     if (pid == 0)
         probe_child(functions, to);
     (void)close(steal_fd(&to));
-    ssize_t n;
-    do
-        n = read(from, text, sizeof(text) - 1);
-    while (n < 0 && errno == EINTR);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    hear_probe(from, text, sizeof(text));
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    if (n <= 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    const size_t tried = strspn(text, "\n");
+    if (text[tried] == '\0' && tried > 0) {
+        const struct function *f = &functions->items[tried - 1];
         return err_set(err, ERR_INVALID,
-                       "a module of a native function ends the process that "
-                       "loads it");
-    return text[0] == '\0' || err_set(err, ERR_INVALID, "%s", text);
+                       "line %u: the function %s: module: ends the process that loads it: %.120s",
+                       f->line, f->name, f->module);
+    }
+    return text[tried] == '.' || err_set(err, ERR_INVALID, "%s", text + tried);
 }
 
 /* Descriptors 1 and 2 belong to the functions from here on; the log goes on elsewhere. */
@@ -316,7 +345,8 @@ static int call_guarded(struct native_call *call, ganger_function function)
 static const char *obstacle(const struct native_call *call, ganger_function function)
 {
     if (function == NULL)
-        return "there is no such function any more";
+        return "the function is not registered any more: its section [function] of the "
+               "configuration is gone";
     if (asks_too_much(call->task))
         return "a native function has no environment, directory or files of its own, and of the "
                "limits memory and output alone";

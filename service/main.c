@@ -220,8 +220,8 @@ static int open_server(struct server *s, struct err *err)
     raise_descriptor_limit();
     if (!open_data(s, err) || !take_lock(s, err))
         return EXIT_STORE;
-    if (!open_pool(s, err))
-        return EXIT_POOL;
+    if (!open_pool(s, err)) /* a module that cannot be loaded is a mistake of the configuration */
+        return err->code == ERR_INVALID ? EXIT_USAGE : EXIT_POOL;
     if (!open_engine(s, err))
         return EXIT_STORE;
     if (!callbacks_open(s->engine, &writers, &s->callbacks, err))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/function.h"
 
+#include "service/base/config_option.h"
 #include "service/base/json.h"
 #include "service/base/text.h"
 
@@ -253,17 +254,29 @@ static const struct {
     {"limits", read_limits}, {"args", read_args},       {"doc", read_doc},
 };
 
+/* The same key again: in its section, or in one of the same name that follows. */
+static bool read_key(struct key_reader *r, size_t i, struct slice value)
+{
+    if ((r->f->keys >> i & 1u) != 0)
+        return err_set(r->err, ERR_INVALID, "was given before");
+    r->f->keys |= 1u << i;
+    return keys[i].read(r, value);
+}
+
 bool function_set(struct function_list *list, const char *key, struct slice value, struct err *err)
 {
     struct key_reader r = {list, NULL, err};
     PRE(list->n > 0);
+    const char *near = NULL;
     r.f = &list->items[list->n - 1];
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        if (strcmp(keys[i].key, key) != 0)
-            continue;
-        return keys[i].read(&r, value) || err_wrap(err, "%s", key);
+        if (strcmp(keys[i].key, key) == 0)
+            return read_key(&r, i, value) || err_wrap(err, "the function %s: %s", r.f->name, key);
+        near = config_nearest(key, near, keys[i].key);
     }
-    return err_set(err, ERR_INVALID, "unknown key %.60s of a function", key);
+    return err_set(err, ERR_INVALID, "the function %s: unknown key %.60s%s%s%s", r.f->name, key,
+                   near == NULL ? "" : "; did you mean ", near == NULL ? "" : near,
+                   near == NULL ? "" : "?");
 }
 
 static const char *what_is_missing(const struct function *f)

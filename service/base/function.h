@@ -34,6 +34,7 @@ struct function {
                           what its placeholders ask for */
     struct parameter_list params; /* the same, read */
     uint32_t line;                /* of its section, for messages */
+    uint32_t keys;                /* that were given: a bit for each row of their table */
 };
 
 struct function_list {

@@ -117,6 +117,8 @@ Test(codec_function, a_function_that_cannot_work_ends_the_start)
          "the function a: limits: of a native function are \"memory\" and \"output\" alone"},
         {"[function a]\nkind = runner\nrunner = [\"r\"]\n",
          "the function a: kind: this version runs functions of kind command and native only"},
+        {"[function a]\nkind = command\ncommand = [\"x\"]\npool = mine\n",
+         "the function a: pool: this version has the pool \"default\" only"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct config_set *set = load_text(cases[i].text);

@@ -58,20 +58,24 @@ Test(config_function, what_is_wrong_is_said_with_its_line)
     static const struct {
         const char *text, *needle;
     } cases[] = {
-        {"[function a]\nkind = thread\n", "line 2: kind: must be command, native or runner"},
-        {"[function a]\nkind = command\ncommand = ls\n", "line 3: command: is not JSON"},
+        {"[function a]\nkind = thread\n",
+         "line 2: the function a: kind: must be command, native or runner"},
+        {"[function a]\nkind = command\ncommand = ls\n",
+         "line 3: the function a: command: is not JSON"},
         {"[function a]\nkind = command\ncommand = [\"\"]\n", "must name a program"},
         {"[function a]\nkind = command\ncommand = [1]\n", "array of at most"},
         {"[function a]\nkind = command\n", "the function a lacks command"},
         {"[function a]\nkind = native\n", "the function a lacks module"},
         {"[function a]\nkind = runner\n", "the function a lacks runner"},
         {"[function a]\ncommand = [\"ls\"]\n", "the function a lacks kind"},
-        {"[function a]\nkinds = native\n", "unknown key kinds of a function"},
+        {"[function a]\nkinds = native\n", "the function a: unknown key kinds; did you mean kind?"},
         {"[function a b]\nkind = native\n", "a function's name has"},
         {"[function a]\nkind = native\nmodule = x\n[function b]\nkind = native\nmodule = x\n"
          "[function a]\nkind = native\n",
          "the function a was there before"},
         {"[function a]\nkind = native\nenv = {\"A\": 1}\n", "object of strings"},
+        {"[function a]\nkind = native\nkind = native\n",
+         "line 3: the function a: kind: was given before"},
         {"[function a]\nkind = native\nretry = 3\n", "retry: must be a JSON object"},
         {"[function a]\nkind = native\ncwd = here\n", "absolute path"},
         {"[function]\nkind = native\n", "unknown section"},

@@ -356,11 +356,11 @@ Test(pool_native_load, what_cannot_be_loaded_is_an_error_that_names_it)
     static const struct {
         const char *module, *symbol, *says;
     } ways[] = {
-        {"/nowhere/at.so", "x", "function broken: its module cannot be loaded"},
-        {MODULE, "not_there", "function broken: its symbol is not there"},
-        {"libm.so.6", "sin", "function broken: its module does not say GANGER_PLUGIN"},
+        {"/nowhere/at.so", "x", "line 7: the function broken: module: cannot be loaded"},
+        {MODULE, "not_there", "the function broken: symbol: is not in its module"},
+        {"libm.so.6", "sin", "the function broken: module: does not say GANGER_PLUGIN"},
     };
-    struct function broken = {.name = "broken", .kind = FUNCTION_NATIVE};
+    struct function broken = {.name = "broken", .kind = FUNCTION_NATIVE, .line = 7};
     const struct function_list list = {.items = &broken, .n = 1};
     struct log log = {.fd = 2, .level = LOG_ERROR};
     struct pool *pool = NULL;
