@@ -75,6 +75,11 @@ bool args_halt(const char *value, struct halt *ret)
     return false;
 }
 
+static bool is_json(struct slice text)
+{
+    return json_validate(text, JSON_LIMITS_DEFAULT, NULL);
+}
+
 /* NULL when the value fits its kind, else what the kind wants. */
 static const char *value_wants(const struct option_row *row, const char *value)
 {
@@ -109,7 +114,12 @@ static const char *value_wants(const struct option_row *row, const char *value)
     case KIND_CHOICE: return is_choice(row->value, value) ? NULL : row->value;
     case KIND_HALT: return args_halt(value, &halt) ? NULL : "never, soon,fail=N or now,fail=N";
     case KIND_RATE: return is_rate(value) ? NULL : "a rate like 10/1s, or none";
-    case KIND_JSON: return json_validate(s, JSON_LIMITS_DEFAULT, NULL) ? NULL : "JSON";
+    case KIND_JSON: return is_json(s) ? NULL : "JSON";
+    case KIND_ARRAY:
+        return is_json(s) && json_type_of(json_trim(s)) == JSON_ARRAY ? NULL : "a JSON array";
+    case KIND_OBJECT:
+        return is_json(s) && json_type_of(json_trim(s)) == JSON_OBJECT ? NULL : "a JSON object";
+    case KIND_FUNCTION: return text_is_token(s, 64) ? NULL : "the name of a function";
     }
     return "something else";
 }
@@ -121,6 +131,7 @@ static struct args_words *words_of(struct args *args, enum option_id id)
            : id == OPT_LABEL      ? &args->label
            : id == OPT_DEPENDS_ON ? &args->depends_on
            : id == OPT_ARG_FILE   ? &args->arg_file
+           : id == OPT_KWARG      ? &args->kwarg
                                   : NULL;
 }
 
@@ -171,7 +182,7 @@ static void getopt_tables_fill(struct getopt_tables *t, const struct command *co
     *t = (struct getopt_tables){0};
     /* "+": the first operand ends the options, so that those of the job's command stay with it.
      * ":": a missing value is told apart from an unknown option. */
-    if (command->kind == OPERAND_COMMAND)
+    if (command->kind == OPERAND_COMMAND || command->kind == OPERAND_CALL)
         t->letters[at++] = '+';
     t->letters[at++] = ':';
     for (size_t i = 0; i < n_option_rows; i++) {
@@ -207,6 +218,7 @@ static const char *operand_wanted(const struct command *command)
     case OPERAND_BATCH: return "the id of a batch";
     case OPERAND_QUEUE: return "the name of a queue";
     case OPERAND_COMMAND: return "a command to run";
+    case OPERAND_CALL: return "the name of a function";
     case OPERAND_NONE:
     case OPERAND_WORD: break;
     }
@@ -256,6 +268,7 @@ bool args_read(const struct command *command, int argc, char **argv, struct args
     ret->label.items = must_alloc((size_t)argc * sizeof(char *));
     ret->depends_on.items = must_alloc((size_t)argc * sizeof(char *));
     ret->arg_file.items = must_alloc((size_t)argc * sizeof(char *));
+    ret->kwarg.items = must_alloc((size_t)argc * sizeof(char *));
     opterr = 0;
     optind = 0; /* glibc: start anew, also when another line was read before */
     for (;;) {
@@ -284,6 +297,7 @@ void args_release(struct args *args)
     free(args->label.items);
     free(args->depends_on.items);
     free(args->arg_file.items);
+    free(args->kwarg.items);
     *args = (struct args){0};
 }
 

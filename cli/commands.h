@@ -6,6 +6,7 @@
 #include "cli/table.h"
 
 command_fn command_run;     /* run.c */
+command_fn command_call;    /* call.c */
 command_fn command_submit;  /* submit.c */
 command_fn command_map;     /* map.c */
 command_fn command_pipe;    /* pipe.c */
@@ -31,7 +32,8 @@ command_fn command_queue_pause;
 command_fn command_queue_resume;
 command_fn command_queue_purge;
 command_fn command_queue_rm;
-command_fn command_health; /* service.c */
+command_fn command_functions; /* functions.c */
+command_fn command_health;    /* service.c */
 command_fn command_version;
 command_fn command_completion; /* completion.c */
 command_fn command_help;       /* help.c */

@@ -38,7 +38,12 @@ static void put_values(struct buf *out)
     buf_puts(out, ")\n        mapfile -t COMPREPLY < <(compgen -W \"");
     table_put_states(out);
     buf_puts(out, "\" -- \"$word\")\n        return ;;\n    ");
-    put_alternatives(out, ~(KIND(KIND_FLAG) | KIND(KIND_FILE) | KIND(KIND_STATE)));
+    put_alternatives(out, KIND(KIND_FUNCTION));
+    buf_puts(out, ")\n        mapfile -t COMPREPLY < <(compgen -W \\\n"
+                  "            \"$(ganger functions -q 2>/dev/null)\" -- \"$word\")\n"
+                  "        return ;;\n    ");
+    put_alternatives(out,
+                     ~(KIND(KIND_FLAG) | KIND(KIND_FILE) | KIND(KIND_STATE) | KIND(KIND_FUNCTION)));
     buf_puts(out, ")\n        return ;;\n    esac\n");
 }
 
@@ -89,6 +94,8 @@ static void put_command(struct buf *out, const struct command *command)
         buf_puts(out, " operands=queue");
     else if (command->kind == OPERAND_COMMAND)
         buf_puts(out, " operands=command");
+    else if (command->kind == OPERAND_CALL)
+        buf_puts(out, " operands=function");
     else if (command->bit == IN_HELP)
         buf_puts(out, " operands=name");
     buf_puts(out, " ;;\n");
@@ -120,6 +127,8 @@ static void put_bash(struct buf *out)
                   "        \"$(ganger ls -q --limit 100 2>/dev/null)\" -- \"$word\") ;;\n"
                   "    *,queue) mapfile -t COMPREPLY < <(compgen -W \\\n"
                   "        \"$(ganger queue ls -q 2>/dev/null)\" -- \"$word\") ;;\n"
+                  "    *,function) mapfile -t COMPREPLY < <(compgen -W \\\n"
+                  "        \"$(ganger functions -q 2>/dev/null)\" -- \"$word\") ;;\n"
                   "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
                   "    *,name) mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\") ;;\n"
                   "    esac\n"

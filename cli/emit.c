@@ -102,13 +102,17 @@ struct fetch {
     bool cleans; /* the descriptor is a terminal */
     struct cleaner cleaner;
     uint64_t offset; /* bytes that have come */
-    struct err err;  /* why it cannot go on */
+    char last;       /* the newest of them */
+    bool is_json;
+    struct err err; /* why it cannot go on */
 };
 
 static bool on_bytes(void *owner, struct slice bytes)
 {
     struct fetch *f = owner;
     f->offset += bytes.len;
+    if (bytes.len > 0)
+        f->last = bytes.ptr[bytes.len - 1];
     if (!f->cleans)
         return client_write(f->cli->client, f->fd, bytes, &f->err);
     struct buf AUTO_BUF clean;
@@ -130,12 +134,8 @@ static bool judge(const struct reply *reply, bool *ret_over, struct err *err)
 static bool fetch_pass(struct fetch *f, const char *path, bool *ret_over, struct err *err)
 {
     struct transfer *transfer = NULL;
-    struct call call = {.method = "GET",
-                        .path = path,
-                        .accept = "application/octet-stream",
-                        .from = f->offset,
-                        .on_bytes = on_bytes,
-                        .owner = f};
+    struct call call = {
+        .method = "GET", .path = path, .from = f->offset, .on_bytes = on_bytes, .owner = f};
     bool ok = transfer_start(f->cli->client, &call, &transfer, err);
     while (ok && !transfer_is_over(transfer))
         ok = client_turn(f->cli->client, TURN_MS, err);
@@ -144,29 +144,35 @@ static bool fetch_pass(struct fetch *f, const char *path, bool *ret_over, struct
         ok = false;
     }
     *ret_over = false;
-    if (ok && transfer_is_whole(transfer))
-        ok = judge(transfer_reply(transfer), ret_over, err);
+    if (ok && transfer_is_whole(transfer)) {
+        const struct reply *reply = transfer_reply(transfer);
+        f->is_json = strncmp(reply->content_type, "application/json", 16) == 0;
+        ok = judge(reply, ret_over, err);
+    }
     transfer_free(transfer);
     return ok;
 }
 
-static bool fetch(struct cli *cli, const char *id, int fd, struct err *err)
+bool emit_bytes(struct cli *cli, const char *id, const char *what, int fd, struct err *err)
 {
     struct call look = {.method = "GET", .path = "/v1/version", .harmless = true};
     struct fetch f = {.cli = cli, .fd = fd, .cleans = !cli->out->raw && isatty(fd) == 1};
     char path[96];
     bool over = false;
-    (void)snprintf(path, sizeof(path), "/v1/jobs/%s/%s", id,
-                   fd == STDOUT_FILENO ? "stdout" : "stderr");
+    (void)snprintf(path, sizeof(path), "/v1/jobs/%s/%s", id, what);
     output_progress_end(cli->out);
     for (;;) {
         struct reply AUTO_REPLY reply = {0};
         if (!fetch_pass(&f, path, &over, err))
             return false;
+        if (over)
+            break;
         /* A service that is away is waited for. */
-        if (over || !client_ask(cli->client, &look, &reply, err))
-            return over;
+        if (!client_ask(cli->client, &look, &reply, err))
+            return false;
     }
+    return !f.is_json || f.offset == 0 || f.last == '\n' ||
+           client_write(cli->client, fd, SLICE_LIT("\n"), err);
 }
 
 bool emit_result(struct cli *cli, const struct result *result, struct err *err)
@@ -180,9 +186,9 @@ bool emit_result(struct cli *cli, const struct result *result, struct err *err)
         if (!write_value(cli, value, err))
             return false;
     } else if (json_i64_at(result->raw, "stdout_bytes", 1) > 0) {
-        if (!fetch(cli, result->id, STDOUT_FILENO, err))
+        if (!emit_bytes(cli, result->id, "stdout", STDOUT_FILENO, err))
             return false;
     }
     return json_i64_at(result->raw, "stderr_bytes", 1) == 0 ||
-           fetch(cli, result->id, STDERR_FILENO, err);
+           emit_bytes(cli, result->id, "stderr", STDERR_FILENO, err);
 }

@@ -27,4 +27,9 @@ int result_exit_code(const struct result *result);
  * asked for. */
 MUST_CHECK bool emit_result(struct cli *cli, const struct result *result, struct err *err);
 
+/* One of a job's outputs, "stdout" or "stderr", or its "result", to a descriptor; a result that is
+ * JSON ends with a line break. */
+MUST_CHECK bool emit_bytes(struct cli *cli, const char *id, const char *what, int fd,
+                           struct err *err);
+
 #endif

@@ -17,6 +17,16 @@ void facts_put(struct buf *out, struct slice object);
 /* To stdout; false with err when it takes no more. */
 MUST_CHECK bool facts_write(const struct buf *text, struct err *err);
 
+/* A list of the service, shown as a table; with --json an item per line, with --quiet their names.
+ */
+struct facts_table {
+    const char *path; /* "/v1/queues" */
+    void (*put_head)(struct buf *out);
+    void (*put_row)(struct buf *out, struct slice item, struct arena *a);
+};
+/* All pages of it. Returns the exit code. */
+int facts_list(struct cli *cli, const struct facts_table *table);
+
 /* Does `one` for each operand; a failure is told with the operand's name, and the worst exit code
  * of all is returned. */
 typedef bool facts_one_fn(struct cli *cli, const char *operand, struct err *err);

@@ -15,6 +15,20 @@ void finish_tell(struct cli *cli, const struct json_job *job)
     output_note(cli->out, "job %s %.*s", job->id, (int)words.len, words.ptr);
 }
 
+int finish_left(struct cli *cli, const char *id, const struct err *err)
+{
+    int code = outcome_of_error(cli, err);
+    if (client_interrupted(cli->client) != 0) {
+        output_error(cli->out,
+                     "job %s goes on; follow it: ganger logs -f %s; stop it: ganger cancel %s", id,
+                     id, id);
+    } else {
+        output_error(cli->out, "%s", err->detail);
+        output_error(cli->out, "the job was accepted; ask for it later: ganger wait %s", id);
+    }
+    return code;
+}
+
 static int finish_failed(struct cli *cli, const char *id, const struct err *err)
 {
     int code = outcome_of_error(cli, err);

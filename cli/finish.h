@@ -14,4 +14,7 @@ int finish_any(struct cli *cli, const char *id, uint64_t deadline_ns);
 /* A note that says how it ended. */
 void finish_tell(struct cli *cli, const struct json_job *job);
 
+/* The end of a command whose job outlives it: tells how to come back. Returns the exit code. */
+int finish_left(struct cli *cli, const char *id, const struct err *err);
+
 #endif

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "cli/lines.h"
+#include "cli/spec.h"
 #include "service/base/text.h"
 
 #define SOURCES_MAX 16u
@@ -25,6 +26,7 @@ struct items {
     int file;           /* opened here, or -1 */
     bool reads;         /* `lines` is in use */
     bool numbered, over;
+    bool are_values;        /* what is JSON is given as what it is: arguments of a function */
     size_t at[SOURCES_MAX]; /* the next combination */
     struct arena arena;     /* of the words that files gave */
     int64_t count;
@@ -159,6 +161,8 @@ bool items_open(const struct args *args, int from, bool plain, struct items **re
 {
     struct items *items = must_alloc(sizeof(*items));
     *items = (struct items){.args = args, .file = -1, .lines.fd = -1};
+    items->are_values = (args_has(args, OPT_FUNCTION) || args_has(args, OPT_JSON_ITEMS)) &&
+                        !args_has(args, OPT_STRINGS);
     arena_init(&items->arena, WORDS_MAX);
     bool ok = true;
     if (plain && from < args->n_operands)
@@ -215,7 +219,7 @@ static void put_columns(const struct items *items, struct slice text, struct buf
         const char *end = len == 0 || text.len < len ? NULL
                                                      : memmem(text.ptr, text.len, separator, len);
         size_t n = end == NULL ? text.len : (size_t)(end - text.ptr);
-        buf_json_string(out, (struct slice){text.ptr, n});
+        spec_put_value(out, (struct slice){text.ptr, n}, !items->are_values);
         if (end == NULL)
             return;
         buf_putc(out, ',');
@@ -246,7 +250,7 @@ static void put_item(struct items *items, struct slice single, struct buf *out)
     bool columns = items_have_columns(items);
     items->count++;
     if (!columns && !items->numbered) {
-        buf_json_string(out, single);
+        spec_put_value(out, single, !items->are_values);
         return;
     }
     buf_putc(out, '[');

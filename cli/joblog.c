@@ -128,6 +128,15 @@ static void put_appended(struct buf *out, const struct joblog_wish *wish, struct
     }
 }
 
+/* As `ganger call` takes it. */
+static void put_call(struct buf *out, const struct joblog_wish *wish, struct slice item)
+{
+    put_word(out, slice_of(wish->words[0]));
+    put_appended(out, wish, item);
+    for (int i = 1; i < wish->n; i++)
+        put_word(out, slice_of(wish->words[i]));
+}
+
 void joblog_put_command(struct buf *out, const struct joblog_wish *wish, struct slice item,
                         int64_t index)
 {
@@ -136,6 +145,10 @@ void joblog_put_command(struct buf *out, const struct joblog_wish *wish, struct 
     size_t holes = 0;
     int64_t highest = 0;
     buf_init(&word, LINE_MAX_BYTES);
+    if (wish->is_call) {
+        put_call(out, wish, item);
+        return;
+    }
     for (int i = 0; i < wish->n; i++) {
         buf_clear(&word);
         holes += template_holes(slice_of(wish->words[i]), wish->star, &highest);

@@ -13,7 +13,8 @@ struct joblog_wish {
     const char *path;
     char *const *words;
     int n;
-    bool star; /* items are arrays */
+    bool star;    /* items are arrays */
+    bool is_call; /* the words are a function and what follows the item */
 };
 MUST_CHECK bool joblog_open(const struct joblog_wish *wish, struct joblog **ret, struct err *err);
 void joblog_close(struct joblog *log); /* accepts NULL */

@@ -19,7 +19,8 @@
 struct map {
     struct cli *cli;
     struct args args; /* as given, with placeholders as the service knows them */
-    char **words;     /* of the command; own */
+    char **log_words; /* a function's name and what follows the item, or the command; own */
+    char **words;     /* of these: the command, or the arguments */
     int n_words;      /* operands before the first ::: */
     char *name;       /* own, or NULL */
     bool star;        /* items are arrays */
@@ -67,10 +68,17 @@ static char *shifted(const char *word)
     return text;
 }
 
+static bool is_call(const struct map *map)
+{
+    return args_has(&map->args, OPT_FUNCTION);
+}
+
 /* The service has no {#}, and its {} of an array is JSON: with either the items are shifted. */
 static bool wants_shift(const struct map *map)
 {
     bool columns = items_have_columns(map->items);
+    if (is_call(map)) /* its items are arguments, not texts to be put into words */
+        return false;
     for (int i = 0; i < map->n_words; i++) {
         const char *word = map->args.operands[i];
         if (strstr(word, "{#}") != NULL || (columns && strstr(word, "{}") != NULL))
@@ -83,7 +91,12 @@ static bool wants_shift(const struct map *map)
 static void prepare_words(struct map *map)
 {
     bool shift = wants_shift(map);
-    map->words = must_alloc(((size_t)map->n_words + 1) * sizeof(*map->words));
+    map->log_words = must_alloc(((size_t)map->n_words + 2) * sizeof(*map->words));
+    map->words = map->log_words + is_call(map);
+    if (is_call(map)) {
+        map->log_words[0] = strdup(map->args.value[OPT_FUNCTION]);
+        PRE(map->log_words[0] != NULL);
+    }
     for (int i = 0; i < map->n_words; i++) {
         const char *word = map->args.operands[i];
         map->words[i] = shift ? shifted(word) : strdup(word);
@@ -110,8 +123,8 @@ static bool put_members(struct map *map, struct err *err)
     struct buf AUTO_BUF out;
     buf_init(&out, BODY_MAX);
     buf_putc(&out, '{');
-    spec_put_command(&out, map->words, map->n_words);
-    if (!spec_put_members(&map->args, &out, err))
+    const struct spec_task task = {map->args.value[OPT_FUNCTION], map->words, map->n_words};
+    if (!spec_put_task(&task, &map->args, &out, err) || !spec_put_members(&map->args, &out, err))
         return false;
     if (map->star)
         buf_puts(&out, ",\"star\":true");
@@ -131,7 +144,11 @@ static bool keep_item(void *owner, struct slice item, struct err *err)
 
 static struct joblog_wish log_wish(const struct map *map)
 {
-    return (struct joblog_wish){map->args.value[OPT_JOBLOG], map->words, map->n_words, map->star};
+    return (struct joblog_wish){.path = map->args.value[OPT_JOBLOG],
+                                .words = map->log_words,
+                                .n = map->n_words + is_call(map),
+                                .star = map->star,
+                                .is_call = is_call(map)};
 }
 
 static bool map_open(struct map *map, struct cli *cli, struct err *err)
@@ -141,8 +158,8 @@ static bool map_open(struct map *map, struct cli *cli, struct err *err)
     map->n_words = words_before_mark(cli->args);
     tally_init(&map->tally, cli);
     upload_init(&map->upload, cli, NULL);
-    if (map->n_words == 0)
-        return err_set(err, ERR_INVALID, "map needs a command before the items");
+    if (map->n_words == 0 && !is_call(map))
+        return err_set(err, ERR_INVALID, "map needs a command before the items, or --function");
     if (!items_open(cli->args, map->n_words, false, &map->items, err))
         return false;
     map->upload.items = map->items;
@@ -163,9 +180,9 @@ static bool map_open(struct map *map, struct cli *cli, struct err *err)
 
 static void map_close(struct map *map)
 {
-    for (int i = 0; map->words != NULL && i < map->n_words; i++)
-        free(map->words[i]);
-    free(map->words);
+    for (int i = 0; map->words != NULL && i < map->n_words + is_call(map); i++)
+        free(map->log_words[i]);
+    free(map->log_words);
     free(map->name);
     tally_release(&map->tally);
     upload_release(&map->upload);

@@ -59,7 +59,8 @@ void outcome_put_words(const struct json_job *job, struct buf *out)
         buf_printf(out, "exit code %d", (int)job->exit_code);
     else if (job->reason == REASON_SIGNAL && job->signal > 0)
         buf_printf(out, "ended by %s", text_signal_name(job->signal));
-    else if (job->reason == REASON_EXEC && job->detail[0] != '\0')
+    else if ((job->reason == REASON_EXEC || job->reason == REASON_FUNCTION_ERROR) &&
+             job->detail[0] != '\0')
         buf_puts(out, job->detail);
     else
         buf_puts(out, job->reason == REASON_NONE ? "unknown" : job_reason_name(job->reason));

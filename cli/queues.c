@@ -6,7 +6,6 @@
 #include "cli/facts.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
-#include "cli/query.h"
 
 #include <inttypes.h>
 
@@ -40,69 +39,10 @@ static void put_row(struct buf *out, struct slice queue, struct arena *a)
     buf_puts(out, json_is_true(json_at(queue, "paused")) ? " paused\n" : " open\n");
 }
 
-static bool print_queues(struct cli *cli, struct slice items, bool *any, struct err *err)
-{
-    struct json_iter it;
-    struct slice queue;
-    struct arena AUTO_ARENA arena;
-    struct buf AUTO_BUF text;
-    arena_init(&arena, (size_t)16 << 20);
-    buf_init(&text, (size_t)4 << 20);
-    json_iter_init(&it, items);
-    while (json_next_element(&it, &queue)) {
-        if (args_has(cli->args, OPT_JSON)) {
-            if (!output_json(queue))
-                return err_sys(err, ERR_INTERNAL, "cannot write the output");
-        } else if (args_has(cli->args, OPT_QUIET)) {
-            buf_printf(&text, "%s\n", json_text_at(queue, "name", &arena));
-        } else {
-            if (!*any)
-                put_head(&text);
-            put_row(&text, queue, &arena);
-        }
-        *any = true;
-    }
-    return facts_write(&text, err);
-}
-
-/* One page; `cursor` as in ls. */
-static bool queues_page(struct cli *cli, char *cursor, size_t size, bool *any, struct err *err)
-{
-    struct buf AUTO_BUF path;
-    struct arena AUTO_ARENA arena;
-    struct reply AUTO_REPLY reply = {0};
-    buf_init(&path, 1024);
-    arena_init(&arena, 65536);
-    buf_puts(&path, "/v1/queues");
-    if (cursor[0] != '\0')
-        query_put(&path, "cursor", slice_of(cursor));
-    AUTO_FREE char *text = buf_steal(&path);
-    PRE(text != NULL);
-    struct call call = {.method = "GET", .path = text, .harmless = true};
-    if (!facts_ask(cli, &call, &reply, err))
-        return false;
-    struct slice items = json_at(buf_slice(&reply.body), "items");
-    if (items.ptr == NULL || json_type_of(items) != JSON_ARRAY)
-        return err_set(err, ERR_INTERNAL, "the server's answer is not a list");
-    const char *next = json_text_at(buf_slice(&reply.body), "next_cursor", &arena);
-    if (strlen(next) >= size)
-        return err_set(err, ERR_INTERNAL, "the server's cursor is too long");
-    (void)snprintf(cursor, size, "%s", next);
-    return print_queues(cli, items, any, err);
-}
-
 int command_queue_ls(struct cli *cli)
 {
-    struct err err = {0};
-    char cursor[512] = "";
-    bool any = false, ok = true;
-    do
-        ok = queues_page(cli, cursor, sizeof(cursor), &any, &err);
-    while (ok && cursor[0] != '\0');
-    if (ok)
-        return CLI_OK;
-    output_error(cli->out, "%s", err.detail);
-    return outcome_of_error(cli, &err);
+    static const struct facts_table table = {"/v1/queues", put_head, put_row};
+    return facts_list(cli, &table);
 }
 
 /* Names are tokens, which need no escapes in a path. */

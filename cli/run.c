@@ -7,21 +7,6 @@
 #include "cli/output.h"
 #include "cli/submit.h"
 
-/* The job outlives this client: whoever leaves gets to know how to come back. */
-static int run_left(struct cli *cli, const char *id, const struct err *err)
-{
-    int code = outcome_of_error(cli, err);
-    if (client_interrupted(cli->client) != 0) {
-        output_error(cli->out,
-                     "job %s goes on; follow it: ganger logs -f %s; stop it: ganger cancel %s", id,
-                     id, id);
-    } else {
-        output_error(cli->out, "%s", err->detail);
-        output_error(cli->out, "the job was accepted; ask for it later: ganger wait %s", id);
-    }
-    return code;
-}
-
 static int run_follow(struct cli *cli, const char *id)
 {
     struct err err = {0};
@@ -29,7 +14,7 @@ static int run_follow(struct cli *cli, const char *id)
     watch_init(&watch, cli, id);
     struct follow_targets targets = {{STDOUT_FILENO, STDERR_FILENO}};
     if (!follow_job(&watch, targets, &err))
-        return run_left(cli, id, &err);
+        return finish_left(cli, id, &err);
     if (watch.job.truncated)
         output_note(cli->out, "the job wrote more than its output limit; the rest is dropped");
     /* An exit code says it all; what has none here needs words. */
@@ -52,6 +37,6 @@ int command_run(struct cli *cli)
     }
     /* From here on Ctrl-C is ours; before, it ended a process that had nothing to tell yet. */
     if (!client_catch_signals(cli->client, &err))
-        return run_left(cli, done.job.id, &err);
+        return finish_left(cli, done.job.id, &err);
     return run_follow(cli, done.job.id);
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "cli/base64.h"
+#include "service/base/json.h"
 #include "service/base/text.h"
 
 /* A body larger than the service's default limit may still suit a service with another one, so it
@@ -139,6 +140,92 @@ void spec_put_command(struct buf *out, char *const *words, int n)
     buf_putc(out, ']');
 }
 
+void spec_put_value(struct buf *out, struct slice word, bool is_string)
+{
+    struct slice value = json_trim(word);
+    if (!is_string && json_validate(word, JSON_LIMITS_DEFAULT, NULL))
+        buf_append(out, value.ptr, value.len);
+    else
+        buf_json_string(out, word);
+}
+
+static bool put_kwargs(struct buf *out, const struct args *args, struct err *err)
+{
+    const struct args_words *words = &args->kwarg;
+    bool first = true;
+    if (args_has(args, OPT_KWARGS) && words->n > 0)
+        return err_set(err, ERR_INVALID, "--kwargs and --kwarg do not go together");
+    if (args_has(args, OPT_KWARGS)) {
+        put_name(out, "kwargs");
+        buf_puts(out, args->value[OPT_KWARGS]);
+    }
+    if (words->n == 0)
+        return true;
+    put_name(out, "kwargs");
+    buf_putc(out, '{');
+    for (size_t i = 0; i < words->n; i++) {
+        const char *pair = words->items[i], *equals = strchr(pair, '=');
+        if (is_given_again(words, i))
+            continue;
+        buf_puts(out, first ? "" : ",");
+        buf_json_string(out, (struct slice){pair, (size_t)(equals - pair)});
+        buf_putc(out, ':');
+        spec_put_value(out, slice_of(equals + 1), args_has(args, OPT_STRINGS));
+        first = false;
+    }
+    buf_putc(out, '}');
+    return true;
+}
+
+static bool put_call(struct buf *out, const struct spec_task *task, const struct args *args,
+                     struct err *err)
+{
+    if (args_has(args, OPT_ARGS) && task->n > 0)
+        return err_set(err, ERR_INVALID, "--args stands for the words \"%.60s\" …", task->words[0]);
+    put_text(out, "function", task->function);
+    if (args_has(args, OPT_ARGS)) {
+        put_name(out, "args");
+        buf_puts(out, args->value[OPT_ARGS]);
+    } else if (task->n > 0) {
+        put_name(out, "args");
+        buf_putc(out, '[');
+        for (int i = 0; i < task->n; i++) {
+            buf_puts(out, i > 0 ? "," : "");
+            spec_put_value(out, slice_of(task->words[i]), args_has(args, OPT_STRINGS));
+        }
+        buf_putc(out, ']');
+    }
+    return put_kwargs(out, args, err);
+}
+
+struct spec_task spec_task_of(const struct args *args, int n)
+{
+    bool is_call = args->command->bit == IN_CALL;
+    return (struct spec_task){
+        .function = is_call ? args->operands[0] : args->value[OPT_FUNCTION],
+        .words = args->operands + is_call,
+        .n = n - is_call,
+    };
+}
+
+bool spec_put_task(const struct spec_task *task, const struct args *args, struct buf *out,
+                   struct err *err)
+{
+    static const struct {
+        enum option_id id;
+        const char *name;
+    } of_calls[] = {
+        {OPT_ARGS, "args"}, {OPT_KWARG, "kwarg"}, {OPT_KWARGS, "kwargs"}, {OPT_STRINGS, "strings"}};
+    if (task->function != NULL)
+        return put_call(out, task, args, err);
+    for (size_t i = 0; i < ARRAY_LEN(of_calls); i++) {
+        if (args_has(args, of_calls[i].id))
+            return err_set(err, ERR_INVALID, "--%s goes with --function only", of_calls[i].name);
+    }
+    spec_put_command(out, task->words, task->n);
+    return true;
+}
+
 /* The service wants an absolute path; a relative one means from here. */
 static bool put_cwd(struct buf *out, const char *cwd, struct err *err)
 {
@@ -249,8 +336,8 @@ bool spec_write(const struct args *args, bool sends_stdin, struct buf *ret_out, 
     struct buf AUTO_BUF out;
     buf_init(&out, BODY_MAX);
     buf_putc(&out, '{');
-    spec_put_command(&out, args->operands, args->n_operands);
-    if (!spec_put_members(args, &out, err))
+    const struct spec_task task = spec_task_of(args, args->n_operands);
+    if (!spec_put_task(&task, args, &out, err) || !spec_put_members(args, &out, err))
         return false;
     if ((args_has(args, OPT_STDIN) || sends_stdin) && !spec_put_stdin(args, &out, err))
         return false;

@@ -102,13 +102,13 @@ static int submit_command(struct cli *cli)
 int command_submit(struct cli *cli)
 {
     const char *from = cli->args->value[OPT_FROM];
-    bool has_command = cli->args->n_operands > 0;
+    bool has_command = cli->args->n_operands > 0 || args_has(cli->args, OPT_FUNCTION);
     if (from != NULL && !has_command && !args_has(cli->args, OPT_WAIT))
         return bulk_submit(cli, from);
     if (from == NULL && has_command)
         return submit_command(cli);
     if (from == NULL)
-        output_error(cli->out, "submit needs a command to run, or --from FILE");
+        output_error(cli->out, "submit needs a command to run, --function NAME, or --from FILE");
     else
         output_error(cli->out, "--from goes with neither a command nor --wait");
     return CLI_USAGE;

@@ -43,6 +43,8 @@ typedef uint64_t command_set;
 #define IN_VERSION COMMAND_BIT(28)
 #define IN_COMPLETION COMMAND_BIT(29)
 #define IN_HELP COMMAND_BIT(30)
+#define IN_CALL COMMAND_BIT(31)
+#define IN_FUNCTIONS COMMAND_BIT(32)
 
 enum operand_kind {
     OPERAND_NONE,
@@ -50,6 +52,7 @@ enum operand_kind {
     OPERAND_ID,      /* of jobs */
     OPERAND_BATCH,   /* the id of a batch, and what more the command says */
     OPERAND_QUEUE,   /* the name of a queue */
+    OPERAND_CALL,    /* the name of a function, which ends the options, and its arguments */
     OPERAND_WORD
 };
 
@@ -85,13 +88,17 @@ enum option_kind {
     KIND_CHOICE, /* one of the words that `value` lists: "a|b|c" */
     KIND_HALT,   /* "never", "soon,fail=N" or "now,fail=N" */
     KIND_RATE,   /* "10/1s", or "none" */
-    KIND_JSON
+    KIND_JSON,
+    KIND_ARRAY, /* JSON of this type */
+    KIND_OBJECT,
+    KIND_FUNCTION
 };
 
 enum option_id {
     OPT_AFTER,
     OPT_ALL,
     OPT_ANY,
+    OPT_ARGS,
     OPT_ARG_FILE,
     OPT_AT,
     OPT_BAR,
@@ -113,6 +120,7 @@ enum option_id {
     OPT_FIRST_ERROR,
     OPT_FOLLOW,
     OPT_FROM,
+    OPT_FUNCTION,
     OPT_GRACE,
     OPT_HALT,
     OPT_HELP,
@@ -122,8 +130,11 @@ enum option_id {
     OPT_JOBLOG,
     OPT_JOBS,
     OPT_JSON,
+    OPT_JSON_ITEMS,
     OPT_KEEP,
     OPT_KEEP_ORDER,
+    OPT_KWARG,
+    OPT_KWARGS,
     OPT_LABEL,
     OPT_LIMIT,
     OPT_LIMIT_OUTPUT,
@@ -148,6 +159,7 @@ enum option_id {
     OPT_STDIN,
     OPT_STDIN_FROM,
     OPT_STDOUT,
+    OPT_STRINGS,
     OPT_TIMEOUT,
     OPT_UNIQUE,
     OPT_WAIT,

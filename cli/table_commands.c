@@ -30,6 +30,19 @@ const struct command commands[] = {
      "  echo hello | ganger run -- tr a-z A-Z\n"
      "  ganger run --timeout 5m --env LANG -- make -C /srv/project\n"},
 
+    {IN_CALL, "call", command_call, "[OPTION…] [--] FUNCTION [ARGUMENT…]", OPERAND_CALL, 1, ANY_NUMBER,
+     true,
+     "Call a registered function, print its result, end with its exit code.",
+     "An argument that is JSON is given as what it is, 30 as a number and null as nothing; any\n"
+     "other is a string. --strings takes all as strings, --args and --kwargs take JSON.\n"
+     "The job is durable once accepted, as with run; Ctrl-C ends only this client. The result\n"
+     "goes to stdout; JSON gets a line break. What the function writes to stderr appears here\n"
+     "while it runs; what it prints to stdout beside its result: ganger logs.\n" JOB_CODE
+     "A function that reports an error is 1.\n",
+     "  ganger call fib 30\n"
+     "  ganger call --timeout 5s --kwarg size=64x64 thumb in.png out.webp\n"
+     "  ganger call --args '[\"in.png\"]' --kwargs '{\"size\":\"64x64\"}' thumb\n"},
+
     {IN_SUBMIT, "submit", command_submit, "[OPTION…] [--] COMMAND [ARGUMENT…]", OPERAND_COMMAND,
      0, ANY_NUMBER, false,
      "Submit a command and print the id of its job.",
@@ -38,20 +51,23 @@ const struct command commands[] = {
      "Idempotency-Key, so that trying again never makes a second job.\n"
      "--from reads one job per line, each a JSON object as POST /v1/jobs takes it, and\n"
      "prints one id per line; lines that are refused are named on stderr, and the exit\n"
-     "code is then 1.\n",
+     "code is then 1. With --function the words are the arguments of that function.\n",
      "  ganger submit --queue media --retries 3 -- convert in.png out.webp\n"
      "  ganger submit --depends-on $id --stdin-from $id -- sort\n"
      "  id=$(ganger submit -- sleep 60)\n"
+     "  ganger submit --function fib 30\n"
      "  ganger submit --from jobs.ndjson\n"},
 
     {IN_MAP, "map", command_map, "[OPTION…] [--] COMMAND [ARGUMENT…] [::: ITEM… | :::: FILE…]…",
-     OPERAND_COMMAND, 1, ANY_NUMBER, true,
+     OPERAND_COMMAND, 0, ANY_NUMBER, true,
      "Run a command once for each item, on all workers, as GNU parallel does.",
      "Items follow ::: or are the lines of files after ::::, of --arg-file, or of stdin. In\n"
      "the command {} is the item, {index} its number from 0 and {#} from 1; without any of\n"
      "these the item becomes the last argument. Several ::: make all combinations: {1} is\n"
      "of the first list, {2} of the second. No shell is involved; to have one:\n"
      "sh -c 'SCRIPT' sh {}.\n"
+     "With --function each item is the first argument of that function, and words before the\n"
+     "items follow it; several lists are several arguments. What is JSON is given as such.\n"
      "The jobs are one batch. Each one's stdout and stderr are printed whole when it has\n"
      "ended. Any number of items is sent while the first ones run already, with bounded\n"
      "memory; a restart of the server is waited out for a minute, and no item is lost or\n"
@@ -62,7 +78,8 @@ const struct command commands[] = {
      "ganger failed.\n",
      "  ganger map echo {} ::: a b c\n"
      "  find . -name '*.log' | ganger map --bar --cwd . -- gzip -9 {}\n"
-     "  ganger map -k --joblog log -- convert {1}.png {1}.{2} ::: cat dog ::: gif webp\n"},
+     "  ganger map -k --joblog log -- convert {1}.png {1}.{2} ::: cat dog ::: gif webp\n"
+     "  ganger map -k --function fib ::: 25 26 27\n"},
 
     {IN_PIPE, "pipe", command_pipe, "[OPTION…] [--] COMMAND [ARGUMENT…] [::: COMMAND [ARGUMENT…]]…",
      OPERAND_COMMAND, 1, ANY_NUMBER, true,
@@ -211,6 +228,12 @@ const struct command commands[] = {
      "Forget the limits of a queue.",
      "--yes is needed off a terminal.\n",
      "  ganger queue rm --yes media\n"},
+
+    {IN_FUNCTIONS, "functions", command_functions, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "List what can be called.",
+     "Registered functions of the configuration, with their arguments: [name] may be left out,\n"
+     "… takes whatever it gets. With --json each function is one line.\n",
+     "  ganger functions\n"},
 
     {IN_HEALTH, "health", command_health, "[OPTION…]", OPERAND_NONE, 0, 0, false,
      "Ask whether the service takes work; exit code 0 or 1.",

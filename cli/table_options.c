@@ -4,8 +4,9 @@
 
 #define IN_ALL (~IN_SERVE)
 #define IN_CLIENTS (IN_ALL & ~(IN_COMPLETION | IN_HELP))
-#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS))
-#define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP)
+#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS))
+#define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP | IN_CALL)
+#define IN_CALLS (IN_CALL | IN_SUBMIT | IN_MAP)
 #define IN_SELECT (IN_CANCEL | IN_RETRY | IN_RM)
 #define IN_BATCHES                                                                        \
     (IN_BATCH_SHOW | IN_BATCH_RESULTS | IN_BATCH_ADD | IN_BATCH_CLOSE | IN_BATCH_CANCEL | \
@@ -26,6 +27,8 @@ const struct option_row option_rows[] = {
      "Until one has ended; the ids of those that have are printed."},
     {OPT_ARG_FILE,        "arg-file",         'a', KIND_FILE,    "FILE",     IN_MAP | IN_BATCH_ADD,
      "One item per line of this file; - is stdin."},
+    {OPT_ARGS,            "args",             0,  KIND_ARRAY,    "JSON",     IN_CALL | IN_SUBMIT,
+     "The arguments of a function as one JSON array, instead of words."},
     {OPT_AT,              "at",               0,  KIND_TIME,     "TIME",     IN_NEW,
      "Not before this time: RFC 3339, as 2026-12-01T06:00:00Z."},
     {OPT_BAR,             "bar",              0,  KIND_FLAG,     NULL,       IN_MAP | IN_BATCH_RESULTS,
@@ -68,13 +71,15 @@ const struct option_row option_rows[] = {
      "Go on until the job or batch has ended."},
     {OPT_FROM,            "from",             0,  KIND_FILE,     "FILE",     IN_SUBMIT,
      "Submit one job per line of this NDJSON file; - is stdin."},
+    {OPT_FUNCTION,        "function",         0,  KIND_FUNCTION,    "NAME",     IN_SUBMIT | IN_MAP,
+     "Call this registered function; the words are its arguments, as with: ganger call."},
     {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_CANCEL,
      "Time between the signal and SIGKILL; default: the job's own (5 s)."},
     {OPT_HALT,            "halt",             0,  KIND_HALT,     "WHEN",     IN_MAP,
      "never, soon,fail=N or now,fail=N: after N failures begin nothing more, or end what runs too."},
     {OPT_HELP,            "help",             'h', KIND_FLAG,    NULL,       IN_ALL,
      "Explain this command."},
-    {OPT_IDEMPOTENCY_KEY, "idempotency-key",  0,  KIND_TEXT,     "KEY",      IN_RUN | IN_SUBMIT,
+    {OPT_IDEMPOTENCY_KEY, "idempotency-key",  0,  KIND_TEXT,     "KEY",      IN_RUN | IN_CALL | IN_SUBMIT,
      "The same submission with the same key within 24 h is the same job; default: a random key."},
     {OPT_IF_QUEUED,       "if-queued",        0,  KIND_FLAG,     NULL,       IN_CANCEL,
      "Leave jobs alone that run already."},
@@ -86,12 +91,18 @@ const struct option_row option_rows[] = {
      "At most N at the same time; default 0: as many as there are workers."},
     {OPT_JSON,            "json",             0,  KIND_FLAG,     NULL,
      IN_SUBMIT | IN_WAIT | IN_SHOW | IN_LS | IN_VERSION | IN_SELECT | IN_MAP | IN_PIPE | IN_EXPLAIN |
-         IN_EVENTS | IN_BATCHES | IN_QUEUES,
+         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS,
      "Print JSON, one value per line."},
+    {OPT_JSON_ITEMS,      "json-items",       0,  KIND_FLAG,     NULL,       IN_BATCH_ADD,
+     "Items that are JSON are given as what they are, not as strings; for functions."},
     {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_NEW,
      "How long result and output are kept after the end; default 24h."},
     {OPT_KEEP_ORDER,      "keep-order",       'k', KIND_FLAG,    NULL,       IN_MAP | IN_BATCH_RESULTS,
      "Print results in the order of the items, not of their ends."},
+    {OPT_KWARG,           "kwarg",            0,  KIND_PAIR,     "NAME=VALUE", IN_CALLS,
+     "An argument of the function by its name: JSON, or else a string. Repeatable."},
+    {OPT_KWARGS,          "kwargs",           0,  KIND_OBJECT,   "JSON",     IN_CALLS,
+     "Arguments of the function by their names, as one JSON object."},
     {OPT_LABEL,           "label",            'l', KIND_PAIR,    "KEY=VALUE", IN_NEW | IN_PIPE,
      "A label of the job. Repeatable."},
     {OPT_LABEL,           "label",            'l', KIND_PAIR,    "KEY=VALUE", IN_LS | IN_SELECT | IN_EVENTS,
@@ -128,11 +139,11 @@ const struct option_row option_rows[] = {
      "No progress and no remarks."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS,
      "Print ids only."},
-    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS,
+    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS,
      "Print names only."},
     {OPT_RATE,            "rate",             0,  KIND_RATE,     "N/TIME",   IN_QUEUE_SET,
      "At most N starts in each TIME, as 10/1s; none: no limit."},
-    {OPT_RAW,             "raw",              0,  KIND_FLAG,     NULL,       IN_RUN | IN_LOGS | IN_MAP | IN_PIPE | IN_BATCH_RESULTS,
+    {OPT_RAW,             "raw",              0,  KIND_FLAG,     NULL,       IN_RUN | IN_CALL | IN_LOGS | IN_MAP | IN_PIPE | IN_BATCH_RESULTS,
      "Pass terminal escape sequences of the job on to the terminal."},
     {OPT_REASON,          "reason",           0,  KIND_TEXT,     "TEXT",     IN_CANCEL | IN_BATCH_CANCEL,
      "Why; kept with the job."},
@@ -144,12 +155,14 @@ const struct option_row option_rows[] = {
      "Only jobs in this state; several are separated by commas."},
     {OPT_STDERR,          "stderr",           0,  KIND_FLAG,     NULL,       IN_LOGS,
      "Only what it wrote to stderr."},
-    {OPT_STDIN,           "stdin",            0,  KIND_FILE,     "FILE",     IN_RUN | IN_SUBMIT | IN_PIPE,
+    {OPT_STDIN,           "stdin",            0,  KIND_FILE,     "FILE",     IN_RUN | IN_CALL | IN_SUBMIT | IN_PIPE,
      "Standard input of the job, up to 1 MiB; - is stdin."},
     {OPT_STDIN_FROM,      "stdin-from",       0,  KIND_ID,       "ID",       IN_SUBMIT,
      "Standard input is the stdout of this job; begins when it has succeeded."},
     {OPT_STDOUT,          "stdout",           0,  KIND_FLAG,     NULL,       IN_LOGS,
      "Only what it wrote to stdout."},
+    {OPT_STRINGS,         "strings",          0,  KIND_FLAG,     NULL,       IN_CALLS,
+     "Arguments and items are strings, also those that are JSON."},
     {OPT_TIMEOUT,         "timeout",          't', KIND_LIMIT,   "TIME",     IN_NEW | IN_PIPE,
      "End the job after so much running time, or \"none\"; default 1h."},
     {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT,

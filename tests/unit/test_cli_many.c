@@ -82,14 +82,21 @@ Test(cli_many, commands_of_items_are_lines_for_a_shell)
 {
     char *const plain[] = {"echo", "-n"}, *const holes[] = {"cp", "{}", "x{index}", "{1}"},
                 *const columns[] = {"mv", "{2}", "{1}"};
-    expect_command("echo -n a", (struct joblog_wish){NULL, plain, 2, false}, "\"a\"");
-    expect_command("echo -n 'it'\\''s $x'", (struct joblog_wish){NULL, plain, 2, false},
+    expect_command("echo -n a", (struct joblog_wish){.words = plain, .n = 2}, "\"a\"");
+    expect_command("echo -n 'it'\\''s $x'", (struct joblog_wish){.words = plain, .n = 2},
                    "\"it's $x\"");
-    expect_command("echo -n ''", (struct joblog_wish){NULL, plain, 2, false}, "\"\"");
-    expect_command("echo -n a 'b c'", (struct joblog_wish){NULL, plain, 2, true},
+    expect_command("echo -n ''", (struct joblog_wish){.words = plain, .n = 2}, "\"\"");
+    expect_command("echo -n a 'b c'", (struct joblog_wish){.words = plain, .n = 2, .star = true},
                    "[\"a\",\"b c\"]");
-    expect_command("cp a x4 '{1}'", (struct joblog_wish){NULL, holes, 4, false}, "\"a\"");
-    expect_command("mv b a", (struct joblog_wish){NULL, columns, 3, true}, "[\"a\",\"b\"]");
+    expect_command("cp a x4 '{1}'", (struct joblog_wish){.words = holes, .n = 4}, "\"a\"");
+    expect_command("mv b a", (struct joblog_wish){.words = columns, .n = 3, .star = true},
+                   "[\"a\",\"b\"]");
+    /* A call: the item stands before the words, which have no placeholders. */
+    expect_command("cp 5 '{}' 'x{index}' '{1}'",
+                   (struct joblog_wish){.words = holes, .n = 4, .is_call = true}, "5");
+    expect_command("mv 5 '{\"a\":1}' '{2}' '{1}'",
+                   (struct joblog_wish){.words = columns, .n = 3, .star = true, .is_call = true},
+                   "[5,{\"a\":1}]");
 }
 
 #define ID "01990b6e-0000-7000-8000-000000000001"
