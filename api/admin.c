@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "api/codec_graph.h"
 #include "api/handlers.h"
 #include "api/problem.h"
 #include "api/reply.h"
@@ -171,6 +172,8 @@ void limits_show(struct request *rq)
         {"queue.max_weight", LIMIT_COUNT, MAX_WEIGHT},
         {"queue.max_length", LIMIT_COUNT, MAX_LENGTH},
         {"queue.max_defaults", LIMIT_COUNT, MAX_DEFAULTS_BYTES},
+        {"graph.max_jobs", LIMIT_COUNT, MAX_GRAPH_JOBS},
+        {"graph.max_edges", LIMIT_COUNT, MAX_GRAPH_EDGES},
         {"idempotency.keep", LIMIT_SECONDS, cfg->idempotency_keep_us},
         {"drain", LIMIT_SECONDS, cfg->drain_us},
         {"callbacks.max_tries", LIMIT_COUNT, cfg->callback_max_tries},

@@ -263,16 +263,33 @@ static bool read_job(const struct graph_reader *g, struct slice job, uint32_t i,
     return true;
 }
 
+static bool count_edges(struct graph_reader *g, uint32_t i, uint32_t *n_edges)
+{
+    char pointer[48];
+    *n_edges += g->ret->items[i].spec.n_parents;
+    if (*n_edges <= MAX_GRAPH_EDGES)
+        return true;
+    (void)snprintf(pointer, sizeof pointer, "/jobs/%u/depends_on", i);
+    return err_at(g->err, ERR_INVALID, pointer,
+                  "makes more than %u dependencies in one request, which is the limit "
+                  "graph.max_edges; a job between two groups needs only one for each of theirs",
+                  MAX_GRAPH_EDGES);
+}
+
 static bool read_jobs(struct graph_reader *g)
 {
     struct json_iter it;
     struct slice job;
+    uint32_t n_edges = 0;
     json_iter_init(&it, g->jobs);
     for (uint32_t i = 0; i < g->ret->n && json_next_element(&it, &job); i++) {
         struct err why = {0};
         char pointer[sizeof why.pointer];
-        if (read_job(g, job, i, &why))
+        if (read_job(g, job, i, &why)) {
+            if (!count_edges(g, i, &n_edges))
+                return false;
             continue;
+        }
         (void)snprintf(pointer, sizeof pointer, "/jobs/%u%.100s", i, why.pointer);
         return err_at(g->err, why.code, pointer, "%s", why.detail);
     }

@@ -7,6 +7,7 @@
 #include "service/command.h"
 
 #define MAX_GRAPH_JOBS 10000u
+#define MAX_GRAPH_EDGES 32768u /* they are stored in one turn of the engine: about 40 ms */
 
 struct graph_request {
     struct job_spec spec;      /* the texts of the batch */

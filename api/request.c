@@ -203,6 +203,15 @@ static bool route_knows(const struct route *route, struct slice name)
     return false;
 }
 
+static bool is_repeated(struct slice rest, struct slice name)
+{
+    struct slice other, ignored;
+    while (next_param(&rest, &other, &ignored))
+        if (slice_eq(name, other))
+            return true;
+    return false;
+}
+
 bool request_check_params(struct request *rq, struct err *err)
 {
     struct slice query = rq->head.query, name, value;
@@ -212,6 +221,12 @@ bool request_check_params(struct request *rq, struct err *err)
         if (!route_knows(rq->match.route, name))
             return err_set(err, ERR_INVALID, "This route has no query parameter \"%.*s\"",
                            (int)MIN(name.len, 40u), name.ptr);
+        if (is_repeated(query, name))
+            return err_set(
+                err, ERR_INVALID,
+                "The query parameter \"%.*s\" is given more than once; of several values "
+                "it is not clear which one is meant",
+                (int)name.len, name.ptr);
         if (memchr(value.ptr, '%', value.len) != NULL && decode(&rq->arena, value).ptr == NULL)
             return err_set(err, ERR_INVALID,
                            "The query parameter \"%.*s\" is not percent-encoded UTF-8",

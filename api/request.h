@@ -120,10 +120,10 @@ MUST_CHECK bool request_charge(struct request *rq, uint64_t bytes, struct err *e
  * the store, as a rule. */
 struct arena *request_scratch(struct request *rq);
 
-/* Query parameter, percent-decoded, in the arena. False: absent. Repeated ones: the first counts.
- */
+/* Query parameter, percent-decoded, in the arena. False: absent. */
 bool request_param(struct request *rq, const char *name, struct slice *ret_value);
-/* Parameters that the route does not know, or that are not properly encoded, are INVALID. */
+/* Parameters that the route does not know, that are repeated or not properly encoded, are INVALID.
+ */
 MUST_CHECK bool request_check_params(struct request *rq, struct err *err);
 /* Seconds to wait, from `Prefer: wait=N` (RFC 7240) or ?wait=N, cut to the option http.max_wait, as
  * a deadline of clock_mono_ns; 0 = none asked. Adds Preference-Applied to the answer. */

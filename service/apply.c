@@ -4,6 +4,8 @@
 #include "service/engine_state.h"
 #include "service/outcome.h"
 
+#define TIMERS_PAUSE_US 1000000 /* after due times that could not be worked off */
+
 bool apply_is_store_failure(const struct err *err)
 {
     return err->code == ERR_STORAGE || err->code == ERR_DISK_FULL ||
@@ -56,6 +58,25 @@ static const char *why_cancelled(const struct engine *e, int64_t no)
     return NULL;
 }
 
+/* It has not run, so it waits again, unless it was cancelled meanwhile. */
+static bool end_unstarted(struct engine *e, struct flight *f, struct err *err)
+{
+    const int64_t no = f->info.row.no;
+    const struct job_end cancelled = {
+        .state = JOB_CANCELLED,
+        .finished_us = e->turn.now_us,
+        .keep_us = f->info.row.keep_us,
+    };
+    struct job_row row;
+    if (!jobs_get_by_no(e->store, no, &row, err))
+        return false;
+    f->unstarted = row.state != JOB_STOPPING;
+    if (f->unstarted)
+        return jobs_unstart(e->store, no, f->attempt, err);
+    apply_due_at(e, cancelled.finished_us + cancelled.keep_us);
+    return jobs_finish(e->store, no, f->attempt, &cancelled, err);
+}
+
 static bool apply_end(struct engine *e, struct flight *f, struct err *err)
 {
     int64_t no = f->info.row.no;
@@ -66,8 +87,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
         if (f->stages > 0)
             return gang_end_unstarted(&e->dispatch, &e->turn, f, outcome.error_text, err);
-        f->unstarted = true;
-        return jobs_unstart(e->store, no, f->attempt, err);
+        return end_unstarted(e, f, err);
     }
     struct attempt_facts facts = {
         .row = f->info.row,
@@ -161,14 +181,13 @@ static bool apply_promotions(struct engine *e, struct err *err)
     return true;
 }
 
-bool apply_timers(struct engine *e, struct err *err)
+static bool run_timers(struct engine *e, const void *unused, struct err *err)
 {
-    if (e->next_due_us > e->turn.now_us)
-        return true;
     struct prune prune = {.now_us = e->turn.now_us,
                           .limit = MAX_PRUNED,
                           .files = &e->turn.files[e->turn.n_files],
                           .max_files = TURN_MAX_FILES / 4};
+    (void)unused;
     if (!apply_expired(e, err) || !apply_promotions(e, err) || !jobs_prune(e->store, &prune, err) ||
         !batches_prune(e->store, e->turn.now_us, MAX_PRUNED, err) ||
         !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, MAX_PRUNED, err))
@@ -177,24 +196,15 @@ bool apply_timers(struct engine *e, struct err *err)
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 
-/* ------------------------------------------------------------------------------------------------
- * what follows from a change */
-
-static bool apply_change(struct engine *e, const struct job_change *change, struct err *err)
+bool apply_timers(struct engine *e, struct err *err)
 {
-    return apply_family_change(e, change, err) && apply_batch_change(e, change, err) &&
-           apply_stage_change(e, change, err) && apply_callback_change(e, change, err);
-}
-
-bool apply_changes(struct engine *e, struct err *err)
-{
-    for (;;) {
-        size_t n;
-        const struct job_change *changes = store_changes(e->store, &n);
-        if (e->turn.n_seen == n)
-            return true;
-        struct job_change change = changes[e->turn.n_seen++]; /* the list may grow and move */
-        if (!apply_change(e, &change, err))
-            return err_wrap(err, "react to a change");
-    }
+    const struct guarded step = {.name = "due times", .run = run_timers};
+    bool dropped;
+    if (e->next_due_us > e->turn.now_us)
+        return true;
+    if (!guard(e, &step, &dropped, err))
+        return false;
+    if (dropped) /* they are all still due */
+        e->next_due_us = e->turn.now_us + TIMERS_PAUSE_US;
+    return true;
 }

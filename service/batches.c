@@ -349,6 +349,8 @@ bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *
 {
     const struct batch *b;
     struct err missing = {0};
+    if (FAULT("batch-break"))
+        return err_set(err, ERR_STORAGE, "Simulated failure of the store.");
     if (!batch_get(e->store, &cmd->batch.id, &b, &missing))
         return !apply_is_store_failure(&missing) ||
                err_set(err, missing.code, "%s", missing.detail);
@@ -408,9 +410,44 @@ bool apply_batch_change(struct engine *e, const struct job_change *change, struc
             (batch_get_by_no(e->store, change->batch, &b, err) && batch_fill(e, b, err)));
 }
 
+#define STEPS ((uint32_t)(BATCH_WORK_CANCEL | BATCH_WORK_RELEASE))
+
+static bool run_step(struct engine *e, const void *arg, struct err *err)
+{
+    const struct batch *b;
+    if (!batch_get_by_no(e->store, *(const int64_t *)arg, &b, err))
+        return false;
+    return (b->work & BATCH_WORK_CANCEL) != 0 ? cancel_step(e, b, err) : release_step(e, b, err);
+}
+
+static bool run_give_up(struct engine *e, const void *arg, struct err *err)
+{
+    const struct batch *b;
+    if (!batch_get_by_no(e->store, *(const int64_t *)arg, &b, err))
+        return false;
+    struct batch after = *b;
+    after.work &= ~STEPS;
+    return batch_put(e->store, &after, e->turn.now_us, err);
+}
+
+static bool work_on(struct engine *e, const struct batch *b, struct err *err)
+{
+    const int64_t no = b->no;
+    struct guarded step = {.name = "work on a batch", .id = b->id, .run = run_step, .arg = &no};
+    bool dropped;
+    if (!guard(e, &step, &dropped, err))
+        return false;
+    if (!dropped)
+        return true;
+    step.run = run_give_up;
+    if (!guard(e, &step, &dropped, err))
+        return false;
+    e->has_batch_work = !dropped; /* else it is found again at the next start */
+    return true;
+}
+
 bool apply_batch_work(struct engine *e, struct err *err)
 {
-    const uint32_t steps = BATCH_WORK_CANCEL | BATCH_WORK_RELEASE;
     const struct batch *b = NULL;
     int64_t no = 0;
     if (!e->has_batch_work)
@@ -420,11 +457,9 @@ bool apply_batch_work(struct engine *e, struct err *err)
             return err_wrap(err, "look for work on batches");
         if (no != 0 && !batch_get_by_no(e->store, no, &b, err))
             return false;
-    } while (no != 0 && (b->work & steps) == 0);
+    } while (no != 0 && (b->work & STEPS) == 0);
     e->has_batch_work = no != 0;
-    if (no == 0)
-        return true;
-    return (b->work & BATCH_WORK_CANCEL) != 0 ? cancel_step(e, b, err) : release_step(e, b, err);
+    return no == 0 || work_on(e, b, err);
 }
 
 bool batches_recover(struct engine *e, struct err *err)

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "service/base/address.h"
 #include "service/callbacks_impl.h"
@@ -110,6 +111,9 @@ static bool set_transport(const struct callbacks *c, const struct slot *slot)
     bool ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
                                slot->is_private ? "http,https" : "https") == CURLE_OK &&
               curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+    if (ok && c->cfg->callback_ca_file[0] != '\0') /* these, and no others */
+        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, c->cfg->callback_ca_file) == CURLE_OK &&
+             curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         ok = ok && curl_easy_setopt(easy, numbers[i].option, numbers[i].value) == CURLE_OK;
     return ok && curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
@@ -245,6 +249,13 @@ static void *run(void *arg)
 /* ------------------------------------------------------------------------------------------------
  * life */
 
+static bool check_ca_file(const struct callbacks *c, struct err *err)
+{
+    const char *path = c->cfg->callback_ca_file;
+    return path[0] == '\0' || access(path, R_OK) == 0 ||
+           err_sys(err, ERR_INVALID, "callbacks.ca_file: cannot read %s", path);
+}
+
 static bool open_keys(struct callbacks *c, struct err *err)
 {
     bool made;
@@ -274,7 +285,7 @@ bool callbacks_open(struct engine *engine, const struct callback_writers *writer
     c->multi = c->has_curl ? curl_multi_init() : NULL;
     bool ok = c->multi != NULL || err_set(err, ERR_INTERNAL, "libcurl does not start");
     ok = ok && curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)MAX_SLOTS) == CURLM_OK;
-    if (!ok || !open_keys(c, err) || !mailbox_open(&c->mailbox, err) ||
+    if (!ok || !check_ca_file(c, err) || !open_keys(c, err) || !mailbox_open(&c->mailbox, err) ||
         !reader_open(c->cfg->data, READER_CACHE, &c->reader, err)) {
         callbacks_stop(c);
         return false;

@@ -187,8 +187,42 @@ static bool tell_one(struct engine *e, const struct dep_end *end, int64_t child,
     return wait.n > 0 || release(e, child, err);
 }
 
+struct telling {
+    const struct dep_end *end;
+    int64_t child;
+};
+
+static bool run_tell(struct engine *e, const void *arg, struct err *err)
+{
+    const struct telling *t = arg;
+    if (SEEDED_BUG("tell") && t->child % 2 == 0) /* a negative control of the guard */
+        return err_set(err, ERR_INTERNAL, "a seeded fault");
+    return tell_one(e, t->end, t->child, err) ||
+           err_wrap(err, "tell job %lld of an end", (long long)t->child);
+}
+
+/* A child that cannot hear of it waits for ever, but its siblings do not wait with it. */
+static bool run_give_up_telling(struct engine *e, const void *arg, struct err *err)
+{
+    const struct telling *t = arg;
+    struct dep_wait ignored;
+    return deps_tell(e->store, t->end->id.no, t->child, &ignored, err);
+}
+
+static bool tell_guarded(struct engine *e, const struct telling *t, struct err *err)
+{
+    struct guarded step = {
+        .name = "tell a child of an end", .id = t->end->id, .run = run_tell, .arg = t};
+    bool dropped;
+    if (!guard(e, &step, &dropped, err))
+        return false;
+    step.run = run_give_up_telling;
+    return !dropped || guard(e, &step, &dropped, err);
+}
+
 /* As many children as this turn may still tell. */
-static bool tell(struct engine *e, const struct dep_end *end, bool *ret_done, struct err *err)
+static bool tell(struct engine *e, const struct dep_end *end, bool is_guarded, bool *ret_done,
+                 struct err *err)
 {
     int64_t children[MAX_TOLD];
     struct due_list list = {children, MAX_TOLD - MIN(e->turn.n_told, (size_t)MAX_TOLD), 0};
@@ -197,9 +231,11 @@ static bool tell(struct engine *e, const struct dep_end *end, bool *ret_done, st
         return true;
     if (!deps_children(e->store, end->id.no, &list, err))
         return false;
-    for (size_t i = 0; i < list.n; i++)
-        if (!tell_one(e, end, children[i], err))
-            return err_wrap(err, "tell job %lld of an end", (long long)children[i]);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct telling t = {end, children[i]};
+        if (is_guarded ? !tell_guarded(e, &t, err) : !run_tell(e, &t, err))
+            return false;
+    }
     *ret_done = list.n < list.max;
     return true;
 }
@@ -219,33 +255,47 @@ bool apply_telling(struct engine *e, struct err *err)
             return err_wrap(err, "find what is to be told");
         if (!e->is_telling)
             return true;
-        if (!tell(e, &end, &done, err) || (done && !telling_done(e->store, end.id.no, err)))
+        if (!tell(e, &end, true, &done, err) || (done && !telling_done(e->store, end.id.no, err)))
             return false;
     }
     return !e->is_telling || apply_telling_left(e, err);
 }
 
-static bool has_ended(struct engine *e, const struct job_change *change, struct err *err)
+static struct dep_end end_of(const struct job_change *change)
 {
-    struct dep_end end = {
+    return (struct dep_end){
         .id = {(uint64_t)change->created_us / 1000, change->no, change->salt},
         .state = change->to,
         .is_batch = change->is_batch,
     };
-    bool done;
-    if (!tell(e, &end, &done, err))
-        return false;
-    if (done)
+}
+
+static bool is_end(const struct job_change *change)
+{
+    return change->from != change->to && job_change_is_end(change);
+}
+
+bool apply_family_later(struct engine *e, const struct job_change *change, struct err *err)
+{
+    const struct dep_end end = end_of(change);
+    if (!is_end(change) || (change->flags & JOB_PARENT) == 0)
         return true;
     e->is_telling = true;
     return telling_put(e->store, &end, err);
 }
 
+static bool has_ended(struct engine *e, const struct job_change *change, struct err *err)
+{
+    const struct dep_end end = end_of(change);
+    bool done;
+    return tell(e, &end, false, &done, err) && (done || apply_family_later(e, change, err));
+}
+
 bool apply_family_change(struct engine *e, const struct job_change *change, struct err *err)
 {
-    bool is_end = change->from != change->to && job_change_is_end(change);
-    if (is_end && (change->flags & JOB_PARENT) != 0 && !has_ended(e, change, err))
+    if (!is_end(change))
+        return true;
+    if ((change->flags & JOB_PARENT) != 0 && !has_ended(e, change, err))
         return false;
-    return !is_end || (change->flags & JOB_WAITS) == 0 ||
-           deps_stop_waiting(e->store, change->no, err);
+    return (change->flags & JOB_WAITS) == 0 || deps_stop_waiting(e->store, change->no, err);
 }

@@ -235,6 +235,27 @@ void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us)
     flight->stop_grace_us = grace_us;
 }
 
+void dispatch_mark(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        f->marked.recording = f->recording;
+        f->marked.stop_requested = f->stop_requested;
+        f->marked.stop_due = f->stop_due;
+    }
+}
+
+void dispatch_back_to_mark(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        f->recording = f->marked.recording;
+        f->stop_requested = f->marked.stop_requested;
+        f->stop_due = f->marked.stop_due;
+    }
+    d->dirty = true;
+}
+
 /* ------------------------------------------------------------------------------------------------
  * after the transaction */
 

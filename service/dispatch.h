@@ -59,6 +59,9 @@ struct flight {
     bool outcome_applied;  /* in the open transaction */
     uint32_t stages;       /* of its pipeline; 0: of none */
     bool gang_never_began; /* never_started, and so are all stages of its pipeline */
+    struct {
+        bool recording, stop_requested, stop_due;
+    } marked; /* by dispatch_mark */
 };
 
 /* A row of `inflight` as the database has it. A row whose attempt has ended is left until the place
@@ -133,6 +136,11 @@ struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, runnin
                                                                  stored; NULL */
 void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us); /* STOP leaves in
                                                                                 publish */
+
+/* Around a step that may be undone alone (guard.c): what it has decided about flights goes back.
+ * What it took back of offers and reservations stays so, and is made anew. */
+void dispatch_mark(struct dispatch *d);
+void dispatch_back_to_mark(struct dispatch *d);
 
 /* after the transaction */
 void dispatch_committed(struct dispatch *d); /* starts and stops leave, banks are released */

@@ -99,6 +99,14 @@ void collect_commands(struct engine *e)
     while (*tail != NULL)
         tail = &(*tail)->next;
     *tail = inbox_take(&e->inbox);
+    if (e->put_off != NULL &&
+        (e->turn.now_ns >= e->retry_ns || atomic_load(&e->shared.phase) == PHASE_STOPPED)) {
+        for (tail = &e->put_off; *tail != NULL;)
+            tail = &(*tail)->next;
+        *tail = e->pending;
+        e->pending = e->put_off;
+        e->put_off = NULL;
+    }
 
     e->n_batch = 0;
     for (size_t jobs = 0; e->pending != NULL && e->n_batch < MAX_BATCH && jobs < MAX_BATCH_JOBS;
@@ -179,6 +187,7 @@ static void publish(struct engine *e)
     (void)FAULT("engine-before-answers");
     publish_stats(e); /* before the answers: who has one finds its job counted */
     publish_metrics(e);
+    publish_parks(e);
     publish_changes(e);
     publish_commands(e);
     publish_notify(e);
@@ -370,6 +379,7 @@ static bool recover(struct engine *e, struct err *err)
 {
     struct recovery found = {0};
     turn_begin(&e->turn);
+    e->careful_until_ns = UINT64_MAX; /* there is no turn after this one to be careful in */
     if (!store_begin(e->store, err))
         return false;
     if (!open_events(e, err) || !dispatch_recover(&e->dispatch, &e->turn, &found, err) ||
@@ -382,6 +392,7 @@ static bool recover(struct engine *e, struct err *err)
     if (found.lost + found.requeued > 0)
         log_event(e->parts.log, LOG_WARN, "recovered", LOG_INT("lost", found.lost),
                   LOG_INT("requeued", found.requeued));
+    e->careful_until_ns = 0;
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 

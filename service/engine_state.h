@@ -48,6 +48,8 @@ struct engine {
     struct engine_shared shared;
 
     struct command *pending; /* taken from the inbox, not yet in a batch; oldest first */
+    struct command *put_off; /* refused by the store, answered to nobody: for when it takes writes
+                                again; by next */
     struct command *batch[MAX_BATCH];
     enum verdict verdicts[MAX_BATCH];
     size_t n_batch;
@@ -61,7 +63,8 @@ struct engine {
                               */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
     bool lacks_pwait2;
-    uint64_t retry_ns; /* after a transaction that was not stored: not before this time */
+    uint64_t careful_until_ns; /* steps have savepoints of their own until then (guard.c) */
+    uint64_t retry_ns;         /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
     bool drain_hurried;
     bool is_telling;     /* the store may hold ends that not all children have heard of */
@@ -77,8 +80,20 @@ struct engine {
 MUST_CHECK bool apply_ends(struct engine *e, struct err *err);
 MUST_CHECK bool apply_timers(struct engine *e, struct err *err);
 MUST_CHECK bool apply_commands(struct engine *e, struct err *err); /* verbs.c */
-/* Reacts to what this transaction has changed so far (store_changes): whoever adds a reaction adds
- * it there, and no road to a state can miss it. A reaction may change more, which is seen too. */
+/* guard.c: a step that follows from what is stored, about the job or batch `id` (or none).
+ * *ret_dropped: it has failed by its logic and was undone; the rest of the transaction goes on. */
+struct guarded {
+    const char *name; /* for the operator: "tell the children of an end" */
+    struct job_id id;
+    bool (*run)(struct engine *e, const void *arg, struct err *err);
+    const void *arg;
+};
+MUST_CHECK bool guard(struct engine *e, const struct guarded *step, bool *ret_dropped,
+                      struct err *err);
+
+/* reactions.c: reacts to what this transaction has changed so far (store_changes): whoever adds a
+ * reaction adds it there, and no road to a state can miss it. A reaction may change more, which is
+ * seen too. */
 MUST_CHECK bool apply_changes(struct engine *e, struct err *err);
 /* Before the transaction: the signal of a cancel leaves at once, so that one commit can tell both
  * the cancel and the end. It is the one effect that does not wait for a commit. Nothing is promised
@@ -102,6 +117,9 @@ MUST_CHECK bool apply_parents_enter(struct engine *e, const struct job_spec *spe
 /* The reaction to a change: its children hear of an end. */
 MUST_CHECK bool apply_family_change(struct engine *e, const struct job_change *change,
                                     struct err *err);
+/* The same, but in the turns to come. */
+MUST_CHECK bool apply_family_later(struct engine *e, const struct job_change *change,
+                                   struct err *err);
 /* What earlier turns have left to tell; whether there is any, in the store's words. */
 MUST_CHECK bool apply_telling_left(struct engine *e, struct err *err);
 MUST_CHECK bool apply_telling(struct engine *e, struct err *err);
@@ -208,6 +226,7 @@ enum pace pace_of_turn(struct engine *e);
 void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the
                                                                  inbox */
 void publish_answers(struct engine *e, struct command *list); /* parked ones, linked by next */
+void publish_parks(struct engine *e);                         /* of the batch: those that wait */
 void publish_commands(struct engine *e);                      /* the batch, by its verdicts */
 void publish_notify(struct engine *e);  /* one write per mailbox that was empty */
 void publish_changes(struct engine *e); /* wakes whoever waits for what has changed */

@@ -85,7 +85,7 @@ static bool take_lock(struct server *s, struct err *err)
     for (int waited_ms = 0; flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0; waited_ms += 10) {
         if (errno != EWOULDBLOCK)
             return err_sys(err, ERR_STORAGE, "lock %s", path);
-        if (waited_ms >= LOCK_PATIENCE_MS)
+        if (waited_ms >= LOCK_PATIENCE_MS || FAULT("lock-patience"))
             return err_set(err, ERR_STORAGE,
                            "%s is in use by another ganger; stop it, or choose another --data",
                            s->cfg->data);

@@ -76,10 +76,15 @@ static void unpark(struct engine *e, struct command *cmd)
     free(cmd);
 }
 
-/* Nobody waits for an answer to it. One that was refused by the store has not been done, and its
- * batch is found at the next start. */
-static void drop(struct engine *e, struct command *cmd)
+/* Nobody waits for an answer to it. One that the store refused has not been done, and is asked
+ * again when the store is; at the end of the service the next start finds its batch. */
+static void finish_break(struct engine *e, struct command *cmd)
 {
+    if (cmd->err.code != ERR_NONE && atomic_load(&e->shared.phase) != PHASE_STOPPED) {
+        cmd->next = e->put_off;
+        e->put_off = cmd;
+        return;
+    }
     inbox_unreserve(&e->inbox);
     free(cmd);
 }
@@ -193,18 +198,33 @@ void publish_unlinks(struct engine *e)
     }
 }
 
-void publish_commands(struct engine *e)
+/* Who waits is linked before publish_changes looks for waiters: what this very turn has brought to
+ * the awaited job would be told to nobody. */
+void publish_parks(struct engine *e)
 {
+    size_t n_left = 0;
     for (size_t i = 0; i < e->n_batch; i++) {
         struct command *cmd = e->batch[i];
-        if (cmd->kind == CMD_UNPARK)
+        if (cmd->kind == CMD_UNPARK) {
             unpark(e, cmd);
-        else if (cmd->kind == CMD_BATCH_BREAK)
-            drop(e, cmd);
-        else if (e->verdicts[i] == VERDICT_PARK)
+        } else if (e->verdicts[i] == VERDICT_PARK) {
             park(e, cmd);
+        } else {
+            e->verdicts[n_left] = e->verdicts[i];
+            e->batch[n_left++] = cmd;
+        }
+    }
+    e->n_batch = n_left;
+}
+
+void publish_commands(struct engine *e)
+{
+    publish_parks(e);
+    for (size_t i = 0; i < e->n_batch; i++) {
+        if (e->batch[i]->kind == CMD_BATCH_BREAK)
+            finish_break(e, e->batch[i]);
         else
-            publish_answer(e, cmd);
+            publish_answer(e, e->batch[i]);
     }
     e->n_batch = 0;
 }

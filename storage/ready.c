@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The head of the ready order, within what the settings of queues allow. */
+#include "storage/batches.h"
 #include "storage/queue.h"
 #include "storage/store_impl.h"
 
@@ -24,26 +25,90 @@ static bool ready_merge(struct ready_list *list, const struct ready_job *job)
     return true;
 }
 
-/* The next row of a statement that selects what a struct ready_job holds. What belongs to a halted
- * batch is about to be cancelled. */
+/* What a step of a statement has met. */
+struct step {
+    bool found;
+    int64_t skip; /* the row belongs to a halted batch, which is about to be cancelled: the last
+                     number of its neighbours in the batch; else 0 */
+};
+
+/* The next row of a statement that selects what a struct ready_job holds. */
 static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job *ret,
-                       bool *ret_found, struct err *err)
+                       struct step *ret_step, struct err *err)
 {
+    struct batch_part part;
     bool halted;
 
-    do {
-        if (!db_next(&store->db, stmt, ret_found, err))
+    ret_step->skip = 0;
+    if (!db_next(&store->db, stmt, &ret_step->found, err))
+        return false;
+    if (!ret_step->found)
+        return true;
+    ret->no = sqlite3_column_int64(stmt, 0);
+    ret->priority = sqlite3_column_int(stmt, 1);
+    ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 2);
+    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 3);
+    ret->batch = sqlite3_column_int64(stmt, 4);
+    if (!batch_is_halted(store, ret->batch, &halted, err))
+        return false;
+    if (!halted)
+        return true;
+    if (!batch_part_at(store, ret->batch, sqlite3_column_int64(stmt, 5), &part, err))
+        return false;
+    ret_step->skip = part.first_no + part.n - 1;
+    return true;
+}
+
+/* One row behind `job`, whatever its batch; with job->no = 0, the first of all. */
+static bool head_step(struct store *store, const struct ready_list *list, struct ready_job *job,
+                      struct step *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *beside = store_stmt(store, SQL_READY_BESIDE);
+    AUTO_STMT sqlite3_stmt *below = store_stmt(store, SQL_READY_BELOW);
+
+    if (job->no != 0) {
+        bind_i64(beside, 1, job->queue);
+        bind_i64(beside, 2, job->priority);
+        bind_i64(beside, 3, job->no);
+        bind_i64(beside, 4, list->without);
+        if (!ready_next(store, beside, job, ret, err))
             return false;
-        halted = false;
-        if (*ret_found && !batch_is_halted(store, sqlite3_column_int64(stmt, 4), &halted, err))
+        if (ret->found)
+            return true;
+    }
+    bind_i64(below, 1, job->queue);
+    bind_i64(below, 2, job->no == 0 ? INT32_MAX : job->priority);
+    bind_i64(below, 3, list->without);
+    return ready_next(store, below, job, ret, err);
+}
+
+/* The first ready job of the queue behind `job`; with job->no = 0, the first of all. Halted batches
+ * are passed over a part at a time, so however many elements they have, nothing hides behind them.
+ */
+static bool head_find(struct store *store, const struct ready_list *list, struct ready_job *job,
+                      bool *ret_found, struct err *err)
+{
+    struct step step;
+
+    while (head_step(store, list, job, &step, err)) {
+        *ret_found = step.found;
+        if (step.skip == 0)
+            return true;
+        job->no = step.skip;
+    }
+    return false;
+}
+
+static bool peek_behind(struct store *store, struct ready_list *list, struct ready_job *job,
+                        size_t room, struct err *err)
+{
+    bool found;
+
+    for (; room > 0; room--) {
+        if (!head_find(store, list, job, &found, err))
             return false;
-    } while (halted);
-    if (*ret_found) {
-        ret->no = sqlite3_column_int64(stmt, 0);
-        ret->priority = sqlite3_column_int(stmt, 1);
-        ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 2);
-        ret->flags = (uint32_t)sqlite3_column_int64(stmt, 3);
-        ret->batch = sqlite3_column_int64(stmt, 4);
+        if (!found || !ready_merge(list, job))
+            return true;
     }
     return true;
 }
@@ -55,18 +120,23 @@ static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *l
     AUTO_STMT sqlite3_stmt *ready = store_stmt(store, SQL_READY);
     size_t room = list->lanes == NULL ? list->max : MIN(list->max, list->lanes[queue - 1].room);
     struct ready_job job = {.queue = queue};
-    bool found = true;
+    struct step step;
 
     if (room == 0)
         return true;
     bind_i64(ready, 1, queue);
     bind_i64(ready, 2, (int64_t)room);
     bind_i64(ready, 3, list->without);
-    while (ready_next(store, ready, &job, &found, err)) {
-        if (!found || !ready_merge(list, &job))
+    for (;; room--) {
+        if (!ready_next(store, ready, &job, &step, err))
+            return false;
+        if (step.skip != 0)
+            break;
+        if (!step.found || !ready_merge(list, &job))
             return true;
     }
-    return false;
+    job.no = step.skip;
+    return peek_behind(store, list, &job, room, err);
 }
 
 /* ---- the same by weight ---- */
@@ -77,29 +147,6 @@ struct head {
     uint32_t room, weight;
     int64_t pass;
 };
-
-/* The first ready job of the queue behind `after`; with after->no = 0, the first of all. */
-static bool head_find(struct store *store, const struct ready_list *list, struct ready_job *job,
-                      bool *ret_found, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *beside = store_stmt(store, SQL_READY_BESIDE);
-    AUTO_STMT sqlite3_stmt *below = store_stmt(store, SQL_READY_BELOW);
-
-    if (job->no != 0) {
-        bind_i64(beside, 1, job->queue);
-        bind_i64(beside, 2, job->priority);
-        bind_i64(beside, 3, job->no);
-        bind_i64(beside, 4, list->without);
-        if (!ready_next(store, beside, job, ret_found, err))
-            return false;
-        if (*ret_found)
-            return true;
-    }
-    bind_i64(below, 1, job->queue);
-    bind_i64(below, 2, job->no == 0 ? INT32_MAX : job->priority);
-    bind_i64(below, 3, list->without);
-    return ready_next(store, below, job, ret_found, err);
-}
 
 static bool heads_find(struct store *store, const struct ready_list *list, struct head *heads,
                        size_t *ret_n, struct err *err)

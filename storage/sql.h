@@ -124,14 +124,14 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")   \
     X(ATTEMPTS_DELETE, HOT,  "DELETE FROM attempts WHERE no = ?1")                                 \
     /* order and time */                                                                           \
-    X(READY,           HOT,  "SELECT no, priority, attempt, flags, batch FROM jobs"                \
+    X(READY,           HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED " AND flags & ?3 = 0"    \
                              " ORDER BY priority DESC, no LIMIT ?2")                               \
-    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt, flags, batch FROM jobs"                \
+    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority = ?2 AND no > ?3 AND flags & ?4 = 0"                   \
                              " ORDER BY no LIMIT 1")                                               \
-    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt, flags, batch FROM jobs"                \
+    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority < ?2 AND flags & ?3 = 0"                               \
                              " ORDER BY priority DESC, no LIMIT 1")                                \

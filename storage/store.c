@@ -84,13 +84,18 @@ void store_rollback(struct store *store)
     POST(!store_in_transaction(store));
 }
 
+bool store_can_go_on(const struct store *store)
+{
+    return store_in_transaction(store) && !store->poisoned;
+}
+
 bool store_savepoint(struct store *store, struct err *err)
 {
     int rc;
 
     PRE(!store->in_savepoint);
 
-    if (!store_in_transaction(store) || store->poisoned)
+    if (!store_can_go_on(store))
         return err_set(err, ERR_STORAGE, "The transaction cannot go on after an earlier error.");
     if (!batches_write(store, err)) /* so that an undo may forget what is in memory */
         return false;

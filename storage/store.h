@@ -40,6 +40,8 @@ enum commit_result store_commit(struct store *store, struct err *err);
 void store_rollback(struct store *store);
 /* False when SQLite has ended the transaction by itself (FULL, IOERR, NOMEM may do that). */
 bool store_in_transaction(const struct store *store);
+/* Whether the open transaction may be committed: no write of it has failed that was not undone. */
+bool store_can_go_on(const struct store *store);
 /* For commands of several verbs: a savepoint that can be undone alone. One at a time; release or
  * undo it before the commit. */
 MUST_CHECK bool store_savepoint(struct store *store, struct err *err);

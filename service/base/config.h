@@ -67,6 +67,7 @@ struct config {
     struct text_list callback_hosts;         /* by https, and public */
     struct text_list callback_private_hosts; /* also by http, and of any address */
     char *callback_secret_file;              /* absolute */
+    char *callback_ca_file;                  /* absolute; "": the system's */
     int64_t callback_timeout_us;             /* of one try: 5 s */
     uint32_t callback_max_tries;             /* 10, over about a day */
     int64_t callback_first_delay_us;         /* 30 s */

@@ -73,7 +73,7 @@ static bool derive_listeners(struct config_set *set, struct err *err)
                    why);
 }
 
-static bool derive_secret_file(struct config_set *set, struct err *err)
+static bool derive_callback_files(struct config_set *set, struct err *err)
 {
     struct config *cfg = &set->values;
     char *path = NULL;
@@ -85,6 +85,8 @@ static bool derive_secret_file(struct config_set *set, struct err *err)
         set->states[INDEX_OF(callback_secret_file)].automatic = true;
     }
     cfg->callback_secret_file = make_absolute(cfg->callback_secret_file);
+    if (cfg->callback_ca_file[0] != '\0')
+        cfg->callback_ca_file = make_absolute(cfg->callback_ca_file);
     return true;
 }
 
@@ -97,7 +99,7 @@ static bool derive_paths(struct config_set *set, struct err *err)
         set->states[INDEX_OF(data)].automatic = true;
     }
     cfg->data = make_absolute(cfg->data);
-    return derive_secret_file(set, err) && derive_listeners(set, err);
+    return derive_callback_files(set, err) && derive_listeners(set, err);
 }
 
 static bool check_hosts(const char *option, const struct text_list *rules, struct err *err)

@@ -114,6 +114,9 @@ const struct option_row config_options[] = {
     {"callbacks.secret_file",   TEXT(callback_secret_file),       "",         0,        0,
          NULL, NULL, "File (mode 0600) with the secrets that sign callbacks, one whsec_ line "
                      "each; made when there is none. Default: DATA/callback-secret."},
+    {"callbacks.ca_file",       TEXT(callback_ca_file),           "",         0,        0,
+         NULL, NULL, "File with the certificates (PEM) that vouch for receivers, instead of the "
+                     "system's; read at each call, so it may be replaced."},
     {"callbacks.timeout",       DURATION(callback_timeout_us),    "5s",       100 * MS, 60 * SECOND,
          NULL, NULL, "How long one try may take."},
     {"callbacks.max_tries",     UINT(callback_max_tries),         "10",       1,        100,

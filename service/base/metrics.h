@@ -17,6 +17,7 @@
     X(RETRIES,         "ganger_retries_total",            "Failed attempts that were put back.")   \
     X(COMMITS,         "ganger_commits_total",            "Transactions committed.")               \
     X(COMMIT_FAILURES, "ganger_commit_failures_total",    "Transactions that failed.")             \
+    X(STEPS_DROPPED,   "ganger_steps_dropped_total",      "Steps dropped since they failed.")      \
     X(CHECKPOINTS,     "ganger_checkpoints_total",        "WAL checkpoints.")                      \
     X(WORKER_DEATHS,   "ganger_worker_deaths_total",      "Workers that ended unasked.")           \
     X(WORKER_STARTS,   "ganger_worker_starts_total",      "Workers started.")                      \

@@ -118,6 +118,13 @@ double slow_factor(void)
     return factor;
 }
 
+bool binary_has_faults(void)
+{
+    size_t len = 0;
+    AUTO_TEXT image = file_read(ganger_binary(), &len);
+    return image != NULL && memmem(image, len, "store-before-commit", 19) != NULL;
+}
+
 uint64_t deadline_in(double seconds)
 {
     return now_ns() + (uint64_t)(seconds * slow_factor() * 1e9);

@@ -46,7 +46,8 @@ void auto_free_text(char **p);
 /* Time. Deadlines are monotonic nanoseconds, stretched for slow binaries. */
 uint64_t now_ns(void);
 double seconds_since(uint64_t start_ns);
-double slow_factor(void); /* 1, or more for a binary with a sanitizer */
+bool binary_has_faults(void); /* compiled with fault points, as all but the release build are */
+double slow_factor(void);     /* 1, or more for a binary with a sanitizer */
 uint64_t deadline_in(double seconds);
 bool deadline_passed(uint64_t deadline_ns);
 void pause_ms(int ms); /* between two looks at a condition, never instead of one */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct job_ref job_of(struct response *r)
@@ -35,6 +36,22 @@ struct job_ref job_submit(struct server *s, const char *fmt, ...)
     return job_of(r);
 }
 
+/* A wait that was not answered by the end of its job, which came long before, has missed it: that
+ * would look like nothing but a slow test. */
+static void check_was_woken(struct server *s, struct job_ref job)
+{
+    AUTO_RESPONSE r = job_show(s, job);
+    struct tm at = {0};
+    struct timespec now;
+    if (!json_bool(r, "done"))
+        return;
+    CHECK(strptime(json_text(r, "times.finished"), "%Y-%m-%dT%H:%M:%S", &at) != NULL, "no time: %s",
+          r->body);
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    CHECK(difftime(now.tv_sec, timegm(&at)) < 10, "the wait has missed the end of its job: %s",
+          r->body);
+}
+
 struct response *job_run(struct server *s, const char *fmt, ...)
 {
     char *body = NULL;
@@ -49,6 +66,7 @@ struct response *job_run(struct server *s, const char *fmt, ...)
     expect_status(r, 202);
     struct job_ref job = job_of(r);
     response_free(r);
+    check_was_woken(s, job);
     return job_await(s, job);
 }
 
@@ -70,6 +88,7 @@ struct response *job_await(struct server *s, struct job_ref job)
             return r;
         CHECK(!deadline_passed(until), "the job has not ended: %s", r->body);
         response_free(r);
+        check_was_woken(s, job);
     }
 }
 

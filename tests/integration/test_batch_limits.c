@@ -271,8 +271,8 @@ static void expect_one_after_another(struct server *s, struct job_ref batch, int
 
 SERVER_TEST_WITH(batches, elements_of_a_chunk_run_one_after_another, .workers = 4)
 {
-    struct job_ref batch = batch_submit(
-        s, "{'command':['sleep','0.01'],'chunksize':5,'items':[0,1,2,3,4,5,6,7,8,9,10,11]}");
+    struct job_ref batch = batch_submit(s, "{'command':['sh','-c','sleep 0.01','{}'],'chunksize':5,"
+                                           "'items':[0,1,2,3,4,5,6,7,8,9,10,11]}");
     AUTO_RESPONSE before = batch_show(s, batch);
     expect_int(before, "chunksize", 5);
     AUTO_RESPONSE end = batch_await(s, batch);

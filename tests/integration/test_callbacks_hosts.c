@@ -92,6 +92,69 @@ SERVER_TEST_WITH(callbacks, a_certificate_must_be_good,
     AUTO_RESPONSE over = job_cancel(s, tls, NULL, 10);
 }
 
+static bool has_said(struct server *s, struct job_ref job, const char *what)
+{
+    AUTO_TEXT said = job_read(s, job, "stdout");
+    return strstr(said, what) != NULL;
+}
+
+/* An authority of one's own, and a certificate that it vouches for, in the directory for files.
+ * False: there is no openssl(1). */
+static bool make_authority(struct server *s)
+{
+    AUTO_RESPONSE made = job_run(
+        s,
+        "{'command':['sh','-c','command -v openssl || exit 77; "
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=own-authority -keyout ca.key "
+        "-out ca.pem && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=receiver "
+        "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE -CA ca.pem "
+        "-CAkey ca.key -keyout key -out cert && mkfifo answer'],'cwd':'%s'}",
+        s->scratch);
+    if (!json_is_null(made, "exit_code") && json_int(made, "exit_code") == 77)
+        return false;
+    expect_outcome(made, "succeeded", NULL);
+    return true;
+}
+
+/* By https, to a receiver whose certificate only callbacks.ca_file vouches for. */
+SERVER_TEST(callbacks, an_authority_of_ones_own_is_believed)
+{
+    if (!make_authority(s))
+        cr_skip_test("openssl is not installed");
+    struct text ca = text_of("%s/ca.pem", s->scratch);
+    const struct server_options options = {
+        .args = {TO_LOOPBACK, "--callbacks-max-tries", "1", "--callbacks-ca-file", ca.s}};
+    struct server caller;
+    struct receiver place;
+    server_start(&caller, &options);
+    receiver_open(&place);
+    receiver_close(&place);
+    struct job_ref tls = job_submit(
+        s,
+        "{'command':['sh','-c','exec openssl s_server -accept 127.0.0.1:%d -key key -cert cert "
+        "-quiet <>answer'],'cwd':'%s'}",
+        place.port, s->scratch);
+    AWAIT(receiver_answers(&place), 20);
+    struct job_ref job = job_submit(
+        &caller, "{'command':['true'],'callback':{'url':'https://127.0.0.1:%d/hook'}}", place.port);
+    AWAIT(has_said(s, tls, "POST /hook HTTP/1.1") && has_said(s, tls, "job.succeeded"), 20);
+    FILE *answer = fopen(text_of("%s/answer", s->scratch).s, "w");
+    cr_assert_not_null(answer);
+    (void)fputs("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", answer);
+    cr_assert_eq(fclose(answer), 0);
+    AUTO_RESPONSE told = await_delivered(&caller, job, true);
+    expect_int(told, "callback.last_status", 204);
+    cr_assert(has_said(s, tls, "webhook-signature: v1,"));
+    server_stop(&caller);
+    AUTO_RESPONSE over = job_cancel(s, tls, NULL, 10);
+}
+
+PLAIN_TEST(callbacks, an_authority_that_cannot_be_read_is_told_at_the_start)
+{
+    struct server_options bad = {.args = {TO_LOOPBACK, "--callbacks-ca-file", "/nowhere/ca.pem"}};
+    cr_assert_neq(server_start_failing(&bad), 0);
+}
+
 SERVER_TEST_WITH(callbacks, odd_hosts_are_refused_at_the_door,
                  .args = {"--callbacks-hosts", "*.example.org,127.0.0.1", TO_LOOPBACK})
 {

@@ -2,13 +2,6 @@
 /* Jobs that wait for others: order, policies, large families, restarts. */
 #include "integration/harness_test.h"
 
-static bool binary_has_faults(void)
-{
-    size_t len = 0;
-    AUTO_TEXT image = file_read(ganger_binary(), &len);
-    return image != NULL && memmem(image, len, "engine-after-commit", 19) != NULL;
-}
-
 SERVER_TEST(deps, a_child_waits_for_its_parents)
 {
     struct text hold = fifo_make(s, "hold"), order = text_of("%s/order", s->scratch);

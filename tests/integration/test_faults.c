@@ -7,13 +7,6 @@
 
 enum { JOBS = 40 };
 
-static bool binary_has_faults(void)
-{
-    size_t len = 0;
-    AUTO_TEXT image = file_read(ganger_binary(), &len);
-    return image != NULL && memmem(image, len, "store-before-commit", 19) != NULL;
-}
-
 static const struct {
     const char *fault;
     bool of_server; /* the server dies of it; else a worker does, again and again */

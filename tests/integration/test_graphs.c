@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Graphs: jobs that depend on each other, submitted in one request. */
-#include "integration/harness_test.h"
+#include "integration/harness_batch.h"
 
 static struct response *graph_post(struct server *s, const char *body)
 {
@@ -221,4 +221,29 @@ SERVER_TEST(graphs, a_graph_outlives_kill_9)
     AUTO_RESPONSE end = graph_await(s, made);
     expect_text(end, "state", "succeeded");
     expect_output(s, job_at(made, 1), "stdout", "a\n");
+}
+
+/* Each job waits for all before it. */
+SERVER_TEST(graphs, dependencies_of_one_request_are_limited)
+{
+    enum { JOBS = 400, MOST = 32768 };
+    struct text_builder b = {0};
+    int edges = 0, first_beyond = 0;
+    text_add(&b, "{\"command\":[\"true\"],\"jobs\":[{\"ref\":\"j0\"}");
+    for (int i = 1; i < JOBS; i++) {
+        text_add(&b, ",{\"ref\":\"j%d\",\"depends_on\":[\"j0\"", i);
+        for (int k = 1; k < i; k++)
+            text_add(&b, ",\"j%d\"", k);
+        text_add(&b, "]}");
+        edges += i;
+        if (edges > MOST && first_beyond == 0)
+            first_beyond = i;
+    }
+    text_add(&b, "]}");
+    AUTO_RESPONSE r = http(s, "POST", "/v1/batches", b.text, NULL);
+    expect_invalid(r, text_of("/jobs/%d/depends_on", first_beyond).s);
+    cr_assert_not_null(strstr(r->body, "graph.max_edges"));
+    AUTO_RESPONSE limits = http_get(s, "/v1/limits");
+    cr_assert_not_null(strstr(limits->body, "\"graph.max_edges\":32768"));
+    text_free(&b);
 }

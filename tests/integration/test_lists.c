@@ -61,6 +61,15 @@ SERVER_TEST(futures, lists_refuse_parameters_that_they_do_not_know)
     }
 }
 
+SERVER_TEST(futures, a_parameter_that_is_given_twice_is_refused_by_name)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/jobs?label=a:b&limit=3&label=c:d");
+    expect_problem(r, 422, "invalid-request");
+    cr_assert_not_null(strstr(json_text(r, "detail"), "\"label\""));
+    AUTO_RESPONSE once = http_get(s, "/v1/jobs?label=a:b&limit=3");
+    expect_status(once, 200);
+}
+
 static size_t walk(struct server *s, const char *query, struct job_ref *ret, size_t max)
 {
     size_t n = 0, pages = 0;

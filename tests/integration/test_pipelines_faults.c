@@ -5,13 +5,6 @@
 
 #include <signal.h>
 
-static bool binary_has_faults(void)
-{
-    size_t len = 0;
-    AUTO_TEXT image = file_read(ganger_binary(), &len);
-    return image != NULL && memmem(image, len, "store-before-commit", 19) != NULL;
-}
-
 /* Each stage leaves a mark when it begins. */
 static struct job_ref submit_marking(struct server *s, const char *dir, const char *then)
 {

@@ -199,7 +199,8 @@ SERVER_TEST(restart, a_drain_answers_everyone_who_waits)
 
 SERVER_TEST(restart, one_data_directory_has_one_server)
 {
-    struct server_options second = {.dir = s->dir};
+    struct server_options second = {.dir = s->dir,
+                                    .env = {"GANGER_FP=lock-patience:error:40"}}; /* tries */
     cr_assert_neq(server_start_failing(&second), 0);
     AUTO_RESPONSE r = job_run(s, "{'command':['true']}");
     expect_outcome(r, "succeeded", NULL);

@@ -154,6 +154,20 @@ SERVER_TEST(batches, an_upload_whose_client_leaves_cancels_its_batch)
     cr_assert_eq(json_int(end, "counts.cancelled"), json_int(end, "total"));
 }
 
+SERVER_TEST_WITH(batches, an_upload_that_broke_off_while_the_store_refused_is_cancelled_later,
+                 .env = {"GANGER_FP=batch-break:error:1"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct conn *c = begin_upload(s, 9000);
+    AWAIT(only_batch(s).id[0] != '\0', 20);
+    struct job_ref batch = only_batch(s);
+    conn_close(c);
+    AUTO_RESPONSE end = batch_await(s, batch);
+    expect_text(end, "state", "cancelled");
+    cr_assert(server_log_has(s, "transaction not stored"), "the fault was not met");
+}
+
 SERVER_TEST(batches, an_upload_broken_off_by_kill_9_is_cancelled_at_the_next_start)
 {
     struct conn *c = begin_upload(s, 9000);

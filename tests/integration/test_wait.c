@@ -300,7 +300,7 @@ SERVER_TEST(wait, ten_thousand_at_once)
     expect_status(submitted, 200);
     append_ids(&body, submitted->body);
     append(&with_timeout, body.s);
-    append(&with_timeout, ",\"timeout\":10}");
+    append(&with_timeout, text_of(",\"timeout\":%.0f}", slow_factor()).s);
     AUTO_RESPONSE stream = http(s, "POST", "/v1/as-completed", with_timeout.s, NULL);
     expect_status(stream, 200);
     int items = 0;

@@ -349,6 +349,33 @@ Test(batches, a_halted_batch_is_not_in_the_ready_order)
     tx_commit(&f);
 }
 
+/* More of them than the list is long, in several parts, before and behind jobs that wait. */
+Test(batches, nothing_hides_behind_a_halted_batch)
+{
+    const struct queue_lane lane = {.room = UINT32_MAX, .weight = 1};
+    struct ready_job ready[4];
+    int64_t no[3];
+
+    tx_begin(&f);
+    int64_t batch = batch_add(0);
+    no[0] = job_add(&f, NULL, 0).no;
+    for (int part = 0; part < 3; part++) {
+        for (int i = 0; i < 6; i++)
+            (void)element_add(batch, 0);
+        if (part < 2)
+            no[part + 1] = job_add(&f, NULL, part == 0 ? 0 : -1).no;
+    }
+    phase_set(batch, BATCH_HALTED);
+    for (int weigh = 0; weigh <= 1; weigh++) {
+        struct ready_list list = {.jobs = ready, .max = 4, .lanes = &lane, .by_weight = weigh == 1};
+        must(queue_peek(f.store, &list, err));
+        cr_assert_eq(list.n, 3, "%zu", list.n);
+        for (int i = 0; i < 3; i++)
+            cr_assert_eq(ready[i].no, no[i]);
+    }
+    tx_commit(&f);
+}
+
 Test(batches, work_is_found_whatever_the_cache_holds)
 {
     int64_t no;

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* A step of the engine that fails by a bug of ours costs what it was to do, and nothing else is
+ * refused for it. Needs a build with fault points. */
+#include "integration/harness_batch.h"
+#include "integration/harness_receiver.h"
+
+#include <signal.h>
+
+#define DROPPED "ganger_steps_dropped_total"
+
+/* The transaction of the first failure is refused, once. */
+static struct job_ref submit_at_last(struct server *s, const char *body)
+{
+    uint64_t until = deadline_in(10);
+    for (;;) {
+        AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", body, NULL);
+        if (r->status == 202)
+            return job_of(r);
+        expect_problem(r, 503, "storage-unavailable");
+        CHECK(!deadline_passed(until), "the store refuses for good: %s", r->body);
+        pause_ms(20);
+    }
+}
+
+SERVER_TEST_WITH(guard, a_reaction_that_fails_is_dropped_alone, .env = {"GANGER_BUG=reaction"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct job_ref fails = job_submit(s, "{'command':['false']}");
+    struct job_ref child = submit_at_last(
+        s,
+        text_of("{'command':['echo','x'],'depends_on':['%s'],'on_parent_failure':'run'}", fails.id)
+            .s);
+    AUTO_RESPONSE end = job_await(s, fails);
+    expect_outcome(end, "failed", "exit_code");
+    AUTO_RESPONSE after = job_await(s, child);
+    expect_outcome(after, "succeeded", NULL);
+    cr_assert_geq(metrics_value(s, DROPPED), 1);
+    cr_assert(server_log_has(s, "let a batch go on"), "the log names the step");
+    cr_assert(server_log_has(s, fails.id), "the log names the job");
+    /* The bug is still there, and from now on refuses nobody. */
+    for (int i = 0; i < 5; i++) {
+        AUTO_RESPONSE again = job_run(s, "{'command':['false']}");
+        expect_outcome(again, "failed", "exit_code");
+    }
+    cr_assert_geq(metrics_value(s, DROPPED), 6);
+    server_kill(s);
+    server_restart(s, NULL);
+    AUTO_RESPONSE kept = job_show(s, fails);
+    expect_outcome(kept, "failed", "exit_code");
+}
+
+/* Of three children one or two have an even number, whose telling fails. */
+SERVER_TEST_WITH(guard, a_child_that_cannot_be_told_does_not_hold_up_its_siblings,
+                 .env = {"GANGER_BUG=tell"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s), child[3];
+    for (int i = 0; i < 3; i++)
+        child[i] = job_submit(s, "{'command':['true'],'depends_on':['%s']}", parent.id);
+    fifo_release(hold.s);
+    AUTO_RESPONSE end = job_await(s, parent);
+    expect_outcome(end, "succeeded", NULL);
+    AWAIT(job_is_done(s, child[0]) + job_is_done(s, child[1]) + job_is_done(s, child[2]) > 0, 20);
+    AWAIT(metrics_value(s, DROPPED) >= 2, 20); /* the family's telling as a whole, then a child's */
+    struct job_ref other = submit_at_last(s, "{'command':['true']}");
+    AUTO_RESPONSE ended = job_await(s, other);
+    expect_outcome(ended, "succeeded", NULL);
+    int left = 0;
+    for (int i = 0; i < 3; i++)
+        left += job_is_done(s, child[i]) ? 0 : 1;
+    cr_assert(left == 1 || left == 2, "%d", left);
+}
+
+/* The only worker. */
+static pid_t worker_of(const struct server *s)
+{
+    struct pid_list list;
+    pid_t found = 0;
+    proc_find_descendants(s->pid, &list);
+    for (size_t i = 0; i < list.n; i++)
+        if (proc_parent(list.pids[i]) != s->pid)
+            found = list.pids[i];
+    CHECK(found != 0, "no worker");
+    return found;
+}
+
+/* START has left, the cancel is stored, and then the worker cannot fork. */
+SERVER_TEST_WITH(guard, a_job_that_could_not_begin_is_cancelled_all_the_same, .workers = 1,
+                 .env = {"GANGER_FP=proc-clone:error:1"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    pid_t worker = worker_of(s);
+    CHECK(kill(worker, SIGSTOP) == 0, "cannot stop the worker");
+    struct job_ref job = job_submit(s, "{'command':['true']}");
+    AUTO_RESPONSE runs = job_await_state(s, job, "running");
+    AUTO_RESPONSE cancel = job_cancel(s, job, NULL, 0);
+    expect_status(cancel, 202);
+    CHECK(kill(worker, SIGCONT) == 0, "cannot continue the worker");
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "cancelled", NULL);
+    AUTO_RESPONSE next = job_run(s, "{'command':['true']}");
+    expect_outcome(next, "succeeded", NULL);
+}
