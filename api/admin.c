@@ -176,6 +176,9 @@ void limits_show(struct request *rq)
         {"graph.max_edges", LIMIT_COUNT, MAX_GRAPH_EDGES},
         {"idempotency.keep", LIMIT_SECONDS, cfg->idempotency_keep_us},
         {"drain", LIMIT_SECONDS, cfg->drain_us},
+        {"blobs.max_size", LIMIT_COUNT, (int64_t)cfg->blob_max_size},
+        {"blobs.max_total", LIMIT_COUNT, (int64_t)cfg->blob_max_total},
+        {"blobs.keep", LIMIT_SECONDS, cfg->blob_keep_us},
         {"callbacks.max_tries", LIMIT_COUNT, cfg->callback_max_tries},
         {"callbacks.timeout", LIMIT_SECONDS, cfg->callback_timeout_us},
     };
@@ -246,6 +249,9 @@ void metrics_show(struct request *rq)
                         (double)s.parked);
     metrics_write_gauge(out, "ganger_callbacks_pending", "Callbacks that are not delivered yet.",
                         NULL, (double)s.deliveries);
+    metrics_write_gauge(out, "ganger_blobs", "Blobs.", NULL, (double)s.blobs);
+    metrics_write_gauge(out, "ganger_blob_bytes", "Bytes of all blobs.", NULL,
+                        (double)s.blob_bytes);
     metrics_write_gauge(out, "ganger_wal_bytes", "Size of the write-ahead log.", NULL,
                         (double)s.wal_bytes);
     metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,

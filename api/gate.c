@@ -265,7 +265,19 @@ static unsigned body_type_of(struct slice content_type)
         return BODY_JSON;
     if (equals_ignoring_case(content_type, "application/x-ndjson", strlen("application/x-ndjson")))
         return BODY_NDJSON;
+    if (equals_ignoring_case(content_type, "application/octet-stream",
+                             strlen("application/octet-stream")))
+        return BODY_BYTES;
     return BODY_NONE;
+}
+
+static bool wrong_type(unsigned accepted, struct err *err)
+{
+    if (accepted == BODY_BYTES)
+        return err_set(err, ERR_UNSUPPORTED_MEDIA,
+                       "Send Content-Type: application/octet-stream, or none");
+    return err_set(err, ERR_UNSUPPORTED_MEDIA, "Send Content-Type: application/json%s",
+                   (accepted & BODY_NDJSON) != 0 ? " or application/x-ndjson" : "");
 }
 
 bool gate_check_body(struct head *head, unsigned accepted, uint64_t max_body, struct err *err)
@@ -273,12 +285,11 @@ bool gate_check_body(struct head *head, unsigned accepted, uint64_t max_body, st
     if (!head->has_body)
         return true;
     struct slice type = head->header[HEADER_CONTENT_TYPE];
-    head->body_type = type.ptr == NULL ? BODY_NONE : body_type_of(type);
+    head->body_type = type.ptr == NULL ? accepted & BODY_BYTES : body_type_of(type);
     if (accepted == BODY_NONE)
         return err_set(err, ERR_UNSUPPORTED_MEDIA, "This request must not have a body");
     if ((head->body_type & accepted) == 0)
-        return err_set(err, ERR_UNSUPPORTED_MEDIA, "Send Content-Type: application/json%s",
-                       (accepted & BODY_NDJSON) != 0 ? " or application/x-ndjson" : "");
+        return wrong_type(accepted, err);
     if (head->body_type == BODY_JSON && head->content_length > max_body)
         return err_set(err, ERR_TOO_LARGE, "A JSON body may have at most %llu bytes",
                        (unsigned long long)max_body);

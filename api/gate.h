@@ -50,6 +50,7 @@ enum method {
 #define BODY_NONE 0u
 #define BODY_JSON 1u
 #define BODY_NDJSON 2u
+#define BODY_BYTES 4u /* application/octet-stream, or no type at all; of any length */
 
 #define MAX_HEADERS 64
 
@@ -64,8 +65,8 @@ struct head {
     bool is_http_1_0;
     bool has_body, is_chunked;
     uint64_t content_length; /* 0 when chunked or absent */
-    unsigned body_type; /* BODY_JSON or BODY_NDJSON when there is a body, set by gate_check_body */
-    struct err fault;   /* first offence of a header, reported by gate_check_syntax */
+    unsigned body_type;      /* one of them when there is a body, set by gate_check_body */
+    struct err fault;        /* first offence of a header, reported by gate_check_syntax */
 };
 
 enum method gate_method(const char *name);
@@ -85,7 +86,7 @@ MUST_CHECK bool gate_check_host(const struct head *head, const struct text_list 
 /* R9: no request that another web site has made a browser send. */
 MUST_CHECK bool gate_check_origin(const struct head *head, const struct text_list *origins,
                                   struct err *err);
-/* R8: a body only of a type in `accepted`; JSON within max_body, NDJSON of any length. */
+/* R8: a body only of a type in `accepted`; JSON within max_body, others of any length. */
 MUST_CHECK bool gate_check_body(struct head *head, unsigned accepted, uint64_t max_body,
                                 struct err *err);
 

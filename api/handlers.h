@@ -56,6 +56,11 @@ void queue_pause(struct request *rq);
 void queue_resume(struct request *rq);
 void queue_purge(struct request *rq);
 MUST_CHECK bool queue_metrics(struct request *rq, struct err *err); /* a part of /metrics */
+/* blobs.c */
+void blob_create(struct request *rq);
+void blob_list(struct request *rq);
+void blob_show(struct request *rq);
+void blob_forget(struct request *rq);
 /* functions.c */
 void function_list(struct request *rq);
 /* admin.c */

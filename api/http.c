@@ -303,7 +303,8 @@ static bool open_listeners(struct http *http, struct err *err)
 static bool start_all(struct http *http, struct err *err)
 {
     const struct config *cfg = http->shared.cfg;
-    if (!token_open(cfg->data, (enum auth_mode)cfg->auth, &http->shared.tokens, err) ||
+    if (!blob_writer_start(http->shared.engine, &http->shared.blobs, err) ||
+        !token_open(cfg->data, (enum auth_mode)cfg->auth, &http->shared.tokens, err) ||
         !open_listeners(http, err))
         return false;
     http->n_workers = MAX(cfg->http_threads, 1);
@@ -360,6 +361,7 @@ void http_stop(struct http *http)
     }
     for (uint32_t i = 0; i < http->n_workers; i++)
         close_worker(&http->workers[i]);
+    blob_writer_stop(http->shared.blobs);
     for (uint32_t i = 0; i < http->n_listeners; i++)
         listener_close(&http->listeners[i]);
     free(http->workers);

@@ -47,9 +47,14 @@ static void put_content(struct buf *out, const char *type, const char *schema)
 
 static void put_request(struct buf *out, const struct route *route)
 {
-    if (route->request == NULL)
+    if (route->request == NULL && route->body != BODY_BYTES)
         return;
     put(out, ",\"requestBody\":{\"content\":{");
+    if (route->body == BODY_BYTES) {
+        put_content(out, "application/octet-stream", NULL);
+        put(out, "}}");
+        return;
+    }
     put_content(out, "application/json", route->request);
     if ((route->body & BODY_NDJSON) != 0) {
         buf_putc(out, ',');

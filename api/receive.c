@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/receive.h"
 
+#include "api/blobs.h"
 #include "api/reply.h"
 #include "api/submit.h"
 
@@ -12,6 +13,7 @@
 #define NS_PER_US UINT64_C(1000)
 /* Of a body that is refused so much is read for a proper answer; then the connection ends. */
 #define MAX_DROPPED_BYTES (2u << 20)
+#define MAX_DROPPED_BLOB (64u << 20) /* what can be known before is refused before it is sent */
 
 /* Without MHD_USE_ITC: one thread suspends, resumes and runs, so nobody needs to be woken. */
 #define SUSPEND_RESUME ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC)
@@ -99,6 +101,8 @@ static bool pass_gate(struct request *rq, struct err *err)
         !gate_check_body(head, rq->match.route->body, cfg->http_max_body, err) ||
         !request_check_params(rq, err))
         return false;
+    if (rq->match.route->body == BODY_BYTES)
+        return blob_begin(rq, err);
     return head->body_type != BODY_JSON || request_charge(rq, head->content_length, err);
 }
 
@@ -153,9 +157,11 @@ static void take_json(struct request *rq, const char *bytes, size_t len)
         rq->dropped_bytes += len;
 }
 
-static void take_lines(struct request *rq, const char *bytes, size_t *len)
+/* A body that is worked off while it comes. */
+static void take_stream(struct request *rq, const char *bytes, size_t *len)
 {
-    size_t taken = submit_take(rq, (struct slice){bytes, *len});
+    const struct slice part = {bytes, *len};
+    size_t taken = rq->head.body_type == BODY_BYTES ? blob_take(rq, part) : submit_take(rq, part);
     *len -= taken;
     if (rq->refusal.code != ERR_NONE)
         rq->dropped_bytes += taken;
@@ -169,13 +175,14 @@ static enum MHD_Result take_body(struct request *rq, const char *bytes, size_t *
     if (rq->refusal.code != ERR_NONE) {
         rq->dropped_bytes += *len;
         *len = 0;
-    } else if (rq->head.body_type == BODY_NDJSON) {
-        take_lines(rq, bytes, len);
+    } else if (rq->head.body_type != BODY_JSON) {
+        take_stream(rq, bytes, len);
     } else {
         take_json(rq, bytes, *len);
         *len = 0;
     }
-    return rq->dropped_bytes > MAX_DROPPED_BYTES ? MHD_NO : MHD_YES;
+    const uint64_t most = rq->head.body_type == BODY_BYTES ? MAX_DROPPED_BLOB : MAX_DROPPED_BYTES;
+    return rq->dropped_bytes > most ? MHD_NO : MHD_YES;
 }
 
 static void run_step(struct request *rq)

@@ -373,7 +373,24 @@ static void watch_client(struct request *rq)
 static bool submits(const struct command *cmd)
 {
     return cmd->kind == CMD_SUBMIT || cmd->kind == CMD_BATCH || cmd->kind == CMD_BATCH_ADD ||
-           cmd->kind == CMD_PIPELINE;
+           cmd->kind == CMD_PIPELINE || cmd->kind == CMD_BLOB;
+}
+
+static bool reserve(const struct http_shared *shared, const struct command *cmd, struct err *err)
+{
+    return cmd->kind == CMD_BLOB_WRITE ? blob_writer_reserve(shared->blobs, err)
+                                       : engine_reserve(shared->engine, submits(cmd), err);
+}
+
+static void post(struct http_thread *thread, struct command *cmd)
+{
+    if (cmd->kind == CMD_BLOB_WRITE) {
+        blob_writer_post(thread->shared->blobs, cmd);
+        return;
+    }
+    engine_post(thread->shared->engine, cmd);
+    if (++thread->n_unwoken == WAKE_EVERY)
+        request_wake_engine(thread);
 }
 
 bool request_send(struct request *rq, step_fn next, struct err *err)
@@ -385,7 +402,7 @@ bool request_send(struct request *rq, step_fn next, struct err *err)
     if (waits && thread->n_parked >= thread->shared->cfg->http_max_parked)
         return err_set(err, ERR_TOO_MANY_WAITERS, "At most %u requests may wait at a time",
                        thread->shared->cfg->http_max_parked);
-    if (!engine_reserve(thread->shared->engine, submits(cmd), err))
+    if (!reserve(thread->shared, cmd, err))
         return false;
     cmd->home = &thread->mailbox;
     cmd->owner = rq;
@@ -401,9 +418,7 @@ bool request_send(struct request *rq, step_fn next, struct err *err)
     MHD_suspend_connection(rq->connection); /* before the post: a wake-up may come at once */
     if (waits)
         watch_client(rq);
-    engine_post(thread->shared->engine, cmd);
-    if (++thread->n_unwoken == WAKE_EVERY)
-        request_wake_engine(thread);
+    post(thread, cmd);
     return true;
 }
 

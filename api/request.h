@@ -9,6 +9,7 @@
 #define GANGER_API_REQUEST_H
 
 #include "api/token.h"
+#include "service/blob_writer.h"
 #include "service/query.h"
 
 #include <pthread.h>
@@ -20,6 +21,7 @@ struct request;
 /* What all threads share; immutable while they run, but for the counter. */
 struct http_shared {
     struct engine *engine;
+    struct blob_writer *blobs;
     const struct config *cfg;
     struct metrics *metrics;
     struct token_store tokens;
@@ -144,7 +146,8 @@ MUST_CHECK bool request_job_id(struct request *rq, struct job_id *ret, struct er
  * absent. */
 bool request_etag_matches(const struct request *rq, enum header header, int64_t version);
 
-/* Hands rq->cmd (kind and members filled) to the engine and suspends; `next` runs when it is back.
+/* Hands rq->cmd (kind and members filled) to the engine, or to the thread that writes blobs, and
+ * suspends; `next` runs when it is back.
  * On failure nothing was sent: OVERLOADED, DRAINING, TOO_MANY_WAITERS. `next` may be NULL inside a
  * stream: the fill function runs again instead. */
 MUST_CHECK bool request_send(struct request *rq, step_fn next, struct err *err);

@@ -133,6 +133,16 @@ const struct route routes[] = {
      {{200, JSON_TYPE, "Purge"}}, "Cancel all its jobs that wait."},
     {METHOD_GET, "/v1/functions", function_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "FunctionList"}}, "What can be called, and with which arguments."},
+    {METHOD_POST, "/v1/blobs", blob_create, SCOPE_SUBMIT, BODY_BYTES, NULL, {"keep"},
+     {{201, JSON_TYPE, "Blob"}},
+     "Keep bytes of any length, to be used by many jobs; answered when durable."},
+    {METHOD_GET, "/v1/blobs", blob_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
+     {{200, JSON_TYPE, "BlobList"}}, "List blobs, newest first, by cursor."},
+    {METHOD_GET, "/v1/blobs/{id}", blob_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
+     {{200, BYTES_TYPE, NULL}, {206, BYTES_TYPE, NULL}, {304, NULL, NULL}},
+     "The bytes of a blob; with ranges."},
+    {METHOD_DELETE, "/v1/blobs/{id}", blob_forget, SCOPE_CANCEL, BODY_NONE, NULL, {NULL},
+     {{204, NULL, NULL}}, "Forget it; 409 while a job needs it that has not ended."},
     {METHOD_GET, "/v1/stats", stats_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
      {{200, JSON_TYPE, "Stats"}}, "Counters, each O(1)."},
     {METHOD_GET, "/v1/limits", limits_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
@@ -260,7 +270,7 @@ void route_write_markdown(struct buf *out)
         const struct route *r = &routes[i];
         buf_printf(out, "| %s | `%s` | %s | ", gate_method_name(r->method), r->path,
                    scope_name(r->scope));
-        buf_puts(out, (r->body & BODY_JSON) != 0 ? "JSON" : "");
+        buf_puts(out, (r->body & BODY_JSON) != 0 ? "JSON" : r->body == BODY_BYTES ? "bytes" : "");
         buf_puts(out, (r->body & BODY_NDJSON) != 0 ? ", NDJSON | " : " | ");
         for (size_t k = 0; k < MAX_PARAMS && r->params[k] != NULL; k++)
             buf_printf(out, "%s`%s`", k == 0 ? "" : " ", r->params[k]);

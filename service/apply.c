@@ -189,7 +189,7 @@ static bool run_timers(struct engine *e, const void *unused, struct err *err)
                           .max_files = TURN_MAX_FILES / 4};
     (void)unused;
     if (!apply_expired(e, err) || !apply_promotions(e, err) || !jobs_prune(e->store, &prune, err) ||
-        !batches_prune(e->store, e->turn.now_us, MAX_PRUNED, err) ||
+        !batches_prune(e->store, e->turn.now_us, MAX_PRUNED, err) || !apply_blobs_prune(e, err) ||
         !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, MAX_PRUNED, err))
         return false;
     e->turn.n_files += prune.n_files;

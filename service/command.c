@@ -101,6 +101,9 @@ size_t command_jobs(const struct command *cmd)
     case CMD_CHANGE:
     case CMD_RETRY:
     case CMD_BATCH_BREAK:
+    case CMD_BLOB:
+    case CMD_BLOB_DELETE:
+    case CMD_BLOB_WRITE:
     case CMD_QUEUE:
     case CMD_PARK:
     case CMD_UNPARK: break;

@@ -6,6 +6,7 @@
 #define GANGER_SERVICE_COMMAND_H
 
 #include "service/base/batch.h"
+#include "service/base/blob.h"
 #include "service/base/callback.h"
 #include "service/base/queue.h"
 
@@ -39,7 +40,10 @@ enum command_kind {
     CMD_QUEUE,       /* the settings of a queue */
     CMD_EMPTY,       /* jobs that wait in a queue are cancelled */
     CMD_PIPELINE,    /* jobs that begin together, joined by pipes */
-    CMD_PARK,        /* come back when the topic changes or the deadline passes */
+    CMD_BLOB,        /* the row of a file that is there */
+    CMD_BLOB_DELETE,
+    CMD_BLOB_WRITE, /* a piece of that file: not the engine's, but for blob_writer.h */
+    CMD_PARK,       /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
 
@@ -157,6 +161,18 @@ struct pipeline_ask {
     struct job_id id; /* answer: of its batch */
 };
 
+struct blob_upload;
+/* A blob. Of WRITE the bytes, which stay the request's; the last piece makes the file durable. */
+struct blob_ask {
+    struct job_id id; /* BLOB: answer */
+    uint64_t file, bytes;
+    uint8_t sha256[SHA256_BYTES];
+    int64_t keep_us;
+    struct blob_upload *upload;
+    struct slice piece;
+    bool is_last;
+};
+
 struct command {
     struct command *next;
     enum command_kind kind;
@@ -171,7 +187,7 @@ struct command {
      * the one may have come back meanwhile, the other is not known before a submission is applied.
      */
     uint64_t waiter;
-    struct command_key key; /* of SUBMIT, BATCH and PIPELINE */
+    struct command_key key; /* of SUBMIT, BATCH, PIPELINE and BLOB */
 
     union {
         struct {
@@ -182,6 +198,7 @@ struct command {
         struct batch_ask batch;
         struct batch_pick pick;
         struct pipeline_ask pipeline;
+        struct blob_ask blob;
         struct {
             struct job_id id;
             bool only_queued; /* "if": "queued" */

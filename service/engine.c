@@ -383,7 +383,8 @@ static bool recover(struct engine *e, struct err *err)
     if (!store_begin(e->store, err))
         return false;
     if (!open_events(e, err) || !dispatch_recover(&e->dispatch, &e->turn, &found, err) ||
-        !batches_recover(e, err) || !apply_changes(e, err) || !apply_telling_left(e, err)) {
+        !batches_recover(e, err) || !blobs_sweep(e, err) || !apply_changes(e, err) ||
+        !apply_telling_left(e, err)) {
         store_rollback(e->store);
         return false;
     }

@@ -65,6 +65,8 @@ struct engine_stats {
     uint64_t turns, commits;
     int64_t started_us; /* of the service */
     int64_t deliveries; /* pending callbacks */
+    int64_t blobs;
+    uint64_t blob_bytes;
     bool disk_low;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);

@@ -52,6 +52,8 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
         .commits = atomic_load_explicit(&e->shared.commits, memory_order_relaxed),
         .started_us = e->started_us,
         .deliveries = atomic_load_explicit(&e->shared.deliveries, memory_order_relaxed),
+        .blobs = atomic_load_explicit(&e->shared.blobs, memory_order_relaxed),
+        .blob_bytes = atomic_load_explicit(&e->shared.blob_bytes, memory_order_relaxed),
         .disk_low = atomic_load_explicit(&e->shared.disk_low, memory_order_relaxed),
     };
     for (int s = 0; s < JOB_STATE_COUNT; s++)

@@ -10,6 +10,7 @@
 #include "service/inbox.h"
 #include "service/waiters.h"
 #include "storage/batches.h"
+#include "storage/blobs.h"
 #include "storage/deps.h"
 #include "storage/inputs.h"
 
@@ -31,6 +32,8 @@ struct engine_shared {
     _Atomic uint64_t wal_bytes, turns, commits;
     _Atomic bool disk_low;
     _Atomic int64_t deliveries;  /* callbacks that are pending */
+    _Atomic int64_t blobs;
+    _Atomic uint64_t blob_bytes;
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
     _Atomic bool has_defaults;   /* of some queue */
 };
@@ -138,6 +141,13 @@ MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *er
 MUST_CHECK bool apply_queue(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_empty(struct engine *e, struct command *cmd, struct err *err);
 void publish_queues(struct engine *e); /* what HTTP threads must know, before they hear of it */
+/* blobs.c */
+MUST_CHECK bool apply_blob(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_blob_delete(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_blobs_prune(struct engine *e, struct err *err);
+/* At the start: files without a row are of uploads that broke off with the server. */
+MUST_CHECK bool blobs_sweep(struct engine *e, struct err *err);
+void publish_blob_unlinks(struct engine *e);
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
 /* verbs.c: whether more jobs are taken just now, and the random part of an id. */

@@ -176,6 +176,9 @@ void publish_stats(struct engine *e)
     atomic_store_explicit(&e->shared.wal_bytes, store_wal_bytes(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.disk_low, store_disk_is_low(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.deliveries, store_deliveries(e->store), memory_order_relaxed);
+    const struct blob_totals blobs = store_blobs(e->store);
+    atomic_store_explicit(&e->shared.blobs, blobs.n, memory_order_relaxed);
+    atomic_store_explicit(&e->shared.blob_bytes, blobs.bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->shared.commits, 1, memory_order_relaxed);
     publish_queues(e);
 }
@@ -196,6 +199,7 @@ void publish_unlinks(struct engine *e)
         spool_path(file->no, file->attempt, file->stream, path);
         (void)unlinkat(e->spool_fd, path, 0);
     }
+    publish_blob_unlinks(e);
 }
 
 /* Who waits is linked before publish_changes looks for waiters: what this very turn has brought to

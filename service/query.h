@@ -4,6 +4,7 @@
 #ifndef GANGER_SERVICE_QUERY_H
 #define GANGER_SERVICE_QUERY_H
 
+#include "service/base/blob.h"
 #include "service/base/queue.h"
 #include "service/base/result.h"
 #include "service/element.h"
@@ -93,6 +94,15 @@ MUST_CHECK bool query_output_open(struct query *query, const struct job_view *jo
 /* chunk->n = 0: nothing is readable at this offset (yet). */
 MUST_CHECK bool query_output_read(struct query *query, const struct query_output *out,
                                   struct chunk *chunk, struct err *err);
+
+/* Blobs: storage/blobs.h. The descriptor is the caller's; STORAGE: the file is damaged or gone. */
+MUST_CHECK bool query_blob(struct query *query, const struct job_id *id, struct arena *a,
+                           struct blob *ret, struct err *err);
+MUST_CHECK bool query_blob_id(struct query *query, int64_t no, struct job_id *ret, struct err *err);
+MUST_CHECK bool query_blobs(struct query *query, struct arena *a, struct blob_page *page,
+                            struct err *err);
+MUST_CHECK bool query_blob_open(struct query *query, const struct blob *blob, int *ret_fd,
+                                struct err *err);
 
 struct query_worker {
     uint32_t slot;

@@ -7,6 +7,7 @@ void turn_begin(struct turn *turn)
     turn->now_ns = clock_mono_ns();
     turn->n_seen = 0;
     turn->n_files = 0;
+    turn->n_blobs = 0;
     turn->n_told = 0;
     turn->submitted = 0;
     turn->retried = 0;
@@ -17,4 +18,10 @@ void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n
 {
     for (size_t i = 0; i < n && turn->n_files < TURN_MAX_FILES; i++)
         turn->files[turn->n_files++] = files[i];
+}
+
+void turn_drop_blob(struct turn *turn, uint64_t file)
+{
+    if (turn->n_blobs < TURN_MAX_BLOBS)
+        turn->blobs[turn->n_blobs++] = file;
 }

@@ -10,6 +10,7 @@
 /* Spool files that a turn may free: OUTPUT_STREAMS for each of the rows that retention or FORGET
  * touch. */
 #define TURN_MAX_FILES 3072
+#define TURN_MAX_BLOBS 256
 
 struct turn {
     int64_t now_us;
@@ -17,6 +18,8 @@ struct turn {
     size_t n_seen; /* of the store's changes: those that apply_changes has reacted to */
     struct output_ref files[TURN_MAX_FILES];
     size_t n_files;
+    uint64_t blobs[TURN_MAX_BLOBS]; /* files of blobs that go */
+    size_t n_blobs;
     size_t n_told; /* children that have heard of an end */
     uint64_t submitted, retried;
     bool owes; /* a callback has become due */
@@ -25,5 +28,6 @@ struct turn {
 void turn_begin(struct turn *turn);
 /* They go after the commit. What a turn has no room for is left to the sweep at the next start. */
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n);
+void turn_drop_blob(struct turn *turn, uint64_t file);
 
 #endif

@@ -231,6 +231,9 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
     case CMD_QUEUE: return apply_queue(e, cmd, err);
     case CMD_EMPTY: return apply_empty(e, cmd, err);
+    case CMD_BLOB: return apply_blob(e, cmd, err);
+    case CMD_BLOB_DELETE: return apply_blob_delete(e, cmd, err);
+    case CMD_BLOB_WRITE: break;
     case CMD_PARK:
     case CMD_UNPARK: *ret = VERDICT_PARK; return true;
     }

@@ -150,7 +150,7 @@ bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err)
             earliest_us = MIN(earliest_us, sqlite3_column_int64(next, 0));
     }
     *ret_us = earliest_us;
-    return batches_next_gone(store, ret_us, err);
+    return batches_next_gone(store, ret_us, err) && blobs_next_gone(store, ret_us, err);
 }
 
 /* ---- in flight ---- */

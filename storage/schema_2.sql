@@ -191,3 +191,28 @@ CREATE TABLE queue_settings (
     defaults     TEXT,                           -- members of jobs that name none, as JSON
     starts       BLOB                            -- of a queue with a rate: how many jobs began when (service/window.h)
 ) STRICT;
+
+-- Bytes that clients have uploaded, and files that jobs have left. They lie in blobs/<file> of the data directory.
+CREATE TABLE blobs (
+    no         INTEGER PRIMARY KEY,  -- from the same sequence as jobs.no
+    created_us INTEGER NOT NULL,
+    salt       INTEGER NOT NULL,
+    file       INTEGER NOT NULL,     -- random
+    bytes      INTEGER NOT NULL,
+    sha256     BLOB NOT NULL,
+    gone_us    INTEGER,              -- when it goes; NULL: as soon as no row of blob_uses names it
+    job        INTEGER,              -- that has left it; NULL: it was uploaded, or that job runs once more
+    k          INTEGER,              -- its place among the files of that job
+    name       TEXT                  -- of that file
+) STRICT;
+CREATE UNIQUE INDEX blobs_file ON blobs (file);
+CREATE INDEX blobs_gone ON blobs (gone_us) WHERE gone_us IS NOT NULL;
+CREATE INDEX blobs_job ON blobs (job, k) WHERE job IS NOT NULL;
+
+-- Jobs and batches that have not ended and need a blob: it stays as long.
+CREATE TABLE blob_uses (
+    blob INTEGER NOT NULL,
+    no   INTEGER NOT NULL,
+    PRIMARY KEY (blob, no)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blob_uses_no ON blob_uses (no);

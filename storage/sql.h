@@ -60,6 +60,13 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " queues.id, version, gone, paused, concurrency, rate_n, rate_us, weight, max_length,"      \
     " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
 
+/* A blob; blob_read knows the order. */
+#define TEXT_BLOB "SELECT no, created_us, salt, file, bytes, sha256, gone_us FROM blobs "
+/* The same with the job that has left it. */
+#define TEXT_BLOB_VIEW                                                                            \
+    "SELECT b.no, b.created_us, b.salt, b.file, b.bytes, b.sha256, b.gone_us, b.name, j.no,"      \
+    " j.created_us, j.salt FROM blobs b LEFT JOIN jobs j ON j.no = b.job "
+
 /* clang-format off */
 #define WRITER_SQL(X)                                                                              \
     /* transactions */                                                                             \
@@ -222,6 +229,24 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " FROM delivery_tries WHERE no = ?1 ORDER BY seq DESC LIMIT 1), 0)"   \
                              " + 1, ?2, ?3, ?4, ?5, ?6)")                                          \
     X(TRIES_DELETE,    HOT,  "DELETE FROM delivery_tries WHERE no = ?1")                           \
+    /* blobs */                                                                                    \
+    X(BLOB_INSERT,     HOT,  "INSERT INTO blobs (no, created_us, salt, file, bytes, sha256,"       \
+                             " gone_us, job, k, name)"                                             \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")                  \
+    X(BLOB_GET,        HOT,  TEXT_BLOB "WHERE no = ?1")                                            \
+    X(BLOB_LAST,       HOT,  "SELECT no, created_us FROM blobs WHERE no > 0"                       \
+                             " ORDER BY no DESC LIMIT 1")                                          \
+    X(BLOB_DELETE,     HOT,  "DELETE FROM blobs WHERE no = ?1")                                    \
+    X(BLOB_GONE_AT,    HOT,  "UPDATE blobs SET gone_us = ?2 WHERE no = ?1")                        \
+    X(BLOB_GONE,       HOT,  "SELECT no FROM blobs WHERE gone_us <= ?1 ORDER BY gone_us LIMIT 1")  \
+    X(BLOB_NEXT_GONE,  HOT,  "SELECT gone_us FROM blobs WHERE gone_us IS NOT NULL"                 \
+                             " ORDER BY gone_us LIMIT 1")                                          \
+    X(BLOB_OF_FILE,    HOT,  "SELECT 1 FROM blobs WHERE file = ?1")                                \
+    X(BLOBS_DISOWN,    HOT,  "UPDATE blobs SET job = NULL WHERE job = ?1")                         \
+    X(BLOB_USE,        HOT,  "INSERT OR IGNORE INTO blob_uses (blob, no) VALUES (?1, ?2)")         \
+    X(BLOB_USED,       HOT,  "SELECT 1 FROM blob_uses WHERE blob = ?1 LIMIT 1")                    \
+    X(BLOB_USED_BY,    HOT,  "SELECT blob FROM blob_uses WHERE no = ?1 LIMIT 1")                   \
+    X(BLOB_UNUSE,      HOT,  "DELETE FROM blob_uses WHERE blob = ?1 AND no = ?2")                  \
     /* queues and counts */                                                                        \
     X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
                              " succeeded, failed, cancelled FROM queues")                          \
@@ -321,7 +346,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \
     X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1") \
     X(READ_WAIT,       HOT,  "SELECT n FROM waits WHERE child = ?1")                               \
-    X(READ_PARENTS,    HOT,  "SELECT parent FROM deps WHERE child = ?1 ORDER BY parent LIMIT ?2")
+    X(READ_PARENTS,    HOT,  "SELECT parent FROM deps WHERE child = ?1 ORDER BY parent LIMIT ?2")  \
+    X(READ_BLOB,       HOT,  TEXT_BLOB_VIEW "WHERE b.no = ?1")                                     \
+    X(READ_BLOBS,      HOT,  TEXT_BLOB_VIEW "WHERE b.no < ?1 ORDER BY b.no DESC LIMIT ?2")         \
+    X(READ_BLOBS_OF,   HOT,  TEXT_BLOB_VIEW "WHERE b.job = ?1 ORDER BY b.k LIMIT ?2")
 /* clang-format on */
 
 enum writer_sql {

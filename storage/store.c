@@ -64,6 +64,7 @@ bool store_begin(struct store *store, struct err *err)
     store->in_savepoint = false;
     store->newest_at_begin = store->newest;
     store->deliveries_at_begin = store->deliveries;
+    store->blobs_at_begin = store->blobs;
     store->changes.n = 0;
     store->batches.n_changed = 0;
     return true;
@@ -79,6 +80,7 @@ void store_rollback(struct store *store)
     store->changes.n = 0;
     store->newest = store->newest_at_begin;
     store->deliveries = store->deliveries_at_begin;
+    store->blobs = store->blobs_at_begin;
     store->poisoned = false;
     store->in_savepoint = false;
     POST(!store_in_transaction(store));
@@ -107,6 +109,7 @@ bool store_savepoint(struct store *store, struct err *err)
     store->changes.n_at_savepoint = store->changes.n;
     store->newest_at_savepoint = store->newest;
     store->deliveries_at_savepoint = store->deliveries;
+    store->blobs_at_savepoint = store->blobs;
     store->in_savepoint = true;
     return true;
 }
@@ -135,6 +138,7 @@ void store_savepoint_undo(struct store *store)
     store->changes.n = store->changes.n_at_savepoint;
     store->newest = store->newest_at_savepoint;
     store->deliveries = store->deliveries_at_savepoint;
+    store->blobs = store->blobs_at_savepoint;
     /* A failed statement inside is gone with the savepoint, unless SQLite has ended everything. */
     store->poisoned = control(store, SQL_UNDO) != SQLITE_DONE ||
                       control(store, SQL_RELEASE) != SQLITE_DONE;
@@ -197,6 +201,7 @@ enum commit_result store_commit(struct store *store, struct err *err)
         counts_keep(&store->counts);
         store->newest_at_begin = store->newest;
         store->deliveries_at_begin = store->deliveries;
+        store->blobs_at_begin = store->blobs;
         return COMMIT_STORED;
     }
     if (rc == SQLITE_FULL) {

@@ -5,6 +5,7 @@
 
 #include "storage/ballast.h"
 #include "storage/batches_impl.h"
+#include "storage/blobs.h"
 #include "storage/counts.h"
 #include "storage/db.h"
 #include "storage/row.h"
@@ -33,6 +34,7 @@ struct store {
     struct change_list changes;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
+    struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;
     int64_t deliveries, deliveries_at_begin, deliveries_at_savepoint; /* rows of that table */
     /* A write failed in the middle of a verb: what the transaction holds may be half a job, so it
      * must not be committed. */

@@ -156,7 +156,8 @@ static bool newest_load(struct store *store, struct err *err)
     struct newest meta;
     bool found;
 
-    if (!newest_of(store, SQL_ROW_LAST, err) || !newest_of(store, SQL_BATCH_LAST, err))
+    if (!newest_of(store, SQL_ROW_LAST, err) || !newest_of(store, SQL_BATCH_LAST, err) ||
+        !newest_of(store, SQL_BLOB_LAST, err))
         return false;
     buf_init(&deleted, sizeof(meta));
     if (!store_meta_get(store, META_NEWEST, &deleted, &found, err))
@@ -166,6 +167,17 @@ static bool newest_load(struct store *store, struct err *err)
         if (meta.no > store->newest.no)
             store->newest = meta;
     }
+    return true;
+}
+
+static bool blobs_count(struct store *store, struct err *err)
+{
+    int64_t bytes = 0;
+
+    if (!db_query_i64(&store->db, "SELECT count(*) FROM blobs", &store->blobs.n, err) ||
+        !db_query_i64(&store->db, "SELECT ifnull(sum(bytes), 0) FROM blobs", &bytes, err))
+        return false;
+    store->blobs.bytes = (uint64_t)MAX(bytes, 0);
     return true;
 }
 
@@ -191,7 +203,8 @@ static bool store_load(struct store *store, const struct store_config *cfg, cons
            db_prepare(&store->db, writer_texts, ARRAY_LEN(writer_texts), err) &&
            queues_load(store, cfg->max_queues, err) && settings_load(store, err) &&
            newest_load(store, err) &&
-           db_query_i64(&store->db, "SELECT count(*) FROM deliveries", &store->deliveries, err);
+           db_query_i64(&store->db, "SELECT count(*) FROM deliveries", &store->deliveries, err) &&
+           blobs_count(store, err);
 }
 
 /* After a clean stop the log has been truncated; what is in it now had to be recovered. */

@@ -63,6 +63,9 @@ struct config {
     uint64_t store_cache;        /* 32 MiB */
     uint64_t store_reserve;      /* ballast file for a full disk: 16 MiB */
     int64_t idempotency_keep_us; /* 24 h */
+    uint64_t blob_max_size, blob_max_total; /* 16 GiB each, 64 GiB all */
+    int64_t blob_keep_us;                   /* 24 h */
+
     /* callbacks: off while both lists are empty */
     struct text_list callback_hosts;         /* by https, and public */
     struct text_list callback_private_hosts; /* also by http, and of any address */

@@ -105,6 +105,13 @@ const struct option_row config_options[] = {
                      "still be recorded."},
     {"store.idempotency_keep",  DURATION(idempotency_keep_us),    "24h",      SECOND,   YEARS10,
          NULL, NULL, "How long Idempotency-Keys are remembered."},
+    {"blobs.max_size",          BYTES(blob_max_size),             "16GiB",    1,        1024 * GIB,
+         NULL, NULL, "Largest blob."},
+    {"blobs.max_total",         BYTES(blob_max_total),            "64GiB",    1,        1024 * GIB,
+         NULL, NULL, "Bytes of all blobs; beyond that 503."},
+    {"blobs.keep",              DURATION(blob_keep_us),           "24h",      SECOND,   YEARS10,
+         NULL, NULL, "How long an uploaded blob is kept, unless the upload says. One that a job "
+                     "still needs stays as long."},
     {"callbacks.hosts",         LIST(callback_hosts),             "",         0,        0,
          NULL, NULL, "Who may be called when a job ends, by https: names, *.suffixes, public "
                      "addresses. Empty: nobody, callbacks are off."},

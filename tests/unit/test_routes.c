@@ -38,7 +38,8 @@ Test(routes, every_row_finds_itself)
         cr_assert_not_null(routes[i].handler);
         cr_assert_gt(strlen(routes[i].summary), 10, "%s", routes[i].path);
         cr_assert_neq(routes[i].answers[0].status, 0, "%s", routes[i].path);
-        cr_assert_eq(routes[i].body != BODY_NONE, routes[i].request != NULL, "%s", routes[i].path);
+        cr_assert_eq((routes[i].body & (BODY_JSON | BODY_NDJSON)) != 0, routes[i].request != NULL,
+                     "%s", routes[i].path);
     }
 }
 

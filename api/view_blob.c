@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/blobs.h"
+
+static void put_hex(struct buf *out, const uint8_t *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        buf_putc(out, digits[bytes[i] >> 4]);
+        buf_putc(out, digits[bytes[i] & 15]);
+    }
+}
+
+void view_write_blob(const struct blob *blob, struct buf *out)
+{
+    char id[37];
+    job_id_format(&blob->id, id);
+    buf_printf(out, "{\"id\":\"%s\",\"bytes\":%llu,\"sha256\":\"", id,
+               (unsigned long long)blob->bytes);
+    put_hex(out, blob->sha256, sizeof blob->sha256);
+    buf_puts(out, "\",\"name\":");
+    if (blob->name == NULL)
+        buf_puts(out, "null");
+    else
+        buf_json_string(out, slice_of(blob->name));
+    if (blob->job.no == 0) {
+        buf_puts(out, ",\"job\":null");
+    } else {
+        char job[37];
+        job_id_format(&blob->job, job);
+        buf_printf(out, ",\"job\":\"%s\"", job);
+    }
+    buf_puts(out, ",\"times\":{\"created\":");
+    buf_json_time(out, blob->created_us);
+    buf_puts(out, ",\"expires\":");
+    buf_json_time(out, blob->gone_us);
+    buf_printf(out, "},\"links\":{\"self\":\"/v1/blobs/%s\"}}", id);
+}

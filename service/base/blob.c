@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/base/blob.h"
+
+#include <inttypes.h>
+
+#define NAME_DIGITS 16u
+
+void blob_path(uint64_t file, char out[BLOB_PATH_SIZE])
+{
+    (void)snprintf(out, BLOB_PATH_SIZE, BLOB_DIR "/%016" PRIx64, file);
+}
+
+bool blob_parse_name(const char *name, uint64_t *ret_file)
+{
+    if (strlen(name) != NAME_DIGITS || strspn(name, "0123456789abcdef") != NAME_DIGITS)
+        return false;
+    *ret_file = strtoull(name, NULL, 16);
+    return true;
+}
+
+static bool is_part(struct slice part)
+{
+    return part.len > 0 && !slice_is(part, ".") && !slice_is(part, "..");
+}
+
+bool blob_is_output_name(struct slice name)
+{
+    size_t from = 0;
+
+    if (name.len == 0 || name.len > MAX_OUTPUT_NAME || !text_is_utf8(name))
+        return false;
+    for (size_t i = 0; i <= name.len; i++) {
+        const unsigned char c = i < name.len ? (unsigned char)name.ptr[i] : '/';
+        if (c < 0x20 || c == 0x7F)
+            return false;
+        if (c != '/')
+            continue;
+        if (!is_part((struct slice){name.ptr + from, i - from}))
+            return false;
+        from = i + 1;
+    }
+    return true;
+}

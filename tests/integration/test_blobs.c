@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* Blobs: what goes in comes out, nothing half is kept, nothing that is needed goes. */
+#include "integration/harness_test.h"
+
+#include <dirent.h>
+#include <nettle/sha2.h>
+#include <unistd.h>
+
+#define BYTES "Content-Type: application/octet-stream"
+
+/* Bytes that are not the same anywhere. */
+static char *make_bytes(size_t n, uint64_t seed)
+{
+    char *bytes = need_alloc(n + 1);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        bytes[i] = (char)(seed >> 56);
+    }
+    bytes[n] = '\0';
+    return bytes;
+}
+
+static struct response *put(struct server *s, const char *path, const char *bytes, size_t n,
+                            const char *header)
+{
+    const char *headers[] = {BYTES, header, NULL};
+    struct call call = {
+        .method = "POST", .path = path, .body = bytes, .body_len = n, .headers = headers};
+    return http_send(s, &call);
+}
+
+static struct response *put_text(struct server *s, const char *text)
+{
+    return put(s, "/v1/blobs", text, strlen(text), NULL);
+}
+
+static struct text sha_of(const char *bytes, size_t n)
+{
+    struct text hex = {0};
+    struct sha256_ctx ctx;
+    uint8_t digest[32];
+    sha256_init(&ctx);
+    sha256_update(&ctx, n, (const uint8_t *)bytes);
+    sha256_digest(&ctx, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        (void)snprintf(hex.s + 2 * i, 3, "%02x", digest[i]);
+    return hex;
+}
+
+static size_t count_files(const struct server *s)
+{
+    size_t n = 0;
+    DIR *dir = opendir(text_of("%s/blobs", s->dir).s);
+    for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
+        n += e->d_name[0] != '.';
+    if (dir != NULL)
+        (void)closedir(dir);
+    return n;
+}
+
+SERVER_TEST(blobs, what_goes_in_comes_out)
+{
+    const size_t sizes[] = {0, 1, 262143, 262144, 262145, 3000000};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        AUTO_TEXT bytes = make_bytes(sizes[i], i);
+        AUTO_RESPONSE r = put(s, "/v1/blobs", bytes, sizes[i], NULL);
+        expect_status(r, 201);
+        expect_int(r, "bytes", (int64_t)sizes[i]);
+        expect_text(r, "sha256", sha_of(bytes, sizes[i]).s);
+        struct job_ref id = job_of(r);
+        expect_header(r, "Location", text_of("/v1/blobs/%s", id.id).s);
+        AUTO_RESPONSE back = http_get(s, "/v1/blobs/%s", id.id);
+        expect_status(back, 200);
+        cr_assert_eq(back->len, sizes[i]);
+        cr_assert_eq(memcmp(back->body, bytes, sizes[i]), 0);
+        expect_header(back, "ETag", text_of("\"%s\"", sha_of(bytes, sizes[i]).s).s);
+    }
+    cr_assert_eq(count_files(s), COUNT_OF(sizes));
+}
+
+SERVER_TEST(blobs, ranges_heads_and_tags)
+{
+    AUTO_RESPONSE r = put_text(s, "0123456789");
+    struct text path = text_of("/v1/blobs/%s", job_of(r).id);
+    AUTO_RESPONSE part = http(s, "GET", path.s, NULL, "Range: bytes=3-5", NULL);
+    expect_status(part, 206);
+    cr_assert_str_eq(part->body, "345");
+    expect_header(part, "Content-Range", "bytes 3-5/10");
+    AUTO_RESPONSE outside = http(s, "GET", path.s, NULL, "Range: bytes=10-", NULL);
+    expect_problem(outside, 416, "range-not-satisfiable");
+    expect_header(outside, "Content-Range", "bytes */10");
+    AUTO_RESPONSE head = http(s, "HEAD", path.s, NULL, NULL);
+    expect_status(head, 200);
+    expect_header(head, "Content-Length", "10");
+    AUTO_RESPONSE same = http(s, "GET", path.s, NULL,
+                              text_of("If-None-Match: %s", header_of(head, "ETag")).s, NULL);
+    expect_status(same, 304);
+    AUTO_RESPONSE other = http(s, "GET", path.s, NULL, "Range: bytes=3-5", "If-Range: \"x\"", NULL);
+    expect_status(other, 200);
+}
+
+SERVER_TEST(blobs, lists_go_by_cursor_and_deleted_ones_are_gone)
+{
+    struct job_ref ids[3];
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        AUTO_RESPONSE r = put_text(s, text_of("blob %zu", i).s);
+        ids[i] = job_of(r);
+    }
+    AUTO_RESPONSE first = http_get(s, "/v1/blobs?limit=2");
+    expect_text(first, "items.0.id", ids[2].id);
+    expect_text(first, "items.1.id", ids[1].id);
+    AUTO_RESPONSE next = http_get(s, "/v1/blobs?cursor=%s", json_text(first, "next_cursor"));
+    expect_text(next, "items.0.id", ids[0].id);
+    cr_assert(json_is_null(next, "next_cursor"));
+    struct text path = text_of("/v1/blobs/%s", ids[1].id);
+    AUTO_RESPONSE gone = http(s, "DELETE", path.s, NULL, NULL);
+    expect_status(gone, 204);
+    AUTO_RESPONSE again = http(s, "DELETE", path.s, NULL, NULL);
+    expect_problem(again, 404, "not-found");
+    AUTO_RESPONSE missing = http_get(s, "%s", path.s);
+    expect_problem(missing, 404, "not-found");
+    cr_assert_eq(count_files(s), 2);
+    AUTO_RESPONSE metrics = http_get(s, "/metrics");
+    cr_assert_not_null(strstr(metrics->body, "\nganger_blobs 2\n"));
+    cr_assert_not_null(strstr(metrics->body, "\nganger_blob_bytes 12\n"));
+}
+
+SERVER_TEST(blobs, a_blob_is_no_job_and_no_job_is_a_blob)
+{
+    AUTO_RESPONSE r = put_text(s, "x");
+    AUTO_RESPONSE job = http_get(s, "/v1/jobs/%s", job_of(r).id);
+    expect_problem(job, 404, "not-found");
+    struct job_ref run = job_submit(s, "{'command':['true']}");
+    AUTO_RESPONSE blob = http_get(s, "/v1/blobs/%s", run.id);
+    expect_problem(blob, 404, "not-found");
+    AUTO_RESPONSE word = http_get(s, "/v1/blobs/word");
+    expect_problem(word, 404, "not-found");
+}
+
+SERVER_TEST_WITH(blobs, what_is_too_large_is_refused_before_it_is_sent,
+                 .args = {"--blobs-max-size", "1MiB", "--blobs-max-total", "1200KiB"})
+{
+    AUTO_TEXT bytes = make_bytes((1u << 20) + 1, 1);
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, "POST /v1/blobs", "Content-Length: 1099511627776\r\n", NULL));
+    cr_assert(conn_await_end(c, 10));
+    cr_assert_eq(c->status, 413);
+    AUTO_RESPONSE large = put(s, "/v1/blobs", bytes, (1u << 20) + 1, NULL);
+    expect_problem(large, 413, "too-large");
+    AUTO_RESPONSE chunked = put(s, "/v1/blobs", bytes, (1u << 20) + 1,
+                                "Transfer-Encoding: chunked");
+    expect_problem(chunked, 413, "too-large");
+    AUTO_RESPONSE fits = put(s, "/v1/blobs", bytes, 1u << 20, NULL);
+    expect_status(fits, 201);
+    AUTO_RESPONSE full = put(s, "/v1/blobs", bytes, 500000, NULL);
+    expect_problem(full, 503, "disk-full");
+    AUTO_RESPONSE streamed = put(s, "/v1/blobs", bytes, 500000, "Transfer-Encoding: chunked");
+    expect_problem(streamed, 503, "disk-full");
+    AWAIT(count_files(s) == 1, 10);
+    AUTO_RESPONSE limits = http_get(s, "/v1/limits");
+    cr_assert_eq(cJSON_GetObjectItem(json_find(limits, ""), "blobs.max_size")->valuedouble,
+                 1048576.0);
+}
+
+SERVER_TEST(blobs, requests_that_are_none)
+{
+    AUTO_RESPONSE json = http(s, "POST", "/v1/blobs", "{}", NULL);
+    expect_problem(json, 415, "unsupported-media-type");
+    AUTO_RESPONSE keep = put(s, "/v1/blobs?keep=soon", "x", 1, NULL);
+    expect_problem(keep, 422, "invalid-request");
+    AUTO_RESPONSE zero = put(s, "/v1/blobs?keep=0", "x", 1, NULL);
+    expect_problem(zero, 422, "invalid-request");
+    AUTO_RESPONSE who = put(s, "/v1/blobs", "x", 1, "Authorization: Bearer nobody");
+    expect_problem(who, 401, "unauthorized");
+    cr_assert_eq(count_files(s), 0);
+}
+
+SERVER_TEST(blobs, the_same_key_is_one_blob)
+{
+    AUTO_RESPONSE first = put(s, "/v1/blobs", "one", 3, "Idempotency-Key: k");
+    AUTO_RESPONSE again = put(s, "/v1/blobs", "one", 3, "Idempotency-Key: k");
+    AUTO_RESPONSE other = put(s, "/v1/blobs", "two", 3, "Idempotency-Key: k");
+    expect_status(again, 201);
+    expect_header(again, "Idempotency-Replayed", "true");
+    cr_assert_str_eq(job_of(first).id, job_of(again).id);
+    expect_problem(other, 422, "key-reused");
+    AWAIT(count_files(s) == 1, 10);
+}
+
+SERVER_TEST(blobs, its_time_ends)
+{
+    AUTO_RESPONSE r = put(s, "/v1/blobs?keep=50ms", "short", 5, NULL);
+    expect_status(r, 201);
+    AUTO_RESPONSE kept = put_text(s, "long");
+    AWAIT(count_files(s) == 1, 10);
+    AUTO_RESPONSE gone = http_get(s, "/v1/blobs/%s", job_of(r).id);
+    expect_problem(gone, 404, "not-found");
+    AUTO_RESPONSE there = http_get(s, "/v1/blobs/%s", job_of(kept).id);
+    expect_status(there, 200);
+}
+
+/* Sends the head and a first part of a body that would be longer. */
+static struct conn *begin_upload(struct server *s, size_t n)
+{
+    AUTO_TEXT bytes = make_bytes(n, 7);
+    struct conn *c = conn_open(s);
+    cr_assert(conn_request(c, s, "POST /v1/blobs", "Content-Length: 100000000\r\n", NULL));
+    cr_assert(conn_send(c, bytes, n));
+    return c;
+}
+
+SERVER_TEST(blobs, an_upload_that_breaks_off_leaves_nothing)
+{
+    struct conn *c = begin_upload(s, 600000);
+    AWAIT(count_files(s) == 1, 10);
+    conn_close(c);
+    AWAIT(count_files(s) == 0, 10);
+    AUTO_RESPONSE list = http_get(s, "/v1/blobs");
+    cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 0);
+}
+
+PLAIN_TEST(blobs, after_kill_9_of_the_server_an_upload_leaves_nothing_and_the_others_are_there)
+{
+    struct server s;
+    server_start(&s, NULL);
+    AUTO_RESPONSE kept = put_text(&s, "kept");
+    struct job_ref id = job_of(kept);
+    AUTO_CONN c = begin_upload(&s, 600000);
+    AWAIT(count_files(&s) == 2, 10);
+    server_kill(&s);
+    server_restart(&s, NULL);
+    cr_assert_eq(count_files(&s), 1);
+    AUTO_RESPONSE r = http_get(&s, "/v1/blobs/%s", id.id);
+    cr_assert_str_eq(r->body, "kept");
+    server_stop(&s);
+}
+
+/* Killed between the file and its row: nobody was told of it, so it is gone. Nobody's number is
+ * used again. */
+PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
+{
+    struct server s;
+    static const struct server_options options = {.env = {"GANGER_FP=blob-durable:kill:1"},
+                                                  .unchecked = true};
+    server_start(&s, &options);
+    const char *headers[] = {BYTES, NULL};
+    struct call call = {
+        .method = "POST", .path = "/v1/blobs", .body = "x", .body_len = 1, .headers = headers};
+    AUTO_RESPONSE r = http_try(&s, &call);
+    cr_assert_null(r);
+    cr_assert_eq(server_wait_exit(&s, 20), 128 + 9);
+    cr_assert_eq(count_files(&s), 1);
+    static const struct server_options healthy = {.workers = 2};
+    server_restart(&s, &healthy);
+    cr_assert_eq(count_files(&s), 0);
+    server_stop(&s);
+}
+
+SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
+                 .env = {"GANGER_FP=blob-write:error:2"})
+{
+    AUTO_TEXT bytes = make_bytes(600000, 3);
+    AUTO_RESPONSE full = put(s, "/v1/blobs", bytes, 600000, NULL);
+    expect_problem(full, 503, "disk-full");
+    AWAIT(count_files(s) == 0, 10);
+    AUTO_RESPONSE fits = put(s, "/v1/blobs", bytes, 600000, NULL);
+    expect_status(fits, 201);
+}
+
+SERVER_TEST_WITH(blobs, a_disk_without_room_refuses_before_the_body,
+                 .env = {"GANGER_FP=blob-room:error:1"})
+{
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, "POST /v1/blobs", "Content-Length: 100000000\r\n", NULL));
+    cr_assert(conn_await_end(c, 10));
+    cr_assert_eq(c->status, 503);
+}
