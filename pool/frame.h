@@ -13,8 +13,8 @@ enum frame_type {
     FRAME_QUIT,      /* end all workers, then yourself */
     /* zygote → server */
     FRAME_SPAWNED, /* slot, pid; descriptor: the server's end of the worker's socket */
-    /* slot, pid, wait status in arg; sent when no orphan is left, or when the kill deadline has
-     * passed: then arg64 says how many are. */
+    /* slot, pid, wait status in arg, max_rss; sent when no orphan is left, or when the kill
+     * deadline has passed: then arg64 says how many are. */
     FRAME_GONE,
     FRAME_SPAWN_FAILED, /* slot, errno in arg */
     /* server → worker */
@@ -42,7 +42,8 @@ struct frame {
     int64_t arg64;
     int32_t arg, pid;
     uint8_t fds; /* bit i: descriptor i came with it; frame_send_fds sets it */
-    uint8_t reserved[23];
+    uint8_t reserved[15];
+    uint64_t max_rss; /* bytes */
 };
 _Static_assert(sizeof(struct frame) == 64, "a frame is one cache line");
 

@@ -225,20 +225,28 @@ static void disarm(const struct native *n, const struct bank *bank)
         (void)timer_settime(n->timer, 0, &never, NULL);
 }
 
-/* limits.memory of a call: so much more than the worker has now. */
-static void limit_memory(const struct task *task, struct rlimit *ret_before)
+/* limits.memory of a call: so much more than the worker has now. The highest mark of the resident
+ * memory is forgotten, so that the one at a death is of this call. */
+static void limit_memory(struct bank *bank, const struct task *task, struct rlimit *ret_before)
 {
-    char text[64] = "";
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    char text[64] = "", *end;
     struct rlimit limit;
 
+    atomic_store(&bank->call_full_rss, 0);
     if (task->limit_memory == 0 || getrlimit(RLIMIT_AS, ret_before) != 0)
         return;
     AUTO_CLOSE int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
         return;
+    const rlim_t size = strtoul(text, &end, 10) * page;
+    const uint64_t resident = strtoul(end, NULL, 10) * page;
     limit = *ret_before;
-    limit.rlim_cur = strtoul(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE) + task->limit_memory;
+    limit.rlim_cur = size + task->limit_memory;
     (void)setrlimit(RLIMIT_AS, &limit);
+    AUTO_CLOSE int marks = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (marks >= 0 && write(marks, "5", 1) == 1)
+        atomic_store(&bank->call_full_rss, resident + task->limit_memory / 8 * 7);
 }
 
 static int64_t time_us(struct timeval t)
@@ -327,7 +335,7 @@ static int call_guarded(struct native_call *call, ganger_function function)
     struct rlimit before = {0};
     uint32_t running = CALL_RUNNING;
 
-    limit_memory(call->task, &before);
+    limit_memory(bank, call->task, &before);
     /* When the zygote dies nobody is left to end a call that does not end. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     const int said = function(&call->seen);

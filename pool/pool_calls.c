@@ -87,24 +87,36 @@ static bool was_timer(const struct bank *bank, int status)
            clock_mono_ns() >= atomic_load(&bank->call_kill_at_ns);
 }
 
-bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, int status)
+/* A limit of the address space only makes allocations fail, and who does not look at that dies by
+ * one of these signals. The memory it had used tells that from another bug. */
+static bool was_full(const struct bank *bank, const struct frame *gone)
+{
+    const uint64_t full = atomic_load(&bank->call_full_rss);
+    const int number = WIFSIGNALED(gone->arg) ? WTERMSIG(gone->arg) : 0;
+    return full != 0 && gone->max_rss >= full &&
+           (number == SIGSEGV || number == SIGBUS || number == SIGABRT);
+}
+
+bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const struct frame *gone)
 {
     const struct bank *bank = slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats),
                                          number);
     struct task_outcome *outcome = &seat->banks[number].outcome;
     const uint32_t call = atomic_load(&bank->call);
+    const int status = gone->arg;
 
     if (!seat->banks[number].is_native || (call != CALL_RUNNING && call != CALL_KILLED))
         return false;
     spool_remove(pool->data_fd, seat->banks[number].job_no, seat->banks[number].attempt,
                  RESULT_STREAM);
     outcome->stop_sent = atomic_load(&bank->cancel) != 0;
+    outcome->max_rss_bytes = gone->max_rss;
     if (call == CALL_RUNNING && was_timer(bank, status)) {
         outcome->end = atomic_load(&bank->call_kill_end) == TASK_DEADLINE ? TASK_DEADLINE
                                                                           : TASK_TIMEOUT;
         outcome->signal = SIGKILL;
     } else if (WIFSIGNALED(status)) {
-        outcome->end = TASK_SIGNALED;
+        outcome->end = was_full(bank, gone) ? TASK_OUT_OF_MEMORY : TASK_SIGNALED;
         outcome->signal = WTERMSIG(status);
     } else if (WEXITSTATUS(status) != 0) {
         outcome->end = TASK_EXITED;

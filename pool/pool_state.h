@@ -109,6 +109,7 @@ void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns);
 void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank);
 /* The worker died with this status. True: inside a native call, and the outcome of the bank says
  * how. */
-bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, int status);
+bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number,
+                    const struct frame *gone);
 
 #endif

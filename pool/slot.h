@@ -65,6 +65,9 @@ struct bank {
      * and what that would be. */
     _Atomic uint64_t call_kill_at_ns;
     _Atomic int32_t call_kill_end; /* TASK_TIMEOUT or TASK_DEADLINE */
+    /* … and how much resident memory says that it had used up its limit when it died; 0: no limit.
+     */
+    _Atomic uint64_t call_full_rss;
     /* 1: somebody wants to hear of progress (then OUTPUT is sent). The server's, also while the
      * task runs. */
     _Atomic uint32_t listened;

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -27,6 +28,7 @@ struct child {
     pid_t pid;    /* 0: none */
     bool is_dead; /* reaped; GONE waits until no orphan is left */
     int status;
+    uint64_t max_rss; /* bytes */
     uint64_t dead_ns;
 };
 
@@ -121,7 +123,8 @@ static void reap_workers(struct zygote *z)
 {
     for (;;) {
         int status = 0;
-        const pid_t pid = waitpid(-1, &status, WNOHANG | (int)__WCLONE);
+        struct rusage usage;
+        const pid_t pid = wait4(-1, &status, WNOHANG | (int)__WCLONE, &usage);
         if (pid <= 0)
             return;
         for (uint32_t slot = 0; slot < z->cfg->slots.n; slot++) {
@@ -130,6 +133,7 @@ static void reap_workers(struct zygote *z)
                 continue;
             child->is_dead = true;
             child->status = status;
+            child->max_rss = (uint64_t)usage.ru_maxrss * 1024;
             child->dead_ns = clock_mono_ns();
             z->n_dead++;
         }
@@ -186,7 +190,8 @@ static void tell_deaths(struct zygote *z, uint32_t n_orphans)
                                    .slot = slot,
                                    .pid = child->pid,
                                    .arg = child->status,
-                                   .arg64 = n_orphans};
+                                   .arg64 = n_orphans,
+                                   .max_rss = child->max_rss};
         *child = (struct child){0};
         z->n_dead--;
         tell_server(z, &gone, -1);

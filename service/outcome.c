@@ -18,6 +18,7 @@ static enum job_reason reason_of(enum task_end end)
         [TASK_START_FAILED] = REASON_NONE,
         [TASK_INPUT_FAILED] = REASON_DEPENDENCY,
         [TASK_FUNCTION_FAILED] = REASON_FUNCTION_ERROR,
+        [TASK_OUT_OF_MEMORY] = REASON_OOM,
     };
     PRE(end < TASK_END_COUNT && reasons[end] != REASON_NONE);
     return reasons[end];

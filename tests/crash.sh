@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # crash.sh BUILD [KILLS]: the long form of the crash tests: so many kills -9 (500), the seeded bug,
-# a full disk, and a queue of a million jobs. Every program prints its seed, so a failure can be
-# repeated.
+# a full disk, a queue and a batch of a million jobs, and 10,000 calls of a native function of which
+# some crash. Every program prints its seed, so a failure can be repeated.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -35,6 +35,7 @@ program crash_kill_random --seed-bug ack-before-commit
 program crash_disk_full
 program crash_depth 1000000
 program crash_million 1000000
+program crash_calls 10000
 if [ "$failed" -ne 0 ]; then
     echo "crash: $failed failed"
     exit 1

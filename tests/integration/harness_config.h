@@ -3,7 +3,7 @@
 #ifndef GANGER_TESTS_HARNESS_CONFIG_H
 #define GANGER_TESTS_HARNESS_CONFIG_H
 
-#include "integration/harness_test.h"
+#include "integration/harness.h"
 
 #define EXAMPLE_MODULES GANGER_HELPER_DIR "/../examples/native"
 
@@ -17,7 +17,7 @@ void config_remove(const struct config_file *file);
 void server_start_configured(struct server *s, int workers, const char *text);
 void server_restart_configured(struct server *s, int workers, const char *text);
 
-/* A test with a server of two workers and this configuration. */
+/* A test (harness_test.h) with a server of two workers and this configuration. */
 #define CONFIGURED_TEST(suite, name, text)               \
     static void suite##_##name##_body(struct server *s); \
     PLAIN_TEST(suite, name)                              \

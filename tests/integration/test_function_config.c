@@ -3,6 +3,7 @@
  * line, the function and the key. */
 #include "integration/cli_call.h"
 #include "integration/harness_config.h"
+#include "integration/harness_test.h"
 
 #define NATIVE "[function f]\nkind = native\n"
 

@@ -163,6 +163,31 @@ static int hog(struct ganger_call *call)
     return said;
 }
 
+/* As code that does not look at what malloc says. */
+static int eat(struct ganger_call *call)
+{
+    const size_t size = (size_t)1 << 20;
+    ganger_progress(call, 0, "eats");
+    for (;;) {
+        volatile char *bytes = malloc(size);
+        if (bytes == NULL)
+            abort();
+        for (size_t i = 0; i < size; i += 4096)
+            bytes[i] = 1;
+    }
+}
+
+/* Some milliseconds of work; the second argument is the result. */
+static int work(struct ganger_call *call)
+{
+    size_t len;
+    const char *value = ganger_arg(call, 1, &len);
+    volatile uint32_t x = 1;
+    for (int i = 0; i < 2000000; i++)
+        x = x * 1664525u + 1013904223u;
+    return value == NULL ? 1 : ganger_result(call, value, len, GANGER_JSON);
+}
+
 static int leave_child(struct ganger_call *call)
 {
     const pid_t pid = fork();
@@ -176,13 +201,27 @@ static const struct {
     const char *word;
     ganger_function function;
 } ways[] = {
-    {"pid", give_pid},      {"args", give_args},         {"text", give_text},
-    {"bytes", give_bytes},  {"large", give_large},       {"no_json", give_no_json},
-    {"fail", fail},         {"silent", fail_silently},   {"print", print},
-    {"much", print_much},   {"segfault", segfault},      {"abort", abort_it},
-    {"exit3", exit_3},      {"exit0", exit_0},           {"overflow", overflow},
-    {"loop", loop},         {"cancel", until_cancelled}, {"hog", hog},
+    {"pid", give_pid},
+    {"args", give_args},
+    {"text", give_text},
+    {"bytes", give_bytes},
+    {"large", give_large},
+    {"no_json", give_no_json},
+    {"fail", fail},
+    {"silent", fail_silently},
+    {"print", print},
+    {"much", print_much},
+    {"segfault", segfault},
+    {"abort", abort_it},
+    {"exit3", exit_3},
+    {"exit0", exit_0},
+    {"overflow", overflow},
+    {"loop", loop},
+    {"cancel", until_cancelled},
+    {"hog", hog},
     {"child", leave_child},
+    {"eat", eat},
+    {"work", work},
 };
 
 GANGER_FUNCTION(misbehave)

@@ -320,6 +320,32 @@ Test(pool_native, memory_is_limited_for_the_call_alone)
     expect_value(&o, VALUE_JSON, SLICE_LIT("1"));
     pool_release(f.pool, place);
 }
+
+/* A death with the limit used up is told from one without. */
+Test(pool_native, who_dies_of_the_limit_is_out_of_memory)
+{
+    static const struct {
+        char *word;
+        enum task_end end;
+        int signal;
+    } ways[] = {
+        {"eat", TASK_OUT_OF_MEMORY, SIGABRT},
+        {"abort", TASK_SIGNALED, SIGABRT},
+        {"segfault", TASK_SIGNALED, SIGSEGV},
+        {"eat", TASK_OUT_OF_MEMORY, SIGABRT},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        struct task_outcome o;
+        struct call c;
+        struct task *task = call_of(&c, ways[i].word);
+        task->limit_memory = 32 << 20;
+        dies(task, &o);
+        cr_assert_eq(o.end, ways[i].end, "%s: %d", ways[i].word, o.end);
+        cr_assert_eq(o.signal, ways[i].signal);
+        if (o.end == TASK_OUT_OF_MEMORY)
+            cr_assert_gt(o.max_rss_bytes, 28 << 20);
+    }
+}
 #endif
 
 /* ---- beside others ---- */
