@@ -4,10 +4,6 @@
 #include "api/problem.h"
 #include "api/reply.h"
 
-#include <sys/wait.h>
-
-#define MAX_WORKERS 1024u
-
 static struct engine_stats read_stats(const struct request *rq)
 {
     struct engine_stats stats = {0};
@@ -19,100 +15,6 @@ static void finish(struct request *rq)
 {
     buf_putc(&rq->out, '\n');
     reply_json(rq, 200);
-}
-
-static const char *pool_state(const struct request *rq)
-{
-    return engine_phase(rq->thread->shared->engine) == PHASE_RUNNING ? "open" : "draining";
-}
-
-void pool_show(struct request *rq)
-{
-    struct engine_stats stats = read_stats(rq);
-    buf_printf(&rq->out,
-               "{\"name\":\"default\",\"state\":\"%s\",\"size\":%u,\"busy\":%u,\"idle\":%u,\"max_"
-               "size\":%u,\"queued\":%lld}",
-               pool_state(rq), stats.workers, stats.busy, stats.idle,
-               rq->thread->shared->cfg->pool_max_workers, (long long)stats.count[JOB_QUEUED]);
-    finish(rq);
-}
-
-/* As Process.exitcode: null while none has ended, -N after a signal. */
-static void put_exit(struct buf *out, int32_t wait_status)
-{
-    if (wait_status < 0)
-        buf_puts(out, "null");
-    else
-        buf_put_i64(out,
-                    WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-}
-
-static void put_worker(struct buf *out, const struct query_worker *w)
-{
-    char job[37];
-    buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":\"default\",\"pid\":", w->slot);
-    if (w->pid > 0)
-        buf_put_i64(out, w->pid);
-    else
-        buf_puts(out, "null");
-    buf_printf(out, ",\"alive\":%s,\"busy\":%s,\"exitcode\":", w->alive ? "true" : "false",
-               w->busy ? "true" : "false");
-    put_exit(out, w->last_status);
-    buf_puts(out, ",\"started\":");
-    buf_json_time(out, w->started_us);
-    buf_printf(out, ",\"jobs_done\":%llu,\"job\":", (unsigned long long)w->tasks_done);
-    if (w->job.no != 0) {
-        job_id_format(&w->job, job);
-        buf_printf(out, "\"%s\"", job);
-    } else {
-        buf_puts(out, "null");
-    }
-    buf_puts(out, ",\"rss\":");
-    if (w->rss_bytes > 0)
-        buf_put_i64(out, (int64_t)w->rss_bytes);
-    else
-        buf_puts(out, "null");
-    buf_putc(out, '}');
-}
-
-static struct query_worker *read_workers(struct request *rq, uint32_t *ret_n)
-{
-    struct query_worker *workers = arena_alloc(request_scratch(rq), MAX_WORKERS * sizeof *workers);
-    PRE(workers != NULL); /* 64 KiB of a scratch arena that was empty */
-    *ret_n = query_workers(rq->thread->query, workers, MAX_WORKERS);
-    return workers;
-}
-
-void worker_list(struct request *rq)
-{
-    uint32_t n;
-    const struct query_worker *workers = read_workers(rq, &n);
-    buf_puts(&rq->out, "{\"items\":[");
-    for (uint32_t i = 0; i < n; i++) {
-        if (i > 0)
-            buf_putc(&rq->out, ',');
-        put_worker(&rq->out, &workers[i]);
-    }
-    buf_puts(&rq->out, "],\"next_cursor\":null}");
-    finish(rq);
-}
-
-void worker_show(struct request *rq)
-{
-    uint32_t n;
-    const struct query_worker *workers = read_workers(rq, &n);
-    for (uint32_t i = 0; i < n; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "worker-%u", workers[i].slot);
-        if (!slice_is(rq->match.args[0], name))
-            continue;
-        put_worker(&rq->out, &workers[i]);
-        finish(rq);
-        return;
-    }
-    struct err err = {0};
-    (void)err_set(&err, ERR_NOT_FOUND, "There is no worker with this name");
-    reply_problem(rq, &err);
 }
 
 void stats_show(struct request *rq)

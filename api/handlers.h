@@ -63,10 +63,17 @@ void blob_show(struct request *rq);
 void blob_forget(struct request *rq);
 /* functions.c */
 void function_list(struct request *rq);
-/* admin.c */
+/* pools.c */
 void pool_show(struct request *rq);
+void pool_patch(struct request *rq);
+void pool_shut(struct request *rq);
+void pool_reopen(struct request *rq);
+void pool_terminate(struct request *rq);
+void pool_join(struct request *rq);
 void worker_list(struct request *rq);
 void worker_show(struct request *rq);
+void worker_terminate(struct request *rq);
+/* admin.c */
 void stats_show(struct request *rq);
 void limits_show(struct request *rq);
 void version_show(struct request *rq);

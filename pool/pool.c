@@ -80,7 +80,6 @@ static struct pool *new_pool(const struct pool_config *cfg)
     struct pool *pool = must_alloc(sizeof(*pool));
 
     pool->log = *cfg->log;
-    pool->workers = cfg->workers;
     pool->max_workers = MAX(cfg->max_workers, cfg->workers);
     pool->control = pool->epoll_fd = pool->data_fd = -1;
     pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
@@ -91,12 +90,17 @@ static struct pool *new_pool(const struct pool_config *cfg)
     for (uint32_t slot = 0; slot < pool->max_workers; slot++) {
         struct seat *seat = &pool->seats[slot];
         seat->sock = -1;
-        seat->restart_at_ns = slot < pool->workers ? 0 : UINT64_MAX;
+        seat->restart_at_ns = UINT64_MAX;
+        seat->group = seat->facts.group = NO_GROUP;
         seat->facts.last_status = -1;
         seat->kill_at_ns = UINT64_MAX;
         seat->output_fd[0] = seat->output_fd[1] = -1;
     }
-    pool->n_due = pool->workers;
+    pool_set_rules(pool, 0,
+                   &(struct pool_rules){.size = cfg->workers,
+                                        .min = cfg->workers,
+                                        .idle_ns = UINT64_MAX,
+                                        .max_start_failures = UINT32_MAX});
     return pool;
 }
 
@@ -135,7 +139,9 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
 
     if (pool->n_pending > 0)
         return 0;
-    for (uint32_t slot = 0; slot < pool->workers && pool->n_due > 0; slot++) {
+    if (pool->has_idle_rule)
+        at_ns = pool_idle_deadline_ns(pool);
+    for (uint32_t slot = 0; slot < pool_slots(pool) && pool->n_due > 0; slot++) {
         const struct seat *seat = &pool->seats[slot];
         if (pool->control >= 0)
             at_ns = MIN(at_ns, MIN(seat->restart_at_ns, seat->kill_at_ns));
@@ -150,7 +156,7 @@ size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
     size_t n = 0;
 
     pool_read_ready(pool);
-    if (pool->n_due > 0)
+    if (pool->n_due > 0 || pool->has_idle_rule)
         pool_do_due(pool, clock_mono_ns());
     for (; n < max && pool->n_pending > 0; n++) {
         events[n] = pool->pending[pool->pending_head];
@@ -179,7 +185,7 @@ bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret)
     PRE(slot < pool->max_workers);
     const struct seat *seat = &pool->seats[slot];
 
-    if (seat->state != SEAT_IDLE)
+    if (seat->state != SEAT_IDLE || seat->leave != LEAVE_NOT)
         return false;
     for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
         if (seat->banks[bank].owner != BANK_FREE)
@@ -192,7 +198,7 @@ bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret)
 
 bool pool_find_idle(const struct pool *pool, struct place *ret)
 {
-    for (uint32_t slot = 0; slot < pool->workers; slot++)
+    for (uint32_t slot = 0; slot < pool_slots(pool); slot++)
         if (pool_idle_bank(pool, slot, ret))
             return true;
     return false;
@@ -293,17 +299,25 @@ void pool_hush(const struct pool *pool, struct place place)
     atomic_store(&slots_bank(&pool->worker.slots, place.slot, place.bank)->listened, 0);
 }
 
-uint32_t pool_size(const struct pool *pool)
+uint32_t pool_max(const struct pool *pool)
 {
-    return pool->workers;
+    return pool->max_workers;
+}
+
+uint32_t pool_slots(const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->top, memory_order_relaxed);
 }
 
 bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret)
 {
-    if (slot >= pool->workers)
+    if (slot >= pool_slots(pool))
         return false;
     const struct seat *seat = &pool->seats[slot];
     const int64_t job_no = atomic_load(&seat->facts.job_no);
+    const uint32_t group = atomic_load(&seat->facts.group);
+    if (group == NO_GROUP)
+        return false;
 
     *ret = (struct pool_worker){
         .pid = atomic_load(&seat->facts.pid),
@@ -313,6 +327,8 @@ bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker
         .started_us = atomic_load(&seat->facts.started_us),
         .tasks_done = atomic_load(&seat->facts.tasks_done),
         .job_no = job_no,
+        .group = group,
+        .is_ready = atomic_load(&seat->facts.is_ready),
     };
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The server's side of the pool: start tasks on workers, stop them, hear how they ended.
- * Owner: the engine thread, except pool_live, pool_listen and pool_worker_info, which any thread
- * may call. Nothing here blocks, except pool_open (until the zygote answers) and pool_close. */
+ * Owner: the engine thread, except pool_live, pool_listen, pool_slots, pool_worker_info,
+ * pool_size and pool_group_info, which any thread may call. Nothing here blocks, except pool_open
+ * (until the zygote answers) and pool_close. */
 #ifndef GANGER_POOL_POOL_H
 #define GANGER_POOL_POOL_H
 
@@ -53,8 +54,10 @@ enum pool_event_type {
     /* place: the worker died or cannot go on before it took the offer. It never began. Released
      * like DONE: until then the bank takes nothing else, so the event names this offer alone. */
     POOL_RETURNED,
-    POOL_WORKER_GONE, /* slot: for counters and logs; a new one is being started */
-    POOL_ZYGOTE_GONE  /* the service must stop: exit 70 */
+    POOL_WORKER_GONE, /* slot: for counters and logs; a new one is being started if one is wanted */
+    POOL_BROKEN, /* slot: in its group so many starts in a row have failed, and no worker is left */
+    POOL_MENDED, /* slot: a worker of its group that was broken has started */
+    POOL_ZYGOTE_GONE /* the service must stop: exit 70 */
 };
 
 /* One bank of one slot. */
@@ -68,6 +71,7 @@ struct pool_event {
     int64_t job_no; /* DONE, LOST, OUTPUT, STARTED, RETURNED */
     uint32_t attempt;
     int32_t wait_status; /* WORKER_GONE */
+    bool planned;        /* WORKER_GONE: it was sent away, it did not die */
 };
 
 /* Takes up to max events, without blocking. Also performs due restarts. */
@@ -157,10 +161,51 @@ struct pool_worker {
     int64_t started_us;
     uint64_t tasks_done;
     int64_t job_no; /* 0: idle */
+    uint32_t group;
+    bool is_ready; /* alive, and past its start */
 };
-uint32_t pool_size(const struct pool *pool); /* workers wanted */
-bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret); /* any
-                                                                                           thread */
+uint32_t pool_max(const struct pool *pool);   /* slots that there can be */
+uint32_t pool_slots(const struct pool *pool); /* whatever has a worker, or wants one, is below */
+/* False: no worker belongs there. */
+bool pool_worker_info(const struct pool *pool, uint32_t slot, struct pool_worker *ret);
+
+/* Workers belong to groups: one for each pool that clients see. Group 0 is there from the start,
+ * with as many workers as pool_config says. The numbers of all slots together are bounded by
+ * max_workers, so a group may have to wait for the workers that another one is giving up. */
+#define POOL_GROUPS 16
+struct pool_rules {
+    uint32_t size;      /* workers at most; those above it end after their task */
+    uint32_t min;       /* that are there whether there is work or not */
+    uint64_t idle_ns;   /* those above min end after so long without a task; UINT64_MAX: never */
+    uint32_t max_tasks; /* of one worker, which is then replaced; 0: no limit */
+    uint64_t max_rss_bytes;      /* of one worker after a task, the same; 0: no limit */
+    uint32_t max_start_failures; /* in a row: then the group is broken, and tries on with pauses */
+};
+/* From now on. Running tasks end as they would have. */
+void pool_set_rules(struct pool *pool, uint32_t group, const struct pool_rules *rules);
+uint32_t pool_size(const struct pool *pool); /* rules.size of group 0 */
+/* So many tasks wait and find no idle worker: more are started, as far as the rules allow. */
+void pool_want(struct pool *pool, uint32_t group, uint32_t n);
+bool pool_can_grow(const struct pool *pool, uint32_t group); /* pool_want might do something */
+/* The worker is replaced. What it runs is stopped as by pool_stop, what it was offered returns.
+ * False: there is none. */
+struct pool_stop_how {
+    int signal; /* 0: the task's own */
+    int64_t grace_us;
+};
+bool pool_replace(struct pool *pool, uint32_t slot, const struct pool_stop_how *how);
+/* A broken group tries again at once. */
+void pool_mend(struct pool *pool, uint32_t group);
+
+#define POOL_WHY 512
+struct pool_group_view {
+    uint32_t size, failures;
+    uint32_t alive, ready, busy;
+    bool is_broken;
+    char why[POOL_WHY]; /* the last failed start, in words */
+};
+void pool_group_info(const struct pool *pool, uint32_t group, struct pool_group_view *ret);
+bool pool_is_broken(const struct pool *pool, uint32_t group); /* any thread */
 
 /* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res`. The path is relative
  * to the data directory. */

@@ -12,23 +12,18 @@
 #define FIRST_BACKOFF_NS UINT64_C(1000000000)
 #define MAX_BACKOFF_NS UINT64_C(60000000000)
 
-static void push(struct pool *pool, struct pool_event event)
+void pool_push(struct pool *pool, struct pool_event event)
 {
     POST(pool->n_pending < pool->pending_max);
     pool->pending[(pool->pending_head + pool->n_pending) % pool->pending_max] = event;
     pool->n_pending++;
 }
 
-static uint32_t slot_of(const struct pool *pool, const struct seat *seat)
-{
-    return (uint32_t)(seat - pool->seats);
-}
-
 static struct pool_event event_of(const struct pool *pool, const struct seat *seat,
                                   enum pool_event_type type, uint32_t bank)
 {
     return (struct pool_event){.type = type,
-                               .place = {slot_of(pool, seat), bank},
+                               .place = {pool_slot_of(pool, seat), bank},
                                .job_no = seat->banks[bank].job_no,
                                .attempt = seat->banks[bank].attempt};
 }
@@ -37,7 +32,7 @@ static struct pool_event event_of(const struct pool *pool, const struct seat *se
  * follow. */
 static void condemn(struct pool *pool, struct seat *seat, const char *why)
 {
-    const struct frame frame = {.type = FRAME_KILL, .slot = slot_of(pool, seat)};
+    const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
     log_event(&pool->log, LOG_ERROR, "worker broke the protocol", LOG_INT("slot", frame.slot),
               LOG_STR("why", why));
     if (seat->state != SEAT_DEAD)
@@ -46,7 +41,7 @@ static void condemn(struct pool *pool, struct seat *seat, const char *why)
         (void)frame_send(pool->control, &frame, -1);
 }
 
-static void close_seat(struct pool *pool, struct seat *seat)
+void pool_close_seat(struct pool *pool, struct seat *seat)
 {
     if (seat->sock < 0)
         return;
@@ -62,7 +57,7 @@ static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
         pool->n_due--;
     }
     pool_call_forget(pool, seat, bank);
-    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+    struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
     atomic_store_explicit(&shared->live_job_no, 0, memory_order_release);
     atomic_store_explicit(&seat->facts.job_no, 0, memory_order_relaxed);
 }
@@ -77,7 +72,7 @@ void pool_close_output(struct seat *seat)
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     struct seat_bank *mine = &seat->banks[bank];
-    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+    struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
 
     mine->owner = BANK_RUNNING;
     seat->state = SEAT_BUSY;
@@ -91,7 +86,7 @@ void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
 static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     const struct frame frame = {.type = FRAME_START,
-                                .slot = slot_of(pool, seat),
+                                .slot = pool_slot_of(pool, seat),
                                 .bank = bank,
                                 .job_no = seat->banks[bank].job_no,
                                 .attempt = seat->banks[bank].attempt};
@@ -105,7 +100,7 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
         return;
     }
     pool_begin(pool, seat, bank);
-    push(pool, event_of(pool, seat, POOL_STARTED, bank));
+    pool_push(pool, event_of(pool, seat, POOL_STARTED, bank));
 }
 
 /* The offer that is the worker's next; SLOT_BANKS: none. */
@@ -134,22 +129,22 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
         return;
     }
     pool_begin(pool, seat, next);
-    push(pool, event_of(pool, seat, POOL_STARTED, next));
+    pool_push(pool, event_of(pool, seat, POOL_STARTED, next));
 }
 
 /* Nobody will take the offer any more. It was taken if the worker said so, to us or only in the
  * bank. */
 static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
 {
-    struct bank *shared = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank);
+    struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
 
     if (atomic_exchange(&shared->offer, BANK_NOT_OFFERED) == BANK_TAKEN) {
         seat->banks[bank].owner = BANK_RUNNING;
-        push(pool, event_of(pool, seat, POOL_STARTED, bank));
+        pool_push(pool, event_of(pool, seat, POOL_STARTED, bank));
         return;
     }
     seat->banks[bank].owner = BANK_RETURNED;
-    push(pool, event_of(pool, seat, POOL_RETURNED, bank));
+    pool_push(pool, event_of(pool, seat, POOL_RETURNED, bank));
 }
 
 static void return_offers(struct pool *pool, struct seat *seat)
@@ -167,7 +162,8 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
         condemn(pool, seat, "DONE for a task that does not run");
         return;
     }
-    const struct bank *bank = slots_bank(&pool->worker.slots, slot_of(pool, seat), frame->bank);
+    const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat),
+                                         frame->bank);
     if (!bank_read_outcome(bank, &held->outcome) || held->outcome.end == TASK_LOST) {
         condemn(pool, seat, "the outcome is damaged");
         return;
@@ -177,11 +173,11 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
         seat->state = held->outcome.end == TASK_UNKILLABLE ? SEAT_QUARANTINED : SEAT_IDLE;
     seat->tasks++;
     atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
-    push(pool, event_of(pool, seat, POOL_DONE, frame->bank));
-    if (seat->state == SEAT_IDLE)
-        go_on(pool, seat, frame->arg);
-    else
+    pool_push(pool, event_of(pool, seat, POOL_DONE, frame->bank));
+    if (seat->state != SEAT_IDLE)
         return_offers(pool, seat);
+    else if (!pool_leaves(pool, seat, frame->arg != 0))
+        go_on(pool, seat, frame->arg);
 }
 
 static void on_ready(struct pool *pool, struct seat *seat, struct frame_fds *fds)
@@ -196,7 +192,10 @@ static void on_ready(struct pool *pool, struct seat *seat, struct frame_fds *fds
     pool_close_output(seat);
     seat->output_fd[0] = steal_fd(&fds->fd[0]);
     seat->output_fd[1] = steal_fd(&fds->fd[1]);
-    push(pool, (struct pool_event){.type = POOL_READY, .place = {slot_of(pool, seat), 0}});
+    pool_started(pool, seat);
+    if (!pool_leaves(pool, seat, false))
+        pool_push(pool,
+                  (struct pool_event){.type = POOL_READY, .place = {pool_slot_of(pool, seat), 0}});
 }
 
 /* Several in a row are one: it says "look", not how much. */
@@ -216,9 +215,9 @@ static void on_output(struct pool *pool, struct seat *seat, const struct frame *
         const struct seat_bank *mine = &seat->banks[bank];
         if (mine->owner != BANK_RUNNING || mine->job_no != frame->job_no ||
             mine->attempt != frame->attempt ||
-            is_known_output(pool, (struct place){slot_of(pool, seat), bank}))
+            is_known_output(pool, (struct place){pool_slot_of(pool, seat), bank}))
             continue;
-        push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
+        pool_push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
     }
 }
 
@@ -234,7 +233,7 @@ static bool read_worker(struct pool *pool, struct seat *seat)
     if (status == FRAME_AGAIN)
         return false;
     if (status == FRAME_EOF || status == FRAME_ERROR) {
-        close_seat(pool, seat);
+        pool_close_seat(pool, seat);
         if (status == FRAME_ERROR)
             condemn(pool, seat, "a damaged frame");
         seat->state = SEAT_DEAD;
@@ -252,13 +251,6 @@ static bool read_worker(struct pool *pool, struct seat *seat)
     return true;
 }
 
-static void set_due(struct pool *pool, struct seat *seat, uint64_t at_ns)
-{
-    if (seat->restart_at_ns == UINT64_MAX)
-        pool->n_due++;
-    seat->restart_at_ns = at_ns;
-}
-
 /* At once after a good life; 1 s, 2 s … 60 s when workers die again and again before they did
  * anything. */
 static uint64_t backoff_ns(const struct seat *seat)
@@ -267,6 +259,23 @@ static uint64_t backoff_ns(const struct seat *seat)
         return 0;
     const uint32_t doublings = MIN(seat->quick_deaths - 2, 6U);
     return MIN(FIRST_BACKOFF_NS << doublings, MAX_BACKOFF_NS);
+}
+
+/* What it has said itself, or how it ended. */
+static void boot_failed(struct pool *pool, struct seat *seat, int status)
+{
+    struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
+    char why[SLOT_WHY];
+
+    memcpy(why, head->why, sizeof(why));
+    why[sizeof(why) - 1] = '\0';
+    if (why[0] == '\0' && WIFSIGNALED(status))
+        (void)snprintf(why, sizeof(why), "a worker was ended by signal %d before it was ready",
+                       WTERMSIG(status));
+    else if (why[0] == '\0')
+        (void)snprintf(why, sizeof(why), "a worker ended with exit code %d before it was ready",
+                       WEXITSTATUS(status));
+    pool_start_failed(pool, seat, why);
 }
 
 /* True: it died inside a call, which says nothing about the worker. */
@@ -278,7 +287,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     held->outcome = (struct task_outcome){
         .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
         .survivors = (uint32_t)gone->arg64,
-        .started_us = slots_bank(&pool->worker.slots, slot_of(pool, seat), bank)->started_us,
+        .started_us = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank)->started_us,
         .ended_us = now_us};
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
@@ -286,7 +295,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     held->outcome.wall_us = now_us - held->outcome.started_us;
     const bool in_call = gone->arg64 == 0 && pool_call_lost(pool, seat, bank, gone);
     take_back(pool, seat, bank);
-    push(pool, event_of(pool, seat, POOL_LOST, bank));
+    pool_push(pool, event_of(pool, seat, POOL_LOST, bank));
     return in_call;
 }
 
@@ -295,29 +304,38 @@ static void on_gone(struct pool *pool, struct seat *seat, const struct frame *fr
     /* A finished result that is still in the socket is not lost. */
     while (read_worker(pool, seat))
         continue;
-    close_seat(pool, seat);
+    pool_close_seat(pool, seat);
     return_offers(pool, seat);
     bool in_call = false;
     for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
         if (seat->banks[bank].owner == BANK_RUNNING)
             in_call = lose_task(pool, seat, bank, frame) || in_call;
     pool_close_output(seat);
-    const uint64_t now_ns = clock_mono_ns();
-    const bool is_quick = !in_call && seat->tasks == 0 && now_ns - seat->ready_ns < QUICK_DEATH_NS;
-    seat->quick_deaths = is_quick ? seat->quick_deaths + 1 : 0;
     seat->state = SEAT_EMPTY;
-    set_due(pool, seat, now_ns + backoff_ns(seat));
     atomic_store(&seat->facts.is_alive, false);
+    atomic_store(&seat->facts.is_ready, false);
     atomic_store(&seat->facts.pid, 0);
     atomic_store(&seat->facts.last_status, frame->arg);
-    push(pool, (struct pool_event){.type = POOL_WORKER_GONE,
-                                   .place = {slot_of(pool, seat), 0},
-                                   .wait_status = frame->arg});
+    const bool is_planned = seat->leave != LEAVE_NOT;
+    pool_push(pool, (struct pool_event){.type = POOL_WORKER_GONE,
+                                        .place = {pool_slot_of(pool, seat), 0},
+                                        .wait_status = frame->arg,
+                                        .planned = is_planned});
+    if (is_planned)
+        pool_seat_left(pool, seat);
+    else if (!seat->was_ready)
+        boot_failed(pool, seat, frame->arg);
+    const uint64_t now_ns = clock_mono_ns();
+    const bool is_quick = !in_call && !is_planned && seat->tasks == 0 &&
+                          now_ns - seat->ready_ns < QUICK_DEATH_NS;
+    seat->quick_deaths = is_quick ? seat->quick_deaths + 1 : 0;
+    if (seat->group != NO_GROUP)
+        pool_set_due(pool, seat, now_ns + backoff_ns(seat));
 }
 
 static void on_spawned(struct pool *pool, struct seat *seat, const struct frame *frame, int fd)
 {
-    struct epoll_event watch = {.events = EPOLLIN, .data.u32 = slot_of(pool, seat)};
+    struct epoll_event watch = {.events = EPOLLIN, .data.u32 = pool_slot_of(pool, seat)};
 
     if (epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, fd, &watch) != 0) {
         (void)close(fd); /* the worker sees the end of its socket and leaves; GONE follows */
@@ -327,10 +345,28 @@ static void on_spawned(struct pool *pool, struct seat *seat, const struct frame 
     seat->sock = fd;
     seat->state = SEAT_BOOTING;
     seat->tasks = 0;
+    seat->was_ready = false;
+    slots_head(&pool->worker.slots, frame->slot)->why[0] = '\0';
     seat->ready_ns = clock_mono_ns();
     atomic_store(&seat->facts.pid, frame->pid);
     atomic_store(&seat->facts.is_alive, true);
     atomic_store(&seat->facts.started_us, clock_wall_us());
+}
+
+static void spawn_failed(struct pool *pool, struct seat *seat, int error)
+{
+    char why[SLOT_WHY];
+
+    seat->state = SEAT_EMPTY;
+    seat->quick_deaths++;
+    if (seat->leave != LEAVE_NOT) {
+        pool_seat_left(pool, seat);
+    } else {
+        (void)snprintf(why, sizeof(why), "cannot fork a worker: %s", strerrordesc_np(error));
+        pool_start_failed(pool, seat, why);
+    }
+    if (seat->group != NO_GROUP)
+        pool_set_due(pool, seat, clock_mono_ns() + MAX(backoff_ns(seat), FIRST_BACKOFF_NS));
 }
 
 static void on_zygote_gone(struct pool *pool)
@@ -340,7 +376,7 @@ static void on_zygote_gone(struct pool *pool)
     pool->is_zygote_gone = true;
     (void)epoll_ctl(pool->epoll_fd, EPOLL_CTL_DEL, pool->control, NULL);
     (void)close(steal_fd(&pool->control));
-    push(pool, (struct pool_event){.type = POOL_ZYGOTE_GONE});
+    pool_push(pool, (struct pool_event){.type = POOL_ZYGOTE_GONE});
 }
 
 static void read_control(struct pool *pool)
@@ -371,9 +407,7 @@ static void read_control(struct pool *pool)
     } else if (frame.type == FRAME_SPAWN_FAILED && seat->state == SEAT_SPAWNING) {
         log_event(&pool->log, LOG_WARN, "cannot fork a worker", LOG_INT("slot", frame.slot),
                   LOG_STR("error", strerrordesc_np(frame.arg)));
-        seat->state = SEAT_EMPTY;
-        seat->quick_deaths++;
-        set_due(pool, seat, clock_mono_ns() + MAX(backoff_ns(seat), FIRST_BACKOFF_NS));
+        spawn_failed(pool, seat, frame.arg);
     }
 }
 
@@ -398,7 +432,7 @@ void pool_read_ready(struct pool *pool)
 
 static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
-    const struct frame frame = {.type = FRAME_SPAWN, .slot = slot_of(pool, seat)};
+    const struct frame frame = {.type = FRAME_SPAWN, .slot = pool_slot_of(pool, seat)};
     const enum frame_status status = frame_send(pool->control, &frame, -1);
 
     if (status == FRAME_AGAIN) {
@@ -428,7 +462,9 @@ void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *fr
 
 void pool_do_due(struct pool *pool, uint64_t now_ns)
 {
-    for (uint32_t slot = 0; slot < pool->workers && pool->n_due > 0; slot++) {
+    if (pool->has_idle_rule)
+        pool_end_idle(pool, now_ns);
+    for (uint32_t slot = 0; slot < pool_slots(pool) && pool->n_due > 0; slot++) {
         struct seat *seat = &pool->seats[slot];
         if (seat->has_pending_stop)
             pool_send_stop(pool, seat, &seat->pending_stop);

@@ -109,7 +109,7 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
 }
 
 /* How many offers the seat has; MAX_OFFERS when it takes no more now. */
-static uint32_t offers_of(const struct seat *seat, uint32_t *ret_bank)
+static uint32_t offers_of(const struct pool *pool, const struct seat *seat, uint32_t *ret_bank)
 {
     bool has_free = false;
     uint32_t n_offers = 0;
@@ -123,15 +123,15 @@ static uint32_t offers_of(const struct seat *seat, uint32_t *ret_bank)
         *ret_bank = bank;
         has_free = true;
     }
-    return has_free ? n_offers : MAX_OFFERS;
+    return has_free && pool_may_offer(pool, seat, n_offers) ? n_offers : MAX_OFFERS;
 }
 
 bool pool_find_offer(const struct pool *pool, struct place *ret)
 {
     uint32_t fewest = MAX_OFFERS;
-    for (uint32_t slot = 0; slot < pool->workers && fewest > 0; slot++) {
+    for (uint32_t slot = 0; slot < pool_slots(pool) && fewest > 0; slot++) {
         uint32_t bank = 0;
-        const uint32_t n = offers_of(&pool->seats[slot], &bank);
+        const uint32_t n = offers_of(pool, &pool->seats[slot], &bank);
         if (n >= fewest)
             continue;
         fewest = n;
@@ -144,7 +144,7 @@ bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 {
     uint32_t bank = 0;
     PRE(slot < pool->max_workers);
-    if (offers_of(&pool->seats[slot], &bank) >= MAX_OFFERS)
+    if (offers_of(pool, &pool->seats[slot], &bank) >= MAX_OFFERS)
         return false;
     *ret = (struct place){slot, bank};
     return true;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of the pool's server side, shared by pool.c, pool_start.c and pool_events.c.
+/* The inside of the pool's server side, shared by pool.c and the files pool_*.c.
  *
  * 1. Owner: the engine thread; other threads read `facts` and the live fields of banks only.
  * 2. A bank is FREE, WAITING (offered; the worker may have taken it, which its next DONE tells),
@@ -39,10 +39,23 @@ struct seat_bank {
     struct task_outcome outcome; /* when HELD */
 };
 
+/* Whether the worker goes when it has nothing to run. */
+enum seat_leave {
+    LEAVE_NOT,
+    LEAVE_REPLACED, /* another one takes the seat */
+    LEAVE_FOR_GOOD  /* the seat is given back */
+};
+
+#define NO_GROUP UINT32_MAX
+
 /* One slot as the server sees it. */
 struct seat {
     enum seat_state state;
-    int sock; /* -1: none */
+    uint32_t group; /* NO_GROUP: nobody's */
+    enum seat_leave leave;
+    bool was_ready;         /* its worker, since it was started */
+    uint64_t idle_since_ns; /* when IDLE, in a group whose idle workers end */
+    int sock;               /* -1: none */
     bool has_pending_stop;
     struct frame pending_stop; /* the worker's socket was full */
     /* When a native call that was asked to stop is killed; UINT64_MAX: none is. */
@@ -56,16 +69,34 @@ struct seat {
     struct seat_bank banks[SLOT_BANKS];
     struct {
         _Atomic int32_t pid, last_status;
-        _Atomic bool is_alive;
+        _Atomic bool is_alive, is_ready;
+        _Atomic uint32_t group;
         _Atomic int64_t started_us, job_no;
         _Atomic uint64_t tasks_done;
+    } facts; /* any thread reads */
+};
+
+#define WHY_WORDS (POOL_WHY / 8)
+struct pool_group {
+    struct pool_rules rules;
+    uint32_t n;        /* seats that it has and keeps */
+    uint32_t failures; /* starts that have failed since one succeeded */
+    bool is_broken;
+    struct {
+        _Atomic uint32_t size, failures;
+        _Atomic bool is_broken;
+        _Atomic uint32_t turn; /* of `why`: odd while it is being written */
+        _Atomic uint64_t why[WHY_WORDS];
     } facts; /* any thread reads */
 };
 
 struct pool {
     struct worker_config worker;
     struct log log;
-    uint32_t workers, max_workers;
+    _Atomic uint32_t top; /* seats in use are below it */
+    uint32_t max_workers;
+    struct pool_group groups[POOL_GROUPS];
+    bool has_idle_rule; /* of some group */
     int zygote_pid;
     int control; /* -1 after the zygote's death */
     int epoll_fd;
@@ -82,8 +113,8 @@ struct pool {
 
 /* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
  * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED for
- * each offer, STARTED, LOST and WORKER_GONE. */
-#define POOL_EVENTS_PER_FRAME (11 + MAX_OFFERS)
+ * each offer, STARTED, LOST, WORKER_GONE and BROKEN. */
+#define POOL_EVENTS_PER_FRAME (12 + MAX_OFFERS)
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)
 
@@ -100,6 +131,29 @@ void pool_do_due(struct pool *pool, uint64_t now_ns);
 /* The bank's task is the worker's now. */
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
 void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *frame);
+
+void pool_push(struct pool *pool, struct pool_event event);
+void pool_close_seat(struct pool *pool, struct seat *seat);
+static inline uint32_t pool_slot_of(const struct pool *pool, const struct seat *seat)
+{
+    return (uint32_t)(seat - pool->seats);
+}
+
+/* pool_group.c */
+/* A worker is wanted there at this time. */
+void pool_set_due(struct pool *pool, struct seat *seat, uint64_t at_ns);
+/* Its worker has ended a task (`goes_on`: and begun the next one), or has become ready. True: it
+ * leaves, and takes nothing more. */
+bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on);
+/* A worker that we have sent away is gone. Afterwards the seat has no group, or wants another one.
+ */
+void pool_seat_left(struct pool *pool, struct seat *seat);
+void pool_start_failed(struct pool *pool, struct seat *seat, const char *why);
+void pool_started(struct pool *pool, struct seat *seat);
+/* Whether one more offer may lie with its worker, which has n. */
+bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n);
+uint64_t pool_idle_deadline_ns(const struct pool *pool);
+void pool_end_idle(struct pool *pool, uint64_t now_ns);
 
 void pool_close_output(struct seat *seat);
 /* Asks the native call of the place to stop, and sees to it that it does. */

@@ -3,10 +3,20 @@
 
 #include <sys/mman.h>
 
+static size_t banks_size(uint32_t n)
+{
+    return (size_t)n * SLOT_BANKS * sizeof(struct bank);
+}
+
+static size_t mapped_size(uint32_t n)
+{
+    return banks_size(n) + n * sizeof(struct slot_head);
+}
+
 bool slots_map(struct slots *slots, uint32_t n, struct err *err)
 {
     PRE(n > 0);
-    const size_t size = (size_t)n * SLOT_BANKS * sizeof(struct bank);
+    const size_t size = mapped_size(n);
     AUTO_CLOSE int fd = memfd_create("ganger-slots", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
         return err_sys(err, ERR_INTERNAL, "cannot make the shared memory of %u slots", n);
@@ -16,7 +26,8 @@ bool slots_map(struct slots *slots, uint32_t n, struct err *err)
     /* A slot is resident only where it was touched; a core dump of it would be all output and no
      * help. */
     (void)madvise(at, size, MADV_DONTDUMP);
-    *slots = (struct slots){.banks = at, .n = n};
+    *slots = (struct slots){
+        .banks = at, .heads = (struct slot_head *)((char *)at + banks_size(n)), .n = n};
     return true;
 }
 
@@ -24,7 +35,7 @@ void slots_unmap(struct slots *slots)
 {
     if (slots == NULL || slots->banks == NULL)
         return;
-    (void)munmap(slots->banks, (size_t)slots->n * SLOT_BANKS * sizeof(struct bank));
+    (void)munmap(slots->banks, mapped_size(slots->n));
     *slots = (struct slots){0};
 }
 
@@ -32,6 +43,12 @@ struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank)
 {
     PRE(slot < slots->n && bank < SLOT_BANKS);
     return &slots->banks[(size_t)slot * SLOT_BANKS + bank];
+}
+
+struct slot_head *slots_head(const struct slots *slots, uint32_t slot)
+{
+    PRE(slot < slots->n);
+    return &slots->heads[slot];
 }
 
 static bool read_output(const struct bank *bank, int stream, struct task_output *ret)

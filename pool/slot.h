@@ -86,8 +86,15 @@ struct bank {
     char result[BANK_RESULT_SIZE];
 };
 
+/* Why a worker could not start, in words, as a text; "": it has not said. */
+#define SLOT_WHY 512
+struct slot_head {
+    char why[SLOT_WHY];
+};
+
 struct slots {
     struct bank *banks; /* SLOT_BANKS * n */
+    struct slot_head *heads;
     uint32_t n;
 };
 
@@ -96,6 +103,7 @@ struct slots {
 MUST_CHECK bool slots_map(struct slots *slots, uint32_t n, struct err *err);
 void slots_unmap(struct slots *slots);
 struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank);
+struct slot_head *slots_head(const struct slots *slots, uint32_t slot);
 /* Reads and validates what the worker left: every length within its array, every enum known. False:
  * the bank is corrupt. */
 MUST_CHECK bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret);

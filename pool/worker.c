@@ -46,10 +46,26 @@ static void warn(const struct worker *w, const char *event)
               LOG_STR("error", strerrordesc_np(errno)));
 }
 
+/* For the server, which tells those whose jobs wait for this worker. */
+static void tell_why(const struct worker *w, const char *why, const char *detail)
+{
+    struct slot_head *head = slots_head(&w->cfg->slots, w->slot);
+    (void)snprintf(head->why, sizeof(head->why), "%s: %s", why, detail);
+}
+
 static NORETURN void die(const struct worker *w, const char *event)
 {
+    tell_why(w, event, strerrordesc_np(errno));
     log_event(w->cfg->log, LOG_ERROR, event, LOG_INT("slot", w->slot),
               LOG_STR("error", strerrordesc_np(errno)));
+    _exit(70);
+}
+
+static NORETURN void fail_start(const struct worker *w, const struct log *log,
+                                const struct err *err)
+{
+    tell_why(w, "worker cannot start", err->detail);
+    log_error(log, "worker cannot start", err);
     _exit(70);
 }
 
@@ -109,18 +125,14 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
                                 .data_fd = cfg->data_fd,
                                 .child_fd = w->io.child_fd,
                                 .kill_deadline_us = cfg->kill_deadline_us};
-    if (!native_open(&w->native, cfg->functions, &err)) {
-        log_error(&w->native.log, "worker cannot start", &err);
-        _exit(70);
-    }
+    if (!native_open(&w->native, cfg->functions, &err))
+        fail_start(w, &w->native.log, &err);
     w->own = *cfg;
     w->own.log = &w->native.log;
     w->cfg = cfg = &w->own;
     if (!proc_launcher_init(&w->launcher, &err) ||
-        !workdir_init(&w->workdir, cfg->data_fd, slot, &err)) {
-        log_error(cfg->log, "worker cannot start", &err);
-        _exit(70);
-    }
+        !workdir_init(&w->workdir, cfg->data_fd, slot, &err))
+        fail_start(w, cfg->log, &err);
 }
 
 /* The input of a task: the bank itself, or a mapped descriptor. */

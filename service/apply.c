@@ -94,6 +94,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .attempt = f->attempt,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
+        .retries_lost = e->pools.now[0].settings.on_death == DEATH_RETRIES_JOB,
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };

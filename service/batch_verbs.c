@@ -132,7 +132,7 @@ bool apply_batch_retry(struct engine *e, struct command *cmd, struct err *err)
     struct due_list list = {nos, MAX_RETRIED, 0};
     const struct batch *b;
     pick->changed = pick->expired = 0;
-    if (!batch_get(e->store, &pick->id, &b, err) || !may_retry(b, err))
+    if (!batch_get(e->store, &pick->id, &b, err) || !may_retry(b, err) || !pools_admit(e, err))
         return false;
     struct batch_range range = {b->no, pick->first, pick->n};
     uint32_t states = 1u << JOB_FAILED;

@@ -301,7 +301,7 @@ bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
-    return apply_admits(e, err) && store_savepoint(e->store, err) &&
+    return apply_admits(e, err) && pools_admit(e, err) && store_savepoint(e->store, err) &&
            apply_savepoint_leave(e, make_batch(e, cmd, err), err);
 }
 
@@ -340,6 +340,9 @@ bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *er
     bool only_closes = ask->phase == BATCH_CLOSED && !ask->uploads;
     if (only_closes && b->phase >= BATCH_CLOSED)
         return true;
+    /* The rest of an upload is part of what has been accepted. */
+    if (!only_closes && !ask->uploads && !pools_admit(e, err))
+        return false;
     return takes_more(b, ask, err) && (only_closes || apply_admits(e, err)) &&
            store_savepoint(e->store, err) &&
            apply_savepoint_leave(e, add_to_batch(e, cmd, err), err);

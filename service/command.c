@@ -105,6 +105,8 @@ size_t command_jobs(const struct command *cmd)
     case CMD_BLOB_DELETE:
     case CMD_BLOB_WRITE:
     case CMD_QUEUE:
+    case CMD_POOL:
+    case CMD_WORKER:
     case CMD_PARK:
     case CMD_UNPARK: break;
     }

@@ -8,6 +8,7 @@
 #include "service/base/batch.h"
 #include "service/base/blob.h"
 #include "service/base/callback.h"
+#include "service/base/pool_spec.h"
 #include "service/base/queue.h"
 
 #include <stdatomic.h>
@@ -39,6 +40,8 @@ enum command_kind {
     CMD_DELIVERED,   /* what became of one try of a callback */
     CMD_QUEUE,       /* the settings of a queue */
     CMD_EMPTY,       /* jobs that wait in a queue are cancelled */
+    CMD_POOL,        /* settings of a pool, and whether it takes jobs */
+    CMD_WORKER,      /* a worker is replaced */
     CMD_PIPELINE,    /* jobs that begin together, joined by pipes */
     CMD_BLOB,        /* the row of a file that is there */
     CMD_BLOB_DELETE,
@@ -173,6 +176,18 @@ struct blob_ask {
     bool is_last;
 };
 
+enum pool_verb { POOL_CHANGE, POOL_CLOSE, POOL_REOPEN, POOL_TERMINATE };
+struct pool_ask {
+    struct slice name;
+    enum pool_verb verb;
+    unsigned members; /* CHANGE: bits of enum pool_member, which are taken from `to` */
+    struct pool_settings to;
+    int64_t if_version; /* CHANGE; 0: any */
+    bool cancel_queued; /* CLOSE: what has not begun is cancelled */
+    int32_t signal;     /* TERMINATE; 0: the job's own */
+    int64_t grace_us;   /* < 0: the job's own */
+};
+
 struct command {
     struct command *next;
     enum command_kind kind;
@@ -199,6 +214,12 @@ struct command {
         struct batch_pick pick;
         struct pipeline_ask pipeline;
         struct blob_ask blob;
+        struct pool_ask pool;
+        struct {
+            uint32_t slot;
+            int32_t signal; /* for what it runs; 0: the job's own */
+            int64_t grace_us;
+        } worker;
         struct {
             struct job_id id;
             bool only_queued; /* "if": "queued" */
@@ -317,6 +338,11 @@ static inline uint64_t topic_output(int64_t no) /* more output of a watched job,
                                                  */
 {
     return UINT64_C(3) << 56 | (uint64_t)no;
+}
+static inline uint64_t topic_pool(uint32_t pool) /* it has nothing more to run, or its phase has
+                                                    changed */
+{
+    return UINT64_C(5) << 56 | ((uint64_t)pool + 1);
 }
 static inline uint64_t topic_batch(int64_t no) /* a change of a batch: struct batch_wish */
 {

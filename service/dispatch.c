@@ -55,7 +55,7 @@ static bool slot_is_taken(const struct dispatch *d, uint32_t slot)
 
 bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret)
 {
-    for (; *slot < pool_size(d->pool); (*slot)++)
+    for (; *slot < pool_slots(d->pool); (*slot)++)
         if (!slot_is_taken(d, *slot) && pool_idle_bank(d->pool, *slot, ret))
             return true;
     return false;
@@ -195,6 +195,8 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
     }
     admission_count(d);
     admission_look_later(d);
+    if (pool_can_grow(d->pool, 0))
+        pool_want(d->pool, 0, dispatch_ahead(d));
     return true;
 }
 
@@ -301,6 +303,7 @@ void dispatch_committed(struct dispatch *d)
     for (uint32_t k = 0; k < d->n; k++)
         if (d->flights[k].outcome_applied)
             land(d, &d->flights[k]);
+    flight_trim(d);
     dispatch_offer(d);
 }
 

@@ -98,10 +98,13 @@ struct dispatch {
     struct flight_row *stored, *committed;
     struct ready_job *ready;
     struct admission admission; /* what the settings of queues allow */
-    uint32_t n;                 /* of the arrays above: banks and reservations of every slot */
-    bool dirty;                 /* queue or workers have changed: dispatch_claim has work */
-    bool closed;                /* draining: nothing new starts */
-    bool starved; /* a worker idles for want of a commit: a free bank, or a reservation */
+    uint32_t n; /* of the arrays above that are in use: banks and reservations of every worker */
+    uint32_t wanted_n; /* as many as the pools need now; what is above is given up when it is free
+                        */
+    uint32_t made_n;   /* have had an arena so far */
+    bool dirty;        /* queue or workers have changed: dispatch_claim has work */
+    bool closed;       /* draining: nothing new starts */
+    bool starved;      /* a worker idles for want of a commit: a free bank, or a reservation */
     uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
     struct gang_hold hold;
 };
@@ -109,6 +112,8 @@ struct dispatch {
 /* The caller has set the borrowed members. */
 MUST_CHECK bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err);
 void dispatch_close(struct dispatch *d);
+/* The pools have so many workers from now on, all together. */
+void dispatch_fit(struct dispatch *d, uint32_t workers);
 
 /* collect: what the pool tells */
 void dispatch_ended(struct dispatch *d, struct place place);
@@ -180,6 +185,7 @@ void flight_free(struct flight *f);
  * when they make no command; the job has failed then, as if exec had. */
 MUST_CHECK bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight *f,
                                 bool *ret_ok, struct err *err);
+void flight_trim(struct dispatch *d); /* after a commit: the table is as small as the pools */
 struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
 struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
                                                                      not recorded */

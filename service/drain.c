@@ -13,7 +13,7 @@ void drain_begin(struct engine *e)
     log_event(e->parts.log, LOG_INFO, "draining", LOG_SECONDS_US("budget", e->parts.cfg->drain_us),
               LOG_INT("running", dispatch_running(&e->dispatch)));
     atomic_store(&e->shared.phase, PHASE_DRAINING);
-    e->dispatch.closed = true;
+    pools_drain(e);
     dispatch_drop_reservations(&e->dispatch);
     e->drain_deadline_ns = clock_mono_ns() + (uint64_t)e->parts.cfg->drain_us * 1000;
     deliver_wake(e);

@@ -67,10 +67,10 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
     case POOL_OUTPUT: publish_output(e, ev); break;
     case POOL_WORKER_GONE:
         idle[slot] = false;
-        metrics_add(e->parts.metrics, COUNT_WORKER_DEATHS, 1);
-        log_event(e->parts.log, LOG_WARN, "worker died", LOG_INT("worker", slot),
-                  LOG_INT("wait_status", ev->wait_status));
+        pools_worker_gone(e, ev);
         break;
+    case POOL_BROKEN:
+    case POOL_MENDED: pools_health_changed(e, ev); break;
     case POOL_ZYGOTE_GONE: e->zygote_gone = true; break;
     }
 }
@@ -86,7 +86,7 @@ static void collect_pool(struct engine *e)
             hear_pool(e, &events[i], idle);
         all += n;
     } while (n == MAX_POOL_EVENTS);
-    for (uint32_t slot = 0; all > 0 && slot < pool_size(e->parts.pool); slot++)
+    for (uint32_t slot = 0; all > 0 && slot < pool_slots(e->parts.pool); slot++)
         if (idle[slot])
             dispatch_idle(&e->dispatch, slot);
     if (all > 0)
@@ -126,7 +126,7 @@ static uint64_t next_deadline_ns(struct engine *e)
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     at = MIN(at, dispatch_next_look_ns(&e->dispatch));
     uint64_t work_at = UINT64_MAX;
-    if (e->has_batch_work)
+    if (e->has_batch_work || pools_have_work(e))
         work_at = 0;
     else if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
         work_at = e->lazy_until_ns; /* 0: at once */
@@ -184,11 +184,13 @@ static void publish(struct engine *e)
 {
     (void)FAULT("engine-after-commit");
     dispatch_committed(&e->dispatch);
+    pools_committed(e);
     (void)FAULT("engine-before-answers");
     publish_stats(e); /* before the answers: who has one finds its job counted */
     publish_metrics(e);
     publish_parks(e);
     publish_changes(e);
+    pools_publish(e);
     publish_commands(e);
     publish_notify(e);
     publish_unlinks(e);
@@ -202,6 +204,7 @@ static void refuse(struct engine *e, const struct err *why)
     metrics_add(e->parts.metrics, COUNT_COMMIT_FAILURES, 1);
     log_error(e->parts.log, "transaction not stored", why);
     dispatch_rolled_back(&e->dispatch);
+    pools_rolled_back(e);
     for (size_t i = 0; i < e->n_batch; i++) {
         struct command *cmd = e->batch[i];
         e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
@@ -239,7 +242,7 @@ static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
            apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
-           apply_batch_work(e, err) && apply_changes(e, err) &&
+           apply_batch_work(e, err) && apply_pool_work(e, err) && apply_changes(e, err) &&
            dispatch_claim(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
            dispatch_sync(&e->dispatch, err);
 }
@@ -382,9 +385,9 @@ static bool recover(struct engine *e, struct err *err)
     e->careful_until_ns = UINT64_MAX; /* there is no turn after this one to be careful in */
     if (!store_begin(e->store, err))
         return false;
-    if (!open_events(e, err) || !dispatch_recover(&e->dispatch, &e->turn, &found, err) ||
-        !batches_recover(e, err) || !blobs_sweep(e, err) || !apply_changes(e, err) ||
-        !apply_telling_left(e, err)) {
+    if (!open_events(e, err) || !pools_open(e, err) ||
+        !dispatch_recover(&e->dispatch, &e->turn, &found, err) || !batches_recover(e, err) ||
+        !blobs_sweep(e, err) || !apply_changes(e, err) || !apply_telling_left(e, err)) {
         store_rollback(e->store);
         return false;
     }
@@ -452,6 +455,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
         engine_close(e);
         return false;
     }
+    pools_committed(e);
     publish_stats(e);
     atomic_store(&e->shared.phase, PHASE_RUNNING);
     *ret_engine = e;

@@ -77,6 +77,8 @@ bool engine_has_defaults(const struct engine *engine);
 const struct config *engine_config(const struct engine *engine);
 struct metrics *engine_metrics(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);
+/* A pool as of the last commit; name "": there is none. Any thread. */
+void engine_pool_view(const struct engine *engine, uint32_t pool, struct pool_view *ret);
 struct event_ring;
 struct event_ring *engine_events(struct engine *engine);
 const struct pool *engine_pool(const struct engine *engine);

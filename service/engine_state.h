@@ -8,6 +8,7 @@
 #include "service/engine.h"
 #include "service/events.h"
 #include "service/inbox.h"
+#include "service/pools.h"
 #include "service/waiters.h"
 #include "storage/batches.h"
 #include "storage/blobs.h"
@@ -49,6 +50,7 @@ struct engine {
     struct dispatch dispatch;
     struct turn turn;
     struct engine_shared shared;
+    struct pools pools;
 
     struct command *pending; /* taken from the inbox, not yet in a batch; oldest first */
     struct command *put_off; /* refused by the store, answered to nobody: for when it takes writes
@@ -137,6 +139,21 @@ MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64
                                 struct err *err);
 /* bulk.c: the same and others on many. */
 MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
+/* pools.c */
+MUST_CHECK bool pools_open(struct engine *e, struct err *err); /* before anything begins */
+/* Whether the pool takes more jobs: POOL_CLOSED, POOL_BROKEN. */
+MUST_CHECK bool pools_admit(const struct engine *e, struct err *err);
+MUST_CHECK bool apply_pool(struct engine *e, const struct command *cmd, struct err *err);
+MUST_CHECK bool apply_worker(struct engine *e, const struct command *cmd, struct err *err);
+/* One step of the terminations under way, and whether there are any. */
+MUST_CHECK bool apply_pool_work(struct engine *e, struct err *err);
+bool pools_have_work(const struct engine *e);
+void pools_committed(struct engine *e); /* the workers follow */
+void pools_publish(struct engine *e);   /* after the numbers of the commit */
+void pools_rolled_back(struct engine *e);
+void pools_drain(struct engine *e); /* nothing begins any more */
+void pools_worker_gone(struct engine *e, const struct pool_event *ev);
+void pools_health_changed(struct engine *e, const struct pool_event *ev);
 /* queues.c */
 MUST_CHECK bool apply_queue(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_empty(struct engine *e, struct command *cmd, struct err *err);

@@ -6,26 +6,40 @@
 
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
 #define MAX_FLIGHT_BYTES (20u << 20)
+#define FLIGHTS_PER_WORKER (SLOT_BANKS + RESERVED_PER_WORKER)
+
+void dispatch_fit(struct dispatch *d, uint32_t workers)
+{
+    d->wanted_n = FLIGHTS_PER_WORKER * MIN(workers, pool_max(d->pool));
+    for (; d->made_n < d->wanted_n; d->made_n++) {
+        arena_init(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
+        d->stored[d->made_n].entry.k = d->committed[d->made_n].entry.k = d->made_n;
+    }
+    d->n = MAX(d->n, d->wanted_n);
+    d->dirty = true;
+}
+
+void flight_trim(struct dispatch *d)
+{
+    while (d->n > d->wanted_n && d->flights[d->n - 1].state == FLIGHT_FREE &&
+           (d->stored[d->n - 1].entry.no == 0 || d->stored[d->n - 1].is_over))
+        d->n--;
+}
 
 bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 {
-    uint32_t workers = pool_size(d->pool);
-    d->n = (SLOT_BANKS + RESERVED_PER_WORKER) * workers;
-    d->flights = must_alloc(d->n * sizeof *d->flights);
-    d->stored = must_alloc(d->n * sizeof *d->stored);
-    d->committed = must_alloc(d->n * sizeof *d->committed);
-    d->ready = must_alloc(d->n * sizeof *d->ready);
-    for (uint32_t k = 0; k < d->n; k++) {
-        arena_init(&d->flights[k].arena, MAX_FLIGHT_BYTES);
-        d->stored[k].entry.k = d->committed[k].entry.k = k;
-    }
-    d->dirty = true;
+    size_t max = (size_t)FLIGHTS_PER_WORKER * pool_max(d->pool);
+    d->flights = must_alloc(max * sizeof *d->flights);
+    d->stored = must_alloc(max * sizeof *d->stored);
+    d->committed = must_alloc(max * sizeof *d->committed);
+    d->ready = must_alloc(max * sizeof *d->ready);
+    dispatch_fit(d, pool_size(d->pool));
     return admission_open(d, err) && starts_open(&d->starts, data_dir, err);
 }
 
 void dispatch_close(struct dispatch *d)
 {
-    for (uint32_t k = 0; k < d->n && d->flights != NULL; k++)
+    for (uint32_t k = 0; k < d->made_n && d->flights != NULL; k++)
         arena_release(&d->flights[k].arena);
     free(d->flights);
     free(d->stored);

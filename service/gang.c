@@ -45,10 +45,12 @@ static bool begins(struct dispatch *d, const struct ready_job *ready, size_t n_i
     struct gang gang;
     bool is_ready;
     *ret_n = 0;
-    if (n_idle == 0)
+    if (n_idle == 0 && !pool_can_grow(d->pool, 0))
         return true;
     if (!gang_get(d->store, ready->batch, &gang, err))
         return false;
+    if (gang.n > n_idle)
+        pool_want(d->pool, 0, gang.n - (uint32_t)n_idle);
     if (gang.n > n_idle || gang.n > admission_room(d, ready->queue, false))
         return true;
     if (!gang_is_ready(d->store, &gang, &is_ready, err))

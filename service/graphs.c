@@ -83,7 +83,7 @@ bool apply_graph(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
-    if (!apply_admits(e, err) || !store_savepoint(e->store, err))
+    if (!apply_admits(e, err) || !pools_admit(e, err) || !store_savepoint(e->store, err))
         return false;
     if (make_graph(e, cmd, err)) {
         store_savepoint_release(e->store);

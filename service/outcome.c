@@ -30,8 +30,10 @@ static void apply_policy(const struct attempt_facts *facts, struct job_end *end)
     if (facts->attempt >= facts->row.max_attempts)
         return;
     bool drained = facts->drain_stop && end->reason == REASON_LOST;
-    if (!drained &&
-        !(facts->has_policy && retry_policy_allows(&facts->policy, end->reason, end->exit_code)))
+    bool allowed = facts->has_policy &&
+                   ((facts->retries_lost && end->reason == REASON_LOST) ||
+                    retry_policy_allows(&facts->policy, end->reason, end->exit_code));
+    if (!drained && !allowed)
         return;
     uint64_t random;
     random_bytes(&random, sizeof random);

@@ -11,6 +11,7 @@ struct attempt_facts {
     struct job_row row; /* as claimed */
     uint32_t attempt;
     bool stop_requested, drain_stop;
+    bool retries_lost;  /* its pool has `lost` among the reasons of every policy */
     bool feeds_another; /* its stdout is the stdin of the next stage of a pipeline */
     bool has_policy;
     struct retry_policy policy;

@@ -81,7 +81,8 @@ static enum pace linger(struct engine *e, uint64_t ns)
 enum pace pace_of_turn(struct engine *e)
 {
     bool writes = has_writes(e), news = dispatch_has_news(&e->dispatch);
-    if (e->next_due_us <= e->turn.now_us || e->is_telling || e->has_batch_work)
+    if (e->next_due_us <= e->turn.now_us || e->is_telling || e->has_batch_work ||
+        pools_have_work(e))
         return PACE_NOW;
     if (!writes && !news)
         return can_claim(e) ? PACE_NOW : PACE_LATER;

@@ -80,6 +80,8 @@ bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
+    if (!pools_admit(e, err))
+        return false;
     if (ask->n > workers)
         return err_at(err, ERR_PIPELINE_TOO_LONG, "/stages",
                       "has %u stages, which run at the same time, and the pool has %u workers",

@@ -280,13 +280,13 @@ static uint64_t resident_bytes(const struct query *q, int32_t pid)
 uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t max)
 {
     const struct pool *pool = engine_pool(query->engine);
-    uint32_t n = MIN(pool_size(pool), max);
-    for (uint32_t slot = 0; slot < n; slot++) {
+    uint32_t n = 0;
+    for (uint32_t slot = 0; slot < pool_slots(pool) && n < max; slot++) {
         struct pool_worker info = {0};
-        ret[slot] = (struct query_worker){.slot = slot, .last_status = -1};
         if (!pool_worker_info(pool, slot, &info))
             continue;
-        ret[slot] = (struct query_worker){
+        struct query_worker *worker = &ret[n++];
+        *worker = (struct query_worker){
             .slot = slot,
             .alive = info.alive,
             .busy = info.busy,
@@ -303,7 +303,7 @@ uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t m
         struct job_view view;
         struct err ignored = {0};
         if (reader_job_by_no(query->reader, info.job_no, &a, &view, &ignored))
-            ret[slot].job = view.id;
+            worker->job = view.id;
     }
     return n;
 }

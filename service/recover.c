@@ -53,5 +53,5 @@ bool dispatch_recover(struct dispatch *d, struct turn *turn, struct recovery *re
 
 bool dispatch_recovered(struct dispatch *d, struct err *err)
 {
-    return starts_reset(&d->starts, SLOT_BANKS * pool_size(d->pool), err);
+    return starts_reset(&d->starts, SLOT_BANKS * pool_max(d->pool), err);
 }

@@ -229,6 +229,8 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_BATCH_RETRY: return apply_batch_retry(e, cmd, err);
     case CMD_PIPELINE: return apply_pipeline(e, cmd, err);
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
+    case CMD_POOL: return apply_pool(e, cmd, err);
+    case CMD_WORKER: return apply_worker(e, cmd, err);
     case CMD_QUEUE: return apply_queue(e, cmd, err);
     case CMD_EMPTY: return apply_empty(e, cmd, err);
     case CMD_BLOB: return apply_blob(e, cmd, err);

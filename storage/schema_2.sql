@@ -216,3 +216,15 @@ CREATE TABLE blob_uses (
     PRIMARY KEY (blob, no)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_uses_no ON blob_uses (no);
+
+-- Pools of workers, as far as they are not what the configuration says: changed, closed or terminated.
+CREATE TABLE pools (
+    name     TEXT PRIMARY KEY,
+    version  INTEGER NOT NULL,
+    made     INTEGER NOT NULL,  -- 1: by a client; the configuration does not know it
+    phase    INTEGER NOT NULL,  -- enum pool_phase in service/base/pool_spec.h
+    place    INTEGER NOT NULL,  -- of a termination: jobs up to this number have been cancelled
+    up_to    INTEGER NOT NULL,  -- and it goes on up to this one; 0: none is under way
+    settings BLOB NOT NULL,     -- struct pool_settings
+    base     BLOB NOT NULL      -- the same as configured then: settings last until that changes
+) STRICT, WITHOUT ROWID;

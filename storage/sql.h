@@ -276,6 +276,14 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(IDEM_OLD,        HOT,  "SELECT key FROM idem WHERE created_us < ?1"                          \
                              " ORDER BY created_us LIMIT 1")                                       \
     X(IDEM_DELETE,     HOT,  "DELETE FROM idem WHERE key = ?1")                                    \
+    /* pools */                                                                                    \
+    X(POOLS_ALL,       COLD, "SELECT name, version, made, phase, place, up_to, settings, base"     \
+                             " FROM pools")                                                        \
+    X(POOL_PUT,        HOT,  "INSERT OR REPLACE INTO pools (name, version, made, phase, place,"    \
+                             " up_to, settings, base) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")    \
+    X(POOL_DELETE,     HOT,  "DELETE FROM pools WHERE name = ?1")                                  \
+    X(JOBS_WALK,       HOT,  "SELECT no, state, queue FROM jobs WHERE no > ?1 AND no <= ?2"        \
+                             " ORDER BY no LIMIT ?3")                                              \
     /* small values */                                                                             \
     X(META_GET,        HOT,  "SELECT value FROM meta WHERE key = ?1")                              \
     X(META_SET,        HOT,  "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")

@@ -46,6 +46,12 @@ struct config {
     uint32_t pool_workers;         /* --workers; auto = CPUs (affinity and cgroup aware) */
     uint32_t pool_max_workers;     /* slots mapped at start, 64 */
     int64_t pool_kill_deadline_us; /* 5 s until `unkillable` */
+    uint32_t pool_min_workers;     /* auto: all */
+    int64_t pool_idle_us;          /* 0: workers above the minimum stay */
+    uint32_t pool_max_jobs_per_worker;
+    uint64_t pool_max_rss;
+    uint32_t pool_start_failures;  /* 3 */
+    uint32_t pool_on_worker_death; /* enum worker_death */
     /* job defaults */
     int64_t job_timeout_us;    /* 1 h */
     int64_t job_stop_grace_us; /* 5 s */

@@ -139,6 +139,8 @@ bool config_finish(struct config_set *set, struct err *err)
     uint32_t n_cpus = config_cpu_count();
     if (cfg->pool_workers == 0)
         cfg->pool_workers = MIN(n_cpus, cfg->pool_max_workers);
+    if (set->states[INDEX_OF(pool_min_workers)].automatic)
+        cfg->pool_min_workers = cfg->pool_workers;
     if (cfg->http_threads == 0)
         cfg->http_threads = auto_threads(n_cpus);
     return derive_paths(set, err) && check_together(cfg, err) &&

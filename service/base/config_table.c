@@ -72,6 +72,22 @@ const struct option_row config_options[] = {
          NULL, "--workers", "Worker processes; auto = CPUs."},
     {"pool.max_workers",        UINT(pool_max_workers),           "64",       1,        1024,
          NULL, NULL, "Up to how many workers the pool can grow while it runs."},
+    {"pool.min_workers",        UINT(pool_min_workers),           "auto",     0,        1024,
+         NULL, NULL, "Workers that are there even if there is nothing to do; the others are started "
+                     "when no idle one is left. auto, and more than there are = all."},
+    {"pool.idle",               DURATION(pool_idle_us),           "0",        0,        YEARS10,
+         NULL, NULL, "After so long without a job, workers above pool.min_workers end; 0 = they "
+                     "stay."},
+    {"pool.max_jobs_per_worker", UINT(pool_max_jobs_per_worker),  "0",        0,        1000000000,
+         NULL, NULL, "After so many jobs a worker is replaced; 0 = never."},
+    {"pool.max_rss",            BYTES(pool_max_rss),              "0",        0,        1024 * GIB,
+         NULL, NULL, "A worker that holds more memory than this after a job is replaced; 0 = no "
+                     "limit."},
+    {"pool.start_failures",     UINT(pool_start_failures),        "3",        1,        1000,
+         NULL, NULL, "After so many starts of workers in a row that fail the pool is broken."},
+    {"pool.on_worker_death",    ENUM(pool_on_worker_death),       "fail_job", 0,        0,
+         "fail_job|retry", NULL, "fail_job: the job's retry policy decides; retry: the same, with "
+                                 "lost among the reasons of every policy."},
     {"pool.kill_deadline",      DURATION(pool_kill_deadline_us),  "5s",       100 * MS, HOUR,
          NULL, NULL, "After SIGKILL, how long until a job counts as unkillable."},
     {"job.timeout",             DURATION(job_timeout_us),         "1h",       0,        YEARS10,

@@ -22,6 +22,10 @@
     X(JOB_FAILED,         409, "job-failed",          "The job failed and has no result")          \
     X(DUPLICATE,          409, "duplicate",           "A job with this unique key has not ended")  \
     X(KEY_IN_FLIGHT,      409, "key-in-flight",       "A request with this key is under way")      \
+    X(POOL_CLOSED,        409, "pool-closed",         "The pool takes no more jobs")               \
+    X(POOL_BROKEN,        409, "pool-broken",         "The pool's workers cannot start")           \
+    X(POOL_OPEN,          409, "pool-open",           "The pool still takes jobs")                 \
+    X(NAME_TAKEN,         409, "name-taken",          "This name is in use")                       \
     X(JOB_CANCELLED,      410, "job-cancelled",       "The job was cancelled and has no result")   \
     X(RESULT_EXPIRED,     410, "result-expired",      "The result was kept as asked and is gone")  \
     X(VERSION_MISMATCH,   412, "version-mismatch",    "The resource has changed since")            \

@@ -21,6 +21,7 @@
     X(CHECKPOINTS,     "ganger_checkpoints_total",        "WAL checkpoints.")                      \
     X(WORKER_DEATHS,   "ganger_worker_deaths_total",      "Workers that ended unasked.")           \
     X(WORKER_STARTS,   "ganger_worker_starts_total",      "Workers started.")                      \
+    X(WORKERS_REPLACED, "ganger_workers_replaced_total",  "Workers sent away: recycled, idle, too many.") \
     X(HTTP_REQUESTS,   "ganger_http_requests_total",      "Requests answered.")                    \
     X(HTTP_REFUSED,    "ganger_http_refused_total",       "Requests refused by the gate.")         \
     X(HTTP_ERRORS,     "ganger_http_errors_total",        "Requests answered with 5xx.")           \

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/codec_pool.h"
+
+#include "api/codec_read.h"
+#include "service/base/text.h"
+
+#define MAX_JOBS_PER_WORKER 1000000000
+#define MAX_START_FAILURES 1000
+#define MAX_WORKERS 1024
+
+static const char *const death_names[DEATH_KINDS] = {
+    [DEATH_FAILS_JOB] = "fail_job",
+    [DEATH_RETRIES_JOB] = "retry",
+};
+
+const char *worker_death_name(uint32_t on_death)
+{
+    PRE(on_death < DEATH_KINDS);
+    return death_names[on_death];
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * settings */
+
+typedef bool (*setting_reader)(struct slice value, const char *pointer, struct pool_settings *to,
+                               struct err *err);
+
+static bool is_null(struct slice value)
+{
+    return json_type_of(value) == JSON_NULL;
+}
+
+static bool read_number(struct slice value, const char *pointer, int64_t max, uint32_t *ret,
+                        struct err *err)
+{
+    int64_t n = 0;
+    if (json_type_of(value) != JSON_NUMBER || !json_to_i64(value, &n) || n < 1 || n > max)
+        return err_at(err, ERR_INVALID, pointer, "must be a whole number from 1 to %lld",
+                      (long long)max);
+    *ret = (uint32_t)n;
+    return true;
+}
+
+static bool read_size(struct slice value, const char *pointer, struct pool_settings *to,
+                      struct err *err)
+{
+    return read_number(value, pointer, MAX_WORKERS, &to->size, err);
+}
+
+static bool read_min(struct slice value, const char *pointer, struct pool_settings *to,
+                     struct err *err)
+{
+    int64_t n = 0;
+    to->min = POOL_MIN_ALL;
+    if (is_null(value))
+        return true;
+    if (json_type_of(value) != JSON_NUMBER || !json_to_i64(value, &n) || n < 0 || n > MAX_WORKERS)
+        return err_at(err, ERR_INVALID, pointer,
+                      "must be a whole number from 0 to the size, or null: as many as the size");
+    to->min = (uint32_t)n;
+    return true;
+}
+
+static bool read_idle(struct slice value, const char *pointer, struct pool_settings *to,
+                      struct err *err)
+{
+    struct job_reader r = {.err = err};
+    return codec_timeout(&r, value, pointer, &to->idle_us);
+}
+
+static bool read_max_jobs(struct slice value, const char *pointer, struct pool_settings *to,
+                          struct err *err)
+{
+    to->max_jobs = 0;
+    return is_null(value) || read_number(value, pointer, MAX_JOBS_PER_WORKER, &to->max_jobs, err);
+}
+
+static bool read_max_rss(struct slice value, const char *pointer, struct pool_settings *to,
+                         struct err *err)
+{
+    const enum json_type type = json_type_of(value);
+    to->max_rss = 0;
+    if (type == JSON_NULL)
+        return true;
+    const bool ok = (type == JSON_NUMBER && text_to_bytes(value, &to->max_rss)) ||
+                    (type == JSON_STRING && text_to_bytes(codec_inside(value), &to->max_rss));
+    return (ok && to->max_rss >= 1024 * 1024) ||
+           err_at(err, ERR_INVALID, pointer,
+                  "must be a size of at least 1 MiB: a number of bytes, or text such as "
+                  "\"512MiB\"; or null");
+}
+
+static bool read_start_failures(struct slice value, const char *pointer, struct pool_settings *to,
+                                struct err *err)
+{
+    return read_number(value, pointer, MAX_START_FAILURES, &to->start_failures, err);
+}
+
+static bool read_on_death(struct slice value, const char *pointer, struct pool_settings *to,
+                          struct err *err)
+{
+    for (uint32_t i = 0; i < DEATH_KINDS && json_type_of(value) == JSON_STRING; i++) {
+        to->on_death = i;
+        if (slice_is(codec_inside(value), death_names[i]))
+            return true;
+    }
+    if (json_type_of(value) == JSON_STRING && slice_is(codec_inside(value), "break"))
+        return err_at(err, ERR_INVALID, pointer,
+                      "\"break\" is not supported: the death of a worker concerns its own job");
+    return codec_wrong_type(err, pointer, "\"fail_job\" or \"retry\"");
+}
+
+static const struct {
+    const char *name;
+    enum pool_member member;
+    setting_reader read;
+} settings[] = {
+    {"size", POOL_SIZE, read_size},
+    {"min", POOL_MIN, read_min},
+    {"idle", POOL_IDLE, read_idle},
+    {"max_jobs_per_worker", POOL_MAX_JOBS, read_max_jobs},
+    {"max_rss", POOL_MAX_RSS, read_max_rss},
+    {"start_failures", POOL_START_FAILURES, read_start_failures},
+    {"on_worker_death", POOL_ON_DEATH, read_on_death},
+};
+
+static bool read_setting(struct slice key, struct slice value, struct pool_change *ret,
+                         struct err *err)
+{
+    char pointer[80];
+    codec_pointer("", key, pointer);
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        if (!json_string_eq(key, settings[i].name))
+            continue;
+        ret->members |= settings[i].member;
+        return settings[i].read(value, pointer, &ret->to, err);
+    }
+    return err_at(err, ERR_INVALID, pointer, "is not a setting of a pool");
+}
+
+bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err)
+{
+    struct json_iter it;
+    struct slice key, value;
+    *ret = (struct pool_change){0};
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "The settings of a pool are a JSON object",
+                           err))
+        return false;
+    json_iter_init(&it, body);
+    while (json_next_member(&it, &key, &value))
+        if (!read_setting(key, value, ret, err))
+            return false;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * verbs */
+
+static bool read_cancel_queued(struct slice value, struct pool_stop *ret, struct err *err)
+{
+    const enum json_type type = json_type_of(value);
+    ret->cancel_queued = type == JSON_TRUE;
+    return type == JSON_TRUE || type == JSON_FALSE ||
+           codec_wrong_type(err, "/cancel_queued", "true or false");
+}
+
+bool codec_read_pool_close(struct slice body, struct pool_stop *ret, struct err *err)
+{
+    struct json_iter it;
+    struct slice key, value;
+    char pointer[80];
+    *ret = (struct pool_stop){.grace_us = -1};
+    if (body.len == 0)
+        return true;
+    if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "The body of a verb is a JSON object", err))
+        return false;
+    json_iter_init(&it, body);
+    while (json_next_member(&it, &key, &value)) {
+        codec_pointer("", key, pointer);
+        if (!json_string_eq(key, "cancel_queued"))
+            return err_at(err, ERR_INVALID, pointer, "is not a member of this verb");
+        if (!read_cancel_queued(value, ret, err))
+            return false;
+    }
+    return true;
+}
+
+bool codec_read_pool_stop(struct slice body, struct pool_stop *ret, struct err *err)
+{
+    struct cancel_request cancel;
+    *ret = (struct pool_stop){.grace_us = -1};
+    if (!codec_read_cancel(body, &cancel, err))
+        return false;
+    if (cancel.only_queued || cancel.why[0] != '\0')
+        return err_at(err, ERR_INVALID, cancel.only_queued ? "/if" : "/reason",
+                      "is not a member of this verb");
+    ret->signal = cancel.signal;
+    ret->grace_us = cancel.grace_us;
+    return true;
+}

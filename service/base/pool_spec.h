@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What a pool of workers is to clients: what an administrator has said about it, and whether it
+ * takes jobs. */
+#ifndef GANGER_BASE_POOL_SPEC_H
+#define GANGER_BASE_POOL_SPEC_H
+
+#include "service/base/util.h"
+
+#define MAX_POOLS 16
+#define MAX_POOL_NAME 40
+#define DEFAULT_POOL "default" /* pool 0: it is always there */
+
+enum pool_phase {
+    POOL_IS_OPEN,
+    POOL_IS_CLOSED,     /* takes no more jobs; those that it has taken run */
+    POOL_IS_TERMINATED, /* nothing runs; what it had taken is cancelled */
+    POOL_PHASE_COUNT
+};
+
+/* What becomes of a job whose worker dies under it (`lost`, or how a native function died). */
+enum worker_death {
+    DEATH_FAILS_JOB,   /* its retry policy decides, as about any failure */
+    DEATH_RETRIES_JOB, /* the same, with `lost` among the reasons of every policy */
+    DEATH_KINDS
+};
+
+#define POOL_MIN_ALL UINT32_MAX
+
+struct pool_settings {
+    uint32_t size;           /* workers at most */
+    uint32_t min;            /* kept when there is nothing to do; POOL_MIN_ALL: as many as size */
+    int64_t idle_us;         /* those above min end after so long without a job; 0: they stay */
+    uint32_t max_jobs;       /* of one worker, which is then replaced; 0: no limit */
+    uint32_t start_failures; /* in a row, until the pool is broken */
+    uint64_t max_rss;        /* bytes of one worker after a job, the same; 0: no limit */
+    uint32_t on_death;       /* enum worker_death */
+    uint32_t reserved;
+};
+
+enum pool_member {
+    POOL_SIZE = 1,
+    POOL_MIN = 2,
+    POOL_IDLE = 4,
+    POOL_MAX_JOBS = 8,
+    POOL_START_FAILURES = 16,
+    POOL_MAX_RSS = 32,
+    POOL_ON_DEATH = 64
+};
+
+/* A pool as it is remembered. */
+struct pool_entry {
+    char name[MAX_POOL_NAME + 8]; /* "": there is none */
+    struct pool_settings settings;
+    /* What the configuration said when `settings` were changed: they last until it says something
+     * else. */
+    struct pool_settings base;
+    uint32_t phase;   /* enum pool_phase */
+    uint32_t is_made; /* by a client: the configuration does not know it */
+    int64_t version;
+    /* A termination under way: jobs above `place`, up to `up_to`, are still to be cancelled. */
+    int64_t place, up_to;
+};
+
+/* The same with its numbers. */
+struct pool_view {
+    struct pool_entry entry;
+    uint32_t busy, idle, booting; /* workers */
+    uint32_t max_size;            /* that it could be given while the service runs */
+    uint32_t failures;            /* starts that have failed since one succeeded */
+    bool is_broken;
+    int64_t queued, unfinished; /* jobs */
+    char why[512];              /* why the last start has failed */
+};
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "storage/pools.h"
+
+#include "storage/store_impl.h"
+
+static bool settings_read(sqlite3_stmt *stmt, int column, struct pool_settings *ret)
+{
+    struct slice bytes = column_slice(stmt, column);
+
+    if (bytes.len != sizeof(*ret))
+        return false;
+    memcpy(ret, bytes.ptr, sizeof(*ret));
+    return ret->size >= 1 && ret->idle_us >= 0 && ret->on_death < DEATH_KINDS;
+}
+
+static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
+{
+    struct slice name = column_slice(stmt, 0);
+
+    *ret = (struct pool_entry){.version = sqlite3_column_int64(stmt, 1),
+                               .is_made = (uint32_t)sqlite3_column_int(stmt, 2),
+                               .phase = (uint32_t)sqlite3_column_int(stmt, 3),
+                               .place = sqlite3_column_int64(stmt, 4),
+                               .up_to = sqlite3_column_int64(stmt, 5)};
+    if (name.len < 1 || name.len > MAX_POOL_NAME || ret->phase >= POOL_PHASE_COUNT)
+        return false;
+    memcpy(ret->name, name.ptr, name.len);
+    return settings_read(stmt, 6, &ret->settings) && settings_read(stmt, 7, &ret->base);
+}
+
+bool pools_load(struct store *store, struct pool_entry *ret, size_t max, size_t *ret_n,
+                struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *all = store_stmt(store, SQL_POOLS_ALL);
+    size_t n = 0;
+    bool found;
+
+    while (db_next(&store->db, all, &found, err)) {
+        if (!found) {
+            *ret_n = n;
+            return true;
+        }
+        if (n == max || !entry_read(all, &ret[n]))
+            return err_set(err, ERR_STORAGE, "The stored pools are damaged.");
+        n++;
+    }
+    return false;
+}
+
+bool pools_put(struct store *store, const struct pool_entry *pool, struct err *err)
+{
+    sqlite3_stmt *put = store_stmt(store, SQL_POOL_PUT);
+
+    bind_text(put, 1, slice_of(pool->name));
+    bind_i64(put, 2, pool->version);
+    bind_i64(put, 3, pool->is_made);
+    bind_i64(put, 4, pool->phase);
+    bind_i64(put, 5, pool->place);
+    bind_i64(put, 6, pool->up_to);
+    bind_blob(put, 7, (struct slice){(const char *)&pool->settings, sizeof(pool->settings)});
+    bind_blob(put, 8, (struct slice){(const char *)&pool->base, sizeof(pool->base)});
+    return store_run(store, put, err);
+}
+
+bool pools_delete(struct store *store, const char *name, struct err *err)
+{
+    sqlite3_stmt *stmt = store_stmt(store, SQL_POOL_DELETE);
+
+    bind_text(stmt, 1, slice_of(name));
+    return store_run(store, stmt, err);
+}
+
+bool pools_walk(struct store *store, struct job_walk *walk, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *next = store_stmt(store, SQL_JOBS_WALK);
+    bool found;
+
+    bind_i64(next, 1, walk->after);
+    bind_i64(next, 2, walk->up_to);
+    bind_i64(next, 3, (int64_t)walk->max);
+    walk->n = 0;
+    while (db_next(&store->db, next, &found, err)) {
+        if (!found)
+            return true;
+        walk->jobs[walk->n++] = (struct walked_job){
+            .no = sqlite3_column_int64(next, 0),
+            .state = (enum job_state)sqlite3_column_int(next, 1),
+            .queue = (uint32_t)sqlite3_column_int64(next, 2),
+        };
+    }
+    return false;
+}
+
+int64_t pools_newest(const struct store *store)
+{
+    return store->newest.no;
+}

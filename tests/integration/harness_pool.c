@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "integration/harness_pool.h"
+
+void pool_set(struct server *s, const char *body)
+{
+    AUTO_RESPONSE r = http(s, "PATCH", "/v1/pool", body, NULL);
+    expect_status(r, 200);
+}
+
+void pool_verb(struct server *s, const char *verb, const char *body)
+{
+    AUTO_RESPONSE r = http(s, "POST", text_of("/v1/pool/%s", verb).s, body, NULL);
+    expect_status(r, 200);
+}
+
+void pool_join(struct server *s)
+{
+    uint64_t until = deadline_in(60);
+    for (;;) {
+        AUTO_RESPONSE r = http_get(s, "/v1/pool/join?wait=20");
+        if (r->status == 200)
+            return;
+        expect_status(r, 202);
+        CHECK(!deadline_passed(until), "the pool has not ended its work");
+    }
+}
+
+void expect_pool_state(struct server *s, const char *state)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/pool");
+    expect_text(r, "state", state);
+}
+
+size_t workers_alive(struct server *s)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/workers");
+    const cJSON *worker;
+    size_t n = 0;
+    cJSON_ArrayForEach(worker, json_find(r, "items"))
+        n += cJSON_IsTrue(cJSON_GetObjectItem(worker, "alive")) ? 1 : 0;
+    return n;
+}
+
+pid_t worker_pid(struct server *s, size_t at)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/workers");
+    const cJSON *pid = json_find(r, text_of("items.%zu.pid", at).s);
+    return cJSON_IsNumber(pid) ? (pid_t)pid->valuedouble : 0;
+}
+
+double metric_of(struct server *s, const char *name)
+{
+    AUTO_RESPONSE r = http_get(s, "/metrics");
+    const char *at = strstr(r->body, text_of("\n%s ", name).s);
+    CHECK(at != NULL, "there is no metric %s", name);
+    return strtod(at + strlen(name) + 2, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Pools and workers by the public API. JSON is written with ' for ". */
+#ifndef GANGER_TESTS_HARNESS_POOL_H
+#define GANGER_TESTS_HARNESS_POOL_H
+
+#include "integration/harness_test.h"
+
+/* PATCH /v1/pool; wants 200. */
+void pool_set(struct server *s, const char *body);
+/* POST /v1/pool/<verb>; wants 200. body NULL: none. */
+void pool_verb(struct server *s, const char *verb, const char *body);
+/* Waits for GET /v1/pool/join to answer 200. */
+void pool_join(struct server *s);
+void expect_pool_state(struct server *s, const char *state);
+/* Workers that are alive. */
+size_t workers_alive(struct server *s);
+/* The worker of this place in the list: its process; 0: none just now. */
+pid_t worker_pid(struct server *s, size_t at);
+/* A metric of /metrics, whole. */
+double metric_of(struct server *s, const char *name);
+
+#endif
