@@ -20,14 +20,14 @@ program() {
     "$cc" $flags -I. -o "$out/$name" "$@" $libs
 }
 
-for limit in spawn killlat bigpipe idle pingpong; do
+for limit in spawn killlat bigpipe idle pingpong overwrite; do
     program $limit "" limits/$limit.c common.c
 done
 for limit in durpost reopen sqlq; do
     program $limit "-lsqlite3" limits/$limit.c common.c
 done
 program mhd "-lmicrohttpd" limits/mhd.c common.c
-program load "-lcjson" load/*.c common.c
+program load "-lcjson -pthread" load/*.c common.c
 program fib "" peers/fib.c common.c
 if [ -z "$(find "$out/synctime.so" -newer limits/synctime.c 2>/dev/null)" ]; then
     # shellcheck disable=SC2086

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* pingpong: TCP over loopback between two processes that are pinned to a core each: the round trip
- * of one byte, and how many messages of 128 bytes go one way when each is a write of its own.
- * usage: pingpong SECONDS */
+ * of one byte, and how many messages of 128 bytes go one way when each is a write of its own. With
+ * `pipe`: the round trip through two pipes.
+ * usage: pingpong SECONDS [pipe] */
 #define _GNU_SOURCE
 #include "common.h"
 
@@ -9,12 +10,18 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MESSAGE_BYTES 128
+
+/* What a process reads from and writes to. */
+struct ends {
+    int in, out;
+};
 
 static void pin(size_t core)
 {
@@ -26,34 +33,34 @@ static void pin(size_t core)
 }
 
 /* Echoes single bytes until a 'q', then takes in what comes and tells how much it was. */
-static void peer(int fd)
+static void peer(struct ends ends)
 {
     char buf[65536];
     uint64_t taken = 0;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pin(1);
     for (char c = 0; c != 'q';) {
-        if (read(fd, &c, 1) != 1 || write(fd, &c, 1) != 1)
+        if (read(ends.in, &c, 1) != 1 || write(ends.out, &c, 1) != 1)
             _exit(1);
     }
-    for (ssize_t n; (n = read(fd, buf, sizeof(buf))) > 0;)
+    for (ssize_t n; (n = read(ends.in, buf, sizeof(buf))) > 0;)
         taken += (uint64_t)n;
-    _exit(write(fd, &taken, sizeof(taken)) == sizeof(taken) ? 0 : 1);
+    _exit(write(ends.out, &taken, sizeof(taken)) == sizeof(taken) ? 0 : 1);
 }
 
-static void echo(int fd, char c)
+static void echo(struct ends ends, char c)
 {
-    if (write(fd, &c, 1) != 1 || read(fd, &c, 1) != 1)
+    if (write(ends.out, &c, 1) != 1 || read(ends.in, &c, 1) != 1)
         die("echo");
 }
 
-static double round_trip_us(int fd, uint64_t for_ns)
+static double round_trip_us(struct ends ends, uint64_t for_ns)
 {
     uint64_t n = 0, start_ns = now_ns();
     for (; (n & 15) != 0 || now_ns() - start_ns < for_ns; n++)
-        echo(fd, 'x');
+        echo(ends, 'x');
     double us = (double)(now_ns() - start_ns) / 1000 / (double)n;
-    echo(fd, 'q');
+    echo(ends, 'q');
     return us;
 }
 
@@ -73,11 +80,8 @@ static double one_way_rate(int fd, uint64_t for_ns)
     return rate;
 }
 
-int main(int argc, char **argv)
+static void open_tcp(struct ends *ret_mine, struct ends *ret_its)
 {
-    if (argc != 2)
-        die("usage: pingpong SECONDS");
-    uint64_t for_ns = (uint64_t)(seconds_of(argv[1]) * 1e9);
     int listener = listen_loopback(0);
     struct sockaddr_in address;
     socklen_t len = sizeof(address);
@@ -87,18 +91,52 @@ int main(int argc, char **argv)
     int other = accept(listener, NULL, NULL);
     if (other < 0)
         die("accept");
+    *ret_mine = (struct ends){fd, fd};
+    *ret_its = (struct ends){other, other};
+}
+
+static void open_pipes(struct ends *ret_mine, struct ends *ret_its)
+{
+    int there[2];
+    int back[2];
+    if (pipe(there) != 0 || pipe(back) != 0)
+        die("pipe");
+    *ret_mine = (struct ends){back[0], there[1]};
+    *ret_its = (struct ends){there[0], back[1]};
+}
+
+int main(int argc, char **argv)
+{
+    struct ends mine;
+    struct ends its;
+    bool is_pipe = argc == 3 && strcmp(argv[2], "pipe") == 0;
+    if (argc != 2 && !is_pipe)
+        die("usage: pingpong SECONDS [pipe]");
+    uint64_t for_ns = (uint64_t)(seconds_of(argv[1]) * 1e9);
+    if (is_pipe)
+        open_pipes(&mine, &its);
+    else
+        open_tcp(&mine, &its);
     pid_t pid = fork();
     if (pid < 0)
         die("fork");
     if (pid == 0) {
-        close(fd);
-        peer(other);
+        close(mine.in);
+        close(mine.out);
+        peer(its);
     }
-    close(other);
+    close(its.in);
+    close(its.out);
     pin(0);
-    double us = round_trip_us(fd, for_ns);
-    double rate = one_way_rate(fd, for_ns);
+    double us = round_trip_us(mine, for_ns);
+    if (is_pipe) {
+        close(mine.out);
+        printf("ipc_pipe_split_roundtrip: %.2f us\n", us);
+    } else {
+        double rate = one_way_rate(mine.out, for_ns);
+        printf("ipc_tcp_split_roundtrip: %.2f us  ipc_tcp_split_oneway_128B: %.0f msg/s\n", us,
+               rate);
+    }
     (void)waitpid(pid, NULL, 0);
-    printf("ipc_tcp_split_roundtrip: %.2f us  ipc_tcp_split_oneway_128B: %.0f msg/s\n", us, rate);
     return 0;
 }

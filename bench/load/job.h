@@ -9,4 +9,9 @@
 char *job_line(const struct plan *plan);
 char *job_line_with(const struct plan *plan, const char *members);
 
+/* What a call is given that is told nothing else: JSON of 100 bytes. */
+#define JOB_ARGUMENT                                      \
+    "\"0123456789012345678901234567890123456789012345678" \
+    "9012345678901234567890123456789012345678901234567\""
+
 #endif

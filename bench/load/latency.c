@@ -54,6 +54,69 @@ void mode_wait(const struct plan *plan)
     client_close(client);
 }
 
+/* One connection of `calls`. */
+struct caller {
+    struct client *client;
+    uint64_t sent_ns;
+};
+
+static void send_call(struct caller *caller, const char *line)
+{
+    caller->sent_ns = now_ns();
+    client_send(caller->client, &(struct request){.method = "POST",
+                                                  .path = "/v1/jobs",
+                                                  .headers = "Prefer: wait=50\r\n",
+                                                  .body = line,
+                                                  .body_len = strlen(line)});
+}
+
+static void read_call(const struct caller *caller)
+{
+    struct answer answer;
+    client_read(caller->client, &answer);
+    check_status(&answer, 200, "call and wait");
+    if (strstr(answer.body, "\"state\":\"succeeded\"") == NULL)
+        die("a call has not succeeded: %.400s", answer.body);
+}
+
+void mode_calls(const struct plan *plan)
+{
+    struct caller callers[MAX_CONNECTIONS];
+    struct pollfd polled[MAX_CONNECTIONS];
+    uint64_t *samples_ns = must_alloc((size_t)plan->n * sizeof(*samples_ns));
+    char *line = job_line(plan);
+    nfds_t n_callers = (nfds_t)plan->n_connections;
+    int64_t n_sent = 0, n_done = 0;
+    uint64_t start_ns = now_ns();
+    for (nfds_t i = 0; i < n_callers; i++) {
+        callers[i].client = client_open(plan->port, plan->token);
+        polled[i] = (struct pollfd){.fd = client_fd(callers[i].client), .events = POLLIN};
+        if (n_sent++ < plan->n)
+            send_call(&callers[i], line);
+    }
+    while (n_done < plan->n) {
+        if (poll(polled, n_callers, 60000) <= 0)
+            die("no answer for a minute");
+        for (nfds_t i = 0; i < n_callers; i++) {
+            if (polled[i].revents == 0)
+                continue;
+            read_call(&callers[i]);
+            samples_ns[n_done++] = now_ns() - callers[i].sent_ns;
+            if (n_sent++ < plan->n)
+                send_call(&callers[i], line);
+        }
+    }
+    double took_s = (double)(now_ns() - start_ns) / 1e9;
+    samples_sort(samples_ns, (size_t)plan->n);
+    printf("%s: %.0f jobs/s p50 %.0f us p99 %.0f us\n", plan->name, (double)plan->n / took_s,
+           samples_us(samples_ns, (size_t)plan->n, 50),
+           samples_us(samples_ns, (size_t)plan->n, 99));
+    for (nfds_t i = 0; i < n_callers; i++)
+        client_close(callers[i].client);
+    free(line);
+    free(samples_ns);
+}
+
 /* Returns when the job's own process has been started. */
 static void wait_until_runs(struct client *client, const char *path)
 {

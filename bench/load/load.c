@@ -2,17 +2,21 @@
 /* clang-format off */
 /* load: drives a running server (or a peer) and prints `name: value unit`. Every answer is checked; a program that meets an
  * answer it did not ask for ends with status 1 and prints no number. The token comes from GANGER_TOKEN.
- * usage: load MODE -p PORT [-n N] [-c CONNECTIONS] [-q QUEUE] [-P PRIORITY] [-N NAME] [--] ARGV...
+ * usage: load MODE -p PORT [-n N] [-c CONNECTIONS] [-q QUEUE] [-P PRIORITY] [-N NAME] [-f FUNCTION] [-k CHUNK] [--] ARGV...
+ * With -f the jobs are calls of that function: ARGV are its arguments as JSON, or the items of a batch; without any it gets
+ * 100 bytes of text.
  *   bulk     N jobs of ARGV in one NDJSON POST; N / (last finished - first created)
  *   submit   the first half of bulk; verify is the second
  *   fill     N jobs of ARGV by bulk, nothing is waited for
  *   drop     N waiting jobs of ARGV, cancelled by one call; jobs/s until its answer
  *   pairs    N jobs, each by one POST and one waiting GET of its result, over CONNECTIONS connections
+ *   calls    N jobs over CONNECTIONS connections, each by one POST with Prefer: wait that answers with the finished job
+ *   batches  N elements in batches of 100 over CONNECTIONS connections, each by one POST and its stream of results
  *   wait     N jobs one after the other on one connection by POST with Prefer: wait; quantiles of the round trip
  *   cancel   N times: a running ARGV is cancelled with grace 0 and waited for; quantiles until the 200
  *   big      one job of ARGV that writes N MiB to stdout, until it has succeeded; prints GiB/s and the job's id
  *   results  a batch of N that is over, read as NDJSON; events/s
- *   through  a batch of N and its stream, from the POST to the line that ends it
+ *   through  a batch of N and its stream, from the POST to the line that ends it; with -k in chunks
  *   lag      N elements one after the other, from the sync of each end (limits/synctime.c) to its line
  *   get      N times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers)
  *   call     METHOD PATH [BODY]: prints the body; status 1 unless the answer is a 2xx */
@@ -40,6 +44,8 @@ static const struct mode modes[] = {
     {"fill",   mode_fill},
     {"drop",   mode_drop},
     {"pairs",  mode_pairs},
+    {"calls",  mode_calls},
+    {"batches", mode_batches},
     {"wait",   mode_wait},
     {"cancel", mode_cancel},
     {"big",    mode_big},
@@ -60,6 +66,8 @@ static void read_option(struct plan *plan, int option)
     case 'P': plan->priority = (int)number_of(optarg, -100, 100); break;
     case 'q': plan->queue = optarg; break;
     case 'N': plan->name = optarg; break;
+    case 'f': plan->function = optarg; break;
+    case 'k': plan->chunk = number_of(optarg, 1, 1000000); break;
     default: die("the comment at the top of bench/load/load.c shows the options");
     }
 }
@@ -72,7 +80,7 @@ int main(int argc, char **argv)
     plan.token = getenv("GANGER_TOKEN");
     optind = 2;
     int option;
-    while ((option = getopt(argc, argv, "+p:n:c:P:q:N:")) != -1)
+    while ((option = getopt(argc, argv, "+p:n:c:P:q:N:f:k:")) != -1)
         read_option(&plan, option);
     plan.argv = argv + optind;
     plan.argc = argc - optind;

@@ -4,9 +4,11 @@
 #define _GNU_SOURCE
 #include "common.h"
 #include "load/check.h"
+#include "load/job.h"
 #include "load/modes.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 #define PIECE_BYTES (256u * 1024)
+#define BATCH_ITEMS 100
 
 /* An answer with Transfer-Encoding: chunked, read piece by piece. */
 struct stream {
@@ -44,14 +47,15 @@ static char next_byte(struct stream *s)
     return s->piece[s->at++];
 }
 
-static struct stream *stream_open(const struct plan *plan, const char *path)
+/* Over a connection that is the caller's. */
+static struct stream *stream_open(struct client *client, const char *path)
 {
     struct stream *s = must_alloc(sizeof(*s));
     struct request request = {
         .method = "GET", .path = path, .headers = "Accept: application/x-ndjson\r\n"};
     char status[16] = "";
     size_t n = 0;
-    s->client = client_open(plan->port, plan->token);
+    s->client = client;
     s->piece = must_alloc(PIECE_BYTES);
     client_send(s->client, &request);
     for (uint32_t end = 0; end != 0x0d0a0d0a;) { /* the empty line behind the head */
@@ -67,7 +71,6 @@ static struct stream *stream_open(const struct plan *plan, const char *path)
 
 static void stream_close(struct stream *s)
 {
-    client_close(s->client);
     free(s->piece);
     free(s);
 }
@@ -98,8 +101,11 @@ static void keep(struct stream *s, const char *from, size_t len)
 static bool stream_lines(struct stream *s, int64_t wanted)
 {
     while (s->n_lines < wanted) {
-        if (s->chunk_left == 0 && (s->chunk_left = chunk_size(s)) == 0)
+        if (s->chunk_left == 0 && (s->chunk_left = chunk_size(s)) == 0) {
+            (void)next_byte(s); /* the empty line that ends the answer */
+            (void)next_byte(s);
             return false;
+        }
         if (s->at == s->len)
             more(s);
         size_t have = s->len - s->at < s->chunk_left ? s->len - s->at : s->chunk_left;
@@ -118,10 +124,10 @@ static bool stream_lines(struct stream *s, int64_t wanted)
     return true;
 }
 
-/* All results and the line that ends them. */
-static void read_all(const struct plan *plan, struct stream *s)
+/* All `n` results and the line that ends them. */
+static void read_all(struct stream *s, int64_t n)
 {
-    if (stream_lines(s, INT64_MAX) || s->n_lines != plan->n + 1 ||
+    if (stream_lines(s, INT64_MAX) || s->n_lines != n + 1 ||
         strstr(s->whole, "\"done\":true,\"state\":\"succeeded\"") == NULL)
         die("%lld lines, the last one is %s", (long long)s->n_lines, s->whole);
 }
@@ -129,30 +135,74 @@ static void read_all(const struct plan *plan, struct stream *s)
 /* ------------------------------------------------------------------------------------------------
  * batches */
 
-static void batch_create(const struct plan *plan, bool open, int64_t n, char ret_id[JOB_ID_BYTES])
+static void put_what(const struct plan *plan, FILE *out)
 {
-    struct client *client = client_open(plan->port, plan->token);
-    struct answer answer;
-    char *body = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&body, &len);
-    if (out == NULL || plan->argc == 0)
-        die("no command, or no memory");
-    fprintf(out, "{\"queue\":\"%s\",\"open\":%s,\"command\":[", plan->queue,
-            open ? "true" : "false");
+    if (plan->function != NULL) {
+        fprintf(out, "\"function\":\"%s\"", plan->function);
+        return;
+    }
+    if (plan->argc == 0)
+        die("no command");
+    fprintf(out, "\"command\":[");
     for (int i = 0; i < plan->argc; i++)
         fprintf(out, "%s\"%s\"", i == 0 ? "" : ",", plan->argv[i]);
-    fprintf(out, "],\"items\":[");
+    fprintf(out, "]");
+}
+
+/* Those of a command say nothing; those of a function are ARGV in turn. */
+static const char *item_of(const struct plan *plan, int64_t i)
+{
+    if (plan->function == NULL)
+        return "0";
+    return plan->argc == 0 ? JOB_ARGUMENT : plan->argv[i % plan->argc];
+}
+
+/* The request that makes a batch. */
+struct batch_body {
+    char *bytes; /* the caller frees */
+    size_t len;
+    bool is_lines; /* NDJSON, when one JSON body would be too large */
+};
+
+static struct batch_body batch_body(const struct plan *plan, bool open, int64_t n)
+{
+    struct batch_body body = {.is_lines = plan->function != NULL && n > 5000};
+    FILE *out = open_memstream(&body.bytes, &body.len);
+    if (out == NULL)
+        die("no memory");
+    fprintf(out, "{\"queue\":\"%s\",\"open\":%s,", plan->queue, open ? "true" : "false");
+    if (plan->chunk > 1)
+        fprintf(out, "\"chunksize\":%lld,", (long long)plan->chunk);
+    put_what(plan, out);
+    fprintf(out, "%s", body.is_lines ? "}\n" : ",\"items\":[");
     for (int64_t i = 0; i < n; i++)
-        fprintf(out, "%s%d", i == 0 ? "" : ",", 0);
-    fprintf(out, "]}");
+        fprintf(out, "%s%s%s", i == 0 || body.is_lines ? "" : ",", item_of(plan, i),
+                body.is_lines ? "\n" : "");
+    fprintf(out, "%s", body.is_lines ? "" : "]}");
     fclose(out);
-    struct request request = {
-        .method = "POST", .path = "/v1/batches", .body = body, .body_len = len};
+    return body;
+}
+
+static void batch_post(struct client *client, const struct batch_body *body,
+                       char ret_id[JOB_ID_BYTES])
+{
+    struct answer answer;
+    struct request request = {.method = "POST",
+                              .path = "/v1/batches",
+                              .body = body->bytes,
+                              .body_len = body->len,
+                              .type = body->is_lines ? "application/x-ndjson" : NULL};
     client_ask(client, &request, &answer);
     check_status(&answer, 202, "make a batch");
     check_job_id(answer.body, ret_id);
-    free(body);
+}
+
+static void batch_create(const struct plan *plan, bool open, int64_t n, char ret_id[JOB_ID_BYTES])
+{
+    struct client *client = client_open(plan->port, plan->token);
+    struct batch_body body = batch_body(plan, open, n);
+    batch_post(client, &body, ret_id);
+    free(body.bytes);
     client_close(client);
 }
 
@@ -170,25 +220,27 @@ static void batch_await(const struct plan *plan, const char *id)
     client_close(client);
 }
 
-static struct stream *results_open(const struct plan *plan, const char *id)
+static struct stream *results_open(struct client *client, const char *id)
 {
     char path[128];
     snprintf(path, sizeof(path), "/v1/batches/%s/results?order=completed", id);
-    return stream_open(plan, path);
+    return stream_open(client, path);
 }
 
 /* A finished batch of N, read once; events per second from the request to the last byte. */
 void mode_results(const struct plan *plan)
 {
     char id[JOB_ID_BYTES];
+    struct client *client = client_open(plan->port, plan->token);
     batch_create(plan, false, plan->n, id);
     batch_await(plan, id);
     pause_ns(200000000);
     uint64_t start_ns = now_ns();
-    struct stream *s = results_open(plan, id);
-    read_all(plan, s);
+    struct stream *s = results_open(client, id);
+    read_all(s, plan->n);
     double took_s = (double)(now_ns() - start_ns) / 1e9;
     stream_close(s);
+    client_close(client);
     printf("%s: %.0f events/s\n", plan->name, (double)plan->n / took_s);
 }
 
@@ -196,13 +248,57 @@ void mode_results(const struct plan *plan)
 void mode_through(const struct plan *plan)
 {
     char id[JOB_ID_BYTES];
+    struct client *client = client_open(plan->port, plan->token);
+    struct batch_body body = batch_body(plan, false, plan->n);
     uint64_t start_ns = now_ns();
-    batch_create(plan, false, plan->n, id);
-    struct stream *s = results_open(plan, id);
-    read_all(plan, s);
+    batch_post(client, &body, id);
+    struct stream *s = results_open(client, id);
+    read_all(s, plan->n);
     double took_s = (double)(now_ns() - start_ns) / 1e9;
     stream_close(s);
-    printf("%s: %.0f jobs/s\n", plan->name, (double)plan->n / took_s);
+    client_close(client);
+    free(body.bytes);
+    printf("%s: %.0f jobs/s  all: %.3f ms\n", plan->name, (double)plan->n / took_s, took_s * 1e3);
+}
+
+/* What the threads of `batches` share. */
+struct rounds {
+    const struct plan *plan;
+    struct batch_body body;
+    _Atomic int64_t left; /* batches that nobody has begun */
+};
+
+static void *make_batches(void *arg)
+{
+    struct rounds *rounds = arg;
+    char id[JOB_ID_BYTES];
+    struct client *client = client_open(rounds->plan->port, rounds->plan->token);
+    while (atomic_fetch_sub(&rounds->left, 1) > 0) {
+        batch_post(client, &rounds->body, id);
+        struct stream *s = results_open(client, id);
+        read_all(s, BATCH_ITEMS);
+        stream_close(s);
+    }
+    client_close(client);
+    return NULL;
+}
+
+void mode_batches(const struct plan *plan)
+{
+    pthread_t threads[MAX_CONNECTIONS];
+    struct rounds rounds = {
+        .plan = plan, .body = batch_body(plan, false, BATCH_ITEMS), .left = plan->n / BATCH_ITEMS};
+    int64_t n = rounds.left * BATCH_ITEMS;
+    uint64_t start_ns = now_ns();
+    for (int i = 0; i < plan->n_connections; i++) {
+        if (pthread_create(&threads[i], NULL, make_batches, &rounds) != 0)
+            die("no thread");
+    }
+    for (int i = 0; i < plan->n_connections; i++)
+        pthread_join(threads[i], NULL);
+    double took_s = (double)(now_ns() - start_ns) / 1e9;
+    printf("%s: %.0f jobs/s\n", plan->name, (double)n / took_s);
+    free(rounds.body.bytes);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -240,8 +336,9 @@ void mode_lag(const struct plan *plan)
     uint64_t *samples_ns = must_alloc((size_t)plan->n * sizeof(*samples_ns));
     struct client *client = client_open(plan->port, plan->token);
     const _Atomic uint64_t *synced_ns = sync_time();
+    struct client *reader = client_open(plan->port, plan->token);
     batch_create(plan, true, 0, id);
-    struct stream *s = results_open(plan, id);
+    struct stream *s = results_open(reader, id);
     for (int64_t i = 0; i < plan->n; i++) {
         add_item(client, id);
         if (!stream_lines(s, i + 1))
@@ -252,6 +349,7 @@ void mode_lag(const struct plan *plan)
     printf("%s: p50 %.1f us p99 %.1f us\n", plan->name, samples_us(samples_ns, (size_t)plan->n, 50),
            samples_us(samples_ns, (size_t)plan->n, 99));
     stream_close(s);
+    client_close(reader);
     client_close(client);
     free(samples_ns);
 }

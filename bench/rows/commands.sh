@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # SPDX-License-Identifier: MIT
-# P1 commands per second, P2 own cost, P7 (b) idle latency of a command: ganger beside bare spawn loops and other runners.
+# P1 commands per second, P2 own cost, P7 (b) latency of a command at rest: ganger beside bare spawn loops and other runners.
 
 bulk_jobs=4000
 
@@ -98,6 +98,7 @@ bench_P2()
 bench_P7()
 {
     local r
+    p7_calls
     if ! webhook_start; then
         row "P7 (b)" "\`/bin/true\`, POST with Prefer: wait, one connection, p50" us P7.ganger P7.webhook webhook '<=' 1.25
         return

@@ -36,6 +36,8 @@ p8_round()
     measure P8.submit_empty wrk_post ganger_submit_c64_depth0 "$port" 64
     measure P8.latency_empty_rate wrk_post ganger_submit_c1_depth0 "$port" 1
     record P8.latency_empty "$(printf '%s\n' "$line" | number_at 2)"
+    measure P8.calls_empty load calls -c 64 -n 50000 -q "p8c-$r" -P 50 -f noop -N ganger_calls_depth0
+    measure P8.batches_empty load batches -c 8 -n 50000 -q "p8b-$r" -f noop -N ganger_batches_depth0
     measure P8.bulk_empty load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth0 /bin/true
     server_use deep
     write_post_lua
@@ -43,6 +45,8 @@ p8_round()
     measure P8.latency_deep_rate wrk_post ganger_submit_c1_depth"$depth_jobs" "$port" 1
     record P8.latency_deep "$(printf '%s\n' "$line" | number_at 2)"
     p8_unblock
+    measure P8.calls_deep load calls -c 64 -n 50000 -q "p8c-$r" -P 50 -f noop -N ganger_calls_depth"$depth_jobs"
+    measure P8.batches_deep load batches -c 8 -n 50000 -q "p8b-$r" -f noop -N ganger_batches_depth"$depth_jobs"
     measure P8.bulk_deep load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth"$depth_jobs" /bin/true
     p8_block
 }
@@ -57,7 +61,7 @@ p8_restart()
     server_kill deep
     wal_bytes=$(find "$work/deep" -name '*-wal' -printf '%s\n' | sort -n | tail -n 1)
     start=$EPOCHREALTIME
-    server_start deep
+    server_start deep --config "$functions_conf"
     end=$EPOCHREALTIME
     printf 'ganger_restart_depth%s: %s ms  wal: %s bytes\n' "$depth_jobs" "$(calc "($end - $start) * 1000")" "${wal_bytes:-0}" |
         tee -a "$raw" >&2
@@ -70,8 +74,9 @@ p8_restart()
 bench_P8()
 {
     local r before
-    server_start empty
-    server_start deep
+    write_functions_conf
+    server_start empty --config "$functions_conf"
+    server_start deep --config "$functions_conf"
     before=$(status_kib "${server_pid[deep]}" VmRSS)
     p8_block
     say "P8: submitting $depth_jobs jobs"
@@ -89,6 +94,8 @@ bench_P8()
     server_forget empty
     server_forget deep
     row P8 "P1 bulk with $depth_jobs jobs waiting" jobs/s P8.bulk_deep P8.bulk_empty "ganger, empty" '>=' 0.90
+    row P8 "P4 with $depth_jobs jobs waiting" calls/s P8.calls_deep P8.calls_empty "ganger, empty" '>=' 0.90
+    row P8 "P5 with $depth_jobs jobs waiting" calls/s P8.batches_deep P8.batches_empty "ganger, empty" '>=' 0.90
     row P8 "P3 at 64 with $depth_jobs jobs waiting" req/s P8.submit_deep P8.submit_empty "ganger, empty" '>=' 0.90
     row P8 "submit p50 at 1 connection" us P8.latency_deep P8.latency_empty "ganger, empty" '<=' 1.5
     row_bound P8 "growth of the server's RSS by $depth_jobs jobs" MiB P8.rss '<=' 64

@@ -194,6 +194,7 @@ bench_P12()
             p12_python
         fi
     done
+    p12_fib
     row P12 "PSS of server, zygote and 2 idle workers, after 1,000 commands" KiB P12.ganger P12.webhook webhook '<=' 0.5
     row P12 "the same" KiB P12.ganger P12.python "CPython ProcessPoolExecutor(2)" '<=' 0.2
 }
