@@ -14,6 +14,7 @@
 void capture_init(struct capture *c, struct bank *bank, int stream, int pipe_fd, uint64_t limit)
 {
     c->pipe_fd = pipe_fd;
+    c->task_fd = -1;
     c->file_fd = -1;
     c->stream = stream;
     c->bank = bank;
@@ -28,6 +29,8 @@ void capture_close(struct capture *c)
 {
     if (c->pipe_fd >= 0)
         (void)close(steal_fd(&c->pipe_fd));
+    if (c->task_fd >= 0)
+        (void)close(steal_fd(&c->task_fd));
 }
 
 /* The disk takes no more: what is kept stays, the rest is dropped and flagged. */

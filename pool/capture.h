@@ -8,6 +8,7 @@
 
 struct capture {
     int pipe_fd; /* non-blocking read end; -1: at its end */
+    int task_fd; /* what the task writes to, if that is ours; -1: its own alone */
     int file_fd; /* -1: still in the slot */
     int null_fd; /* /dev/null, borrowed */
     int data_fd; /* data directory, borrowed */

@@ -198,7 +198,7 @@ static void wait_events(struct drive *d, struct pollfd fds[WATCH_COUNT])
     fds[ON_MAIN] = (struct pollfd){.fd = d->main_ended ? -1 : d->pidfd, .events = POLLIN};
     fds[ON_OUT] = (struct pollfd){.fd = d->out[0].pipe_fd, .events = POLLIN};
     fds[ON_ERR] = (struct pollfd){.fd = d->out[1].pipe_fd, .events = POLLIN};
-    fds[ON_PROGRESS] = (struct pollfd){.fd = d->progress.fd, .events = POLLIN};
+    fds[ON_PROGRESS] = (struct pollfd){.fd = d->io->progress->fd, .events = POLLIN};
     fds[ON_STDIN] = (struct pollfd){.fd = d->stdin_fd, .events = POLLOUT};
     /* The SIGCHLD of most tasks is that of their main process, which the pidfd tells; so short
      * tasks never look at this one. */
@@ -238,7 +238,7 @@ static void watch_task(struct drive *d)
             return;
         pump_outputs(d, fds);
         if (fds[ON_PROGRESS].revents != 0)
-            progress_pump(&d->progress);
+            progress_pump(d->io->progress);
         if (fds[ON_STDIN].revents != 0)
             drive_feed_stdin(d);
         if (fds[ON_CHILD].revents != 0)
@@ -307,6 +307,7 @@ static void end_task(struct drive *d)
     capture_finish(&d->out[0]);
     capture_finish(&d->out[1]);
     drive_close_own(d);
+    progress_end(d->io->progress, survivors == 0);
     report(d, survivors);
     atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);
 }
@@ -320,8 +321,8 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
         .task = task,
         .pidfd = -1,
         .stdin_fd = -1,
-        .progress = {.fd = -1},
-        .out = {{.pipe_fd = -1, .file_fd = -1}, {.pipe_fd = -1, .file_fd = -1}},
+        .out = {{.pipe_fd = -1, .task_fd = -1, .file_fd = -1},
+                {.pipe_fd = -1, .task_fd = -1, .file_fd = -1}},
         .timeout_at_ns = NEVER,
         .kill_at_ns = NEVER,
         .progress_told = progress_turn(bank),

@@ -22,6 +22,7 @@ struct drive_io {
     int data_fd;
     int64_t kill_deadline_us;
     const struct proc_launcher *launcher;
+    struct progress_pipe *progress;
 };
 
 enum drive_result {

@@ -34,9 +34,12 @@ static bool make_pipe(int fds[2], int ours)
     return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
 }
 
-/* A copy of ours that stayed open would keep the other end's task from seeing the end. */
+/* What goes to the task alone and is closed after the start: a copy of ours that stayed open would
+ * keep the task at the other end from seeing the end. Of what we read ourselves a copy does stay
+ * open: the end of a task is not told by its pipes, and each pipe that ended with the process would
+ * wake us once more while it is still ending. */
 struct ends {
-    int child[4]; /* -1 or to be closed after the start */
+    int child[3]; /* -1: none */
 };
 
 static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
@@ -58,39 +61,35 @@ static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
     return true;
 }
 
-static bool open_progress(struct drive *d, struct ends *ends, struct proc *proc)
+static bool open_progress(struct drive *d, struct proc *proc)
 {
-    int fds[2];
-
-    if (!make_pipe(fds, 0))
+    if (!progress_open(d->io->progress, d->bank))
         return false;
-    ends->child[3] = proc->progress_fd = fds[1];
-    progress_open(&d->progress, d->bank, fds[0]);
+    proc->progress_fd = d->io->progress->task_fd;
     return true;
 }
 
 static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
 {
-    int fds[2];
-
     for (int stream = 0; stream < 2; stream++) {
         struct capture *c = &d->out[stream];
+        int fds[2] = {-1, -1}; /* what another task reads is not captured: an empty stream */
+        const bool is_ours = ends->child[stream + 1] < 0;
         c->null_fd = d->io->null_fd;
         c->data_fd = d->io->data_fd;
-        fds[0] = -1; /* what another task reads is not captured: an empty stream */
-        if (ends->child[stream + 1] < 0) {
-            if (!make_pipe(fds, 0))
-                return false;
-            ends->child[stream + 1] = proc->fds[stream + 1] = fds[1];
-        }
+        if (is_ours && !make_pipe(fds, 0))
+            return false;
         capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
+        c->task_fd = fds[1];
+        if (is_ours)
+            proc->fds[stream + 1] = fds[1];
     }
-    return open_stdin(d, ends, proc) && open_progress(d, ends, proc);
+    return open_stdin(d, ends, proc) && open_progress(d, proc);
 }
 
 static void close_ends(struct ends *ends)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         if (ends->child[i] >= 0)
             (void)close(steal_fd(&ends->child[i]));
 }
@@ -101,7 +100,6 @@ void drive_close_own(struct drive *d)
     capture_close(&d->out[1]);
     if (d->stdin_fd >= 0)
         (void)close(steal_fd(&d->stdin_fd));
-    progress_close(&d->progress);
     if (d->pidfd >= 0)
         (void)close(steal_fd(&d->pidfd));
 }
@@ -133,12 +131,13 @@ static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
 
 bool drive_start(struct drive *d, struct proc *proc)
 {
-    struct ends ends = {{proc->fds[0], proc->fds[1], -1, -1}};
+    struct ends ends = {{proc->fds[0], proc->fds[1], -1}};
     struct proc_started started;
 
     if (!open_streams(d, &ends, proc)) {
         const int error = errno;
         close_ends(&ends);
+        progress_close(d->io->progress);
         drive_close_own(d);
         drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
         return false;

@@ -22,7 +22,6 @@ struct drive {
     struct tree tree;
     struct capture out[2];
     int pidfd;
-    struct progress_pipe progress;
     int stdin_fd;
     size_t stdin_sent;
     uint64_t started_ns, ended_ns;

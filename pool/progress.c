@@ -4,6 +4,7 @@
 #include "service/base/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #define WORD "progress "
 #define MILLION 1000000u
@@ -167,12 +168,20 @@ void progress_feed(struct progress_pipe *p, struct slice bytes)
     }
 }
 
-void progress_open(struct progress_pipe *p, struct bank *bank, int fd)
+bool progress_open(struct progress_pipe *p, struct bank *bank)
 {
-    p->fd = fd;
+    int fds[2];
+
     p->bank = bank;
-    p->is_long = false;
+    p->is_touched = p->is_long = false;
     p->used = 0;
+    if (p->fd >= 0)
+        return true;
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return false;
+    p->fd = fds[0];
+    p->task_fd = fds[1];
+    return fcntl(p->fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
 void progress_pump(struct progress_pipe *p)
@@ -186,6 +195,7 @@ void progress_pump(struct progress_pipe *p)
             progress_close(p);
         if (n <= 0)
             return;
+        p->is_touched = true;
         progress_feed(p, (struct slice){bytes, (size_t)n});
         /* It was less than there is room for: the pipe is empty. */
         if ((size_t)n < sizeof(bytes))
@@ -194,8 +204,18 @@ void progress_pump(struct progress_pipe *p)
     }
 }
 
+void progress_end(struct progress_pipe *p, bool may_stay)
+{
+    progress_pump(p);
+    /* The flags belong to the pipe, not to the task: the next one would find it non-blocking. */
+    if (!may_stay || p->is_touched || fcntl(p->task_fd, F_GETFL) != O_WRONLY)
+        progress_close(p);
+}
+
 void progress_close(struct progress_pipe *p)
 {
     if (p->fd >= 0)
         (void)close(steal_fd(&p->fd));
+    if (p->task_fd >= 0)
+        (void)close(steal_fd(&p->task_fd));
 }

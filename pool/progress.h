@@ -30,18 +30,28 @@ uint32_t progress_turn(const struct bank *bank);
  * held within its limits. */
 void progress_get(const struct bank *bank, struct progress *ret);
 
-/* The worker's end of descriptor 3. */
+/* Descriptor 3 of one task after the other. Few tasks write to it, and a pipe costs more than most
+ * of what a worker does for a task, so one that was never touched goes on to the next task. */
 struct progress_pipe {
-    int fd; /* non-blocking read end; -1: at its end */
+    int fd;      /* non-blocking read end; -1: there is no pipe */
+    int task_fd; /* what tasks get; ours stays open, so that the pipe does not end with them */
     struct bank *bank;
+    bool is_touched;
     bool is_long; /* the rest of the line is dropped */
     uint32_t used;
     char line[PROGRESS_LINE];
 };
-void progress_open(struct progress_pipe *p, struct bank *bank, int fd);
+#define PROGRESS_PIPE_NONE      \
+    {                           \
+        .fd = -1, .task_fd = -1 \
+    }
+/* For the next task; makes a pipe unless there is one. errno says why not. */
+MUST_CHECK bool progress_open(struct progress_pipe *p, struct bank *bank);
 /* Takes what the pipe holds, up to a bound: who writes without end is not kept waiting, and neither
  * are the others. */
 void progress_pump(struct progress_pipe *p);
+/* After the end of the task. `may_stay`: all that had its descriptor 3 have ended. */
+void progress_end(struct progress_pipe *p, bool may_stay);
 void progress_close(struct progress_pipe *p);
 /* What progress_pump does with bytes. */
 void progress_feed(struct progress_pipe *p, struct slice bytes);

@@ -5,6 +5,7 @@
 #include "pool/frame.h"
 #include "pool/inputs.h"
 #include "pool/native.h"
+#include "pool/progress.h"
 #include "pool/title.h"
 #include "pool/tree.h"
 #include "pool/workdir.h"
@@ -35,6 +36,7 @@ struct worker {
     struct proc_launcher launcher;
     struct workdir workdir;
     struct arena arena;
+    struct progress_pipe progress;
     struct native native;
     struct worker_config own; /* what cfg points to when the log was moved */
     int starts_fd;            /* -1: not opened yet */
@@ -104,7 +106,7 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
 {
     struct err err;
 
-    *w = (struct worker){.cfg = cfg, .slot = slot, .starts_fd = -1};
+    *w = (struct worker){.cfg = cfg, .slot = slot, .progress = PROGRESS_PIPE_NONE, .starts_fd = -1};
     set_inherited(w);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         die(w, "cannot become a subreaper");
@@ -116,6 +118,7 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
         .data_fd = cfg->data_fd,
         .kill_deadline_us = cfg->kill_deadline_us,
         .launcher = &w->launcher,
+        .progress = &w->progress,
     };
     if (w->io.term_fd < 0 || w->io.child_fd < 0 || w->io.null_fd < 0)
         die(w, "cannot open descriptors of the worker");

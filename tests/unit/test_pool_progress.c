@@ -98,3 +98,34 @@ Test(pool, a_task_that_closes_its_progress_goes_on)
     cr_assert_str_eq(text, "done\n");
     fixture_close(&f);
 }
+
+static void name_pipe(struct fixture *f, char text[64])
+{
+    TASK_OF(task, "readlink", "/proc/self/fd/3");
+    cr_assert_eq(fixture_run_text(f, &task, text, 64).exit_code, 0);
+    cr_assert_eq(strncmp(text, "pipe:", 5), 0, "%s", text);
+}
+
+/* One pipe serves tasks that do not touch it, one after the other; what a task may have done to it,
+ * or may still do, ends with that task. */
+Test(pool, a_touched_pipe_of_progress_does_not_go_on)
+{
+    struct fixture f;
+    char before[64], after[64], text[64];
+    TASK_OF(writes, "sh", "-c", "echo hello >&3");
+    TASK_OF(sets_flags, "perl", "-MFcntl", "-e",
+            "open(F, '>&=3'); fcntl(F, F_SETFL, O_WRONLY|O_NONBLOCK)");
+    struct task *touch[] = {&writes, &sets_flags};
+
+    fixture_open(&f, 1);
+    name_pipe(&f, before);
+    name_pipe(&f, after);
+    cr_assert_str_eq(after, before, "it was not touched");
+    for (size_t i = 0; i < ARRAY_LEN(touch); i++) {
+        cr_assert_eq(fixture_run_text(&f, touch[i], text, sizeof(text)).exit_code, 0);
+        name_pipe(&f, after);
+        cr_assert_str_neq(after, before, "task %zu", i);
+        memcpy(before, after, sizeof(before));
+    }
+    fixture_close(&f);
+}

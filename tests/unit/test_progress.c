@@ -11,14 +11,15 @@ static struct bank bank;
 
 static struct progress feed(const char *const *parts)
 {
-    struct progress_pipe pipe;
+    struct progress_pipe pipe = PROGRESS_PIPE_NONE;
     struct progress ret;
 
     progress_clear(&bank);
-    progress_open(&pipe, &bank, -1);
+    cr_assert(progress_open(&pipe, &bank));
     for (; *parts != NULL; parts++)
         progress_feed(&pipe, slice_of(*parts));
     progress_get(&bank, &ret);
+    progress_close(&pipe);
     return ret;
 }
 #define FEED(...) feed((const char *const[]){__VA_ARGS__, NULL})
@@ -90,10 +91,10 @@ Test(progress, text_is_made_safe)
 
 Test(progress, a_nul_is_a_blank)
 {
-    struct progress_pipe pipe;
+    struct progress_pipe pipe = PROGRESS_PIPE_NONE;
     struct progress got;
 
-    progress_open(&pipe, &bank, -1);
+    cr_assert(progress_open(&pipe, &bank));
     progress_feed(&pipe, (struct slice){"progress 0.5 a\0b\n", 17});
     progress_get(&bank, &got);
     expect(got, 500000, "a b");
@@ -122,7 +123,7 @@ Test(progress, long_text_is_cut_between_characters)
 Test(progress, a_flood_is_bounded)
 {
     int fds[2];
-    struct progress_pipe pipe;
+    struct progress_pipe pipe = PROGRESS_PIPE_NONE;
     struct progress got;
     char block[4096];
 
@@ -132,7 +133,8 @@ Test(progress, a_flood_is_bounded)
         memcpy(block + i, "progress 0.5 ab\n", 16);
     for (ssize_t n = 1; n > 0;)
         n = write(fds[1], block, sizeof(block));
-    progress_open(&pipe, &bank, fds[0]);
+    pipe.fd = fds[0];
+    cr_assert(progress_open(&pipe, &bank));
     progress_pump(&pipe);
     progress_get(&bank, &got);
     expect(got, 500000, "ab");
