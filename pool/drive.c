@@ -14,17 +14,7 @@
 #define PUMP_BUDGET \
     ((size_t)8 << 20) /* bytes of one stream before the other and the server are heard again */
 
-enum watch {
-    ON_SOCK,
-    ON_TERM,
-    ON_MAIN,
-    ON_OUT,
-    ON_ERR,
-    ON_STDIN,
-    ON_CHILD,
-    ON_PROGRESS,
-    WATCH_COUNT
-};
+enum watch { ON_SOCK, ON_TERM, ON_OUT, ON_ERR, ON_STDIN, ON_CHILD, ON_PROGRESS, WATCH_COUNT };
 
 static void signal_group(struct drive *d, int signal)
 {
@@ -38,7 +28,7 @@ static bool main_is_over(const struct drive *d)
 {
     siginfo_t info = {0};
     return d->main_ended ||
-           (waitid(P_PIDFD, (id_t)d->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           (waitid(P_PID, (id_t)d->tree.main_pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
             info.si_pid == d->tree.main_pid);
 }
 
@@ -195,25 +185,14 @@ static void wait_events(struct drive *d, struct pollfd fds[WATCH_COUNT])
 
     fds[ON_SOCK] = (struct pollfd){.fd = d->io->sock, .events = POLLIN};
     fds[ON_TERM] = (struct pollfd){.fd = d->io->term_fd, .events = POLLIN};
-    fds[ON_MAIN] = (struct pollfd){.fd = d->main_ended ? -1 : d->pidfd, .events = POLLIN};
     fds[ON_OUT] = (struct pollfd){.fd = d->out[0].pipe_fd, .events = POLLIN};
     fds[ON_ERR] = (struct pollfd){.fd = d->out[1].pipe_fd, .events = POLLIN};
     fds[ON_PROGRESS] = (struct pollfd){.fd = d->io->progress->fd, .events = POLLIN};
     fds[ON_STDIN] = (struct pollfd){.fd = d->stdin_fd, .events = POLLOUT};
-    /* The SIGCHLD of most tasks is that of their main process, which the pidfd tells; so short
-     * tasks never look at this one. */
-    const bool is_settled = d->settle_at_ns == 0;
-    fds[ON_CHILD] = (struct pollfd){.fd = is_settled ? d->io->child_fd : -1, .events = POLLIN};
+    fds[ON_CHILD] = (struct pollfd){.fd = d->io->child_fd, .events = POLLIN};
     if (ppoll(fds, WATCH_COUNT, &wait, NULL) <= 0)
         for (int i = 0; i < WATCH_COUNT; i++)
             fds[i].revents = 0;
-}
-
-static void reap_adopted(struct drive *d)
-{
-    char drop[128]; /* one struct signalfd_siginfo: SIGCHLD does not queue */
-    (void)!read(d->io->child_fd, drop, sizeof(drop));
-    tree_reap_adopted(&d->tree);
 }
 
 static void note_end(struct drive *d)
@@ -221,6 +200,28 @@ static void note_end(struct drive *d)
     d->main_ended = true;
     d->ended_ns = clock_mono_ns();
     d->ended_us = clock_wall_us();
+}
+
+/* One of our children has ended, or stopped, as a rule the main process. */
+static void hear_children(struct drive *d)
+{
+    char drop[128]; /* one struct signalfd_siginfo: SIGCHLD does not queue */
+    (void)!read(d->io->child_fd, drop, sizeof(drop));
+    if (!d->main_ended && main_is_over(d))
+        note_end(d);
+    else
+        d->has_adopted = true;
+}
+
+/* What is adopted is looked for in /proc, which a short task is spared: its end does the same. */
+static void reap_adopted(struct drive *d, uint64_t now_ns)
+{
+    if (d->settle_at_ns != 0 && now_ns >= d->settle_at_ns)
+        d->settle_at_ns = 0;
+    if (d->settle_at_ns != 0 || !d->has_adopted)
+        return;
+    d->has_adopted = false;
+    tree_reap_adopted(&d->tree);
 }
 
 /* Until the main process has ended, and, when it was asked to stop, its group too or the grace. */
@@ -242,12 +243,9 @@ static void watch_task(struct drive *d)
         if (fds[ON_STDIN].revents != 0)
             drive_feed_stdin(d);
         if (fds[ON_CHILD].revents != 0)
-            reap_adopted(d);
-        if (fds[ON_MAIN].revents != 0)
-            note_end(d);
+            hear_children(d);
         const uint64_t now_ns = clock_mono_ns();
-        if (d->settle_at_ns != 0 && now_ns >= d->settle_at_ns)
-            d->settle_at_ns = 0;
+        reap_adopted(d, now_ns);
         check_clocks(d, now_ns);
         tell_output(d, now_ns);
         tell_progress(d, now_ns);
@@ -319,7 +317,6 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
         .io = io,
         .bank = bank,
         .task = task,
-        .pidfd = -1,
         .stdin_fd = -1,
         .out = {{.pipe_fd = -1, .task_fd = -1, .file_fd = -1},
                 {.pipe_fd = -1, .task_fd = -1, .file_fd = -1}},

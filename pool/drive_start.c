@@ -100,8 +100,6 @@ void drive_close_own(struct drive *d)
     capture_close(&d->out[1]);
     if (d->stdin_fd >= 0)
         (void)close(steal_fd(&d->stdin_fd));
-    if (d->pidfd >= 0)
-        (void)close(steal_fd(&d->pidfd));
 }
 
 void drive_refuse(struct bank *bank, enum task_end end, int error, const char *text)
@@ -142,6 +140,7 @@ bool drive_start(struct drive *d, struct proc *proc)
         drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
         return false;
     }
+    proc->no_pidfd = true;
     d->started_ns = clock_mono_ns();
     d->bank->started_us = clock_wall_us();
     const enum proc_result result = proc_start(d->io->launcher, proc, &started);
@@ -152,7 +151,6 @@ bool drive_start(struct drive *d, struct proc *proc)
                      started.error, started.text);
         return false;
     }
-    d->pidfd = started.pidfd;
     d->tree.main_pid = started.pid;
     d->timeout_at_ns = timeout_at(d->task, d->started_ns);
     d->settle_at_ns = d->started_ns + SETTLE_NS;

@@ -21,7 +21,6 @@ struct drive {
     const struct task *task;
     struct tree tree;
     struct capture out[2];
-    int pidfd;
     int stdin_fd;
     size_t stdin_sent;
     uint64_t started_ns, ended_ns;
@@ -35,6 +34,7 @@ struct drive {
     uint32_t progress_told;  /* its turn */
     enum cause cause;
     bool main_ended;
+    bool has_adopted; /* before the task was settled, something else than its main process ended */
     bool main_signalled; /* it was alive when we first signalled it */
     bool stop_sent;
     bool abandoned;

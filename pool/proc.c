@@ -26,9 +26,9 @@
  * A sanitizer's shadow memory does not survive two flows of control on one address space, so there
  * the child gets a copy and only the report is shared. */
 #ifdef IS_SANITIZED
-#define CLONE_FLAGS (CLONE_VFORK | CLONE_PIDFD | SIGCHLD)
+#define CLONE_FLAGS (CLONE_VFORK | SIGCHLD)
 #else
-#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD)
+#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | SIGCHLD)
 #endif
 
 /* The child runs on a stack that the sanitizers do not know. */
@@ -331,6 +331,12 @@ static enum proc_result judge(const struct proc *p, const struct proc_report *re
     return PROC_EXEC_FAILED;
 }
 
+static void close_pidfd(int pidfd)
+{
+    if (pidfd >= 0)
+        (void)close(pidfd);
+}
+
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret)
 {
@@ -342,13 +348,14 @@ enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
     ret->pidfd = -1;
     ret->error = 0;
     ret->text[0] = '\0';
-    ret->pid = clone(child_main, (char *)l->stack + l->stack_size, CLONE_FLAGS, &child, &pidfd);
+    const int flags = CLONE_FLAGS | (p->no_pidfd ? 0 : CLONE_PIDFD);
+    ret->pid = clone(child_main, (char *)l->stack + l->stack_size, flags, &child, &pidfd);
     if (ret->pid < 0 || FAULT("proc-clone")) {
         ret->error = ret->pid < 0 ? errno : EAGAIN;
         if (ret->pid >= 0) {
             (void)kill(ret->pid, SIGKILL);
             (void)waitpid(ret->pid, NULL, 0);
-            (void)close(pidfd);
+            close_pidfd(pidfd);
         }
         (void)snprintf(ret->text, sizeof(ret->text), "cannot start a process: %s",
                        describe(ret->error));
@@ -360,7 +367,7 @@ enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
     }
     while (waitpid(ret->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    (void)close(pidfd);
+    close_pidfd(pidfd);
     explain(p, l->report, ret);
     return judge(p, l->report);
 }

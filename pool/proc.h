@@ -47,6 +47,7 @@ struct proc {
     int cwd_fd;
     int fds[3];      /* what becomes 0, 1, 2; each at least 3 */
     int progress_fd; /* what becomes 3, at least 3; 0: nothing does */
+    bool no_pidfd;   /* the caller hears of the end by SIGCHLD, which costs less */
     struct proc_limit limits[PROC_MAX_LIMITS];
     uint32_t n_limits;
 };
@@ -71,7 +72,7 @@ enum proc_result {
 };
 struct proc_started {
     pid_t pid;
-    int pidfd;      /* the caller's */
+    int pidfd;      /* the caller's; -1 with no_pidfd */
     int error;      /* errno of a failure */
     char text[128]; /* "No such file or directory: foo" */
 };
