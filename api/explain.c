@@ -17,6 +17,7 @@ struct explanation {
     struct job_view job;
     struct queue_view queue;
     struct engine_stats stats;
+    struct pool_view pool;
     int64_t position; /* 0 = not known */
     uint32_t n;       /* blockers written */
 };
@@ -140,6 +141,13 @@ static void put_workers(struct explanation *x)
     if (engine_phase(x->rq->thread->shared->engine) != PHASE_RUNNING) {
         put_blocker(x, "workers", "The service is stopping and begins nothing");
         close_blocker(x);
+    } else if (x->pool.entry.phase == POOL_IS_TERMINATED) {
+        put_blocker(x, "workers", "The pool is terminated and begins nothing");
+        close_blocker(x);
+    } else if (x->pool.is_broken) {
+        put_blocker(x, "workers", "The pool is broken: its workers cannot start: %.170s",
+                    x->pool.why);
+        close_blocker(x);
     } else if (x->stats.idle == 0) {
         put_blocker(x, "workers", "All %u workers are busy", x->stats.workers);
         close_blocker(x);
@@ -248,6 +256,7 @@ void job_explain(struct request *rq)
     struct err err = {0};
     arena_init(&a, 4u << 20); /* metadata may be as long as a request */
     engine_stats(rq->thread->shared->engine, &x.stats);
+    engine_pool_view(rq->thread->shared->engine, 0, &x.pool);
     if (!request_job_id(rq, &id, &err) || !query_job(rq->thread->query, &id, &a, &x.job, &err) ||
         !query_queue(rq->thread->query, x.job.queue, &a, &x.queue, &err) ||
         !query_position(rq->thread->query, id.no, MAX_POSITION, &x.position, &err) ||

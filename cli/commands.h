@@ -32,6 +32,15 @@ command_fn command_queue_pause;
 command_fn command_queue_resume;
 command_fn command_queue_purge;
 command_fn command_queue_rm;
+command_fn command_pool_show; /* pools.c */
+command_fn command_pool_set;
+command_fn command_pool_close;
+command_fn command_pool_reopen;
+command_fn command_pool_terminate;
+command_fn command_pool_join;
+command_fn command_workers;
+command_fn command_worker_terminate;
+command_fn command_top;       /* top.c */
 command_fn command_functions; /* functions.c */
 command_fn command_health;    /* service.c */
 command_fn command_version;

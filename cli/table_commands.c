@@ -235,6 +235,57 @@ const struct command commands[] = {
      "… takes whatever it gets. With --json each function is one line.\n",
      "  ganger functions\n"},
 
+    {IN_POOL_SHOW, "pool show", command_pool_show, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Show size, state and settings of the pool of workers.",
+     "",
+     "  ganger pool show\n"},
+
+    {IN_POOL_SET, "pool set", command_pool_set, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Change the pool while it runs.",
+     "What is not named stays as it is. It lasts over restarts, until the configuration of the\n"
+     "pool is another one.\n",
+     "  ganger pool set --size 8\n"
+     "  ganger pool set --min 1 --idle 5m --max-jobs 1000\n"},
+
+    {IN_POOL_CLOSE, "pool close", command_pool_close, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Take no more jobs; those that were accepted run.",
+     "",
+     "  ganger pool close && ganger pool join\n"},
+
+    {IN_POOL_REOPEN, "pool reopen", command_pool_reopen, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Take jobs again; a broken pool tries at once to start workers.",
+     "",
+     "  ganger pool reopen\n"},
+
+    {IN_POOL_TERMINATE, "pool terminate", command_pool_terminate, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Stop every running job, cancel every waiting one, end the workers.",
+     "--yes is needed off a terminal.\n",
+     "  ganger pool terminate --yes --signal KILL\n"},
+
+    {IN_POOL_JOIN, "pool join", command_pool_join, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Wait until a closed or terminated pool has nothing left to run.",
+     "",
+     "  ganger pool join --timeout 10m\n"},
+
+    {IN_WORKERS, "workers", command_workers, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "List the worker processes and what they run.",
+     "With --json each worker is one line.\n",
+     "  ganger workers\n"},
+
+    {IN_WORKER_TERMINATE, "worker terminate", command_worker_terminate, "[OPTION…] WORKER…", OPERAND_WORD,
+     1, ANY_NUMBER, false,
+     "Replace workers; what they run is killed.",
+     "Its job fails with a signal, or is retried by its policy. --signal and --grace let it end\n"
+     "first.\n",
+     "  ganger worker terminate worker-3\n"},
+
+    {IN_TOP, "top", command_top, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "Watch pool, workers, queues and rates.",
+     "On a terminal it is drawn anew each second until q. Elsewhere, and with --once, it is\n"
+     "printed once.\n",
+     "  ganger top\n"
+     "  ganger top --once\n"},
+
     {IN_HEALTH, "health", command_health, "[OPTION…]", OPERAND_NONE, 0, 0, false,
      "Ask whether the service takes work; exit code 0 or 1.",
      "Needs no token. Made for HEALTHCHECK of a container and for scripts.\n",

@@ -4,7 +4,7 @@
 
 #define IN_ALL (~IN_SERVE)
 #define IN_CLIENTS (IN_ALL & ~(IN_COMPLETION | IN_HELP))
-#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS))
+#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_TOP))
 #define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP | IN_CALL)
 #define IN_CALLS (IN_CALL | IN_SUBMIT | IN_MAP)
 #define IN_SELECT (IN_CANCEL | IN_RETRY | IN_RM)
@@ -13,6 +13,8 @@
      IN_BATCH_RETRY)
 #define IN_QUEUES \
     (IN_QUEUE_LS | IN_QUEUE_SHOW | IN_QUEUE_SET | IN_QUEUE_PAUSE | IN_QUEUE_RESUME | IN_QUEUE_PURGE)
+#define IN_POOLS (IN_POOL_SHOW | IN_POOL_SET | IN_POOL_CLOSE | IN_POOL_REOPEN | IN_POOL_TERMINATE)
+#define IN_STOPS (IN_POOL_TERMINATE | IN_WORKER_TERMINATE)
 
 /* clang-format off */
 /*   id                   name               letter kind    value     commands; help */
@@ -39,6 +41,8 @@ const struct option_row option_rows[] = {
      "Only jobs of this batch."},
     {OPT_CALLBACK,        "callback",         0,  KIND_TEXT,     "URL",      IN_SUBMIT | IN_MAP,
      "Tell this address of the end: an HTTP POST, signed, repeated until it is taken."},
+    {OPT_CANCEL_QUEUED,   "cancel-queued",    0,  KIND_FLAG,     NULL,       IN_POOL_CLOSE,
+     "Cancel what has not begun."},
     {OPT_CHUNKSIZE,       "chunksize",        0,  KIND_COUNT,    "N",        IN_MAP,
      "Hand items to workers N at a time; default 1."},
     {OPT_COLSEP,          "colsep",           0,  KIND_TEXT,     "TEXT",     IN_MAP | IN_BATCH_ADD,
@@ -73,7 +77,7 @@ const struct option_row option_rows[] = {
      "Submit one job per line of this NDJSON file; - is stdin."},
     {OPT_FUNCTION,        "function",         0,  KIND_FUNCTION,    "NAME",     IN_SUBMIT | IN_MAP,
      "Call this registered function; the words are its arguments, as with: ganger call."},
-    {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_CANCEL,
+    {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_CANCEL | IN_STOPS,
      "Time between the signal and SIGKILL; default: the job's own (5 s)."},
     {OPT_HALT,            "halt",             0,  KIND_HALT,     "WHEN",     IN_MAP,
      "never, soon,fail=N or now,fail=N: after N failures begin nothing more, or end what runs too."},
@@ -81,6 +85,8 @@ const struct option_row option_rows[] = {
      "Explain this command."},
     {OPT_IDEMPOTENCY_KEY, "idempotency-key",  0,  KIND_TEXT,     "KEY",      IN_RUN | IN_CALL | IN_SUBMIT,
      "The same submission with the same key within 24 h is the same job; default: a random key."},
+    {OPT_IDLE,            "idle",             0,  KIND_LIMIT,    "TIME",     IN_POOL_SET,
+     "Workers above --min end after so long without a job; none: they stay."},
     {OPT_IF_QUEUED,       "if-queued",        0,  KIND_FLAG,     NULL,       IN_CANCEL,
      "Leave jobs alone that run already."},
     {OPT_INDEXES,         "indexes",          0,  KIND_TEXT,     "LIST",     IN_BATCH_CANCEL | IN_BATCH_RETRY,
@@ -91,7 +97,7 @@ const struct option_row option_rows[] = {
      "At most N at the same time; default 0: as many as there are workers."},
     {OPT_JSON,            "json",             0,  KIND_FLAG,     NULL,
      IN_SUBMIT | IN_WAIT | IN_SHOW | IN_LS | IN_VERSION | IN_SELECT | IN_MAP | IN_PIPE | IN_EXPLAIN |
-         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS,
+         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE,
      "Print JSON, one value per line."},
     {OPT_JSON_ITEMS,      "json-items",       0,  KIND_FLAG,     NULL,       IN_BATCH_ADD,
      "Items that are JSON are given as what they are, not as strings; for functions."},
@@ -111,8 +117,14 @@ const struct option_row option_rows[] = {
      "At most so many jobs; default 20."},
     {OPT_LIMIT_OUTPUT,    "limit-output",     0,  KIND_BYTES,    "SIZE",     IN_NEW,
      "Keep so much of stdout and of stderr, drop the rest; default 10MiB."},
+    {OPT_MAX_JOBS,        "max-jobs",         0,  KIND_COUNT,    "N",        IN_POOL_SET,
+     "Replace a worker after N jobs; 0: never."},
     {OPT_MAX_LENGTH,      "max-length",       0,  KIND_COUNT,    "N",        IN_QUEUE_SET,
      "At most N waiting jobs; more are refused. 0: no limit."},
+    {OPT_MAX_RSS,         "max-rss",          0,  KIND_BYTES,    "SIZE",     IN_POOL_SET,
+     "Replace a worker that holds more memory than this after a job; 0: no limit."},
+    {OPT_MIN,             "min",              0,  KIND_COUNT,    "N",        IN_POOL_SET,
+     "Workers that are there also when there is nothing to do."},
     {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_NEW | IN_PIPE,
      "Name of the job."},
     {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_LS | IN_SELECT,
@@ -125,6 +137,10 @@ const struct option_row option_rows[] = {
      "When --unique meets a living job: be that job (default), fail, or cancel it first."},
     {OPT_ON_PARENT_FAILURE, "on-parent-failure", 0, KIND_CHOICE, "cancel|run|fail", IN_SUBMIT | IN_MAP,
      "When a job of --depends-on does not succeed; default cancel."},
+    {OPT_ON_WORKER_DEATH, "on-worker-death",  0,  KIND_CHOICE,   "fail_job|retry", IN_POOL_SET,
+     "The job of a worker that dies: as its retry policy says, or with lost among its reasons."},
+    {OPT_ONCE,            "once",             0,  KIND_FLAG,     NULL,       IN_TOP,
+     "Print it once, as where stdout is no terminal."},
     {OPT_OPEN,            "open",             0,  KIND_FLAG,     NULL,       IN_MAP,
      "With --detach: leave the batch open for: ganger batch add."},
     {OPT_PLAIN,           "plain",            0,  KIND_FLAG,     NULL,       IN_LS,
@@ -139,7 +155,7 @@ const struct option_row option_rows[] = {
      "No progress and no remarks."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS,
      "Print ids only."},
-    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS,
+    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS,
      "Print names only."},
     {OPT_RATE,            "rate",             0,  KIND_RATE,     "N/TIME",   IN_QUEUE_SET,
      "At most N starts in each TIME, as 10/1s; none: no limit."},
@@ -149,8 +165,10 @@ const struct option_row option_rows[] = {
      "Why; kept with the job."},
     {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_NEW,
      "Try again up to N times when it fails; default 0."},
-    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL,
+    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_STOPS,
      "The first signal; default: the job's own (TERM)."},
+    {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET,
+     "Workers at most; those above end after the job that they run."},
     {OPT_STATE,           "state",            0,  KIND_STATE,    "STATE",    IN_LS | IN_SELECT | IN_EVENTS,
      "Only jobs in this state; several are separated by commas."},
     {OPT_STDERR,          "stderr",           0,  KIND_FLAG,     NULL,       IN_LOGS,
@@ -165,7 +183,7 @@ const struct option_row option_rows[] = {
      "Arguments and items are strings, also those that are JSON."},
     {OPT_TIMEOUT,         "timeout",          't', KIND_LIMIT,   "TIME",     IN_NEW | IN_PIPE,
      "End the job after so much running time, or \"none\"; default 1h."},
-    {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT,
+    {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT | IN_POOL_JOIN,
      "Wait no longer than this; exit code 124 when it runs out."},
     {OPT_UNIQUE,          "unique",           0,  KIND_TEXT,     "KEY",      IN_SUBMIT,
      "No second job while one with this key lives."},
@@ -173,7 +191,7 @@ const struct option_row option_rows[] = {
      "Wait for the job's end and take its exit code."},
     {OPT_WEIGHT,          "weight",           0,  KIND_COUNT,    "N",        IN_QUEUE_SET,
      "Share of the workers among queues that have work; default 1."},
-    {OPT_YES,             "yes",              'y', KIND_FLAG,    NULL,       IN_SELECT | IN_QUEUE_PURGE | IN_QUEUE_RM,
+    {OPT_YES,             "yes",              'y', KIND_FLAG,    NULL,       IN_SELECT | IN_QUEUE_PURGE | IN_QUEUE_RM | IN_POOL_TERMINATE,
      "Do not ask."},
 };
 /* clang-format on */

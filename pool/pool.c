@@ -70,7 +70,7 @@ static bool start_zygote(struct pool *pool, struct err *err)
         return err_sys(err, ERR_INTERNAL, "cannot watch the zygote");
     pool_do_due(pool, clock_mono_ns());
     struct pollfd answer = {.fd = pool->control, .events = POLLIN};
-    if (poll(&answer, 1, ZYGOTE_ANSWER_MS) <= 0)
+    if (pool->groups[0].n > 0 && poll(&answer, 1, ZYGOTE_ANSWER_MS) <= 0)
         return err_set(err, ERR_INTERNAL, "the zygote does not answer");
     return true;
 }
@@ -98,7 +98,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
     }
     pool_set_rules(pool, 0,
                    &(struct pool_rules){.size = cfg->workers,
-                                        .min = cfg->workers,
+                                        .min = cfg->workers - MIN(cfg->on_demand, cfg->workers),
                                         .idle_ns = UINT64_MAX,
                                         .max_start_failures = UINT32_MAX});
     return pool;

@@ -13,6 +13,7 @@
 
 struct pool_config {
     uint32_t workers, max_workers;
+    uint32_t on_demand;       /* of these workers: started when they are wanted (pool_want) */
     int64_t kill_deadline_us; /* TASK_UNKILLABLE after so long */
     const char *path;         /* PATH of tasks */
     /* spool/, work/ and mark below it are made here; the caller holds the data lock. */

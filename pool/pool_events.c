@@ -346,7 +346,6 @@ static void on_spawned(struct pool *pool, struct seat *seat, const struct frame 
     seat->state = SEAT_BOOTING;
     seat->tasks = 0;
     seat->was_ready = false;
-    slots_head(&pool->worker.slots, frame->slot)->why[0] = '\0';
     seat->ready_ns = clock_mono_ns();
     atomic_store(&seat->facts.pid, frame->pid);
     atomic_store(&seat->facts.is_alive, true);
@@ -433,6 +432,7 @@ void pool_read_ready(struct pool *pool)
 static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
     const struct frame frame = {.type = FRAME_SPAWN, .slot = pool_slot_of(pool, seat)};
+    slots_head(&pool->worker.slots, frame.slot)->why[0] = '\0';
     const enum frame_status status = frame_send(pool->control, &frame, -1);
 
     if (status == FRAME_AGAIN) {

@@ -165,6 +165,7 @@ static bool open_pool(struct server *s, struct err *err)
     struct pool_config cfg = {
         .workers = s->cfg->pool_workers,
         .max_workers = s->cfg->pool_max_workers,
+        .on_demand = s->cfg->pool_workers - MIN(s->cfg->pool_min_workers, s->cfg->pool_workers),
         .kill_deadline_us = s->cfg->pool_kill_deadline_us,
         .path = s->cfg->job_path,
         .data_dir = s->cfg->data,

@@ -164,8 +164,10 @@ struct text file_with(const struct server *s, const char *name, const void *byte
 }
 
 /* Runs the client with a terminal as stdin, stdout and stderr; what appeared is returned. */
-char *cli_on_terminal(struct server *s, char *extra_env, const char **words)
+static char *on_terminal(struct server *s, char *extra_env, const struct typed *typed,
+                         const char **words)
 {
+    bool is_typed = typed == NULL;
     char *argv[40], *env[200];
     int master = -1, status = 0;
     size_t len = 0;
@@ -189,10 +191,24 @@ char *cli_on_terminal(struct server *s, char *extra_env, const char **words)
             break;
         len += (size_t)n;
         shown[len] = '\0';
+        if (is_typed || strstr(shown, typed->text) == NULL)
+            continue;
+        is_typed = true;
+        CHECK(write(master, typed->keys, strlen(typed->keys)) > 0, "write: %s", strerror(errno));
     }
     (void)waitpid(pid, &status, 0);
     (void)close(master);
     argv_free(argv);
     CHECK(code_of_status(status) == 0, "exit code %d: %s", code_of_status(status), shown);
     return shown;
+}
+
+char *cli_on_terminal(struct server *s, char *extra_env, const char **words)
+{
+    return on_terminal(s, extra_env, NULL, words);
+}
+
+char *cli_typing(struct server *s, const struct typed *typed, const char **words)
+{
+    return on_terminal(s, NULL, typed, words);
 }

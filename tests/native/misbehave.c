@@ -188,6 +188,18 @@ static int work(struct ganger_call *call)
     return value == NULL ? 1 : ganger_result(call, value, len, GANGER_JSON);
 }
 
+/* A worker that holds more memory after each call. */
+static int keep(struct ganger_call *call)
+{
+    const size_t size = (size_t)256 << 20;
+    char *bytes = malloc(size);
+    if (bytes == NULL)
+        return ganger_error(call, "MemoryError", "malloc says no");
+    memset(bytes, 1, size);
+    volatile char *kept = bytes; /* for ever */
+    return say(call, kept[size / 2]);
+}
+
 static int leave_child(struct ganger_call *call)
 {
     const pid_t pid = fork();
@@ -201,26 +213,13 @@ static const struct {
     const char *word;
     ganger_function function;
 } ways[] = {
-    {"pid", give_pid},
-    {"args", give_args},
-    {"text", give_text},
-    {"bytes", give_bytes},
-    {"large", give_large},
-    {"no_json", give_no_json},
-    {"fail", fail},
-    {"silent", fail_silently},
-    {"print", print},
-    {"much", print_much},
-    {"segfault", segfault},
-    {"abort", abort_it},
-    {"exit3", exit_3},
-    {"exit0", exit_0},
-    {"overflow", overflow},
-    {"loop", loop},
-    {"cancel", until_cancelled},
-    {"hog", hog},
-    {"child", leave_child},
-    {"eat", eat},
+    {"pid", give_pid},     {"args", give_args},         {"text", give_text},
+    {"bytes", give_bytes}, {"large", give_large},       {"no_json", give_no_json},
+    {"fail", fail},        {"silent", fail_silently},   {"print", print},
+    {"much", print_much},  {"segfault", segfault},      {"abort", abort_it},
+    {"exit3", exit_3},     {"exit0", exit_0},           {"overflow", overflow},
+    {"loop", loop},        {"cancel", until_cancelled}, {"hog", hog},
+    {"keep", keep},        {"child", leave_child},      {"eat", eat},
     {"work", work},
 };
 

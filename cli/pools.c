@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* ganger pool show, set, close, reopen, terminate, join; workers; worker terminate. */
+#include "cli/args.h"
+#include "cli/cell.h"
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/outcome.h"
+#include "cli/output.h"
+
+#include <inttypes.h>
+
+enum {
+    NAME_WIDTH = 12,
+    POOL_WIDTH = 12,
+    PID_WIDTH = 9,
+    STATE_WIDTH = 7,
+    DONE_WIDTH = 9,
+    RSS_WIDTH = 10
+};
+#define JOIN_WAIT_S 30u
+
+static int end(struct cli *cli, bool ok, const struct err *err)
+{
+    if (ok)
+        return CLI_OK;
+    output_error(cli->out, "%s", err->detail);
+    return outcome_of_error(cli, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * the pool */
+
+int command_pool_show(struct cli *cli)
+{
+    struct err err = {0};
+    struct call call = {.method = "GET", .path = "/v1/pool", .harmless = true};
+    return end(cli, facts_show(cli, &call, &err), &err);
+}
+
+/* Asking twice is harmless: it says what the pool shall be. */
+static bool tell(struct cli *cli, struct call *call, struct err *err)
+{
+    struct reply AUTO_REPLY reply = {0};
+    call->harmless = true;
+    if (args_has(cli->args, OPT_JSON))
+        return facts_show(cli, call, err);
+    return facts_ask(cli, call, &reply, err);
+}
+
+static void put_name(struct buf *body, const char *member)
+{
+    buf_printf(body, "%s\"%s\":", body->len > 1 ? "," : "", member);
+}
+
+static void put_count(struct buf *body, const struct args *args, enum option_id id,
+                      const char *member)
+{
+    if (!args_has(args, id))
+        return;
+    int64_t n = args_integer(args, id, 0);
+    put_name(body, member);
+    if (n == 0 && id == OPT_MAX_JOBS)
+        buf_puts(body, "null");
+    else
+        buf_put_i64(body, n);
+}
+
+static void put_text(struct buf *body, const struct args *args, enum option_id id,
+                     const char *member)
+{
+    if (!args_has(args, id))
+        return;
+    put_name(body, member);
+    if (strcmp(args->value[id], "none") == 0 || strcmp(args->value[id], "0") == 0)
+        buf_puts(body, "null");
+    else
+        buf_json_string(body, slice_of(args->value[id]));
+}
+
+int command_pool_set(struct cli *cli)
+{
+    struct buf AUTO_BUF body;
+    struct err err = {0};
+    buf_init(&body, 4096);
+    buf_putc(&body, '{');
+    put_count(&body, cli->args, OPT_SIZE, "size");
+    put_count(&body, cli->args, OPT_MIN, "min");
+    put_text(&body, cli->args, OPT_IDLE, "idle");
+    put_count(&body, cli->args, OPT_MAX_JOBS, "max_jobs_per_worker");
+    put_text(&body, cli->args, OPT_MAX_RSS, "max_rss");
+    if (args_has(cli->args, OPT_ON_WORKER_DEATH)) {
+        put_name(&body, "on_worker_death");
+        buf_json_string(&body, slice_of(cli->args->value[OPT_ON_WORKER_DEATH]));
+    }
+    buf_putc(&body, '}');
+    struct call call = {.method = "PATCH", .path = "/v1/pool", .body = buf_slice(&body)};
+    return end(cli, tell(cli, &call, &err), &err);
+}
+
+int command_pool_close(struct cli *cli)
+{
+    struct err err = {0};
+    struct call call = {.method = "POST", .path = "/v1/pool/close"};
+    if (args_has(cli->args, OPT_CANCEL_QUEUED))
+        call.body = SLICE_LIT("{\"cancel_queued\":true}");
+    return end(cli, tell(cli, &call, &err), &err);
+}
+
+int command_pool_reopen(struct cli *cli)
+{
+    struct err err = {0};
+    struct call call = {.method = "POST", .path = "/v1/pool/reopen"};
+    return end(cli, tell(cli, &call, &err), &err);
+}
+
+/* {"signal":…,"grace":…} of those that are given. */
+static void put_stop(struct buf *body, const struct args *args)
+{
+    buf_putc(body, '{');
+    if (args_has(args, OPT_SIGNAL)) {
+        put_name(body, "signal");
+        buf_json_string(body, slice_of(args->value[OPT_SIGNAL]));
+    }
+    if (args_has(args, OPT_GRACE)) {
+        put_name(body, "grace");
+        buf_json_seconds_us(body, args_duration_us(args, OPT_GRACE, 0));
+    }
+    buf_putc(body, '}');
+}
+
+int command_pool_terminate(struct cli *cli)
+{
+    struct buf AUTO_BUF body;
+    struct err err = {0};
+    buf_init(&body, 4096);
+    if (!args_has(cli->args, OPT_YES) &&
+        !output_confirm(cli->out, "stop and cancel every job of the service?")) {
+        output_error(cli->out, "nothing is stopped without --yes");
+        return CLI_FAILED;
+    }
+    put_stop(&body, cli->args);
+    struct call call = {.method = "POST", .path = "/v1/pool/terminate", .body = buf_slice(&body)};
+    return end(cli, tell(cli, &call, &err), &err);
+}
+
+/* Seconds of the next request; 0: the time is up. */
+static uint32_t wait_left(uint64_t deadline_ns)
+{
+    const uint64_t now_ns = clock_mono_ns();
+    if (deadline_ns == 0)
+        return JOIN_WAIT_S;
+    if (now_ns >= deadline_ns)
+        return 0;
+    return (uint32_t)MIN((deadline_ns - now_ns) / 1000000000 + 1, (uint64_t)JOIN_WAIT_S);
+}
+
+int command_pool_join(struct cli *cli)
+{
+    struct err err = {0};
+    uint64_t deadline_ns = 0;
+    if (args_has(cli->args, OPT_WAIT_TIMEOUT))
+        deadline_ns = clock_mono_ns() +
+                      (uint64_t)args_duration_us(cli->args, OPT_WAIT_TIMEOUT, 0) * 1000;
+    for (;;) {
+        struct reply AUTO_REPLY reply = {0};
+        struct call call = {.method = "GET",
+                            .path = "/v1/pool/join",
+                            .wait_s = wait_left(deadline_ns),
+                            .harmless = true};
+        if (!facts_ask(cli, &call, &reply, &err))
+            return end(cli, false, &err);
+        if (reply.status == 200)
+            return CLI_OK;
+        if (wait_left(deadline_ns) == 0)
+            return CLI_TIMEOUT;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * workers */
+
+static void put_head(struct buf *out)
+{
+    buf_printf(out, "%-*s %-*s %-*s %-*s %-*s %-*s %s\n", NAME_WIDTH, "NAME", POOL_WIDTH, "POOL",
+               PID_WIDTH, "PID", STATE_WIDTH, "STATE", DONE_WIDTH, "DONE", RSS_WIDTH, "RSS", "JOB");
+}
+
+static void put_cell(struct buf *out, const char *text, size_t width)
+{
+    cell_put(out, slice_of(text), width);
+    buf_putc(out, ' ');
+}
+
+static void put_number(struct buf *out, int64_t n, size_t width)
+{
+    char text[24] = "-";
+    if (n >= 0)
+        (void)snprintf(text, sizeof(text), "%" PRId64, n);
+    put_cell(out, text, width);
+}
+
+static void put_row(struct buf *out, struct slice worker, struct arena *a)
+{
+    struct buf AUTO_BUF rss;
+    const char *job = json_text_at(worker, "job", a);
+    const int64_t bytes = json_i64_at(worker, "rss", -1);
+    const bool is_alive = json_is_true(json_at(worker, "alive"));
+    buf_init(&rss, 64);
+    if (bytes >= 0)
+        cell_put_bytes(&rss, (uint64_t)bytes);
+    else
+        buf_putc(&rss, '-');
+    put_cell(out, json_text_at(worker, "name", a), NAME_WIDTH);
+    put_cell(out, json_text_at(worker, "pool", a), POOL_WIDTH);
+    put_number(out, json_i64_at(worker, "pid", -1), PID_WIDTH);
+    put_cell(out, !is_alive ? "starts" : job[0] != '\0' ? "busy" : "idle", STATE_WIDTH);
+    put_number(out, json_i64_at(worker, "jobs_done", 0), DONE_WIDTH);
+    cell_put(out, buf_slice(&rss), RSS_WIDTH);
+    buf_printf(out, " %s\n", job[0] == '\0' ? "-" : job);
+}
+
+int command_workers(struct cli *cli)
+{
+    static const struct facts_table table = {
+        .path = "/v1/workers", .put_head = put_head, .put_row = put_row};
+    return facts_list(cli, &table);
+}
+
+static bool terminate_one(struct cli *cli, const char *name, struct err *err)
+{
+    char path[128];
+    struct buf AUTO_BUF body;
+    struct reply AUTO_REPLY reply = {0};
+    buf_init(&body, 4096);
+    put_stop(&body, cli->args);
+    (void)snprintf(path, sizeof(path), "/v1/workers/%.64s/terminate", name);
+    struct call call = {.method = "POST", .path = path, .body = buf_slice(&body)};
+    if (args_has(cli->args, OPT_JSON))
+        return facts_show(cli, &call, err);
+    return facts_ask(cli, &call, &reply, err);
+}
+
+int command_worker_terminate(struct cli *cli)
+{
+    return facts_each(cli, terminate_one);
+}

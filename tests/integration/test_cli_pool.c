@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* ganger pool, workers, worker terminate and top, as a person or a script uses them. */
+#include "integration/cli_call.h"
+#include "integration/harness_pool.h"
+
+SERVER_TEST(cli, pool_verbs)
+{
+    AUTO_CALL show;
+    cli_call_run(&show, s, WORDS("pool", "show"));
+    expect_code(&show, 0);
+    CHECK(strstr(show.out, "open") != NULL, "%s", show.out);
+    AUTO_CALL set;
+    cli_call_run(&set, s,
+                 WORDS("pool", "set", "--size", "3", "--min", "1", "--idle", "5m", "--max-jobs",
+                       "9", "--max-rss", "1GiB", "--on-worker-death", "retry", "--json"));
+    expect_code(&set, 0);
+    CHECK(strstr(set.out, "{\"size\":3,\"min\":1,\"idle\":300,\"max_jobs_per_worker\":9,"
+                          "\"max_rss\":1073741824,\"start_failures\":3,"
+                          "\"on_worker_death\":\"retry\"}") != NULL,
+          "%s", set.out);
+    AUTO_CALL unset;
+    cli_call_run(
+        &unset, s,
+        WORDS("pool", "set", "--idle", "none", "--max-jobs", "0", "--max-rss", "0", "--json"));
+    CHECK(strstr(unset.out, "\"idle\":null,\"max_jobs_per_worker\":null,\"max_rss\":null") != NULL,
+          "%s", unset.out);
+    AUTO_CALL open;
+    cli_call_run(&open, s, WORDS("pool", "join"));
+    expect_code(&open, 1);
+    expect_err_has(&open, "takes more jobs");
+    AUTO_CALL close;
+    cli_call_run(&close, s, WORDS("pool", "close", "--cancel-queued"));
+    expect_code(&close, 0);
+    AUTO_CALL refused;
+    cli_call_run(&refused, s, WORDS("submit", "--", "true"));
+    expect_code(&refused, 1);
+    expect_err_has(&refused, "closed");
+    AUTO_CALL joined;
+    cli_call_run(&joined, s, WORDS("pool", "join", "--timeout", "20s"));
+    expect_code(&joined, 0);
+    AUTO_CALL reopen;
+    cli_call_run(&reopen, s, WORDS("pool", "reopen"));
+    expect_code(&reopen, 0);
+    expect_pool_state(s, "open");
+}
+
+SERVER_TEST_WITH(cli, pool_terminate_and_worker_terminate, .workers = 1)
+{
+    struct job_ref job = cli_submit(s, WORDS("submit", "--", "sleep", "600"));
+    response_free(job_await_state(s, job, "running"));
+    AUTO_CALL workers;
+    cli_call_run(&workers, s, WORDS("workers"));
+    expect_code(&workers, 0);
+    CHECK(strstr(workers.out, "worker-0") != NULL && strstr(workers.out, job.id) != NULL, "%s",
+          workers.out);
+    AUTO_CALL kick;
+    cli_call_run(&kick, s, WORDS("worker", "terminate", "worker-0"));
+    expect_code(&kick, 0);
+    AUTO_RESPONSE killed = job_await(s, job);
+    expect_outcome(killed, "failed", "signal");
+    AUTO_CALL nobody;
+    cli_call_run(&nobody, s, WORDS("worker", "terminate", "worker-9"));
+    expect_code(&nobody, 1);
+    struct job_ref next = cli_submit(s, WORDS("submit", "--", "sleep", "600"));
+    AUTO_CALL timeout;
+    response_free(http(s, "POST", "/v1/pool/close", NULL, NULL));
+    cli_call_run(&timeout, s, WORDS("pool", "join", "--timeout", "100ms"));
+    expect_code(&timeout, 124);
+    AUTO_CALL asked;
+    cli_call_run(&asked, s, WORDS("pool", "terminate"));
+    expect_code(&asked, 1);
+    expect_err_has(&asked, "--yes");
+    AUTO_CALL all;
+    cli_call_run(&all, s, WORDS("pool", "terminate", "--yes", "--signal", "KILL"));
+    expect_code(&all, 0);
+    AUTO_CALL joined;
+    cli_call_run(&joined, s, WORDS("pool", "join"));
+    expect_code(&joined, 0);
+    AUTO_RESPONSE r = job_show(s, next);
+    expect_text(r, "state", "cancelled");
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * top */
+
+static struct job_ref submit_slow(struct server *s)
+{
+    struct job_ref job = job_submit(
+        s, "{'command':['sh','-c','echo progress 0.5 half of it >&3; exec sleep 600'],"
+           "'name':'slow-one','queue':'media'}");
+    uint64_t until = deadline_in(20);
+    for (;;) {
+        AUTO_RESPONSE r = job_show(s, job);
+        if (!json_is_null(r, "progress"))
+            return job;
+        CHECK(!deadline_passed(until), "no progress");
+        pause_ms(5);
+    }
+}
+
+SERVER_TEST(cli, top_prints_once_where_there_is_no_terminal)
+{
+    struct job_ref job = submit_slow(s);
+    const char **calls[] = {WORDS("top"), WORDS("top", "--once")};
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        AUTO_CALL c;
+        cli_call_run(&c, s, calls[i]);
+        expect_code(&c, 0);
+        static const char *const parts[] = {"pool default: open, 2 workers (1 busy, 1 idle",
+                                            "jobs: 1 accepted, 0 ended",
+                                            "worker-0",
+                                            "worker-1",
+                                            "50%",
+                                            "half of it",
+                                            "(media)"};
+        for (size_t k = 0; k < COUNT_OF(parts); k++)
+            CHECK(strstr(c.out, parts[k]) != NULL, "no %s in %s", parts[k], c.out);
+        CHECK(strchr(c.out, '\033') == NULL, "an escape sequence: %s", c.out);
+    }
+    response_free(job_cancel(s, job, NULL, 5));
+}
+
+SERVER_TEST(cli, top_draws_on_a_terminal_until_q)
+{
+    struct job_ref job = submit_slow(s);
+    const struct typed typed = {"per second", "q"}; /* in the second frame */
+    AUTO_TEXT shown = cli_typing(s, &typed, WORDS("top"));
+    CHECK(strstr(shown, "\033[?1049h") != NULL && strstr(shown, "\033[?1049l") != NULL,
+          "the screen is not given back: %s", shown);
+    CHECK(strstr(shown, "slow-one") != NULL && strstr(shown, "50%") != NULL, "%s", shown);
+    response_free(job_cancel(s, job, NULL, 5));
+}
