@@ -7,74 +7,79 @@ set -u
 
 unsafe='strcpy|stpcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atoll|atof|strtok|system|popen|rand|srand|sleep|usleep|alloca'
 
-# Prints the C file with comments, strings and character constants emptied; line numbers stay.
-code_of() {
-    awk '
-    {
-        out = ""; n = length($0)
-        for (i = 1; i <= n; i++) {
-            c = substr($0, i, 1); two = substr($0, i, 2)
-            if (in_comment) {
-                if (two == "*/") { in_comment = 0; i++ }
-            } else if (quote != "") {
-                if (c == "\\") i++
-                else if (c == quote) { quote = ""; out = out c }
-            } else if (two == "/*") { in_comment = 1; i++; out = out " " }
-            else if (two == "//") { out = out two; break }
-            else { if (c == "\"" || c == "\047") quote = c; out = out c }
-        }
-        quote = ""
-        print out
-    }' "$1"
+# All C files in one go, since a process for each of them would take longer than what it looks for.
+# Code is a line without its comments and without what stands in strings and character constants.
+# shellcheck disable=SC2016  # awk expands it
+c_files='
+function code_of(line,    out, n, i, c, two) {
+    if (!in_comment && line !~ /["\047\/]/) return line
+    if (in_comment && line !~ /\*\//) return ""
+    out = ""; n = length(line); quote = ""
+    for (i = 1; i <= n; i++) {
+        c = substr(line, i, 1); two = substr(line, i, 2)
+        if (in_comment) {
+            if (two == "*/") { in_comment = 0; i++ }
+        } else if (quote != "") {
+            if (c == "\\") i++
+            else if (c == quote) { quote = ""; out = out c }
+        } else if (two == "/*") { in_comment = 1; i++; out = out " " }
+        else if (two == "//") { out = out two; break }
+        else { if (c == "\"" || c == "\047") quote = c; out = out c }
+    }
+    return out
+}
+function offence(pattern, why) {
+    if (code ~ pattern) {
+        sub(/^ */, "", code)
+        print FILENAME ":" FNR ": " why ": " code
+    }
+}
+function end_of_file() {
+    if (last > 500) print file ": " last " lines; the limit is 500"
+}
+FNR == 1 {
+    end_of_file()
+    file = FILENAME; in_comment = 0
+    may_fork = file ~ /^(pool|tests|bench)\//
+    is_test = file ~ /^tests\//
+    if ($0 != "/* SPDX-License-Identifier: MIT */") print file ":1: the first line is not the SPDX line"
+}
+{
+    last = FNR
+    code = code_of($0)
+    if (code ~ /\(/) {
+        offence("(^|[^A-Za-z0-9_])(" unsafe ")[ \t]*\\(", "banned function")
+        offence("(^|[^A-Za-z0-9_])assert[ \t]*\\(0", "assert(0 is not an error path")
+        if (!may_fork) offence("(^|[^A-Za-z0-9_])v?fork[ \t]*\\(", "only pool/ may fork")
+        if (is_test)
+            offence("(^|[^A-Za-z0-9_])(gt|ge)[ \t]*\\((int|sz|u?i[0-9]+|u[0-9]+|dbl)",
+                    "gt and ge of Criterion 2.4.1 are wrong; use cr_assert_gt")
+    }
+    if (code ~ /\/\//) offence("//", "comments are written /* so */")
+}
+END { end_of_file() }
+'
+
+# each COMMAND...: runs it on the files whose names come on standard input; no file, no run.
+each() {
+    tr '\n' '\0' | xargs -0 -r "$@"
 }
 
-# offence <file> <pattern> <why>: looks at code only.
-offence() {
-    code_of "$1" | grep -nE "$2" | while IFS=: read -r line rest; do
-        echo "$1:$line: $3: $(printf '%s' "$rest" | sed 's/^ *//')"
-    done
+check_c_files() {
+    grep '\.[ch]$' "$1" | each awk -v unsafe="$unsafe" "$c_files"
 }
 
-check_c_file() {
-    file=$1
-    offence "$file" "(^|[^A-Za-z0-9_])($unsafe)[[:space:]]*\\(" "banned function"
-    offence "$file" '(^|[^A-Za-z0-9_])assert[[:space:]]*\(0' "assert(0 is not an error path"
-    offence "$file" '//' "comments are written /* so */"
-    case $file in
-    pool/* | tests/* | bench/*) ;;
-    *) offence "$file" '(^|[^A-Za-z0-9_])v?fork[[:space:]]*\(' "only pool/ may fork" ;;
-    esac
-    case $file in
-    tests/*) offence "$file" '(^|[^A-Za-z0-9_])(gt|ge)[[:space:]]*\((int|sz|u?i[0-9]+|u[0-9]+|dbl)' \
-        "gt and ge of Criterion 2.4.1 are wrong; use cr_assert_gt" ;;
-    esac
-    case $(head -n 1 "$file") in
-    '/* SPDX-License-Identifier: MIT */') ;;
-    *) echo "$file:1: the first line is not the SPDX line" ;;
-    esac
-    lines=$(wc -l <"$file")
-    [ "$lines" -le 500 ] || echo "$file: $lines lines; the limit is 500"
-}
-
-check_text_file() {
-    file=$1
+check_text_files() {
+    texts=$1.texts
+    grep -vE '^tests/(data|fuzz/corpus)/' "$1" |
+        grep -E '\.([ch]|sh|sql|md|cmake|json|yml|yaml|service)$|CMakeLists\.txt$|^dev$|^\.ci/run$|Dockerfile$' >"$texts"
     # Written in two halves so that this file passes its own check.
-    grep -nwE 'TO''DO|FIX''ME|XX''X|HA''CK' "$file" | while IFS=: read -r line rest; do
-        echo "$file:$line: a promise instead of work: $rest"
-    done
-    case $file in
-    *.md) ;; # two spaces at a line's end mean something there
-    *) grep -nE '[[:space:]]+$' "$file" | while IFS=: read -r line _; do
-        echo "$file:$line: white space at the end of the line"
-    done ;;
-    esac
-    case $file in
-    *.[ch] | *.sh | *.sql | *.cmake | *CMakeLists.txt)
-        grep -n "$(printf '\t')" "$file" | while IFS=: read -r line _; do
-            echo "$file:$line: a tab"
-        done
-        ;;
-    esac
+    each grep -HnwE 'TO''DO|FIX''ME|XX''X|HA''CK' <"$texts" | sed -E 's/^([^:]*:[0-9]*:)/\1 a promise instead of work: /'
+    # In Markdown two spaces at a line's end mean something.
+    grep -v '\.md$' "$texts" | each grep -HnE '[[:space:]]+$' |
+        sed -E 's/^([^:]*:[0-9]*:).*/\1 white space at the end of the line/'
+    grep -E '\.([ch]|sh|sql|cmake)$|CMakeLists\.txt$' "$texts" | each grep -Hn "$(printf '\t')" |
+        sed -E 's/^([^:]*:[0-9]*:).*/\1 a tab/'
 }
 
 # Files of the tree: what git knows, or, in an exported tree, everything but build products.
@@ -87,16 +92,13 @@ list_files() {
 }
 
 check_tree() {
+    files=$(mktemp) || exit 1
     list_files | while IFS= read -r file; do
-        [ -f "$file" ] || continue
-        case $file in
-        *.[ch]) check_c_file "$file" && check_text_file "$file" ;;
-        tests/data/* | tests/fuzz/corpus/*) ;;
-        *.sh | *.sql | *.md | *.cmake | *CMakeLists.txt | *.json | *.yml | *.yaml | dev | .ci/run | *Dockerfile | *.service)
-            check_text_file "$file"
-            ;;
-        esac
-    done
+        [ -f "$file" ] && printf '%s\n' "$file"
+    done >"$files"
+    check_c_files "$files"
+    check_text_files "$files"
+    rm -f "$files" "$files.texts"
 }
 
 self_test() {
