@@ -12,7 +12,10 @@ totals=$logs/totals
 mkdir -p "$logs"
 : >"$totals"
 : >"$logs/skipped"
+ahead=
+lowest=
 jobs=$(nproc)
+tests=$((2 * jobs)) # at the same time: about half of the time of a test of the server is waiting
 
 # count LOG STATUS: "passed failed skipped" of a suite. Criterion programs and scripts of ours print
 # a line "result: ..."; a ctest entry without one counts as a single test. A suite that ends badly
@@ -66,8 +69,12 @@ suite() {
     fi
 }
 
+# build PRESET [TARGET...]
 build() {
-    cmake --preset "$1" && cmake --build --preset "$1" --parallel "$jobs"
+    preset=$1
+    shift
+    # shellcheck disable=SC2086  # a command and its option, or nothing
+    cmake --preset "$preset" && $lowest cmake --build --preset "$preset" --parallel "$jobs" ${1:+--target "$@"}
 }
 
 # by_label BUILD EXPRESSION: the ctest entries of one build whose label matches.
@@ -75,11 +82,18 @@ by_label() {
     ctest --test-dir "build/$1" --verbose --label-regex "$2"
 }
 
-# A build that succeeds is no test; one that fails is a failed suite, and the suites that need it are left out.
+# built PRESET [TARGET...]: a build that succeeds is no test; one that fails is a failed suite, and the suites that need
+# it are left out.
 built() {
     status=0
     began=$(date +%s)
-    build "$1" >"$logs/build-$1.log" 2>&1 </dev/null || status=$?
+    case $1 in
+    dev) build "$@" >"$logs/build-$1.log" 2>&1 </dev/null || status=$? ;;
+    *)
+        wait "$ahead"
+        [ -f "$logs/built-$1" ] || status=1
+        ;;
+    esac
     printf '%-24s %45d s\n' "build $1" "$(($(date +%s) - began))"
     [ "$status" -eq 0 ] && return 0
     echo "0 1 0" >>"$totals"
@@ -88,25 +102,36 @@ built() {
     return 1
 }
 
-# Criterion itself cannot run under ThreadSanitizer, so plain tests drive a server that is built
-# with it. Any report of the sanitizer, in whichever process of ours, is a failure.
-under_tsan() {
-    rm -f "$logs"/tsan-report.*
-    # Some kernels place memory where the sanitizer of gcc 12 does not expect it; then fixed
-    # addresses are needed.
+# The builds with sanitizers, at the lowest priority, while the tests of the first build wait for something.
+build_ahead() {
+    lowest='nice -n 19'
+    build asan ganger unit >"$logs/build-asan.log" 2>&1 && : >"$logs/built-asan"
+    build tsan ganger >"$logs/build-tsan.log" 2>&1 && : >"$logs/built-tsan"
+}
+
+# The integration tests against the server of a build with a sanitizer, driven by the plain program: Criterion cannot run
+# under ThreadSanitizer, and under AddressSanitizer it takes ten times as long without testing more of ours. Any report of
+# the sanitizer, in whichever process of ours, is a failure.
+under() {
+    sanitizer=$1
+    options=$2
+    server=$PWD/build/$sanitizer/ganger
+    rm -f "$logs/$sanitizer-report".*
+    # Some kernels place memory where the sanitizers of gcc 12 do not expect it; then fixed addresses are needed.
     fixed=
-    build/tsan/ganger help >/dev/null 2>&1 || fixed='setarch -R'
+    "$server" help >/dev/null 2>&1 || fixed='setarch -R'
     # shellcheck disable=SC2086  # a command and its flag
-    if ! $fixed build/tsan/ganger help >/dev/null 2>&1; then
-        echo "skipped: tsan: the instrumented server does not start on this kernel"
+    if ! $fixed "$server" help >/dev/null 2>&1; then
+        echo "skipped: $sanitizer: the instrumented server does not start on this kernel"
         echo "result: 0 passed, 0 failed, 1 skipped"
         return 0
     fi
+    options="log_path=$PWD/$logs/$sanitizer-report:$options"
     status=0
     # shellcheck disable=SC2086
-    TSAN_OPTIONS="log_path=$PWD/$logs/tsan-report exitcode=66 halt_on_error=0" GANGER_BIN=$PWD/build/tsan/ganger \
-        $fixed build/dev/tests/integration --jobs 2 || status=$?
-    for report in "$logs"/tsan-report.*; do
+    env "ASAN_OPTIONS=$options" "TSAN_OPTIONS=$options" UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1 \
+        GANGER_BIN="$server" $fixed build/dev/tests/integration --jobs "$tests" || status=$?
+    for report in "$logs/$sanitizer-report".*; do
         [ -f "$report" ] || continue
         cat "$report"
         status=1
@@ -115,20 +140,23 @@ under_tsan() {
 }
 
 started=$(date +%s)
+rm -f "$logs"/built-*
 if built dev; then
+    build_ahead </dev/null &
+    ahead=$!
     suite rules by_label dev '^tree$'
     suite unit by_label dev '^unit$'
-    suite integration by_label dev '^integration$'
+    suite integration env "GANGER_BIN=$PWD/build/dev/ganger" build/dev/tests/integration --jobs "$tests"
     suite readme by_label dev '^readme$'
     suite examples by_label dev '^examples$'
     suite crash by_label dev '^crash$'
 fi
-if built asan; then
+if [ -n "$ahead" ] && built asan; then
     suite asan-unit by_label asan '^unit$'
-    suite asan-integration by_label asan '^integration$'
+    suite asan-integration under asan abort_on_error=1:detect_leaks=1
 fi
-if [ -x build/dev/tests/integration ] && built tsan; then
-    suite tsan-integration under_tsan
+if [ -n "$ahead" ] && built tsan; then
+    suite tsan-integration under tsan exitcode=66:halt_on_error=0
 fi
 
 sort -u "$logs/skipped"
