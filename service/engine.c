@@ -219,6 +219,7 @@ static void refuse(struct engine *e, const struct err *why)
     e->next_due_us = MIN(e->next_due_us, e->turn.now_us); /* the timers of this turn are still due
                                                            */
     e->retry_ns = clock_mono_ns() + RETRY_PAUSE_NS;
+    e->refused_as = why->code;
 }
 
 /* Whether the transaction is on disk is not known: going on over pages that the kernel may have
@@ -302,11 +303,12 @@ static void transact(struct engine *e)
 /* The store refused a moment ago: nobody waits for its next chance but outcomes. */
 static void refuse_writes(struct engine *e)
 {
+    const bool is_full = e->refused_as == ERR_DISK_FULL || store_disk_is_low(e->store);
     for (size_t i = 0; i < e->n_batch; i++) {
         struct command *cmd = e->batch[i];
         e->verdicts[i] = command_writes(cmd) ? VERDICT_ANSWER : VERDICT_PARK;
         if (command_writes(cmd))
-            (void)err_set(&cmd->err, store_disk_is_low(e->store) ? ERR_DISK_FULL : ERR_STORAGE,
+            (void)err_set(&cmd->err, is_full ? ERR_DISK_FULL : ERR_STORAGE,
                           "The store does not take writes just now; try again");
     }
     publish_commands(e);

@@ -69,6 +69,7 @@ struct engine {
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
     bool lacks_pwait2;
     uint64_t careful_until_ns; /* steps have savepoints of their own until then (guard.c) */
+    enum err_code refused_as;  /* the last transaction that was not stored */
     uint64_t retry_ns;         /* after a transaction that was not stored: not before this time */
     uint64_t drain_deadline_ns, drain_kill_ns;
     bool drain_hurried;

@@ -18,6 +18,7 @@
  *   results  a batch of N that is over, read as NDJSON; events/s
  *   through  a batch of N and its stream, from the POST to the line that ends it; with -k in chunks
  *   lag      N elements one after the other, from the sync of each end (limits/synctime.c) to its line
+ *   beside   N delayed submissions, one after the other, while ARGV[0] requests wait for a job; quantiles
  *   get      N times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers)
  *   call     METHOD PATH [BODY]: prints the body; status 1 unless the answer is a 2xx */
 /* clang-format on */
@@ -52,6 +53,7 @@ static const struct mode modes[] = {
     {"results", mode_results},
     {"through", mode_through},
     {"lag",    mode_lag},
+    {"beside", mode_beside},
     {"get",    mode_get},
     {"call",   mode_call},
 };

@@ -33,6 +33,7 @@ void mode_results(const struct plan *plan);
 void mode_through(const struct plan *plan);
 void mode_batches(const struct plan *plan);
 void mode_lag(const struct plan *plan);
+void mode_beside(const struct plan *plan);
 void mode_get(const struct plan *plan);
 void mode_call(const struct plan *plan);
 

@@ -86,6 +86,16 @@ p9_memory()
     server_forget idle
 }
 
+# One client's submissions without and with 5,000 requests that wait for another job.
+p9_beside_waiters()
+{
+    server_start waiters
+    measure P9.nobody_waits load beside -n 300 -N ganger_submit_alone 0
+    measure P9.many_wait load beside -n 300 -N ganger_submit_beside_5000_waiters 5000
+    server_stop waiters
+    server_forget waiters
+}
+
 p9_neighbours()
 {
     local n
@@ -106,6 +116,7 @@ bench_P9()
             p9_memory "$memory"
         done
         p9_neighbours
+        p9_beside_waiters
     done
     for memory in "${connection_memories[@]}"; do
         row P9 "memory per idle connection, $memory bytes of connection memory" KiB "P9.$memory.ganger" "P9.$memory.limit" \
@@ -118,5 +129,7 @@ bench_P9()
     row P9 "durable submits, 128 connections" req/s P9.c128 P9.c129 "ganger at 129" '>=' 0.90
     row P9 "durable submits, 256 connections" req/s P9.c256 P9.c255 "ganger at 255" '>=' 0.90
     row P9 "durable submits, 256 connections" req/s P9.c256 P9.c257 "ganger at 257" '>=' 0.90
+    row P9 "one client's submission beside 5,000 waiting requests, p50" us P9.many_wait P9.nobody_waits "ganger without them" \
+        '<=' 2.0
     row P9 "durable submits, 512 connections" req/s P9.c512 P9.c257 "ganger at 257" '>=' 0.90
 }

@@ -95,7 +95,7 @@ SERVER_TEST_WITH(queue_limits, a_rate_is_never_exceeded, .workers = 4)
  * it. */
 SERVER_TEST_WITH(queue_limits, a_rate_does_not_fall_asleep, .workers = 4)
 {
-    enum { JOBS = 600 };
+    enum { JOBS = 300 };
     put_queue(s, "r", "{'rate':'1/2ms'}");
     for (int i = 0; i < 10; i++) {
         response_free(submit_lines(s, JOBS / 10, "{'command':['true'],'queue':'r'}"));
