@@ -33,6 +33,9 @@ enum frame_type {
     /* bank, job_no, attempt: the bank is yours again. arg: 1 + the bank whose offer I have taken, 0
      * none. */
     FRAME_DONE,
+    /* bank, job_no, attempt: some of the tasks that run behind that one are over; how many, is in
+     * the bank */
+    FRAME_OVER,
     FRAME_TYPE_COUNT
 };
 

@@ -333,7 +333,8 @@ static int call_guarded(struct native_call *call, ganger_function function)
 {
     struct bank *bank = call->bank;
     struct rlimit before = {0};
-    uint32_t running = CALL_RUNNING;
+    const uint32_t mate = bank->mate * CALL_MATE;
+    uint32_t running = CALL_RUNNING + mate;
 
     limit_memory(bank, call->task, &before);
     /* When the zygote dies nobody is left to end a call that does not end. */
@@ -343,7 +344,7 @@ static int call_guarded(struct native_call *call, ganger_function function)
     if (call->task->limit_memory != 0)
         (void)setrlimit(RLIMIT_AS, &before);
     disarm(call->native, bank);
-    if (!atomic_compare_exchange_strong(&bank->call, &running, CALL_OVER))
+    if (!atomic_compare_exchange_strong(&bank->call, &running, CALL_OVER + mate))
         for (;;)
             (void)pause(); /* the signal that kills us is on its way */
     return said;
@@ -387,16 +388,16 @@ void native_run(struct native *n, struct bank *bank, const struct task *task)
         return;
     (void)getrusage(RUSAGE_SELF, &before);
     const uint64_t started_ns = clock_mono_ns();
-    atomic_store(&bank->call, CALL_RUNNING);
+    atomic_store(&bank->call, CALL_RUNNING + bank->mate * CALL_MATE);
     if (!arm(n, bank, task)) {
-        atomic_store(&bank->call, CALL_OVER);
+        atomic_store(&bank->call, CALL_OVER + bank->mate * CALL_MATE);
         bank->end = TASK_DEADLINE;
         return;
     }
     const int said = call_guarded(&call, function);
     (void)fflush(stdout);
     note_usage(bank, &before, started_ns);
-    bank->stop_sent = atomic_load(&bank->cancel) != 0;
+    bank->stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;
     report(&call, said);
     end_children(n, bank);
     for (int stream = 0; stream < 2; stream++)

@@ -156,7 +156,8 @@ static void api_progress(struct ganger_call *seen, double fraction, const char *
 
 static int api_is_cancelled(struct ganger_call *seen)
 {
-    return atomic_load_explicit(&call_of(seen)->bank->cancel, memory_order_relaxed) != 0;
+    const struct bank *bank = call_of(seen)->bank;
+    return atomic_load_explicit(&bank->cancel, memory_order_relaxed) == bank->mate + 1;
 }
 
 static void api_log(struct ganger_call *seen, int level, const char *text)

@@ -93,7 +93,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
         seat->restart_at_ns = UINT64_MAX;
         seat->group = seat->facts.group = NO_GROUP;
         seat->facts.last_status = -1;
-        seat->kill_at_ns = UINT64_MAX;
+        seat->kill_at_ns = seat->look_at_ns = UINT64_MAX;
         seat->output_fd[0] = seat->output_fd[1] = -1;
     }
     pool_set_rules(pool, 0,
@@ -145,6 +145,7 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
         const struct seat *seat = &pool->seats[slot];
         if (pool->control >= 0)
             at_ns = MIN(at_ns, MIN(seat->restart_at_ns, seat->kill_at_ns));
+        at_ns = MIN(at_ns, seat->look_at_ns);
         if (seat->has_pending_stop)
             at_ns = MIN(at_ns, clock_mono_ns() + POOL_RETRY_NS);
     }
@@ -160,6 +161,8 @@ size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
         pool_do_due(pool, clock_mono_ns());
     for (; n < max && pool->n_pending > 0; n++) {
         events[n] = pool->pending[pool->pending_head];
+        if (events[n].type == POOL_PART)
+            pool_bank(pool, events[n].place)->has_part = false;
         pool->pending_head = (pool->pending_head + 1) % pool->pending_max;
         pool->n_pending--;
     }
@@ -222,7 +225,7 @@ void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_
     const struct frame frame = {.type = FRAME_STOP,
                                 .slot = place.slot,
                                 .bank = place.bank,
-                                .job_no = bank->job_no,
+                                .job_no = bank->now_no,
                                 .attempt = bank->attempt,
                                 .arg = signal,
                                 .arg64 = grace_us};
@@ -244,7 +247,7 @@ void pool_watch(struct pool *pool, struct place place)
     const struct frame frame = {.type = FRAME_WATCH,
                                 .slot = place.slot,
                                 .bank = place.bank,
-                                .job_no = held->job_no,
+                                .job_no = held->now_no,
                                 .attempt = held->attempt};
     /* When it does not fit, the next caller asks again. */
     if (frame_send(pool->seats[place.slot].sock, &frame, -1) == FRAME_AGAIN)

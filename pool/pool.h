@@ -50,6 +50,7 @@ enum pool_event_type {
      * or how it died when the task was a native call;
      * or something of it outlived the kill deadline: TASK_UNKILLABLE. Released like DONE. */
     POOL_LOST,
+    POOL_PART,    /* place: of several tasks in the bank some are over (pool_mates_next) */
     POOL_OUTPUT,  /* place: live bytes or progress have changed */
     POOL_STARTED, /* place: an offered task has begun; follows the DONE of the one before it */
     /* place: the worker died or cannot go on before it took the offer. It never began. Released
@@ -97,6 +98,11 @@ struct pool_ends {
  * the reader would wait for ever. */
 MUST_CHECK bool pool_pipe(int ret[2], struct err *err);
 
+/* A task behind another one. */
+struct pool_mate {
+    int64_t no;
+    struct slice bytes; /* task_extra_write, then task_encode */
+};
 struct pool_task {
     struct place place;
     int64_t job_no;
@@ -107,6 +113,14 @@ struct pool_task {
      * SLOT_BANKS + bank), before the task begins; when that fails the task does not begin
      * (TASK_START_FAILED). Empty: none. */
     struct slice note;
+    /* Tasks of the same kind that the worker runs behind this one, in this order, without a word of
+     * the server in between; each has its own outcome. The bank takes as many as it has room for
+     * (pool_mates). When the worker dies, that costs the one that ran, and those behind it do not
+     * begin. */
+    const struct pool_mate *mates;
+    uint32_t n_mates;             /* at most MAX_MATES */
+    uint32_t note_no_at;          /* where in the note the number of a mate stands */
+    uint32_t max_failed;          /* when so many have failed, no other one begins; 0 = all may */
     const struct pool_ends *ends; /* NULL: joined to nothing; borrowed. Not for offers. */
 };
 /* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
@@ -129,6 +143,20 @@ MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
 /* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that
  * is on its way has been released. False: it has been taken, and POOL_STARTED follows. */
 MUST_CHECK bool pool_recall(struct pool *pool, struct place place);
+
+/* Several tasks in one bank. How many the bank has taken beside its own. */
+uint32_t pool_mates(const struct pool *pool, struct place place);
+/* True: this one (1 …) never begins. False: it has begun. */
+MUST_CHECK bool pool_mate_recall(struct pool *pool, struct place place, uint32_t mate);
+/* The next outcome of one that has ended before the last; its slices are valid until pool_release.
+ * False: there is none now. What the last one that ran left is told by DONE or LOST. */
+struct mates_cursor;
+bool pool_mates_next(struct pool *pool, struct place place, struct mates_cursor *cursor,
+                     struct task_outcome *ret);
+/* The one that runs now, as far as it can be seen: the first that has begun and no outcome. */
+uint32_t pool_mate_now(const struct pool *pool, struct place place);
+/* What pool_stop and pool_watch mean from now on. */
+void pool_mate_is_current(struct pool *pool, struct place place, uint32_t mate, int64_t no);
 
 /* A native call is asked to stop, and its worker killed after the grace.
  * Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's

@@ -36,28 +36,32 @@ void pool_call_stop(struct pool *pool, struct place place, const struct frame *s
     const uint64_t now_ns = clock_mono_ns();
     uint64_t at_ns = stop->arg == SIGKILL ? now_ns : now_ns + (uint64_t)grace_us * 1000;
 
-    atomic_store(&bank->cancel, 1);
-    if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == place.bank)
+    const uint32_t mate = seat->banks[place.bank].now_mate;
+    atomic_store(&bank->cancel, mate + 1);
+    if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == place.bank && seat->kill_mate == mate)
         at_ns = MIN(at_ns, seat->kill_at_ns);
     set_kill(pool, seat, place.bank, at_ns);
+    seat->kill_mate = mate;
     pool_call_kill_due(pool, seat, now_ns);
 }
 
 void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
     const struct frame frame = {.type = FRAME_KILL, .slot = (uint32_t)(seat - pool->seats)};
+    const uint32_t mate = seat->kill_mate * CALL_MATE;
     struct bank *bank;
-    uint32_t call = CALL_RUNNING;
+    uint32_t call = CALL_RUNNING + mate;
 
     if (seat->kill_at_ns > now_ns || pool->control < 0)
         return;
     bank = slots_bank(&pool->worker.slots, frame.slot, seat->kill_bank);
-    if (!atomic_compare_exchange_strong(&bank->call, &call, CALL_KILLED) && call == CALL_OVER) {
-        set_kill(pool, seat, seat->kill_bank, UINT64_MAX); /* DONE is on its way */
+    const bool was_running = atomic_compare_exchange_strong(&bank->call, &call, CALL_KILLED + mate);
+    if (!was_running && call >= CALL_OVER + mate) {
+        set_kill(pool, seat, seat->kill_bank, UINT64_MAX); /* its end is on its way */
         return;
     }
     /* Taken, but not begun: look again. */
-    if (call == CALL_NONE || frame_send(pool->control, &frame, -1) == FRAME_AGAIN)
+    if (!was_running || frame_send(pool->control, &frame, -1) == FRAME_AGAIN)
         set_kill(pool, seat, seat->kill_bank, now_ns + POOL_RETRY_NS);
     else
         set_kill(pool, seat, seat->kill_bank, UINT64_MAX);
@@ -102,14 +106,17 @@ bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const
     const struct bank *bank = slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats),
                                          number);
     struct task_outcome *outcome = &seat->banks[number].outcome;
-    const uint32_t call = atomic_load(&bank->call);
+    const uint32_t mate = outcome->mate;
+    const uint32_t call = atomic_load(&bank->call) - mate * CALL_MATE;
     const int status = gone->arg;
 
     if (!seat->banks[number].is_native || (call != CALL_RUNNING && call != CALL_KILLED))
         return false;
-    spool_remove(pool->data_fd, seat->banks[number].job_no, seat->banks[number].attempt,
-                 RESULT_STREAM);
-    outcome->stop_sent = atomic_load(&bank->cancel) != 0;
+    /* What else a dead worker says about whose file it was is not relied on. */
+    if (mate == seat->banks[number].now_mate)
+        spool_remove(pool->data_fd, seat->banks[number].now_no, seat->banks[number].attempt,
+                     RESULT_STREAM);
+    outcome->stop_sent = atomic_load(&bank->cancel) == mate + 1;
     outcome->max_rss_bytes = gone->max_rss;
     if (call == CALL_RUNNING && was_timer(bank, status)) {
         outcome->end = atomic_load(&bank->call_kill_end) == TASK_DEADLINE ? TASK_DEADLINE

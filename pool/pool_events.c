@@ -28,9 +28,12 @@ static struct pool_event event_of(const struct pool *pool, const struct seat *se
                                .attempt = seat->banks[bank].attempt};
 }
 
-/* Protocol broken or memory corrupt: the worker cannot be trusted with another task. GONE will
- * follow. */
-static void condemn(struct pool *pool, struct seat *seat, const char *why)
+void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type, uint32_t bank)
+{
+    pool_push(pool, event_of(pool, seat, type, bank));
+}
+
+void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
 {
     const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
     log_event(&pool->log, LOG_ERROR, "worker broke the protocol", LOG_INT("slot", frame.slot),
@@ -57,6 +60,7 @@ static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
         pool->n_due--;
     }
     pool_call_forget(pool, seat, bank);
+    pool_mates_forget(pool, seat);
     struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
     atomic_store_explicit(&shared->live_job_no, 0, memory_order_release);
     atomic_store_explicit(&seat->facts.job_no, 0, memory_order_relaxed);
@@ -79,6 +83,7 @@ void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
     atomic_store_explicit(&shared->offer, BANK_NOT_OFFERED, memory_order_relaxed);
     atomic_store_explicit(&shared->live_job_no, mine->job_no, memory_order_release);
     atomic_store_explicit(&seat->facts.job_no, mine->job_no, memory_order_relaxed);
+    pool_mates_begin(pool, seat, bank);
     (void)FAULT("pool-after-start"); /* however it began: by a frame, or as an offer */
 }
 
@@ -121,7 +126,7 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
 
     if (next >= SLOT_BANKS || seat->banks[next].owner != BANK_WAITING) {
         if (taken != 0)
-            condemn(pool, seat, "it took what was not offered");
+            pool_condemn(pool, seat, "it took what was not offered");
         return;
     }
     if (taken == 0) {
@@ -159,13 +164,14 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
     struct seat_bank *held = frame->bank < SLOT_BANKS ? &seat->banks[frame->bank] : NULL;
     if (held == NULL || held->owner != BANK_RUNNING || held->job_no != frame->job_no ||
         held->attempt != frame->attempt) {
-        condemn(pool, seat, "DONE for a task that does not run");
+        pool_condemn(pool, seat, "DONE for a task that does not run");
         return;
     }
     const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat),
                                          frame->bank);
-    if (!bank_read_outcome(bank, &held->outcome) || held->outcome.end == TASK_LOST) {
-        condemn(pool, seat, "the outcome is damaged");
+    if (!bank_read_outcome(bank, &held->outcome) || held->outcome.end == TASK_LOST ||
+        !pool_mates_check(pool, seat, frame->bank)) {
+        pool_condemn(pool, seat, "the outcome is damaged");
         return;
     }
     take_back(pool, seat, frame->bank);
@@ -183,7 +189,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
 static void on_ready(struct pool *pool, struct seat *seat, struct frame_fds *fds)
 {
     if (seat->state != SEAT_BOOTING && seat->state != SEAT_QUARANTINED) {
-        condemn(pool, seat, "READY out of turn");
+        pool_condemn(pool, seat, "READY out of turn");
         return;
     }
     if (seat->state == SEAT_BOOTING)
@@ -213,11 +219,13 @@ static void on_output(struct pool *pool, struct seat *seat, const struct frame *
 {
     for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
         const struct seat_bank *mine = &seat->banks[bank];
-        if (mine->owner != BANK_RUNNING || mine->job_no != frame->job_no ||
+        if (mine->owner != BANK_RUNNING || (mine->job_no != frame->job_no && mine->n_mates == 0) ||
             mine->attempt != frame->attempt ||
             is_known_output(pool, (struct place){pool_slot_of(pool, seat), bank}))
             continue;
-        pool_push(pool, event_of(pool, seat, POOL_OUTPUT, bank));
+        struct pool_event event = event_of(pool, seat, POOL_OUTPUT, bank);
+        event.job_no = frame->job_no; /* or of a task behind it */
+        pool_push(pool, event);
     }
 }
 
@@ -235,7 +243,7 @@ static bool read_worker(struct pool *pool, struct seat *seat)
     if (status == FRAME_EOF || status == FRAME_ERROR) {
         pool_close_seat(pool, seat);
         if (status == FRAME_ERROR)
-            condemn(pool, seat, "a damaged frame");
+            pool_condemn(pool, seat, "a damaged frame");
         seat->state = SEAT_DEAD;
         return false;
     }
@@ -245,8 +253,10 @@ static bool read_worker(struct pool *pool, struct seat *seat)
         on_ready(pool, seat, &fds);
     else if (frame.type == FRAME_OUTPUT)
         on_output(pool, seat, &frame);
+    else if (frame.type == FRAME_OVER)
+        pool_mates_over(pool, seat, &frame);
     else
-        condemn(pool, seat, "a frame of another kind");
+        pool_condemn(pool, seat, "a frame of another kind");
     frame_fds_close(&fds);
     return true;
 }
@@ -287,6 +297,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     held->outcome = (struct task_outcome){
         .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
         .survivors = (uint32_t)gone->arg64,
+        .mate = pool_mates_lost(pool, seat, bank),
         .started_us = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank)->started_us,
         .ended_us = now_us};
     /* What a dying process left there may be anything. */
@@ -468,6 +479,8 @@ void pool_do_due(struct pool *pool, uint64_t now_ns)
         struct seat *seat = &pool->seats[slot];
         if (seat->has_pending_stop)
             pool_send_stop(pool, seat, &seat->pending_stop);
+        if (seat->look_at_ns <= now_ns)
+            pool_mates_look(pool, seat, now_ns);
         if (seat->kill_at_ns <= now_ns)
             pool_call_kill_due(pool, seat, now_ns);
         if (seat->state == SEAT_EMPTY && seat->restart_at_ns <= now_ns && pool->control >= 0)

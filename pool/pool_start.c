@@ -77,6 +77,9 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     struct seat_bank *mine = pool_bank(pool, task->place);
     mine->is_native = task_is_native(task->wire);
     mine->stop_grace_us = task_stop_grace(task->wire);
+    mine->now_no = task->job_no;
+    mine->now_mate = 0;
+    pool_mates_fill(pool, task);
     return true;
 }
 

@@ -36,6 +36,10 @@ struct seat_bank {
     uint64_t offer_turn; /* when WAITING */
     bool is_native;
     int64_t stop_grace_us;       /* the task's own */
+    uint32_t n_mates;            /* tasks that run behind it */
+    uint32_t now_mate;           /* the one that is known to have begun last; 0: the bank's own */
+    int64_t now_no;              /* its number */
+    bool has_part;               /* a POOL_PART is on its way */
     struct task_outcome outcome; /* when HELD */
 };
 
@@ -60,8 +64,9 @@ struct seat {
     struct frame pending_stop; /* the worker's socket was full */
     /* When a native call that was asked to stop is killed; UINT64_MAX: none is. */
     uint64_t kill_at_ns;
-    uint32_t kill_bank;
-    int output_fd[2]; /* what native calls write to, of the living worker; -1: none */
+    uint32_t kill_bank, kill_mate;
+    uint64_t look_at_ns; /* whether something of a turn is over; UINT64_MAX: no need to */
+    int output_fd[2];    /* what native calls write to, of the living worker; -1: none */
     uint32_t quick_deaths;
     uint32_t tasks; /* since its worker started */
     uint64_t ready_ns;
@@ -102,8 +107,8 @@ struct pool {
     int epoll_fd;
     int data_fd;
     bool is_zygote_gone;
-    uint32_t n_due;     /* seats with a restart time, a pending STOP or a kill; each counts once for
-                           each */
+    uint32_t n_due;     /* seats with a restart time, a pending STOP, a kill or a look; each counts
+                           once for each */
     struct seat *seats; /* max_workers */
     struct pool_event *pending; /* ring of events that pool_collect has not handed out */
     uint64_t offers;            /* made so far */
@@ -113,8 +118,9 @@ struct pool {
 
 /* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
  * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED for
- * each offer, STARTED, LOST, WORKER_GONE and BROKEN. */
-#define POOL_EVENTS_PER_FRAME (12 + MAX_OFFERS)
+ * each offer, STARTED, LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an OUTPUT
+ * that is not told together with the one before it. */
+#define POOL_EVENTS_PER_FRAME (16 + MAX_OFFERS)
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)
 
@@ -156,6 +162,24 @@ uint64_t pool_idle_deadline_ns(const struct pool *pool);
 void pool_end_idle(struct pool *pool, uint64_t now_ns);
 
 void pool_close_output(struct seat *seat);
+/* pool_events.c */
+void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type,
+               uint32_t bank);
+/* Protocol broken or memory corrupt: the worker cannot be trusted with another task. GONE will
+ * follow. */
+void pool_condemn(struct pool *pool, struct seat *seat, const char *why);
+
+/* pool_mates.c: tasks behind a bank's own. The bank takes as many as fit. */
+void pool_mates_fill(struct pool *pool, const struct pool_task *task);
+void pool_mates_begin(struct pool *pool, struct seat *seat, uint32_t bank);
+void pool_mates_forget(struct pool *pool, struct seat *seat); /* the turn is over */
+void pool_mates_look(struct pool *pool, struct seat *seat, uint64_t now_ns);
+void pool_mates_over(struct pool *pool, struct seat *seat, const struct frame *frame); /* OVER */
+/* The turn has ended: every outcome is sound, and the bank's own is the last one. */
+bool pool_mates_check(const struct pool *pool, const struct seat *seat, uint32_t bank);
+/* Whom the death of the worker costs: the first one that has begun and no outcome. */
+uint32_t pool_mates_lost(const struct pool *pool, const struct seat *seat, uint32_t bank);
+
 /* Asks the native call of the place to stop, and sees to it that it does. */
 void pool_call_stop(struct pool *pool, struct place place, const struct frame *stop);
 void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns);

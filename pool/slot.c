@@ -106,9 +106,12 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
         .user_us = bank->user_us,
         .system_us = bank->system_us,
         .max_rss_bytes = bank->max_rss_bytes,
+        .mate = bank->mate,
     };
 
     if (bank->end < 0 || bank->end >= TASK_END_COUNT || bank->stop_sent > 1)
+        return false;
+    if (outcome.mate > MAX_MATES)
         return false;
     if (bank->exit_code < 0 || bank->exit_code > 255 || bank->signal < 0 || bank->signal > 64)
         return false;

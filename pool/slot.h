@@ -31,6 +31,19 @@ enum bank_offer { BANK_NOT_OFFERED, BANK_OFFERED, BANK_TAKEN };
  * moves it away from RUNNING first decides: a worker that finds KILLED waits for the signal instead
  * of beginning another task. */
 enum bank_call { CALL_NONE, CALL_RUNNING, CALL_OVER, CALL_KILLED };
+#define CALL_MATE 4u
+/* Tasks that the worker runs behind the bank's own, one after another, without a word of the server
+ * in between. Whoever moves one away from WAITS first decides: the worker begins it, or it never
+ * begins. What the worker has begun and ended before the last one lies in log[], as mates.h says.
+ */
+#define MAX_MATES 255
+enum mate_turn { MATE_WAITS, MATE_TAKEN, MATE_RECALLED };
+struct bank_mate {
+    int64_t job_no;
+    uint32_t at, bytes; /* of in[] */
+};
+#define BANK_LOG_SIZE (256u << 10) /* a turn ends when the next outcome might not fit */
+
 /* Of one worker at a time: the second covers the time in which the server sits in a commit. */
 #define MAX_OFFERS 2
 
@@ -51,6 +64,9 @@ struct bank {
     uint32_t note_bytes; /* the worker writes note[] to the file of starts before it begins */
     uint64_t offer_turn; /* offers are taken in this order */
     char note[64];
+    uint32_t n_mates;    /* they run after it with the same attempt number; 0 as a rule */
+    uint32_t note_no_at; /* where in note[] the number of a mate goes */
+    uint32_t max_failed; /* so many of them fail, and no other one begins; 0 = any number */
     /* Live: atomics, any thread of the server may read while the task runs. */
     alignas(64) _Atomic int64_t live_job_no; /* ties the other live fields to their job; 0 idle */
     _Atomic int32_t job_pid;
@@ -59,8 +75,12 @@ struct bank {
     _Atomic uint32_t watched;
     _Atomic uint32_t offer;         /* enum bank_offer */
     _Atomic uint64_t live_bytes[2]; /* of each stream that a reader of the spool file may read */
-    _Atomic uint32_t call;          /* enum bank_call; server and worker */
-    _Atomic uint32_t cancel;        /* 1 server: the function is asked to stop */
+    /* enum bank_call, and times CALL_MATE the mate that is meant (0: the bank's own task); server
+     * and worker. */
+    _Atomic uint32_t call;
+    _Atomic uint32_t cancel;  /* server: the function of this mate, plus 1, is asked to stop */
+    _Atomic uint32_t n_over;  /* worker: outcomes in log[] */
+    _Atomic uint64_t told_ns; /* worker: when it said so last, or began (clock_mono_ns) */
     /* Worker writes before a call: when its timer will kill it (clock_mono_ns; UINT64_MAX never),
      * and what that would be. */
     _Atomic uint64_t call_kill_at_ns;
@@ -80,10 +100,14 @@ struct bank {
     uint8_t truncated[2], spooled[2], stop_sent;
     uint8_t has_result, result_spooled, result_type;
     uint64_t result_bytes;
+    uint32_t mate; /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];
     alignas(64) char in[BANK_IN_SIZE];
     char out[2][BANK_OUT_SIZE];
     char result[BANK_RESULT_SIZE];
+    struct bank_mate mates[MAX_MATES]; /* server writes before START or offer */
+    _Atomic uint32_t turns[MAX_MATES]; /* enum mate_turn; server and worker */
+    alignas(64) char log[BANK_LOG_SIZE];
 };
 
 /* Why a worker could not start, in words, as a text; "": it has not said. */

@@ -109,6 +109,7 @@ struct task_outcome {
     uint64_t max_rss_bytes;              /* largest process of the tree */
     struct task_output out[2];           /* stdout, stderr */
     struct task_result result;
+    uint32_t mate; /* of several tasks in one bank: whose outcome it is; 0: the bank's own task */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #include "pool/drive.h"
 #include "pool/frame.h"
 #include "pool/inputs.h"
+#include "pool/mates.h"
 #include "pool/native.h"
 #include "pool/progress.h"
 #include "pool/title.h"
@@ -28,6 +29,7 @@
 #define OOM_SCORE "500"      /* the kernel takes a task before the server */
 #define QUARANTINE_LOOK_MS 1000
 #define QUARANTINE_KILL_US 1000
+#define TURN_LOOK_NS UINT64_C(500000) /* between two looks whether the server is there */
 
 struct worker {
     const struct worker_config *cfg;
@@ -293,6 +295,67 @@ static bool write_note(struct worker *w, const struct bank *bank, uint32_t numbe
            pwrite(w->starts_fd, bank->note, len, at) == (ssize_t)len;
 }
 
+/* The same for a task behind the bank's own. */
+static bool write_mate_note(struct worker *w, struct bank *bank, uint32_t number, uint32_t mate)
+{
+    const size_t at = bank->note_no_at;
+    if (bank->note_bytes > 0 && at <= sizeof(bank->note) - sizeof(int64_t))
+        memcpy(&bank->note[at], &bank->mates[mate - 1].job_no, sizeof(int64_t));
+    return write_note(w, bank, number);
+}
+
+/* A function hears nothing, so a turn of many of them looks in between: false when server or zygote
+ * has died. */
+static bool is_wanted_still(const struct worker *w)
+{
+    struct pollfd fds[2] = {{.fd = w->io.sock}, {.fd = w->io.term_fd, .events = POLLIN}};
+    return poll(fds, 2, 0) <= 0 || (fds[0].revents == 0 && fds[1].revents == 0);
+}
+
+/* Ends that come one after another are told together; what is not told is found by the server
+ * (pool_mates.c). */
+static void tell_over(const struct worker *w, struct bank *bank, const struct frame *over,
+                      uint64_t now_ns)
+{
+    if (now_ns - atomic_load_explicit(&bank->told_ns, memory_order_relaxed) < MATES_TELL_NS)
+        return;
+    if (frame_send(w->io.sock, over, -1) == FRAME_OK)
+        atomic_store(&bank->told_ns, now_ns);
+}
+
+/* The tasks behind the bank's own, which has ended. False: server or zygote died. */
+static bool run_mates(struct worker *w, struct bank *bank, const struct frame *over)
+{
+    struct mates_log log = {0};
+    struct frame_fds none = {{-1, -1, -1}};
+    uint64_t looked_ns = clock_mono_ns();
+    uint32_t next;
+
+    while ((next = mates_take(bank, &log)) > 0) {
+        const struct bank_mate *mate = &bank->mates[next - 1];
+        if (!write_mate_note(w, bank, over->bank, next)) {
+            atomic_store(&bank->turns[next - 1], MATE_WAITS);
+            return true;
+        }
+        mates_turn(bank, &log, next);
+        progress_clear(bank);
+        const uint64_t now_ns = clock_mono_ns();
+        tell_over(w, bank, over, now_ns);
+        if (now_ns - looked_ns >= TURN_LOOK_NS && !is_wanted_still(w))
+            return false;
+        looked_ns = now_ns - looked_ns >= TURN_LOOK_NS ? now_ns : looked_ns;
+        if (FAULT("worker-between-mates"))
+            _exit(70);
+        workdir_recycle(&w->workdir);
+        const struct input input = {.bytes = {bank->in + MIN(mate->at, BANK_IN_SIZE),
+                                              MIN(mate->bytes, BANK_IN_SIZE - mate->at)}};
+        if (!run_task(w, bank, &input, &none))
+            return false;
+        arena_clear(&w->arena);
+    }
+    return true;
+}
+
 /* The oldest offer that is still there; NULL: none. */
 static struct bank *oldest_offer(const struct worker *w, uint32_t *ret_number)
 {
@@ -326,7 +389,14 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
 {
     struct input input = {0};
     struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
+    const struct frame over = {.type = FRAME_OVER,
+                               .slot = w->slot,
+                               .bank = number,
+                               .job_no = bank->job_no,
+                               .attempt = bank->attempt};
     bool is_wanted = true;
+    if (bank->n_mates > 0)
+        atomic_store(&bank->told_ns, clock_mono_ns());
     if (!write_note(w, bank, number))
         drive_refuse(bank, TASK_START_FAILED, EIO, "cannot note the start of the task");
     else if (!open_input(bank, fds->fd[START_INPUT], &input))
@@ -336,6 +406,8 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     close_input(&input);
     frame_fds_close(fds); /* before DONE: an end of a pipe that stays open keeps others waiting */
     arena_clear(&w->arena);
+    if (is_wanted && bank->n_mates > 0)
+        is_wanted = run_mates(w, bank, &over);
     if (!is_wanted)
         _exit(0);
     if (FAULT("worker-before-done"))
@@ -344,7 +416,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     const struct frame done = {.type = FRAME_DONE,
                                .slot = w->slot,
                                .bank = number,
-                               .job_no = bank->job_no,
+                               .job_no = over.job_no,
                                .attempt = bank->attempt,
                                .arg = is_unkillable ? 0 : take_offer(w)};
     send_or_die(w, &done, &(struct frame_fds){{-1, -1, -1}});

@@ -20,6 +20,11 @@ static bool has_rate(const struct dispatch *d, uint32_t queue)
     return settings_of(d->store, queue)->rate_n != 0;
 }
 
+bool admission_has_rate(const struct dispatch *d, uint32_t queue)
+{
+    return has_rate(d, queue);
+}
+
 static void make_lanes(struct dispatch *d)
 {
     struct admission *a = &d->admission;

@@ -57,6 +57,7 @@ void admission_plan(struct dispatch *d, struct ready_list *list);
 void admission_count(struct dispatch *d);
 /* Whether one more job of this queue may board; it is counted then. */
 bool admission_board(struct dispatch *d, uint32_t queue);
+bool admission_has_rate(const struct dispatch *d, uint32_t queue);
 /* The same for the stages of a pipeline: all or none. */
 bool admission_board_all(struct dispatch *d, uint32_t queue, uint32_t n);
 /* So many jobs of this queue may begin now; `ever`: if none of it were in flight. */

@@ -21,7 +21,7 @@ void apply_due_at(struct engine *e, int64_t us)
 /* ------------------------------------------------------------------------------------------------
  * ends of attempts */
 
-static void observe_end(struct engine *e, const struct flight *f, const struct job_end *end)
+static void observe_end(struct engine *e, const struct job_row *row, const struct job_end *end)
 {
     struct metrics *m = e->parts.metrics;
     if (!job_state_is_end(end->state))
@@ -31,19 +31,20 @@ static void observe_end(struct engine *e, const struct flight *f, const struct j
                            (uint64_t)MAX(end->finished_us - end->started_us, (int64_t)0));
     if (end->started_us != 0)
         metrics_observe_us(m, HIST_QUEUE_WAIT,
-                           (uint64_t)MAX(end->started_us - f->info.row.created_us, (int64_t)0));
+                           (uint64_t)MAX(end->started_us - row->created_us, (int64_t)0));
 }
 
 /* The files go after the commit. A turn that has no room for more leaves them to the sweep at the
  * next start. */
-static void drop_spool(struct engine *e, const struct flight *f, const struct task_outcome *outcome)
+static void drop_spool(struct engine *e, const struct attempt_facts *facts,
+                       const struct task_outcome *outcome)
 {
     for (uint8_t stream = 0; stream < 2; stream++)
         if (outcome->out[stream].spooled && e->turn.n_files < TURN_MAX_FILES / 2)
-            e->turn.files[e->turn.n_files++] = (struct output_ref){f->info.row.no, f->attempt,
+            e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
                                                                    stream};
     if (outcome->result.is_spooled && e->turn.n_files < TURN_MAX_FILES / 2)
-        e->turn.files[e->turn.n_files++] = (struct output_ref){f->info.row.no, f->attempt,
+        e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
                                                                STREAM_VALUE};
 }
 
@@ -77,9 +78,43 @@ static bool end_unstarted(struct engine *e, struct flight *f, struct err *err)
     return jobs_finish(e->store, no, f->attempt, &cancelled, err);
 }
 
+bool apply_outcome(struct engine *e, struct attempt_facts *facts,
+                   const struct task_outcome *outcome, const struct job_leap *leap, struct err *err)
+{
+    const int64_t no = facts->row.no;
+    bool failed = outcome->end != TASK_EXITED || outcome->exit_code != 0, has_leapt = false;
+    if (failed && facts->row.has_retry) {
+        facts->has_policy = true;
+        if (!jobs_retry_policy(e->store, no, &facts->policy, err))
+            return false;
+    }
+    struct job_end end;
+    outcome_of(facts, outcome, &end);
+    const bool is_over = job_state_is_end(end.state);
+    enum job_state ignored;
+    if (leap != NULL && is_over && !jobs_leap(e->store, leap, &end, &has_leapt, err))
+        return false;
+    if (leap != NULL && !has_leapt &&
+        !jobs_start_mate(e->store,
+                         &(struct job_start){no, facts->attempt, leap->slot, e->turn.now_us}, err))
+        return false;
+    if (end.state == JOB_CANCELLED && !has_leapt &&
+        !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
+                     &ignored, err))
+        return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
+    if (!has_leapt && !jobs_finish(e->store, no, facts->attempt, &end, err))
+        return false;
+    if (!is_over)
+        drop_spool(e, facts, outcome); /* only the last attempt's output is kept */
+    observe_end(e, &facts->row, &end);
+    apply_due_at(e, is_over ? end.finished_us + end.keep_us : end.retry_at_us);
+    return true;
+}
+
 static bool apply_end(struct engine *e, struct flight *f, struct err *err)
 {
-    int64_t no = f->info.row.no;
+    if (f->chunk != NULL)
+        return chunk_apply(e, f, err);
     struct task_outcome outcome = {.end = TASK_START_FAILED};
     if (!f->never_started)
         pool_outcome(e->parts.pool, f->place, &outcome);
@@ -98,26 +133,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };
-    bool failed = outcome.end != TASK_EXITED || outcome.exit_code != 0;
-    if (failed && f->info.row.has_retry) {
-        facts.has_policy = true;
-        if (!jobs_retry_policy(e->store, no, &facts.policy, err))
-            return false;
-    }
-    struct job_end end;
-    outcome_of(&facts, &outcome, &end);
-    enum job_state ignored;
-    if (end.state == JOB_CANCELLED && f->early_stop_ns != 0 &&
-        !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
-                     &ignored, err))
-        return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
-    if (!jobs_finish(e->store, no, f->attempt, &end, err))
-        return false;
-    if (!job_state_is_end(end.state))
-        drop_spool(e, f, &outcome); /* only the last attempt's output is kept */
-    observe_end(e, f, &end);
-    apply_due_at(e, job_state_is_end(end.state) ? end.finished_us + end.keep_us : end.retry_at_us);
-    return true;
+    return apply_outcome(e, &facts, &outcome, NULL, err);
 }
 
 bool apply_savepoint_leave(struct engine *e, bool ok, const struct err *err)
@@ -133,8 +149,11 @@ bool apply_ends(struct engine *e, struct err *err)
 {
     for (uint32_t k = 0; k < e->dispatch.n; k++) {
         struct flight *f = &e->dispatch.flights[k];
-        if (f->state != FLIGHT_ENDED)
+        if (f->state != FLIGHT_ENDED) {
+            if (f->state == FLIGHT_RUNNING && f->chunk != NULL && !chunk_apply(e, f, err))
+                return false;
             continue;
+        }
         struct err why = {0};
         if (!apply_end(e, f, &why)) {
             if (apply_is_store_failure(&why))

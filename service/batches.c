@@ -109,8 +109,11 @@ static bool insert_elements(struct engine *e, int64_t no, const struct batch_ask
 static bool settle_flights(struct engine *e, int64_t no, struct err *err)
 {
     for (uint32_t k = 0; k < e->dispatch.n; k++) {
-        const struct flight *f = &e->dispatch.flights[k];
+        struct flight *f = &e->dispatch.flights[k];
         bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED;
+        if (f->state > FLIGHT_RESERVED && f->chunk != NULL && f->info.row.batch == no &&
+            !chunk_settle_range(&e->dispatch, &e->turn, f, 0, INT64_MAX, err))
+            return false;
         if (waits && f->info.row.batch == no &&
             !dispatch_settle(&e->dispatch, &e->turn, f->info.row.no, err))
             return false;

@@ -155,8 +155,10 @@ static bool ask_batch(struct engine *e, const struct job_row *row, bool *ret_gat
     if ((b->work & BATCH_WORK_CANCEL) != 0)
         return err_set(err, ERR_STATE_CONFLICT,
                        "Its batch is being cancelled; retry it when that is over");
-    *ret_gated = (row->flags & JOB_ITEM) != 0 && b->max_parallel > 0;
-    return true;
+    if ((row->flags & JOB_ITEM) == 0)
+        return true;
+    *ret_gated = b->max_parallel > 0;
+    return b->chunksize == 1 || chunk_is_busy(e, b, row->idx, ret_gated, err);
 }
 
 static bool let_in(struct engine *e, int64_t batch, struct err *err)

@@ -2,24 +2,14 @@
 /* Chunks: so many neighbours of a batch run one after another. One of them is in the queue or runs;
  * the others stand behind the gate of the batch, and each end lets the next one in. */
 #include "service/engine_state.h"
+#include "service/outcome.h"
 
 #define ALIVE ((1u << JOB_SUCCEEDED) - 1u) /* the states before the first end */
 _Static_assert(JOB_SUCCEEDED == 5, "the states that are no end come first");
 
-/* Whether one of these elements has not ended. */
 static bool any_alive(struct engine *e, struct batch_range range, bool *ret, struct err *err)
 {
-    const int64_t end = range.first + range.n;
-    int64_t no;
-    struct due_list list = {&no, 1, 0};
-    while (list.n == 0 && range.first < end) {
-        struct batch_range part = {range.batch, range.first, end - range.first};
-        if (!batch_find(e->store, &part, ALIVE, &list, err))
-            return err_wrap(err, "look at a chunk");
-        range.first += part.n;
-    }
-    *ret = list.n > 0;
-    return true;
+    return chunk_has(e->store, range, ALIVE, ret, err);
 }
 
 bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret, struct err *err)
@@ -28,30 +18,21 @@ bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *r
     return any_alive(e, (struct batch_range){b->no, first, end - first}, ret, err);
 }
 
-/* The first element that the gate holds back from this index on; no = 0: none. */
-static bool first_gated(struct engine *e, int64_t batch, int64_t from, struct job_row *ret,
-                        struct err *err)
+/* Its end goes on with what is left of the chunk. */
+static bool is_in_flight(const struct engine *e, const struct batch *b, int64_t first)
 {
-    int64_t no;
-    struct due_list list = {&no, 1, 0};
-    *ret = (struct job_row){0};
-    if (!batch_gated(e->store, batch, from, &list, err))
-        return err_wrap(err, "find what a batch holds back");
-    return list.n == 0 || jobs_get_by_no(e->store, no, ret, err);
+    for (uint32_t k = 0; k < e->dispatch.n; k++)
+        if (chunk_is_of(&e->dispatch.flights[k], b->no, first, b->chunksize))
+            return true;
+    return false;
 }
 
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
-    const int64_t chunksize = b->chunksize, chunk = ended / chunksize;
-    struct job_row next;
-    if (b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0 || b->gated == 0)
-        return true;
-    if (!first_gated(e, b->no, chunk * chunksize, &next, err))
-        return false;
-    if (next.no == 0 || next.idx / chunksize != chunk)
-        return true;
-    e->dispatch.dirty = true;
-    return batch_release(e->store, next.no, e->turn.now_us, err);
+    const bool recovers = atomic_load(&e->shared.phase) == PHASE_STARTING;
+    const int64_t chunk = ended / b->chunksize;
+    return is_in_flight(e, b, chunk * b->chunksize) ||
+           chunk_go_on(&e->dispatch, &e->turn, b, chunk, recovers, err);
 }
 
 /* Those before it may have ended while the batch waited, so it need not be the first of its chunk.
@@ -60,7 +41,7 @@ bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
 {
     struct job_row next;
     bool is_begun;
-    if (!first_gated(e, b->no, b->place, &next, err))
+    if (!chunk_first_gated(e->store, b->no, b->place, &next, err))
         return false;
     if (next.no == 0) {
         b->work &= ~(uint32_t)BATCH_WORK_RELEASE;
@@ -70,6 +51,106 @@ bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
     b->place = first + b->chunksize;
     if (!any_alive(e, (struct batch_range){b->no, first, next.idx - first}, &is_begun, err))
         return false;
+    is_begun = is_begun || is_in_flight(e, b, first);
     e->dispatch.dirty = true;
     return is_begun || batch_release(e->store, next.no, e->turn.now_us, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * ends of those in flight */
+
+static bool apply_element(struct engine *e, struct flight *f, const struct task_outcome *outcome,
+                          struct err *err)
+{
+    const struct chunk_run *run = f->chunk;
+    const uint32_t element = outcome->mate;
+    const struct chunk_mate *mate = element == 0 ? NULL : &run->mates[element - 1];
+    bool stop_requested = mate == NULL ? run->head_stop_requested : mate->stop_requested;
+    struct attempt_facts facts = {
+        .row = mate == NULL ? run->head : mate->row,
+        .attempt = f->attempt,
+        .stop_requested = stop_requested || (element == run->current && f->stop_requested),
+        .drain_stop = f->drain_stop,
+        .retries_lost = e->pools.now[0].settings.on_death == DEATH_RETRIES_JOB,
+        .now_us = e->turn.now_us,
+    };
+    if (mate == NULL)
+        return apply_outcome(e, &facts, outcome, NULL, err);
+    metrics_add(e->parts.metrics, COUNT_ATTEMPTS, 1);
+    const struct job_leap leap = {&mate->row, mate->due_us, f->attempt, f->place.slot};
+    return apply_outcome(e, &facts, outcome, &leap, err);
+}
+
+/* A report that comes too late changes nothing (guarantees.md G4); only the store can fail. */
+static bool apply_or_log(struct engine *e, struct flight *f, const struct task_outcome *outcome,
+                         struct err *err)
+{
+    struct err why = {0};
+    if (apply_element(e, f, outcome, &why))
+        return true;
+    if (apply_is_store_failure(&why))
+        return err_set(err, why.code, "%s", why.detail);
+    log_error(e->parts.log, "late report of an attempt ignored", &why);
+    return true;
+}
+
+/* It was taken by its worker, but has not begun: as if it had never left. */
+static bool put_back(struct engine *e, const struct flight *f, int64_t no, struct err *err)
+{
+    struct job_row row;
+    if (!jobs_get_by_no(e->store, no, &row, err))
+        return false;
+    if (row.state == JOB_RUNNING)
+        return jobs_unstart(e->store, no, f->attempt, err);
+    if (row.state != JOB_STOPPING)
+        return true;
+    const struct job_end end = {.state = JOB_CANCELLED,
+                                .reason = REASON_NONE,
+                                .finished_us = e->turn.now_us,
+                                .keep_us = row.keep_us};
+    return jobs_finish(e->store, no, f->attempt, &end, err);
+}
+
+/* The outcome of the one that ran last, and what is left of the others. */
+static bool apply_last(struct engine *e, struct flight *f, struct err *err)
+{
+    const struct chunk_run *run = f->chunk;
+    struct task_outcome outcome = {.end = TASK_START_FAILED};
+    if (!f->never_started)
+        pool_outcome(e->parts.pool, f->place, &outcome);
+    uint32_t first_left = outcome.mate + 1;
+    if (outcome.end == TASK_START_FAILED) {
+        e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
+        first_left = outcome.mate;
+    } else if (outcome.mate <= run->n && !apply_or_log(e, f, &outcome, err)) {
+        return false;
+    }
+    if (first_left == 0 && !put_back(e, f, run->head.no, err))
+        return false;
+    for (uint32_t mate = MAX(first_left, 1u); mate <= run->n; mate++)
+        if (run->mates[mate - 1].recorded && !put_back(e, f, run->mates[mate - 1].row.no, err))
+            return false;
+    return true;
+}
+
+static bool let_next_in(struct engine *e, const struct job_row *head, struct err *err)
+{
+    struct err gone = {0};
+    const struct batch *b;
+    if (!batch_get_by_no(e->store, head->batch, &b, &gone))
+        return gone.code == ERR_NOT_FOUND || err_set(err, gone.code, "%s", gone.detail);
+    return chunk_go_on(&e->dispatch, &e->turn, b, head->idx / b->chunksize, false, err);
+}
+
+bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
+{
+    struct chunk_run *run = f->chunk;
+    struct task_outcome outcome;
+    run->has_part = false;
+    while (!f->never_started && pool_mates_next(e->parts.pool, f->place, &run->applied, &outcome))
+        if (!apply_or_log(e, f, &outcome, err))
+            return false;
+    if (f->state == FLIGHT_RUNNING)
+        return chunk_record_now(&e->dispatch, &e->turn, f, err);
+    return apply_last(e, f, err) && let_next_in(e, &run->head, err);
 }

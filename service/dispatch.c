@@ -21,9 +21,17 @@ bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err)
     return true;
 }
 
+bool flight_take_offer(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
+{
+    return flight_recall(d, f) || record_one(d, turn, f, err);
+}
+
 bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err)
 {
-    struct flight *f = flight_waiting(d, no);
+    struct flight *f = flight_waiting(d, no), *chunk;
+    uint32_t mate;
+    if (f == NULL && (chunk = chunk_find(d, no, &mate)) != NULL)
+        return chunk_settle(d, turn, chunk, mate, err);
     if (f == NULL || f->state >= FLIGHT_CLAIMED)
         return true;
     if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
@@ -36,9 +44,10 @@ bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct e
 bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue, struct err *err)
 {
     for (uint32_t k = 0; k < d->n; k++) {
-        const struct flight *f = &d->flights[k];
+        struct flight *f = &d->flights[k];
         if (f->state != FLIGHT_FREE && f->info.row.queue == queue &&
-            !dispatch_settle(d, turn, f->info.row.no, err))
+            (!dispatch_settle(d, turn, f->info.row.no, err) ||
+             !chunk_settle_range(d, turn, f, 0, INT64_MAX, err)))
             return false;
     }
     d->dirty = true;
@@ -61,6 +70,19 @@ bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *
     return false;
 }
 
+static bool read_start(struct dispatch *d, const struct turn *turn, int64_t no, struct flight *f,
+                       bool *ret_ok, struct err *err)
+{
+    if (!queue_start_info(d->store, no, &f->arena, &f->info, err))
+        return false;
+    struct chunk_source source = {.name = f->info.name};
+    if (f->info.item.ptr != NULL)
+        source.template_bytes = f->info.task;
+    return flight_make_own(d, turn, f, ret_ok, err) &&
+           (!*ret_ok || flight_take_inputs(d, turn, f, ret_ok, err)) &&
+           (!*ret_ok || chunk_board(d, f, &source, err));
+}
+
 /* A flight for ready job i: its reservation if it has one, else a new one with what a start needs.
  * False: the store failed. *ret is NULL when all flights are in use, its queue lets nothing more
  * begin, or it cannot begin any more. */
@@ -76,9 +98,8 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
     if (f == NULL && (f = flight_new(d)) != NULL) {
         if (!admission_board(d, ready->queue))
             return true;
-        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
-            !flight_make_own(d, turn, f, &ok, err) ||
-            (ok && !flight_take_inputs(d, turn, f, &ok, err))) {
+        f->attempt = ready->attempt + 1;
+        if (!read_start(d, turn, ready->no, f, &ok, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }
@@ -86,7 +107,6 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
             flight_free(f);
             return true;
         }
-        f->attempt = ready->attempt + 1;
         f->state = FLIGHT_RESERVED;
         f->rank = i;
         f->contested = ready->contested;
@@ -204,7 +224,8 @@ static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
 {
     const struct flight *f = &d->flights[k];
     struct flight_row *row = &d->stored[k];
-    if (f->outcome_applied && !f->unstarted) {
+    const struct job_row *first = f->chunk == NULL ? &f->info.row : &f->chunk->head;
+    if (f->outcome_applied && !f->unstarted && f->chunk == NULL) {
         row->is_over = true;
         return true;
     }
@@ -216,9 +237,11 @@ static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
         *row = (struct flight_row){.entry.k = k};
         return inflight_clear(d->store, k, err);
     }
-    if (row->entry.no == f->info.row.no && row->entry.attempt == f->attempt)
+    if (row->entry.no == first->no && row->entry.attempt == f->attempt)
         return true;
-    *row = (struct flight_row){.entry = {.k = k, .no = f->info.row.no, .attempt = f->attempt}};
+    *row = (struct flight_row){.entry = {.k = k, .no = first->no, .attempt = f->attempt, .n = 1}};
+    if (f->chunk != NULL)
+        row->entry.n = f->chunk->span;
     return inflight_put(d->store, &row->entry, err);
 }
 
@@ -244,6 +267,7 @@ void dispatch_mark(struct dispatch *d)
         f->marked.recording = f->recording;
         f->marked.stop_requested = f->stop_requested;
         f->marked.stop_due = f->stop_due;
+        f->marked.current = f->chunk == NULL ? 0 : f->chunk->current;
     }
 }
 
@@ -254,6 +278,8 @@ void dispatch_back_to_mark(struct dispatch *d)
         f->recording = f->marked.recording;
         f->stop_requested = f->marked.stop_requested;
         f->stop_due = f->marked.stop_due;
+        if (f->chunk != NULL && f->state >= FLIGHT_RUNNING)
+            chunk_back_to(d, f, f->marked.current);
     }
     d->dirty = true;
 }
@@ -296,6 +322,8 @@ void dispatch_committed(struct dispatch *d)
             gang_launch(d, f);
         else if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, NULL))
             flight_start_failed(d, f);
+        if (f->chunk != NULL)
+            chunk_committed(f);
         if (f->stop_due && f->state == FLIGHT_RUNNING)
             pool_stop(d->pool, f->place, f->stop_signal, f->stop_grace_us);
         f->stop_due = false;
@@ -319,6 +347,8 @@ void dispatch_rolled_back(struct dispatch *d)
             f->stop_due = false;
             f->stop_requested = f->early_stop_ns != 0;
         }
+        if (f->chunk != NULL)
+            chunk_rolled_back(d, f);
         /* Claims and reservations are made anew from the queue. */
         if (f->state == FLIGHT_CLAIMED || f->state == FLIGHT_RESERVED)
             flight_free(f);

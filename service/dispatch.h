@@ -19,6 +19,7 @@
 #include "pool/pool.h"
 #include "service/admission.h"
 #include "service/base/metrics.h"
+#include "service/chunk_run.h"
 #include "service/starts.h"
 #include "service/turn.h"
 #include "storage/queue.h"
@@ -52,15 +53,17 @@ struct flight {
     bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
-    size_t rank;           /* RESERVED, OFFERED: its place in the ready order at the last claim */
-    bool contested;        /* its queue was chosen by weight */
-    bool start_seen;       /* its beginning is in the window of its queue */
-    uint32_t overtaken;    /* OFFERED: how many later jobs have begun elsewhere since */
-    bool outcome_applied;  /* in the open transaction */
-    uint32_t stages;       /* of its pipeline; 0: of none */
-    bool gang_never_began; /* never_started, and so are all stages of its pipeline */
+    size_t rank;             /* RESERVED, OFFERED: its place in the ready order at the last claim */
+    bool contested;          /* its queue was chosen by weight */
+    bool start_seen;         /* its beginning is in the window of its queue */
+    uint32_t overtaken;      /* OFFERED: how many later jobs have begun elsewhere since */
+    bool outcome_applied;    /* in the open transaction */
+    uint32_t stages;         /* of its pipeline; 0: of none */
+    bool gang_never_began;   /* never_started, and so are all stages of its pipeline */
+    struct chunk_run *chunk; /* neighbours that run behind it in the same turn; NULL: it is alone */
     struct {
         bool recording, stop_requested, stop_due;
+        uint32_t current; /* of the chunk */
     } marked; /* by dispatch_mark */
 };
 
@@ -117,6 +120,7 @@ void dispatch_fit(struct dispatch *d, uint32_t workers);
 
 /* collect: what the pool tells */
 void dispatch_ended(struct dispatch *d, struct place place);
+void dispatch_part(struct dispatch *d, struct place place); /* of a chunk some have ended */
 void dispatch_idle(struct dispatch *d, uint32_t slot); /* its worker is free: a reserved job leaves
                                                           at once */
 void dispatch_offer_begun(struct dispatch *d, struct place place);
@@ -202,6 +206,25 @@ MUST_CHECK bool flight_claim(struct dispatch *d, struct turn *turn, struct fligh
 bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret);
 /* Takes an offer back. False: it has been taken, and the flight runs now, unrecorded. */
 bool flight_recall(struct dispatch *d, struct flight *f);
+/* The offer is known to have been taken: its row becomes RUNNING. */
+MUST_CHECK bool flight_take_offer(struct dispatch *d, struct turn *turn, struct flight *f,
+                                  struct err *err);
+/* launch.c: what the environment of a task says about its job. `env` owns the texts: release its
+ * arena. */
+#define MAX_START_ENV 5 /* the pool adds GANGER_RUN */
+struct start_env {
+    struct arena arena;
+    struct slice items[MAX_START_ENV];
+    uint32_t n;
+    uint8_t note[STARTS_NOTE_SIZE];
+};
+struct start_names {
+    const struct job_id *id;
+    const char *name;
+    uint32_t attempt;
+    struct slice traceparent;
+};
+void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env);
 /* A committed reservation leaves for the worker, if it is idle. */
 bool flight_start_reserved(struct dispatch *d, uint32_t slot);
 

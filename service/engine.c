@@ -63,6 +63,7 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
         idle[slot] = false;
         break;
     case POOL_LOST: dispatch_ended(d, ev->place); break;
+    case POOL_PART: dispatch_part(d, ev->place); break;
     case POOL_RETURNED: dispatch_offer_returned(d, ev->place); break;
     case POOL_OUTPUT: publish_output(e, ev); break;
     case POOL_WORKER_GONE:

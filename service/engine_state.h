@@ -204,6 +204,15 @@ MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *er
 MUST_CHECK bool batch_halt(struct engine *e, const struct batch *b, const char *why,
                            struct err *err);
 MUST_CHECK bool batch_fill(struct engine *e, const struct batch *b, struct err *err);
+/* apply.c: how an attempt ended. `leap`: of an element behind the gate, which is not known to have
+ * begun; else NULL. */
+struct attempt_facts;
+MUST_CHECK bool apply_outcome(struct engine *e, struct attempt_facts *facts,
+                              const struct task_outcome *outcome, const struct job_leap *leap,
+                              struct err *err);
+/* chunks.c: all ends of a chunk in flight that are there by now; when the flight has ended, the
+ * next of its chunk is let in. */
+MUST_CHECK bool chunk_apply(struct engine *e, struct flight *f, struct err *err);
 /* chunks.c. Whether an element of the same chunk has not ended; and its next one, after the end of
  * the one with this index, whose row may be gone. */
 MUST_CHECK bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret,

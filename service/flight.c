@@ -39,8 +39,10 @@ bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 
 void dispatch_close(struct dispatch *d)
 {
-    for (uint32_t k = 0; k < d->made_n && d->flights != NULL; k++)
+    for (uint32_t k = 0; k < d->made_n && d->flights != NULL; k++) {
+        chunk_free(&d->flights[k]);
         arena_release(&d->flights[k].arena);
+    }
     free(d->flights);
     free(d->stored);
     free(d->committed);
@@ -52,6 +54,7 @@ void dispatch_close(struct dispatch *d)
 
 void flight_free(struct flight *f)
 {
+    chunk_free(f);
     struct arena arena = f->arena;
     arena_clear(&arena);
     *f = (struct flight){.arena = arena};
@@ -108,7 +111,8 @@ uint32_t flight_count(const struct dispatch *d, enum flight_state state)
 bool dispatch_has_news(const struct dispatch *d)
 {
     for (uint32_t k = 0; k < d->n; k++)
-        if (d->flights[k].state == FLIGHT_ENDED || d->flights[k].unrecorded)
+        if (d->flights[k].state == FLIGHT_ENDED || d->flights[k].unrecorded ||
+            (d->flights[k].chunk != NULL && d->flights[k].chunk->has_part))
             return true;
     return false;
 }
@@ -152,6 +156,8 @@ void dispatch_drop_reservations(struct dispatch *d)
             (void)flight_recall(d, f);
         if (f->state == FLIGHT_RESERVED)
             flight_free(f);
+        else if (f->state != FLIGHT_FREE && f->chunk != NULL)
+            chunk_cut(d, f);
     }
 }
 

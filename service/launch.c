@@ -3,16 +3,8 @@
  * it is busy. */
 #include "service/dispatch.h"
 
-#define MAX_START_ENV 5 /* the pool adds GANGER_RUN */
 #define MAX_ENV_BYTES (16u << 10)
 #define MAX_OVERTAKEN 4
-
-struct start_env {
-    struct arena arena;
-    struct slice items[MAX_START_ENV];
-    uint32_t n;
-    uint8_t note[STARTS_NOTE_SIZE];
-};
 
 static void env_add(struct start_env *env, const char *name, struct slice value)
 {
@@ -26,24 +18,33 @@ static void env_add(struct start_env *env, const char *name, struct slice value)
     env->items[env->n++] = (struct slice){text, size - 1};
 }
 
-/* What the worker gets for this attempt. `env` owns the texts; release its arena. */
-static struct pool_task make_task(const struct dispatch *d, const struct flight *f,
-                                  struct place place, struct start_env *env)
+void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env)
 {
     char id[37], attempt[16];
     arena_init(&env->arena, MAX_ENV_BYTES);
     env->n = 0;
-    job_id_format(&f->info.row.id, id);
-    (void)snprintf(attempt, sizeof attempt, "%u", f->attempt);
+    job_id_format(names->id, id);
+    (void)snprintf(attempt, sizeof attempt, "%u", names->attempt);
     env_add(env, "GANGER_JOB_ID", slice_of(id));
-    env_add(env, "GANGER_JOB_NAME", slice_of(f->info.name));
+    env_add(env, "GANGER_JOB_NAME", slice_of(names->name));
     env_add(env, "GANGER_ATTEMPT", slice_of(attempt));
     if (d->url != NULL)
         env_add(env, "GANGER_URL", slice_of(d->url));
-    if (f->info.traceparent.len > 0)
-        env_add(env, "TRACEPARENT", f->info.traceparent);
+    if (names->traceparent.len > 0)
+        env_add(env, "TRACEPARENT", names->traceparent);
+}
+
+/* What the worker gets for this attempt. `env` owns the texts; release its arena. */
+static struct pool_task make_task(const struct dispatch *d, const struct flight *f,
+                                  struct place place, struct start_env *env)
+{
+    const struct start_names names = {.id = &f->info.row.id,
+                                      .name = f->info.name,
+                                      .attempt = f->attempt,
+                                      .traceparent = f->info.traceparent};
+    flight_env(d, &names, env);
     starts_note(&d->starts, f->info.row.no, f->attempt, env->note);
-    return (struct pool_task){
+    struct pool_task task = {
         .place = place,
         .job_no = f->info.row.no,
         .attempt = f->attempt,
@@ -51,6 +52,16 @@ static struct pool_task make_task(const struct dispatch *d, const struct flight 
         .extra = {.env = env->items, .n_env = env->n, .inputs = f->inputs, .n_inputs = f->n_inputs},
         .note = {(const char *)env->note, sizeof env->note},
     };
+    if (f->chunk != NULL)
+        chunk_put(f, &task);
+    return task;
+}
+
+/* The bank has the bytes now. */
+static void left(struct dispatch *d, struct flight *f)
+{
+    if (f->chunk != NULL)
+        chunk_left(d, f);
 }
 
 /* The worker has the bytes now; names are not needed any more. */
@@ -87,6 +98,7 @@ bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends 
         log_error(d->log, "start failed", &err);
         return false;
     }
+    left(d, f);
     begun(d, f);
     return true;
 }
@@ -150,6 +162,7 @@ static bool offer_one(struct dispatch *d, struct flight *f, struct place place)
         return false;
     f->place = place;
     f->state = FLIGHT_OFFERED;
+    left(d, f);
     return true;
 }
 
@@ -182,6 +195,16 @@ void dispatch_ended(struct dispatch *d, struct place place)
     if (f->state == FLIGHT_OFFERED)
         begun_unrecorded(d, f);
     f->state = FLIGHT_ENDED;
+}
+
+void dispatch_part(struct dispatch *d, struct place place)
+{
+    struct flight *f = flight_at(d, place);
+    if (f == NULL || f->chunk == NULL)
+        return;
+    if (f->state == FLIGHT_OFFERED) /* else a failed recall has told so before */
+        begun_unrecorded(d, f);
+    f->chunk->has_part = true;
 }
 
 /* Makes room for one offer in the slot: its last one in the order goes back. */

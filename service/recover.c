@@ -3,8 +3,9 @@
 #include "service/dispatch.h"
 #include "service/outcome.h"
 
-static bool recover_one(struct dispatch *d, struct turn *turn, const struct inflight *entry,
-                        struct recovery *ret, struct err *err)
+/* The attempt of this one job. `reached`: the highest number of the entry that may have begun. */
+static bool recover_job(struct dispatch *d, struct turn *turn, const struct inflight *entry,
+                        int64_t reached, struct recovery *ret, struct err *err)
 {
     struct attempt_facts facts = {.attempt = entry->attempt, .now_us = turn->now_us};
     struct err missing = {0};
@@ -12,11 +13,12 @@ static bool recover_one(struct dispatch *d, struct turn *turn, const struct infl
         return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
     enum job_state state = facts.row.state;
     bool begun = state == JOB_RUNNING || state == JOB_STOPPING;
+    bool waits = state == JOB_QUEUED || (entry->n > 1 && state == JOB_BLOCKED);
     bool is_this_attempt = begun ? facts.row.attempt == entry->attempt
-                                 : state == JOB_QUEUED && facts.row.attempt + 1 == entry->attempt;
+                                 : waits && facts.row.attempt + 1 == entry->attempt;
     if (!is_this_attempt)
         return true; /* its outcome was stored */
-    if (state != JOB_STOPPING && !starts_may_have_run(&d->starts, entry->no, entry->attempt)) {
+    if (state != JOB_STOPPING && entry->no > reached) {
         if (!begun)
             return true; /* only reserved: it is simply queued */
         ret->requeued++;
@@ -31,9 +33,45 @@ static bool recover_one(struct dispatch *d, struct turn *turn, const struct infl
     }
     facts.stop_requested = state == JOB_STOPPING;
     struct job_end end;
+    const struct job_start start = {entry->no, entry->attempt, 0, turn->now_us};
+    if (state == JOB_BLOCKED && !jobs_start_mate(d->store, &start, err))
+        return false;
     outcome_lost(&facts, &end);
     ret->lost++;
     return jobs_finish(d->store, entry->no, entry->attempt, &end, err);
+}
+
+/* All that had begun may have ended before the crash, and then nothing else lets the next one in.
+ */
+static bool go_on(struct dispatch *d, const struct turn *turn, const struct inflight *entry,
+                  struct err *err)
+{
+    const struct batch *b;
+    struct job_row row;
+    struct err gone = {0};
+    int64_t no = entry->no;
+    while (no - entry->no < entry->n && !jobs_get_by_no(d->store, no, &row, &gone)) {
+        if (gone.code != ERR_NOT_FOUND)
+            return err_set(err, gone.code, "%s", gone.detail);
+        no++;
+    }
+    if (no - entry->no == entry->n)
+        return true;
+    return batch_get_by_no(d->store, row.batch, &b, err) && b->chunksize > 0 &&
+           chunk_go_on(d, turn, b, row.idx / b->chunksize, true, err);
+}
+
+/* Of a chunk the first ones have begun, up to the last note; each of them stands for itself. */
+static bool recover_one(struct dispatch *d, struct turn *turn, const struct inflight *entry,
+                        struct recovery *ret, struct err *err)
+{
+    const int64_t n = MAX(entry->n, (int64_t)1);
+    const int64_t reached = starts_reached(&d->starts, entry->no, n, entry->attempt);
+    struct inflight one = *entry;
+    for (; one.no - entry->no < n; one.no++)
+        if (!recover_job(d, turn, &one, reached, ret, err))
+            return false;
+    return n == 1 || go_on(d, turn, entry, err);
 }
 
 bool dispatch_recover(struct dispatch *d, struct turn *turn, struct recovery *ret, struct err *err)

@@ -16,6 +16,7 @@ struct record {
 };
 _Static_assert(sizeof(struct record) == RECORD_SIZE,
                "one record is one write that no page boundary cuts");
+_Static_assert(offsetof(struct record, no) == STARTS_NOTE_NO_AT, "a worker changes the number");
 
 /* The kernel's id of this boot, proc(5); all zero when there is none, which never equals a
  * record's. */
@@ -67,21 +68,27 @@ void starts_note(const struct starts *starts, int64_t no, uint32_t attempt,
 
 bool starts_may_have_run(const struct starts *starts, int64_t no, uint32_t attempt)
 {
+    return starts_reached(starts, no, 1, attempt) == no;
+}
+
+int64_t starts_reached(const struct starts *starts, int64_t no, int64_t n, uint32_t attempt)
+{
     struct record record;
+    int64_t reached = no - 1;
     for (off_t at = 0; pread(starts->fd, &record, sizeof record, at) == (ssize_t)sizeof record;
          at += RECORD_SIZE) {
         if (record.magic != STARTS_MAGIC)
             continue;
         if (memcmp(record.boot, starts->boot, sizeof record.boot) != 0)
-            return true; /* written before a restart of the machine: what was lost of it is unknown
-                          */
-        if (record.no == no && record.attempt == attempt)
-            return true;
+            return no + n - 1; /* written before a restart of the machine: what was lost of it is
+                                  unknown */
+        if (record.no >= no && record.no - no < n && record.attempt == attempt)
+            reached = MAX(reached, record.no);
     }
     /* A file that starts_reset has never prepared was lost with the power, or the machine cannot
      * tell boots apart. */
     struct stat st;
-    return fstat(starts->fd, &st) != 0 || st.st_size == 0;
+    return fstat(starts->fd, &st) != 0 || st.st_size == 0 ? no + n - 1 : reached;
 }
 
 bool starts_reset(const struct starts *starts, uint32_t places, struct err *err)

@@ -43,6 +43,21 @@ MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_h
 /* The first elements from an index on that the gate holds back. */
 MUST_CHECK bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_list *ret,
                             struct err *err);
+/* Elements that the gate holds back and that may run behind `head` in the same turn of a worker:
+ * those of the next indexes below `end` with the same queue, priority and attempt, and nothing that
+ * needs a look elsewhere. Between their numbers there are only elements of the same batch. Items go
+ * to `a`. */
+struct mate {
+    struct job_row row;
+    int64_t due_us;
+    struct slice item;
+};
+struct mate_list {
+    struct mate *mates; /* room for max; the caller's */
+    size_t max, n;
+};
+MUST_CHECK bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
+                            struct arena *a, struct mate_list *ret, struct err *err);
 /* Lets one of them in: into the queue, unless it waits for something else. */
 MUST_CHECK bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err);
 

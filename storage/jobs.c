@@ -200,6 +200,19 @@ bool jobs_start(struct store *store, const struct job_start *start, struct err *
     return row_move(store, &row, JOB_RUNNING, err);
 }
 
+bool jobs_start_mate(struct store *store, const struct job_start *start, struct err *err)
+{
+    struct row row;
+
+    if (!row_load(store, start->no, &row, err))
+        return false;
+    if (row.state == JOB_RUNNING || row.state == JOB_STOPPING)
+        return row.attempt == start->attempt || conflict(&row, start->attempt, err);
+    row.queued_us = start->now_us;
+    return (row.state != JOB_BLOCKED || row_move(store, &row, JOB_QUEUED, err)) &&
+           jobs_start(store, start, err);
+}
+
 bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err *err)
 {
     struct row row;
@@ -281,9 +294,7 @@ static bool attempt_repeat(struct store *store, struct row *row, const struct jo
     return row_move(store, &waiting, end->state, err) && attempt_insert(store, row, end, err);
 }
 
-/* The row leaves the queue for good, with what is known of its last attempt. */
-static bool attempt_end(struct store *store, struct row *row, const struct job_end *end,
-                        struct err *err)
+static void row_take_end(struct row *row, const struct job_end *end)
 {
     row->reason = end->reason;
     row->has_exit_code = end->has_exit_code;
@@ -296,8 +307,43 @@ static bool attempt_end(struct store *store, struct row *row, const struct job_e
     row->output = end->output;
     row->output.expired = false;
     row->keep_us = end->keep_us;
+}
+
+/* The row leaves the queue for good, with what is known of its last attempt. */
+static bool attempt_end(struct store *store, struct row *row, const struct job_end *end,
+                        struct err *err)
+{
+    row_take_end(row, end);
     return row_move(store, row, end->state, err) && output_put(store, row, end, err) &&
            jobs_put_words(store, row->no, end->error_detail, err);
+}
+
+bool jobs_leap(struct store *store, const struct job_leap *leap, const struct job_end *end,
+               bool *ret, struct err *err)
+{
+    const struct job_row *from = leap->row;
+    struct row row = {
+        .no = from->no,
+        .state = JOB_BLOCKED,
+        .queue = from->queue,
+        .salt = from->id.salt,
+        .priority = from->priority,
+        .attempt = leap->attempt,
+        .version = from->version,
+        .created_us = from->created_us,
+        .due_us = leap->due_us,
+        .queued_us = end->started_us,
+        .slot = (int32_t)leap->slot,
+        .batch = from->batch,
+        .idx = from->idx,
+        .flags = from->flags,
+    };
+
+    row_take_end(&row, end);
+    if (!row_leap(store, &row, end->state, ret, err))
+        return false;
+    return !*ret || (output_put(store, &row, end, err) &&
+                     jobs_put_words(store, row.no, end->error_detail, err));
 }
 
 bool jobs_finish(struct store *store, int64_t no, uint32_t attempt, const struct job_end *end,

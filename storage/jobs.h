@@ -80,6 +80,20 @@ struct job_end {
  * only reserved but had started. */
 MUST_CHECK bool jobs_finish(struct store *store, int64_t no, uint32_t attempt,
                             const struct job_end *end, struct err *err);
+/* The same for an element behind the gate of its batch, which has begun in the turn of another one
+ * of its chunk. Nothing is done when it is RUNNING or STOPPING already. */
+MUST_CHECK bool jobs_start_mate(struct store *store, const struct job_start *start,
+                                struct err *err);
+/* Such an element has begun and ended since the last commit; `row` as batch_mates has told. False
+ * in *ret: its row stands somewhere else now, and nothing is changed (jobs_start_mate,
+ * jobs_finish). */
+struct job_leap {
+    const struct job_row *row;
+    int64_t due_us;
+    uint32_t attempt, slot;
+};
+MUST_CHECK bool jobs_leap(struct store *store, const struct job_leap *leap,
+                          const struct job_end *end, bool *ret, struct err *err);
 /* A start that did not happen (TASK_START_FAILED, recovery of a reservation): RUNNING → QUEUED,
  * attempt not counted. */
 MUST_CHECK bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err *err);

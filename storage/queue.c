@@ -162,6 +162,7 @@ bool inflight_put(struct store *store, const struct inflight *entry, struct err 
     bind_i64(put, 1, entry->k);
     bind_i64(put, 2, entry->no);
     bind_i64(put, 3, entry->attempt);
+    bind_i64(put, 4, entry->n);
     return store_run(store, put, err);
 }
 
@@ -186,7 +187,8 @@ bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t 
             return err_set(err, ERR_INTERNAL, "More than %zu attempts are in flight.", max);
         ret[n++] = (struct inflight){(uint32_t)sqlite3_column_int64(all, 0),
                                      sqlite3_column_int64(all, 1),
-                                     (uint32_t)sqlite3_column_int64(all, 2)};
+                                     (uint32_t)sqlite3_column_int64(all, 2),
+                                     sqlite3_column_int64(all, 3)};
     }
     return false;
 }

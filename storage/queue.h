@@ -82,6 +82,7 @@ struct inflight {
     uint32_t k;
     int64_t no;
     uint32_t attempt;
+    int64_t n; /* a chunk: some of the jobs [no, no + n); 1 as a rule */
 };
 MUST_CHECK bool inflight_put(struct store *store, const struct inflight *entry,
                              struct err *err); /* insert or replace k */

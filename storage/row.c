@@ -372,6 +372,31 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     return row_changed(store, &moved, from, to, err);
 }
 
+bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret, struct err *err)
+{
+    struct row moved = *row;
+    sqlite3_stmt *move;
+
+    PRE(row->state == JOB_BLOCKED && is_gated(row, row->state) && job_state_is_end(to));
+
+    moved.state = to;
+    moved.version++;
+    moved.flags &= ~(uint32_t)JOB_GATED;
+    *ret = false;
+    if (store->counts.entries[row->queue - 1].now.count[JOB_BLOCKED] == 0)
+        return true;
+    move = move_bind(store, &moved);
+    bind_i64(move, 2, INT64_C(1) << JOB_BLOCKED);
+    if (!store_run(store, move, err))
+        return false;
+    *ret = sqlite3_changes(store->db.handle) == 1;
+    if (!*ret)
+        return true;
+    *row = moved;
+    return batch_count_gated(store, row->batch, -1, err) &&
+           row_moved(store, row, JOB_BLOCKED, to, err);
+}
+
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,
                 struct err *err)
 {

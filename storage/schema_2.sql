@@ -18,6 +18,9 @@ ALTER TABLE jobs ADD COLUMN ukey BLOB;
 ALTER TABLE jobs ADD COLUMN value_bytes INTEGER;
 ALTER TABLE outputs ADD COLUMN value BLOB;
 
+-- Of a chunk: the attempts of the jobs from `no` on that one worker was given together, so many numbers.
+ALTER TABLE inflight ADD COLUMN n INTEGER NOT NULL DEFAULT 1;
+
 -- How that attempt ended: enum job_state. One that was followed by an automatic retry has failed; the retry verb repeats
 -- others as well.
 ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;

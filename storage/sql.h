@@ -8,9 +8,11 @@
 
 #include "service/base/job.h"
 
+#define TEXT_BLOCKED "1"
 #define TEXT_QUEUED "2"
 #define TEXT_HOLDS_KEY "state < 4"
 #define TEXT_GATED "flags & 8"
+_Static_assert(JOB_BLOCKED == 1, "TEXT_BLOCKED names this state by its number");
 _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
 _Static_assert(JOB_STOPPING == 4,
@@ -145,10 +147,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
                              " ORDER BY wake_us LIMIT ?3")                                         \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
-    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO inflight (k, no, attempt)"                    \
-                             " VALUES (?1, ?2, ?3)")                                               \
+    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO inflight (k, no, attempt, n)"                 \
+                             " VALUES (?1, ?2, ?3, ?4)")                                           \
     X(INFLIGHT_DELETE, HOT,  "DELETE FROM inflight WHERE k = ?1")                                  \
-    X(INFLIGHT_ALL,    COLD, "SELECT k, no, attempt FROM inflight ORDER BY k")                     \
+    X(INFLIGHT_ALL,    COLD, "SELECT k, no, attempt, n FROM inflight ORDER BY k")                  \
     /* batches */                                                                                  \
     X(BATCH_INSERT,    HOT,  "INSERT INTO batches (no, created_us, salt, kind, phase, work, queue,"\
                              " max_parallel, max_failures, chunksize, keep_us, flags)"             \
@@ -174,6 +176,14 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(ENDS_DELETE,     HOT,  "DELETE FROM ends WHERE batch = ?1 AND seq <= ?2")                    \
     X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
                              " AND idx >= ?2 ORDER BY idx LIMIT ?3")                               \
+    X(BATCH_MATES,     HOT,  "SELECT j.no, j.idx, j.salt, j.created_us, j.version, j.max_attempts," \
+                             " j.keep_us, j.deadline_us, j.due_us, j.flags, s.task"                \
+                             " FROM jobs j CROSS JOIN specs s ON s.no = j.no"                      \
+                             " WHERE j.no > ?1 AND j.no < ?2 AND j.state = " TEXT_BLOCKED          \
+                             " AND j.flags | ?3 = ?3 AND j." TEXT_GATED " AND +j.batch = ?4"       \
+                             " AND j.queue = ?5 AND j.priority = ?6 AND j.attempt = ?7"            \
+                             " AND j.no - j.idx = ?9"                                              \
+                             " ORDER BY j.no LIMIT ?8")                                            \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
                              " ORDER BY no LIMIT ?4")                                              \
     X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \

@@ -2,8 +2,8 @@
 /* batch [--items N] [--kills N] [--seed N]
  *
  * A batch outlives kill -9 of its server at any moment: while its elements run, with max_parallel
- * holding others back, and while it is cancelled. Afterwards every element has ended exactly once:
- * the order of ends names each of them one time, and the counts say the same. */
+ * holding others back, in chunks, and while it is cancelled. Afterwards every element has ended
+ * exactly once: the order of ends names each of them one time, and the counts say the same. */
 #include "crash/random.h"
 #include "integration/harness_batch.h"
 
@@ -90,10 +90,12 @@ static void await_end(struct server *s, struct job_ref batch)
 static void scenario(struct server *s, struct plan *p)
 {
     struct job_ref first = submit(s, p, ""), second = submit(s, p, ",\"max_parallel\":3");
+    struct job_ref chunks = submit(s, p, ",\"chunksize\":25");
     for (int i = 0; i < p->kills; i++)
         kill_after(s, p, 300);
     await_end(s, first);
     await_end(s, second);
+    await_end(s, chunks);
     struct job_ref third = submit(s, p, ",\"delay\":\"1h\"");
     AUTO_RESPONSE r = batch_post(s, third, "cancel", NULL);
     expect_int(r, "cancelled", p->items);
@@ -123,7 +125,7 @@ int main(int argc, char **argv)
     server_start(&s, NULL);
     scenario(&s, &p);
     server_kill(&s);
-    check_file(&p, &s, 3);
+    check_file(&p, &s, 4);
     server_forget(&s);
     printf("result: %d passed, %d failed\n", p.n_wrong == 0, p.n_wrong != 0);
     return p.n_wrong == 0 ? 0 : 1;

@@ -104,7 +104,8 @@ static void new_batch(struct mix_client *c)
     add_work(c, &b, ",\"{}\"");
     add_parents(c, &b);
     text_add(&b, "%s",
-             ONE_OF(c, "", "", ",\"max_parallel\":2", ",\"chunksize\":4", ",\"max_failures\":2",
+             ONE_OF(c, "", "", ",\"max_parallel\":2", ",\"chunksize\":4", ",\"chunksize\":12",
+                    ",\"chunksize\":8,\"max_failures\":3", ",\"max_failures\":2",
                     ",\"open\":true"));
     text_add(&b, is_upload ? "}\n" : ",\"items\":[");
     for (uint32_t i = 0; i < n; i++)

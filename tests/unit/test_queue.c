@@ -309,15 +309,15 @@ Test(queue, in_flight_entries_are_replaced_and_cleared_by_their_place)
     struct inflight out[4];
     size_t n;
 
-    must(inflight_put(f.store, &(struct inflight){2, 20, 1}, err));
-    must(inflight_put(f.store, &(struct inflight){0, 10, 1}, err));
-    must(inflight_put(f.store, &(struct inflight){2, 21, 3}, err));
+    must(inflight_put(f.store, &(struct inflight){2, 20, 1, 1}, err));
+    must(inflight_put(f.store, &(struct inflight){0, 10, 1, 1}, err));
+    must(inflight_put(f.store, &(struct inflight){2, 21, 3, 100}, err));
     tx_commit(&f);
     fixture_reopen(&f);
     must(inflight_all(f.store, out, 4, &n, err));
     cr_assert_eq(n, 2);
     cr_assert(out[0].k == 0 && out[0].no == 10 && out[0].attempt == 1);
-    cr_assert(out[1].k == 2 && out[1].no == 21 && out[1].attempt == 3);
+    cr_assert(out[1].k == 2 && out[1].no == 21 && out[1].attempt == 3 && out[1].n == 100);
     must_fail(INTERNAL, inflight_all(f.store, out, 1, &n, err));
     tx_begin(&f);
     must(inflight_clear(f.store, 2, err));

@@ -73,7 +73,7 @@ static void turn_start(struct run *run)
     must(queue_peek(run->f.store, &list, err));
     for (size_t i = 0; i < list.n; i++) {
         must(inflight_put(run->f.store,
-                          &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1}, err));
+                          &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1, 1}, err));
         must(jobs_start(run->f.store,
                         &(struct job_start){ready[i].no, ready[i].attempt + 1, (uint32_t)i, NOW_US},
                         err));
@@ -356,9 +356,9 @@ Test(recover, in_flight_attempts_are_found_and_settled)
     running = job_add(&f, NULL, 0).no;
     reserved = job_add(&f, NULL, 0).no;
     waiting = job_add(&f, NULL, 0).no;
-    must(inflight_put(f.store, &(struct inflight){0, running, 1}, err));
+    must(inflight_put(f.store, &(struct inflight){0, running, 1, 1}, err));
     must(jobs_start(f.store, &(struct job_start){running, 1, 0, NOW_US}, err));
-    must(inflight_put(f.store, &(struct inflight){1, reserved, 1}, err));
+    must(inflight_put(f.store, &(struct inflight){1, reserved, 1, 1}, err));
     tx_commit(&f);
     fixture_reopen(&f);
 

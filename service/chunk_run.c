@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/chunk_run.h"
+
+#include "pool/task.h"
+#include "service/dispatch.h"
+#include "service/element.h"
+
+#define MAX_MATE_BYTES (5u << 20) /* one of them, before it is known whether it fits */
+
+/* ------------------------------------------------------------------------------------------------
+ * who comes along */
+
+static bool is_under_way(const struct dispatch *d, const struct batch *b, int64_t first)
+{
+    for (uint32_t k = 0; k < d->n; k++)
+        if (chunk_is_of(&d->flights[k], b->no, first, b->chunksize))
+            return true;
+    return false;
+}
+
+/* How many may come behind the head: the rest of its chunk. A queue with a rate counts each
+ * beginning before it happens, so there every element begins by itself; so does one that is tried
+ * again while its chunk is under way. */
+static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, int64_t *ret_end,
+                        struct err *err)
+{
+    const struct job_row *row = &run->head;
+    const struct batch *b;
+    *ret = 0;
+    if (row->batch == 0 || (row->flags & ~(uint32_t)JOB_PARENT) != JOB_ITEM)
+        return true;
+    if (!batch_get_by_no(d->store, row->batch, &b, err))
+        return false;
+    int64_t first = row->idx - row->idx % b->chunksize;
+    if (b->chunksize == 1 || b->phase == BATCH_HALTED || admission_has_rate(d, row->queue) ||
+        is_under_way(d, b, first))
+        return true;
+    *ret_end = first + b->chunksize;
+    *ret = (size_t)MIN(*ret_end - row->idx - 1, (int64_t)MAX_MATES);
+    if (b->max_failures > 0)
+        run->max_failed = (uint32_t)MIN(MAX(b->max_failures - b->count[JOB_FAILED], (int64_t)1),
+                                        (int64_t)UINT32_MAX);
+    return true;
+}
+
+/* As flight_make_own does it for the head; "job-<no>" when the batch has no name. */
+static const char *name_of(const struct flight *f, const struct chunk_source *source,
+                           const struct element *element, int64_t no, struct arena *a)
+{
+    struct template_head head;
+    struct err ignored;
+    char text[32];
+    (void)snprintf(text, sizeof text, "job-%lld", (long long)f->info.row.no);
+    if (strcmp(text, source->name) == 0) {
+        (void)snprintf(text, sizeof text, "job-%lld", (long long)no);
+        return arena_dup(a, slice_of(text));
+    }
+    if (strchr(source->name, '{') == NULL ||
+        !template_open(element->template_bytes, &head, NULL, &ignored))
+        return source->name;
+    const struct template_item item = {
+        .raw = element->item, .index = element->index, .star = head.star != 0};
+    return template_name(slice_of(source->name), &item, a);
+}
+
+/* What its worker gets. False: it cannot be made, and says so when it is started alone. */
+static bool make_task(const struct dispatch *d, struct flight *f, const struct mate *mate,
+                      const struct chunk_source *source, struct slice *ret)
+{
+    AUTO_ARENA struct arena scratch = {0};
+    struct start_env env = {0};
+    struct err ignored;
+    struct slice wire;
+    const struct element element = {.template_bytes = source->template_bytes,
+                                    .item = mate->item,
+                                    .index = mate->row.idx,
+                                    .deadline_us = mate->row.deadline_us};
+    arena_init(&scratch, MAX_MATE_BYTES);
+    if (!element_task(&element, &scratch, &wire, &ignored))
+        return false;
+    if (!task_is_native(wire)) {
+        const struct start_names names = {
+            .id = &mate->row.id,
+            .name = name_of(f, source, &element, mate->row.no, &scratch),
+            .attempt = f->attempt,
+            .traceparent = f->info.traceparent,
+        };
+        if (names.name == NULL)
+            return false;
+        flight_env(d, &names, &env);
+    }
+    const struct task_extra extra = {.env = env.items, .n_env = env.n};
+    char *bytes = arena_alloc(&f->arena, task_extra_size(&extra) + wire.len);
+    if (bytes != NULL) {
+        const size_t len = task_extra_write(bytes, &extra);
+        memcpy(bytes + len, wire.ptr, wire.len);
+        *ret = (struct slice){bytes, len + wire.len};
+    }
+    arena_release(&env.arena);
+    return bytes != NULL;
+}
+
+static void add_mates(const struct dispatch *d, struct flight *f, const struct mate_list *list,
+                      const struct chunk_source *source)
+{
+    struct chunk_run *run = f->chunk;
+    size_t room = BANK_IN_SIZE;
+    for (size_t i = 0; i < list->n; i++) {
+        struct pool_mate *task = &run->tasks[run->n];
+        task->no = list->mates[i].row.no;
+        if (!make_task(d, f, &list->mates[i], source, &task->bytes) || task->bytes.len > room)
+            return;
+        room -= task->bytes.len;
+        run->mates[run->n++] = (struct chunk_mate){.row = list->mates[i].row,
+                                                   .due_us = list->mates[i].due_us};
+        run->span = task->no - run->head.no + 1;
+    }
+}
+
+bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source *source,
+                 struct err *err)
+{
+    struct chunk_run run = {.head = f->info.row, .span = 1};
+    struct mate_list list = {0};
+    int64_t end = 0;
+    if (source->template_bytes.ptr == NULL || f->n_inputs > 0)
+        return true;
+    if (!room_behind(d, &run, &list.max, &end, err))
+        return false;
+    if (list.max == 0)
+        return true;
+    AUTO_FREE struct mate *mates = must_alloc(list.max * sizeof *mates);
+    list.mates = mates;
+    if (!batch_mates(d->store, &run.head, end, &f->arena, &list, err))
+        return err_wrap(err, "look for the rest of a chunk");
+    if (list.n == 0)
+        return true;
+    run.mates = must_alloc(list.n * sizeof *run.mates);
+    run.tasks = must_alloc(list.n * sizeof *run.tasks);
+    f->chunk = must_alloc(sizeof *f->chunk);
+    *f->chunk = run;
+    add_mates(d, f, &list, source);
+    if (f->chunk->n == 0)
+        chunk_free(f);
+    return true;
+}
+
+void chunk_free(struct flight *f)
+{
+    if (f->chunk == NULL)
+        return;
+    free(f->chunk->mates);
+    free(f->chunk->tasks);
+    free(f->chunk);
+    f->chunk = NULL;
+}
+
+void chunk_put(const struct flight *f, struct pool_task *ret)
+{
+    ret->mates = f->chunk->tasks;
+    ret->n_mates = f->chunk->n;
+    ret->note_no_at = STARTS_NOTE_NO_AT;
+    ret->max_failed = f->chunk->max_failed;
+}
+
+void chunk_left(struct dispatch *d, struct flight *f)
+{
+    f->chunk->n = pool_mates(d->pool, f->place);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * who has begun */
+
+static struct job_row *row_of(struct chunk_run *run, uint32_t element)
+{
+    return element == 0 ? &run->head : &run->mates[element - 1].row;
+}
+
+bool chunk_is_of(const struct flight *f, int64_t batch, int64_t first, int64_t chunksize)
+{
+    return f->state != FLIGHT_FREE && f->chunk != NULL && f->chunk->head.batch == batch &&
+           f->chunk->head.idx >= first && f->chunk->head.idx - first < chunksize;
+}
+
+static void move_to(struct dispatch *d, struct flight *f, uint32_t element)
+{
+    f->chunk->current = element;
+    f->info.row = *row_of(f->chunk, element);
+    pool_mate_is_current(d->pool, f->place, element, f->info.row.no);
+}
+
+/* Its row becomes RUNNING; who was the current one before has ended. */
+static bool record(struct dispatch *d, struct turn *turn, struct flight *f, uint32_t element,
+                   struct err *err)
+{
+    struct chunk_run *run = f->chunk;
+    const struct job_start start = {row_of(run, element)->no, f->attempt, f->place.slot,
+                                    turn->now_us};
+    struct err why = {0};
+    if (!jobs_start_mate(d->store, &start, &why)) {
+        /* Fencing, as for its end: the row is not this attempt's any more. */
+        if (why.code == ERR_STATE_CONFLICT || why.code == ERR_NOT_FOUND)
+            return true;
+        *err = why;
+        return err_wrap(err, "record start");
+    }
+    run->mates[element - 1].recorded = true;
+    if (element <= run->current)
+        return true;
+    if (run->current == 0)
+        run->head_stop_requested |= f->stop_requested;
+    else
+        run->mates[run->current - 1].stop_requested |= f->stop_requested;
+    f->stop_requested = f->stop_due = false;
+    f->early_stop_ns = 0;
+    move_to(d, f, element);
+    return true;
+}
+
+bool chunk_record_now(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
+{
+    const uint32_t now = pool_mate_now(d->pool, f->place);
+    if (now <= f->chunk->current || now > f->chunk->n)
+        return true;
+    return record(d, turn, f, now, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * who shall not begin */
+
+static bool has_end(const struct chunk_run *run, uint32_t mate)
+{
+    return mate < run->applied.mate_plus1;
+}
+
+/* Mates are in the order of their numbers. */
+static uint32_t find_mate(const struct chunk_run *run, int64_t no)
+{
+    uint32_t low = 0, high = run->n;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (run->mates[middle].row.no < no)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < run->n && run->mates[low].row.no == no ? low + 1 : 0;
+}
+
+struct flight *chunk_find(struct dispatch *d, int64_t no, uint32_t *ret_mate)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state == FLIGHT_FREE || f->chunk == NULL || f->outcome_applied ||
+            no <= f->chunk->head.no || no >= f->chunk->head.no + f->chunk->span)
+            continue;
+        *ret_mate = find_mate(f->chunk, no);
+        if (*ret_mate != 0 && !has_end(f->chunk, *ret_mate))
+            return f;
+    }
+    return NULL;
+}
+
+/* From the last one on. False: this one has begun. */
+static bool take_back(struct dispatch *d, struct flight *f, uint32_t mate)
+{
+    struct chunk_run *run = f->chunk;
+    const bool has_left = f->state != FLIGHT_RESERVED && f->state != FLIGHT_CLAIMED;
+    while (run->n >= mate && (!has_left || pool_mate_recall(d->pool, f->place, run->n)))
+        run->n--;
+    return run->n < mate;
+}
+
+bool chunk_settle(struct dispatch *d, struct turn *turn, struct flight *f, uint32_t mate,
+                  struct err *err)
+{
+    if (f->outcome_applied || mate > f->chunk->n || has_end(f->chunk, mate) ||
+        mate == f->chunk->current)
+        return true;
+    if (take_back(d, f, mate)) {
+        d->dirty = true;
+        return true;
+    }
+    /* It has begun, so those before it have as well. */
+    if (f->state == FLIGHT_OFFERED && !flight_take_offer(d, turn, f, err))
+        return false;
+    return f->state == FLIGHT_RESERVED || record(d, turn, f, mate, err);
+}
+
+bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct flight *f, int64_t first,
+                        int64_t n, struct err *err)
+{
+    for (uint32_t mate = 1; f->chunk != NULL && mate <= f->chunk->n; mate++) {
+        const struct job_row *row = &f->chunk->mates[mate - 1].row;
+        if (row->idx >= first && row->idx - first < n && !chunk_settle(d, turn, f, mate, err))
+            return false;
+    }
+    return true;
+}
+
+void chunk_cut(struct dispatch *d, struct flight *f)
+{
+    (void)take_back(d, f, 1);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * what is left behind the gate */
+
+bool chunk_has(struct store *store, struct batch_range range, uint32_t states, bool *ret,
+               struct err *err)
+{
+    const int64_t end = range.first + range.n;
+    int64_t no;
+    struct due_list list = {&no, 1, 0};
+    while (list.n == 0 && range.first < end) {
+        struct batch_range part = {range.batch, range.first, end - range.first};
+        if (!batch_find(store, &part, states, &list, err))
+            return err_wrap(err, "look at a chunk");
+        range.first += part.n;
+    }
+    *ret = list.n > 0;
+    return true;
+}
+
+bool chunk_first_gated(struct store *store, int64_t batch, int64_t from, struct job_row *ret,
+                       struct err *err)
+{
+    int64_t no;
+    struct due_list list = {&no, 1, 0};
+    *ret = (struct job_row){0};
+    if (!batch_gated(store, batch, from, &list, err))
+        return err_wrap(err, "find what a batch holds back");
+    return list.n == 0 || jobs_get_by_no(store, no, ret, err);
+}
+
+bool chunk_go_on(struct dispatch *d, const struct turn *turn, const struct batch *b, int64_t chunk,
+                 bool checks, struct err *err)
+{
+    const uint32_t begun = 1u << JOB_QUEUED | 1u << JOB_RUNNING | 1u << JOB_STOPPING;
+    const int64_t chunksize = b->chunksize, first = chunk * chunksize;
+    const int64_t n = MIN(chunksize, b->n - first);
+    struct job_row next;
+    bool is_begun = false;
+    if (b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0 || b->gated == 0)
+        return true;
+    if (!chunk_first_gated(d->store, b->no, first, &next, err))
+        return false;
+    if (next.no == 0 || next.idx / chunksize != chunk)
+        return true;
+    if (checks &&
+        !chunk_has(d->store, (struct batch_range){next.batch, first, n}, begun, &is_begun, err))
+        return false;
+    if (is_begun)
+        return true;
+    d->dirty = true;
+    return batch_release(d->store, next.no, turn->now_us, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * the transaction */
+
+void chunk_committed(struct flight *f)
+{
+    f->chunk->stored = f->chunk->applied;
+    f->chunk->current_stored = f->chunk->current;
+}
+
+void chunk_back_to(struct dispatch *d, struct flight *f, uint32_t element)
+{
+    const struct chunk_run *run = f->chunk;
+    if (run->current == element)
+        return;
+    move_to(d, f, element);
+    f->stop_requested |= element == 0 ? run->head_stop_requested
+                                      : run->mates[element - 1].stop_requested;
+}
+
+void chunk_rolled_back(struct dispatch *d, struct flight *f)
+{
+    struct chunk_run *run = f->chunk;
+    if (f->state < FLIGHT_RUNNING)
+        return;
+    run->has_part = true;
+    run->applied = run->stored;
+    chunk_back_to(d, f, run->current_stored);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* A chunk is one worker turn: its elements go to one worker back to back, and each of them still
+ * ends, fails and is cancelled for itself. */
+#include "integration/harness_batch.h"
+#include "integration/harness_receiver.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+static const char registry[] = "[function misbehave]\n"
+                               "kind = native\n"
+                               "module = " GANGER_HELPER_DIR "/native_misbehave.so\n"
+                               "\n"
+                               "[function noop]\n"
+                               "kind = native\n"
+                               "module = " GANGER_HELPER_DIR "/../examples/native/noop.so\n"
+                               "symbol = ganger_noop\n";
+
+struct registry {
+    char dir[128], path[200];
+    struct server_options options;
+};
+
+static void start(struct server *s, struct registry *r, int workers)
+{
+    temp_dir_make(r->dir, sizeof r->dir);
+    (void)snprintf(r->path, sizeof r->path, "%s/ganger.conf", r->dir);
+    int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && write(fd, registry, strlen(registry)) == (ssize_t)strlen(registry),
+          "cannot write %s", r->path);
+    (void)close(fd);
+    r->options = (struct server_options){.workers = workers, .args = {"--config", r->path}};
+    server_start(s, &r->options);
+}
+
+#define CHUNK_TEST(name, n_workers)                     \
+    static void chunks_##name##_body(struct server *s); \
+    PLAIN_TEST(chunks, name)                            \
+    {                                                   \
+        struct server server;                           \
+        struct registry r;                              \
+        start(&server, &r, n_workers);                  \
+        chunks_##name##_body(&server);                  \
+        server_stop(&server);                           \
+        temp_dir_remove(r.dir);                         \
+    }                                                   \
+    static void chunks_##name##_body(struct server *s)
+
+/* The states of all elements by their first letters: "ssfc". Reasons are not told. */
+static struct text states_of(struct server *s, struct job_ref batch)
+{
+    struct text states = {""};
+    AUTO_RESPONSE list = http_get(s, "/v1/jobs?batch=%s&order=oldest&limit=1000", batch.id);
+    const cJSON *items = json_find(list, "items");
+    size_t n = 0;
+    for (const cJSON *job = items->child; job != NULL && n + 1 < sizeof states.s; job = job->next)
+        states.s[n++] = cJSON_GetStringValue(json_at(job, "state"))[0];
+    return states;
+}
+
+static void expect_states(struct server *s, struct job_ref batch, const char *states)
+{
+    AUTO_RESPONSE over = batch_await(s, batch);
+    const struct text found = states_of(s, batch);
+    cr_assert_str_eq(found.s, states, "%s", over->body);
+}
+
+static void await_state(struct server *s, struct job_ref batch, int64_t index, const char *state)
+{
+    AUTO_RESPONSE r = job_await_state(s, element_of(s, batch, index), state);
+}
+
+/* ---- one turn ---- */
+
+CHUNK_TEST(many_elements_cost_few_commits, 2)
+{
+    struct text_builder items = {0};
+    enum { ITEMS = 2000 };
+    for (int i = 0; i < ITEMS; i++)
+        text_add(&items, "%s%d", i == 0 ? "" : ",", i);
+    const long before = metrics_value(s, "ganger_commits_total");
+    const struct job_ref batch = batch_submit(
+        s, "{'function':'misbehave','chunksize':100,'items':[%s]}", items.text);
+    text_free(&items);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_int(over, "counts.succeeded", ITEMS);
+    const long commits = metrics_value(s, "ganger_commits_total") - before;
+    cr_assert_leq(commits, 4 * ITEMS / 100, "%ld commits for %d chunks", commits, ITEMS / 100);
+    AUTO_RESPONSE r = http_get(s, "/v1/batches/%s/results?order=index", batch.id);
+    int i = 0;
+    for (const cJSON *item = json_find(r, "")->child; item != NULL; item = item->next, i++)
+        cr_assert(cJSON_GetNumberValue(json_at(item, "index")) == i &&
+                  cJSON_GetNumberValue(json_at(item, "value")) == i);
+    cr_assert_eq(i, ITEMS);
+    AUTO_RESPONSE ends = http_get(s, "/v1/batches/%s/results?order=completed", batch.id);
+    cr_assert_eq(cJSON_GetArraySize(json_find(ends, "")), ITEMS);
+}
+
+/* Each command tells who its parent is: the worker. */
+CHUNK_TEST(a_chunk_has_one_worker, 3)
+{
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','echo $PPID $GANGER_JOB_ID $GANGER_JOB_NAME','x'],'name':'n{index}',"
+        "'chunksize':4,'items':[0,1,2,3,4,5,6,7,8]}");
+    expect_states(s, batch, "sssssssss");
+    char first[32] = "";
+    for (int i = 0; i < 9; i++) {
+        const struct job_ref job = element_of(s, batch, i);
+        AUTO_TEXT out = job_read(s, job, "stdout");
+        char pid[32], id[64], name[32];
+        cr_assert_eq(sscanf(out, "%31s %63s %31s", pid, id, name), 3, "%s", out);
+        cr_assert_str_eq(id, job.id);
+        cr_assert_str_eq(name, text_of("n%d", i).s);
+        if (i % 4 == 0)
+            (void)snprintf(first, sizeof first, "%s", pid);
+        cr_assert_str_eq(pid, first, "element %d", i);
+    }
+}
+
+/* It is told while the next one runs, however long that takes. */
+CHUNK_TEST(ends_are_seen_while_the_turn_goes_on, 1)
+{
+    struct text hold = fifo_make(s, "hold");
+    const struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','{}'],'chunksize':4,'items':['true','true','cat %s','true']}",
+        hold.s);
+    await_state(s, batch, 2, "running");
+    AWAIT(strcmp(states_of(s, batch).s, "ssrb") == 0, 20);
+    fifo_release(hold.s);
+    expect_states(s, batch, "ssss");
+}
+
+/* Outputs of a chunk lie in memory until they are stored; what has no room ends the turn. */
+CHUNK_TEST(large_outputs_are_whole, 2)
+{
+    const struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','head -c {} /dev/zero | tr -c x x'],'chunksize':12,"
+           "'items':[60000,60001,60002,60003,60004,60005,60006,200000,0,1,65536,65537]}");
+    static const size_t sizes[] = {60000, 60001,  60002, 60003, 60004, 60005,
+                                   60006, 200000, 0,     1,     65536, 65537};
+    expect_states(s, batch, "ssssssssssss");
+    for (int i = 0; i < 12; i++) {
+        AUTO_RESPONSE out = http_get(s, "/v1/jobs/%s/stdout", element_of(s, batch, i).id);
+        cr_assert_eq(out->len, sizes[i], "element %d has %zu bytes", i, out->len);
+        cr_assert_eq(strspn(out->body, "x"), sizes[i]);
+    }
+}
+
+/* ---- each for itself ---- */
+
+CHUNK_TEST(a_crash_costs_one_element, 1)
+{
+    const struct job_ref batch = batch_submit(
+        s, "{'function':'misbehave','chunksize':10,'items':['pid',1,'segfault','pid','exit3','pid',"
+           "'fail','abort',8,'pid']}");
+    expect_states(s, batch, "ssfsfsffss");
+    static const char *const reasons[] = {
+        [2] = "signal", [4] = "exit_code", [6] = "function_error", [7] = "signal"};
+    for (int i = 0; i < 8; i++) {
+        AUTO_RESPONSE job = job_show(s, element_of(s, batch, i));
+        if (reasons[i] != NULL)
+            expect_text(job, "reason", reasons[i]);
+        expect_int(job, "attempt", 1);
+    }
+    AUTO_TEXT first = job_read(s, element_of(s, batch, 0), "result");
+    AUTO_TEXT next = job_read(s, element_of(s, batch, 3), "result");
+    cr_assert_str_neq(first, next, "a fresh worker goes on");
+}
+
+CHUNK_TEST(a_timeout_costs_one_element, 1)
+{
+    const struct job_ref calls = batch_submit(
+        s, "{'function':'misbehave','timeout':0.1,'chunksize':4,'items':[0,'loop',2,3]}");
+    const struct job_ref commands = batch_submit(
+        s, "{'command':['sleep'],'timeout':0.1,'chunksize':4,'items':['0','30','0','0']}");
+    expect_states(s, calls, "sfss");
+    expect_states(s, commands, "sfss");
+    AUTO_RESPONSE call = job_show(s, element_of(s, calls, 1));
+    AUTO_RESPONSE command = job_show(s, element_of(s, commands, 1));
+    expect_text(call, "reason", "timeout");
+    expect_text(command, "reason", "timeout");
+}
+
+CHUNK_TEST(one_element_is_cancelled_before_it_begins, 1)
+{
+    struct text hold = fifo_make(s, "hold"), mark = text_of("%s/mark", s->scratch);
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','{}'],'chunksize':6,'items':['true','cat %s','true','echo 3 >> %s',"
+        "'true','echo 5 >> %s']}",
+        hold.s, mark.s, mark.s);
+    await_state(s, batch, 1, "running");
+    AUTO_RESPONSE r = job_cancel(s, element_of(s, batch, 3), NULL, 0);
+    expect_status(r, 200);
+    expect_text(r, "job.state", "cancelled");
+    fifo_release(hold.s);
+    expect_states(s, batch, "ssscss");
+    AUTO_TEXT text = file_read(mark.s, NULL);
+    cr_assert_str_eq(text, "5\n", "a cancelled element has run");
+}
+
+CHUNK_TEST(one_element_is_cancelled_while_it_runs, 1)
+{
+    const struct job_ref commands = batch_submit(
+        s, "{'command':['sleep'],'chunksize':4,'items':['0','100','0','0']}");
+    const struct job_ref calls = batch_submit(
+        s, "{'function':'misbehave','chunksize':6,'items':[0,'cancel',2,'loop',4,5]}");
+    await_state(s, commands, 1, "running");
+    AUTO_RESPONSE command = job_cancel(s, element_of(s, commands, 1), "{'grace':5}", 20);
+    expect_text(command, "job.state", "cancelled");
+    expect_states(s, commands, "scss");
+    await_state(s, calls, 1, "running");
+    AUTO_RESPONSE asked = job_cancel(s, element_of(s, calls, 1), "{'grace':5}", 20);
+    expect_text(asked, "job.state", "cancelled");
+    await_state(s, calls, 3, "running");
+    AUTO_RESPONSE killed = job_cancel(s, element_of(s, calls, 3), "{'grace':0}", 20);
+    expect_text(killed, "job.state", "cancelled");
+    expect_states(s, calls, "scscss");
+}
+
+CHUNK_TEST(indexes_are_cancelled_in_the_middle_of_a_turn, 1)
+{
+    struct text hold = fifo_make(s, "hold");
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','{}'],'chunksize':8,'items':['true','cat %s','true','true','true',"
+        "'true','true','true']}",
+        hold.s);
+    await_state(s, batch, 1, "running");
+    AUTO_RESPONSE r = batch_post(s, batch, "cancel", "{'indexes':'2-4,6'}");
+    expect_int(r, "cancelled", 4);
+    fifo_release(hold.s);
+    expect_states(s, batch, "sscccscs");
+}
+
+/* Nothing begins after the failure that was one too many. */
+CHUNK_TEST(max_failures_stops_the_turn, 1)
+{
+    struct text mark = text_of("%s/mark", s->scratch);
+    const struct job_ref commands = batch_submit(
+        s,
+        "{'command':['sh','-c','echo {} >> %s; exit {}'],'chunksize':8,'max_failures':2,"
+        "'items':[0,1,0,2,0,0,0,0]}",
+        mark.s);
+    expect_states(s, commands, "sfsfcccc");
+    AUTO_TEXT text = file_read(mark.s, NULL);
+    cr_assert_str_eq(text, "0\n1\n0\n2\n");
+    const struct job_ref calls = batch_submit(
+        s, "{'function':'misbehave','chunksize':100,'max_failures':1,'items':[0,1,'fail',3,4]}");
+    expect_states(s, calls, "ssfcc");
+}
+
+/* The one that failed comes again by itself; the turn does not wait for it. */
+CHUNK_TEST(an_element_is_tried_again, 1)
+{
+    const struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','[ $GANGER_ATTEMPT -ge {} ]'],'chunksize':5,"
+           "'retry':{'max_attempts':3,'delay':'10ms'},'items':[1,2,1,3,1]}");
+    expect_states(s, batch, "sssss");
+    AUTO_RESPONSE third = job_show(s, element_of(s, batch, 3));
+    expect_int(third, "attempt", 3);
+    AUTO_RESPONSE last = job_show(s, element_of(s, batch, 4));
+    expect_int(last, "attempt", 1);
+}
+
+/* The verb puts it behind the others of its chunk. */
+CHUNK_TEST(an_element_retried_in_the_middle_waits_for_the_turn, 2)
+{
+    struct text hold = fifo_make(s, "hold");
+    const struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','{}'],'chunksize':4,'items':['exit 1','cat %s','true','true']}",
+        hold.s);
+    await_state(s, batch, 1, "running");
+    const struct job_ref failed = element_of(s, batch, 0);
+    AUTO_RESPONSE again = http(s, "POST", text_of("/v1/jobs/%s/retry", failed.id).s, NULL, NULL);
+    expect_status(again, 202);
+    expect_text(again, "state", "blocked");
+    fifo_release(hold.s);
+    expect_states(s, batch, "fsss");
+    AUTO_RESPONSE shown = job_show(s, failed);
+    expect_int(shown, "attempt", 2);
+}
+
+/* ---- the service ends ---- */
+
+/* What ended and was stored stays; what had begun is lost; what had not, runs. */
+CHUNK_TEST(kill_9_costs_those_that_had_begun, 1)
+{
+    struct text mark = text_of("%s/mark", s->scratch);
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','echo {index} >> %s; {}'],'chunksize':6,"
+        "'items':['true','true','sleep 100','true','true','true']}",
+        mark.s);
+    await_state(s, batch, 2, "running");
+    AWAIT(strcmp(states_of(s, batch).s, "ssrbbb") == 0, 20);
+    server_kill(s);
+    server_restart(s, NULL);
+    expect_states(s, batch, "ssfsss");
+    AUTO_RESPONSE lost = job_show(s, element_of(s, batch, 2));
+    expect_text(lost, "reason", "lost");
+    AUTO_TEXT text = file_read(mark.s, NULL);
+    cr_assert_str_eq(text, "0\n1\n2\n3\n4\n5\n", "each has begun once, in order");
+}
+
+CHUNK_TEST(a_drain_lets_the_running_one_end_and_begins_no_other, 1)
+{
+    struct text hold = fifo_make(s, "hold"), mark = text_of("%s/mark", s->scratch);
+    const struct job_ref batch = batch_submit(s,
+                                              "{'command':['sh','-c','{}'],'chunksize':4,'items':['"
+                                              "true','cat %s','echo 2 >> %s','true']}",
+                                              hold.s, mark.s);
+    await_state(s, batch, 1, "running");
+    cr_assert_eq(kill(s->pid, SIGTERM), 0);
+    AWAIT(server_log_has(s, "draining"), 20);
+    fifo_release(hold.s);
+    cr_assert_eq(server_wait_exit(s, 30), 0);
+    cr_assert_neq(access(mark.s, F_OK), 0, "it began during the drain");
+    server_restart(s, NULL);
+    expect_states(s, batch, "ssss");
+}
