@@ -110,6 +110,23 @@ static bool take_env(struct job_reader *r)
     return true;
 }
 
+/* What belongs to a runner's process is the function's to say. */
+static bool check_limits_of_call(const struct job_reader *r)
+{
+    struct json_iter it;
+    struct slice key, value;
+    if (r->limits.ptr == NULL)
+        return true;
+    json_iter_init(&it, r->limits);
+    while (json_next_member(&it, &key, &value)) {
+        if (!slice_is(key, "output") && !slice_is(key, "on_output"))
+            return err_at(r->err, ERR_INVALID, "/limits",
+                          "of a call of a runner are \"output\" and \"on_output\" alone; its "
+                          "configuration sets the others");
+    }
+    return true;
+}
+
 bool codec_take_function(struct job_reader *r)
 {
     const struct function *f = r->function;
@@ -117,12 +134,14 @@ bool codec_take_function(struct job_reader *r)
         return true;
     if (f->queue != NULL && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")))
         r->spec->queue = slice_of(f->queue);
-    if (f->cwd != NULL && !codec_job_names(r, SLICE_LIT("cwd"))) {
+    const bool is_runner = f->kind == FUNCTION_RUNNER; /* these are its own, not a call's */
+    if (f->cwd != NULL && !is_runner && !codec_job_names(r, SLICE_LIT("cwd"))) {
         r->spec->cwd = slice_of(f->cwd);
         r->has_cwd = true;
         codec_job_has(r, "cwd");
     }
-    return take_env(r) && take_member(r, SLICE_LIT("timeout"), f->timeout) &&
+    return (is_runner ? check_limits_of_call(r) : take_env(r)) &&
+           take_member(r, SLICE_LIT("timeout"), f->timeout) &&
            (r->is_stage || take_member(r, SLICE_LIT("retry"), f->retry)) &&
            take_limits(r, f->limits);
 }
@@ -175,39 +194,67 @@ static bool bind_json(struct job_reader *r)
     return r->spec->stdin_bytes.ptr != NULL || codec_arena_full(r->err);
 }
 
-/* A native function runs inside of a worker: it has no process to which these could belong. */
-static bool check_native(const struct job_reader *r)
+/* What only a process of its own could have. */
+static bool has_none_of_a_process(const struct job_reader *r)
 {
     static const char *const members[] = {"env",          "cwd",        "stdin",
                                           "stdin_base64", "stdin_from", "files"};
-    static const char why[] = "is nothing that a native function has: it gets its arguments alone";
-    const struct job_spec *spec = r->spec;
+    const char *kind = function_kind_name(r->function->kind);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         char pointer[80];
         (void)snprintf(pointer, sizeof pointer, "/%s", members[i]);
         if (codec_job_names(r, slice_of(members[i])))
-            return err_at(r->err, ERR_INVALID, pointer, "%s", why);
+            return err_at(
+                r->err, ERR_INVALID, pointer,
+                "is nothing that a call of a %s function has: it gets its arguments alone", kind);
     }
-    if (r->is_stage)
-        return err_at(r->err, ERR_INVALID, "/function",
-                      "is native: it has no standard input and output to be joined to others");
-    if (spec->limit_cpu_us != 0 || spec->limit_file_size != 0 || spec->limit_processes != 0 ||
-        spec->limit_open_files != 0)
-        return err_at(r->err, ERR_INVALID, "/limits",
-                      "of a native function are \"memory\" and \"output\" alone");
+    return !r->is_stage || err_at(r->err, ERR_INVALID, "/function",
+                                  "is of the kind %s: it has no standard input and output to be "
+                                  "joined to others",
+                                  kind);
+}
+
+/* A native function runs inside of a worker: it has no process to which these could belong. */
+static bool check_native(const struct job_reader *r)
+{
+    const struct job_spec *spec = r->spec;
+    return has_none_of_a_process(r) &&
+           ((spec->limit_cpu_us == 0 && spec->limit_file_size == 0 && spec->limit_processes == 0 &&
+             spec->limit_open_files == 0) ||
+            err_at(r->err, ERR_INVALID, "/limits",
+                   "of a native function are \"memory\" and \"output\" alone"));
+}
+
+/* A runner has a process, but many calls share it. */
+static bool check_runner(const struct job_reader *r)
+{
+    return has_none_of_a_process(r) &&
+           (r->spec->limit_cpu_us == 0 ||
+            err_at(r->err, ERR_INVALID, "/limits/cpu",
+                   "cannot be kept for a runner, whose calls share one process"));
+}
+
+static bool check_kind(const struct job_reader *r)
+{
+    switch (r->function->kind) {
+    case FUNCTION_NATIVE: return check_native(r);
+    case FUNCTION_RUNNER: return check_runner(r);
+    case FUNCTION_COMMAND:
+    case FUNCTION_KIND_COUNT: break;
+    }
     return true;
 }
 
 /* What is called by its name, with the arguments as its input. */
-static bool take_native(struct job_reader *r)
+static bool take_by_name(struct job_reader *r)
 {
     struct slice *argv = arena_alloc(r->a, sizeof *argv);
-    if (!check_native(r))
+    if (!check_kind(r))
         return false;
     if (argv == NULL)
         return codec_arena_full(r->err);
     argv[0] = slice_of(r->function->name);
-    r->spec->kind = FUNCTION_NATIVE;
+    r->spec->kind = r->function->kind;
     r->spec->argv = argv;
     r->spec->n_argv = 1;
     r->spec->cwd = (struct slice){0};
@@ -236,11 +283,12 @@ bool codec_function_end(struct job_reader *r)
         return err_at(r->err, ERR_INVALID, "/function",
                       "\"command\" and \"function\" must not come together");
     r->has_command = true;
-    if (r->function->kind == FUNCTION_NATIVE && !take_native(r))
+    const bool is_command = r->function->kind == FUNCTION_COMMAND;
+    if (!is_command && !take_by_name(r))
         return false;
     if (r->is_template)
         return keep_for_elements(r);
-    return r->function->kind == FUNCTION_NATIVE ? bind_json(r) : bind(r);
+    return is_command ? bind(r) : bind_json(r);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -259,13 +307,6 @@ static bool check_env(const struct function *f, struct err *err)
     return true;
 }
 
-static bool check_kind(const struct function *f, struct err *err)
-{
-    return f->kind != FUNCTION_RUNNER ||
-           err_at(err, ERR_INVALID, "/kind",
-                  "this version runs functions of kind command and native only");
-}
-
 /* A pool of its own would be promised and not be there. */
 static bool check_pool(const struct function *f, struct err *err)
 {
@@ -280,8 +321,7 @@ static bool check_function(const struct config *cfg, const struct function *f, s
     struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
     arena_init(&a, 1u << 20);
     codec_job_begin(&r);
-    return check_kind(f, err) && check_pool(f, err) && check_env(f, err) &&
-           codec_take_function(&r) && (f->kind != FUNCTION_NATIVE || check_native(&r));
+    return check_pool(f, err) && check_env(f, err) && codec_take_function(&r) && check_kind(&r);
 }
 
 bool codec_check_functions(const struct config *cfg, struct err *err)

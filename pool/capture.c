@@ -203,6 +203,28 @@ bool capture_pump(struct capture *c, size_t budget)
     return false;
 }
 
+void capture_put(struct capture *c, struct slice bytes)
+{
+    const size_t len = (size_t)MIN((uint64_t)bytes.len, c->limit - c->kept);
+
+    c->truncated = c->truncated || len < bytes.len;
+    if (c->file_fd < 0 && c->kept + len > BANK_OUT_SIZE && !capture_spool(c)) {
+        stop_keeping(c);
+        return;
+    }
+    if (len == 0)
+        return;
+    if (c->file_fd < 0)
+        memcpy(c->bank->out[c->stream] + c->kept, bytes.ptr, len);
+    else if (!write_all(c->file_fd, bytes.ptr, len)) {
+        stop_keeping(c);
+        return;
+    }
+    c->kept += len;
+    if (c->file_fd >= 0)
+        announce(c);
+}
+
 void capture_finish(struct capture *c)
 {
     struct err err;

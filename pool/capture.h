@@ -26,6 +26,8 @@ void capture_init(struct capture *c, struct bank *bank, int stream, int pipe_fd,
  * the stream pipe_fd is closed and -1. Beyond `limit` bytes are dropped and `truncated` set. When
  * the file cannot be written (disk full) the rest is dropped likewise. */
 bool capture_pump(struct capture *c, size_t budget);
+/* Adds bytes that did not come by the pipe, as far as the limit lets them. */
+void capture_put(struct capture *c, struct slice bytes);
 /* The pipe has no writer any more and is empty. */
 void capture_close(struct capture *c);
 /* Moves the stream to its spool file now, so that readers can follow it. False: it could not be

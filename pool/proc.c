@@ -220,11 +220,24 @@ static ON_CHILD_STACK int child_exec(const struct proc *p)
     return error;
 }
 
-/* dup2 of a descriptor to itself would leave it CLOEXEC. The last one: what had number 3 before has
- * been taken already. */
+/* dup2 of a descriptor to itself would leave it CLOEXEC. What had number 3 before has been taken
+ * already. */
 static ON_CHILD_STACK bool child_set_progress(int fd)
 {
     return fd == 3 ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, 3) == 3;
+}
+
+/* Returns the first descriptor that the task does not have; -1: failed. */
+static ON_CHILD_STACK int child_set_more(const struct proc *p)
+{
+    int next = 3;
+    if (p->progress_fd > 0 && !child_set_progress(p->progress_fd))
+        return -1;
+    next += p->progress_fd > 0;
+    for (int i = 0; i < PROC_MORE_FDS && p->more_fds[i] > 0; i++)
+        if (dup2(p->more_fds[i], next++) < 0)
+            return -1;
+    return next;
 }
 
 /* Between clone and exec. Shares the worker's memory: only async-signal-safe calls, writes to its
@@ -246,10 +259,11 @@ static ON_CHILD_STACK int child_main(void *arg)
     for (int fd = 0; fd < 3; fd++)
         if (dup2(p->fds[fd], fd) < 0)
             child_fail(c, PROC_STEP_SETUP, errno);
-    if (p->progress_fd > 0 && !child_set_progress(p->progress_fd))
+    const int first_free = child_set_more(p);
+    if (first_free < 0)
         child_fail(c, PROC_STEP_SETUP, errno);
-    (void)close_range(p->progress_fd > 0 ? 4 : 3, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all
-                                                              O_CLOEXEC anyway */
+    (void)close_range((unsigned)first_free, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all
+                                                        O_CLOEXEC anyway */
     for (uint32_t i = 0; i < p->n_limits; i++) {
         const struct proc_limit *limit = &p->limits[i];
         if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) != 0) {

@@ -34,6 +34,8 @@ struct proc_launcher {
 MUST_CHECK bool proc_launcher_init(struct proc_launcher *l, struct err *err);
 
 #define PROC_MAX_LIMITS 5
+#define PROC_MORE_FDS 3
+#define PROC_ABOVE_FDS 7 /* the lowest that no other one can take the place of */
 struct proc_limit {
     int resource;
     struct rlimit value;
@@ -48,6 +50,8 @@ struct proc {
     int fds[3];      /* what becomes 0, 1, 2; each at least 3 */
     int progress_fd; /* what becomes 3, at least 3; 0: nothing does */
     bool no_pidfd;   /* the caller hears of the end by SIGCHLD, which costs less */
+    /* What becomes 4, 5 and 6, each at least PROC_ABOVE_FDS as is progress_fd then; 0: nothing. */
+    int more_fds[PROC_MORE_FDS];
     struct proc_limit limits[PROC_MAX_LIMITS];
     uint32_t n_limits;
 };
@@ -78,7 +82,7 @@ struct proc_started {
 };
 /* Returns when the child has exec'ed or failed. A failed child is already reaped. On success it is
  * the leader of a new session and group, dies with the calling thread (PR_SET_PDEATHSIG), and has
- * descriptors 0, 1 and 2 only, and 3 for its progress. */
+ * descriptors 0, 1 and 2 only, 3 for its progress, and those of more_fds. */
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret);
 

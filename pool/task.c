@@ -67,7 +67,7 @@ static bool check_files(const struct task *task, struct err *err)
 
 static bool check_task(const struct task *task, struct err *err)
 {
-    if (task->kind != TASK_COMMAND && task->kind != TASK_NATIVE)
+    if (task->kind < TASK_COMMAND || task->kind > TASK_RUNNER)
         return err_set(err, ERR_INVALID, "unknown kind of task %d", (int)task->kind);
     if (task->n_argv == 0 || task->n_argv > TASK_MAX_ARGS)
         return err_set(err, ERR_INVALID, "a command has 1 to %d arguments", TASK_MAX_ARGS);

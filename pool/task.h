@@ -14,8 +14,8 @@
 #define TASK_MAX_INPUTS 1000
 
 /* NATIVE: argv[0] is the name of a function that the workers have loaded, stdin_bytes are its
- * arguments, {"args":[…],"kwargs":{…}}. */
-enum task_kind { TASK_COMMAND = 1, TASK_NATIVE = 2 };
+ * arguments, {"args":[…],"kwargs":{…}}. RUNNER: the same of a function that a warm runner knows. */
+enum task_kind { TASK_COMMAND = 1, TASK_NATIVE = 2, TASK_RUNNER = 3 };
 
 /* A file that a task finds in its directory. */
 struct task_file {

@@ -41,7 +41,7 @@ bool tree_reap(struct tree *tree)
     for (;;) {
         int status = 0;
         struct rusage usage;
-        const pid_t pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
+        const pid_t pid = wait4(-1, &status, WNOHANG | __WALL | __WNOTHREAD, &usage);
         if (pid == 0)
             return false;
         if (pid < 0 && errno == EINTR)

@@ -6,7 +6,8 @@
  * 2. A pid of an unreaped child cannot be reused, so direct children are signalled by pid.
  * 3. A deeper process is signalled only through a pidfd whose parent was checked after it was
  * opened.
- * 4. An empty list of children proves nothing; that wait says ECHILD does. */
+ * 4. An empty list of children proves nothing; that wait says ECHILD does.
+ * 5. Only the main thread has a tree. Children of another one are left alone (nursery.h). */
 #ifndef GANGER_POOL_TREE_H
 #define GANGER_POOL_TREE_H
 

@@ -7,6 +7,7 @@
 #include "pool/mates.h"
 #include "pool/native.h"
 #include "pool/progress.h"
+#include "pool/runner.h"
 #include "pool/title.h"
 #include "pool/tree.h"
 #include "pool/workdir.h"
@@ -40,6 +41,7 @@ struct worker {
     struct arena arena;
     struct progress_pipe progress;
     struct native native;
+    struct runners runners;
     struct worker_config own; /* what cfg points to when the log was moved */
     int starts_fd;            /* -1: not opened yet */
 };
@@ -55,6 +57,13 @@ static void tell_why(const struct worker *w, const char *why, const char *detail
 {
     struct slot_head *head = slots_head(&w->cfg->slots, w->slot);
     (void)snprintf(head->why, sizeof(head->why), "%s: %s", why, detail);
+}
+
+/* Server or zygote died. No task is running, but runners may be there. */
+static NORETURN void leave(struct worker *w)
+{
+    runners_end(&w->runners);
+    _exit(0);
 }
 
 static NORETURN void die(const struct worker *w, const char *event)
@@ -135,6 +144,11 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
     w->own = *cfg;
     w->own.log = &w->native.log;
     w->cfg = cfg = &w->own;
+    w->runners = (struct runners){.io = &w->io,
+                                  .log = cfg->log,
+                                  .functions = cfg->functions,
+                                  .path = cfg->path,
+                                  .marker = w->own.marker};
     if (!proc_launcher_init(&w->launcher, &err) ||
         !workdir_init(&w->workdir, cfg->data_fd, slot, &err))
         fail_start(w, cfg->log, &err);
@@ -198,12 +212,14 @@ static bool run_task(struct worker *w, struct bank *bank, const struct input *in
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
         return true;
     }
-    if (task.kind == TASK_NATIVE) {
-        if (extra.n_inputs > 0 || fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0)
-            drive_refuse(bank, TASK_EXEC_FAILED, EINVAL,
-                         "a native function takes its arguments alone");
-        else
-            native_run(&w->native, bank, &task);
+    if (task.kind != TASK_COMMAND) {
+        if (extra.n_inputs > 0 || fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0) {
+            drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "a function takes its arguments alone");
+            return true;
+        }
+        if (task.kind == TASK_RUNNER)
+            return runners_run(&w->runners, bank, &task, &extra) == DRIVE_DONE;
+        native_run(&w->native, bank, &task);
         return true;
     }
     if (!inputs_put_arguments(&inputs, &w->arena)) {
@@ -244,7 +260,7 @@ static void send_or_die(struct worker *w, const struct frame *frame, const struc
         (void)poll(&room, 1, -1);
     }
     if (status != FRAME_OK)
-        _exit(0); /* the server is gone, and no task is running */
+        leave(w);
 }
 
 static void send_ready(struct worker *w)
@@ -265,17 +281,18 @@ static void sit_in_quarantine(struct worker *w)
     struct frame frame;
     int fd;
 
-    while (tree_end(&rest, QUARANTINE_KILL_US, w->io.child_fd) != 0) {
+    while (tree_end(&rest, QUARANTINE_KILL_US, w->io.child_fd) != 0 ||
+           runners_stuck(&w->runners) != 0) {
         (void)poll(fds, 2, QUARANTINE_LOOK_MS);
         if (fds[1].revents != 0)
-            _exit(0);
+            leave(w);
         if (fds[0].revents == 0)
             continue;
         const enum frame_status status = frame_recv(w->io.sock, &frame, &fd);
         if (fd >= 0)
             (void)close(fd);
         if (status == FRAME_EOF || status == FRAME_ERROR)
-            _exit(0); /* what is left falls to the zygote */
+            leave(w); /* what is left falls to the zygote */
     }
     send_ready(w);
 }
@@ -409,7 +426,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     if (is_wanted && bank->n_mates > 0)
         is_wanted = run_mates(w, bank, &over);
     if (!is_wanted)
-        _exit(0);
+        leave(w);
     if (FAULT("worker-before-done"))
         _exit(70);
     const bool is_unkillable = bank->end == TASK_UNKILLABLE;
@@ -443,7 +460,7 @@ static void hear(struct worker *w)
     const enum frame_status status = frame_recv_fds(w->io.sock, &frame, &fds);
 
     if (status == FRAME_EOF || status == FRAME_ERROR)
-        _exit(0);
+        leave(w);
     /* A STOP or WATCH that came after our DONE is for a task that is over. */
     if (status == FRAME_OK && frame.type == FRAME_START)
         start(w, &frame, &fds);
@@ -465,13 +482,16 @@ void worker_main(const struct worker_config *cfg, uint32_t slot, int sock)
     init(w, cfg, slot, sock);
     send_ready(w);
     for (;;) {
-        struct pollfd fds[2] = {{.fd = w->io.sock, .events = POLLIN},
-                                {.fd = w->io.term_fd, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0)
+        struct pollfd fds[2 + RUNNERS_MAX_FDS] = {{.fd = w->io.sock, .events = POLLIN},
+                                                  {.fd = w->io.term_fd, .events = POLLIN}};
+        const size_t n = 2 + runners_watch(&w->runners, fds + 2);
+        if (poll(fds, n, runners_wait_ms(&w->runners)) < 0)
             continue;
         if (fds[1].revents != 0)
-            _exit(0);
+            leave(w);
         if (fds[0].revents != 0)
             hear(w);
+        else
+            runners_attend(&w->runners);
     }
 }

@@ -8,11 +8,20 @@
 /* A look at 65,536 rows of a batch takes as long as so many insertions. */
 #define LOOK_JOBS 512u
 
+static enum task_kind kind_of(const struct job_spec *spec)
+{
+    static const enum task_kind kinds[FUNCTION_KIND_COUNT] = {[FUNCTION_COMMAND] = TASK_COMMAND,
+                                                              [FUNCTION_NATIVE] = TASK_NATIVE,
+                                                              [FUNCTION_RUNNER] = TASK_RUNNER};
+    PRE(spec->kind < FUNCTION_KIND_COUNT);
+    return kinds[spec->kind];
+}
+
 bool command_encode(const struct job_spec *spec, const struct command_frame *frame, struct arena *a,
                     struct slice *ret, struct err *err)
 {
     struct task task = {
-        .kind = spec->kind == FUNCTION_NATIVE ? TASK_NATIVE : TASK_COMMAND,
+        .kind = kind_of(spec),
         .argv = spec->argv,
         .n_argv = spec->n_argv,
         .env = spec->env,

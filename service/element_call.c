@@ -37,9 +37,9 @@ bool element_call_read(struct slice json, const struct task *task, struct arena 
         ret->args = (struct slice){0};
     if (!json_find(json, "kwargs", &ret->kwargs))
         ret->kwargs = (struct slice){0};
-    ret->is_native = task->kind == TASK_NATIVE;
+    ret->takes_json = task->kind != TASK_COMMAND;
     ret->has_params = json_find(json, "params", &params);
-    if (ret->is_native && !ret->has_params)
+    if (ret->takes_json && !ret->has_params)
         return true; /* it takes whatever it gets */
     return (ret->has_params && parameters_read(params, a, &ret->params, err)) ||
            err_set(err, ERR_STORAGE, "The stored template of a batch is damaged");
@@ -70,7 +70,7 @@ bool element_call_check(const struct element_call *call, struct slice item, stru
     AUTO_ARENA struct arena scratch = {0};
     struct call_command command;
     AUTO_BUF struct buf json = {0};
-    if (call->is_native)
+    if (call->takes_json)
         return write_json(call, item, &json, err);
     arena_init(&scratch, MAX_CALL_SCRATCH);
     return expand(call, item, &scratch, &command, err);
@@ -81,7 +81,7 @@ bool element_call_fill(const struct element_call *call, struct slice item, struc
 {
     struct call_command command;
     AUTO_BUF struct buf json = {0};
-    if (call->is_native) {
+    if (call->takes_json) {
         if (!write_json(call, item, &json, err))
             return false;
         task->stdin_bytes = (struct slice){arena_dup(a, buf_slice(&json)), json.len};

@@ -12,7 +12,8 @@ struct element_call {
     struct parameter_list params;
     struct slice args, kwargs; /* as in struct call */
     bool star;
-    bool is_native, has_params;
+    bool takes_json; /* it is no command */
+    bool has_params;
     struct call_command command; /* the template */
 };
 

@@ -192,6 +192,31 @@ static bool read_call(struct key_reader *r, struct slice value)
     return keep_text(r, value, &r->f->call);
 }
 
+static bool read_init(struct key_reader *r, struct slice value)
+{
+    const char *text = NULL;
+    if (!keep_text(r, value, &text))
+        return false;
+    r->f->init = slice_of(text);
+    return true;
+}
+
+static bool read_duration(struct key_reader *r, struct slice value, int64_t *ret)
+{
+    return (text_to_duration_us(value, ret) && *ret > 0) ||
+           err_set(r->err, ERR_INVALID, "must be a duration such as 10s");
+}
+
+static bool read_start_timeout(struct key_reader *r, struct slice value)
+{
+    return read_duration(r, value, &r->f->start_timeout_us);
+}
+
+static bool read_ping(struct key_reader *r, struct slice value)
+{
+    return read_duration(r, value, &r->f->ping_us);
+}
+
 static bool read_cwd(struct key_reader *r, struct slice value)
 {
     return keep_text(r, value, &r->f->cwd) &&
@@ -252,6 +277,7 @@ static const struct {
     {"env", read_env},       {"cwd", read_cwd},         {"pool", read_pool},
     {"queue", read_queue},   {"timeout", read_timeout}, {"retry", read_retry},
     {"limits", read_limits}, {"args", read_args},       {"doc", read_doc},
+    {"init", read_init},     {"ping", read_ping},       {"start_timeout", read_start_timeout},
 };
 
 /* The same key again: in its section, or in one of the same name that follows. */

@@ -26,6 +26,9 @@ struct function {
     uint32_t n_argv;
     const char *module, *symbol; /* native */
     const char *call;            /* runner: what it gets as `fn`; NULL: the name */
+    struct slice init;           /* runner: the body of its INIT; absent: it gets none */
+    int64_t start_timeout_us;    /* runner: until it must have said HELLO; 0: the default */
+    int64_t ping_us;             /* runner: how often it is pinged while idle; 0: the default */
     struct slice *env;           /* "K=V" */
     uint32_t n_env;
     const char *cwd, *pool, *queue, *doc; /* NULL: not given */

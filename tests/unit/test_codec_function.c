@@ -112,13 +112,14 @@ Test(codec_function, a_function_that_cannot_work_ends_the_start)
         {"[function a]\nkind = command\ncommand = [\"x\"]\nenv = {\"GANGER_X\": \"1\"}\n",
          "the function a: env: GANGER_X"},
         {"[function a]\nkind = native\nmodule = /a.so\nenv = {\"A\": \"1\"}\n",
-         "the function a: env: is nothing that a native function has: it gets its arguments alone"},
+         "the function a: env: is nothing that a call of a native function has: it gets its "
+         "arguments alone"},
         {"[function a]\nkind = native\nmodule = /a.so\nlimits = {\"processes\": 3}\n",
          "the function a: limits: of a native function are \"memory\" and \"output\" alone"},
-        {"[function a]\nkind = runner\nrunner = [\"r\"]\n",
-         "the function a: kind: this version runs functions of kind command and native only"},
         {"[function a]\nkind = command\ncommand = [\"x\"]\npool = mine\n",
          "the function a: pool: this version has the pool \"default\" only"},
+        {"[function a]\nkind = runner\nrunner = [\"r\"]\nlimits = {\"cpu\": 3}\n",
+         "the function a: limits/cpu: cannot be kept for a runner, whose calls share one process"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct config_set *set = load_text(cases[i].text);

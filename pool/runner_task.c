@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* What a runner is told of a task. */
+#include "pool/runner_call.h"
+
+#include "service/base/json.h"
+
+#include <errno.h>
+
+#define KEYS_MAX 900 /* of a header with its verb, id and length */
+#define INBOX_PATH "/proc/self/fd/5"
+
+static bool refuse(struct runner_call *call, const char *text)
+{
+    (void)snprintf(call->error, sizeof(call->error), "%s", text);
+    return false;
+}
+
+static const char *call_name(const struct function *f)
+{
+    return f->call == NULL ? f->name : f->call;
+}
+
+/* A JSON body is one line: between its values a line break is as good as a blank, and inside of
+ * strings there is none. */
+static void put_one_line(struct buf *out, struct slice json)
+{
+    char *to = buf_reserve(out, json.len);
+    if (to == NULL)
+        return;
+    for (size_t i = 0; i < json.len; i++)
+        to[i] = json.ptr[i] == '\n' || json.ptr[i] == '\r' ? ' ' : json.ptr[i];
+    buf_commit(out, json.len);
+}
+
+/* {"fn":"module:name","args":[…],"kwargs":{…}} */
+static bool put_json(struct runner_call *call, struct slice arguments, struct buf *out)
+{
+    buf_puts(out, "{\"fn\":");
+    buf_json_string(out, slice_of(call_name(call->function)));
+    buf_putc(out, ',');
+    put_one_line(out, (struct slice){arguments.ptr + 1, arguments.len - 1});
+    return buf_ok(out) || refuse(call, "MemoryError: the arguments take too much memory");
+}
+
+/* The only argument: a string as it is, anything else as its JSON text. */
+static bool put_raw(struct runner_call *call, struct slice arguments, struct buf *out)
+{
+    static const char why[] =
+        "TypeError: a runner of the codec raw takes one argument, and none by name";
+    struct slice args, kwargs, key, value, more;
+    struct json_iter it;
+
+    if (!json_find(arguments, "args", &args) || !json_find(arguments, "kwargs", &kwargs))
+        return refuse(call, why);
+    json_iter_init(&it, kwargs);
+    if (json_next_member(&it, &key, &value))
+        return refuse(call, why);
+    json_iter_init(&it, args);
+    if (!json_next_element(&it, &value) || json_next_element(&it, &more))
+        return refuse(call, why);
+    if (json_type_of(value) != JSON_STRING) {
+        put_one_line(out, value);
+    } else {
+        char *to = buf_reserve(out, value.len);
+        if (to != NULL)
+            buf_commit(out, json_string_unescape(value, to));
+    }
+    return buf_ok(out) || refuse(call, "MemoryError: the arguments take too much memory");
+}
+
+static int64_t left_ms(const struct runner_call *call)
+{
+    int64_t left = INT64_MAX;
+    if (call->timeout_at_ns != NEVER)
+        left = MAX((int64_t)(call->timeout_at_ns - clock_mono_ns()) / 1000000, INT64_C(0));
+    if (call->task->deadline_us > 0)
+        left = MIN(left, MAX((call->task->deadline_us - clock_wall_us()) / 1000, INT64_C(0)));
+    return left;
+}
+
+static void put_keys(const struct runner_call *call, const char *codec, struct buf *keys)
+{
+    const size_t at_least = keys->len;
+    buf_printf(keys, " codec=%s attempt=%u", codec, call->bank->attempt);
+    const int64_t left = left_ms(call);
+    if (left != INT64_MAX)
+        buf_printf(keys, " deadline_ms=%lld", (long long)left);
+    const struct {
+        const char *key;
+        struct slice value;
+    } more[] = {{"fn", slice_of(call_name(call->function))}, {"name", call->name}};
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        if (more[i].value.len > 0 && keys->len - at_least + 3 * more[i].value.len < KEYS_MAX - 200)
+            runner_key_put(keys, more[i].key, more[i].value);
+    }
+}
+
+static bool fill_inbox(const struct runner *r, struct slice body)
+{
+    size_t sent = 0;
+    if (ftruncate(r->inbox_fd, 0) != 0)
+        return false;
+    while (sent < body.len) {
+        const ssize_t n = pwrite(r->inbox_fd, body.ptr + sent, body.len - sent, (off_t)sent);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        sent += (size_t)n;
+    }
+    return true;
+}
+
+bool runner_call_send(struct runner_call *call)
+{
+    AUTO_BUF struct buf body = {0}, keys = {0};
+    struct runner *r = call->runner;
+    const struct slice arguments = json_trim(call->task->stdin_bytes);
+    const bool is_json = (r->codecs & CODEC_JSON) != 0;
+
+    buf_init(&body, SIZE_MAX / 4);
+    buf_init(&keys, RUNNER_LINE_MAX);
+    if (arguments.len < 2 || json_type_of(arguments) != JSON_OBJECT)
+        return refuse(call, "Error: the stored arguments are damaged");
+    if (!(is_json ? put_json(call, arguments, &body) : put_raw(call, arguments, &body)))
+        return false;
+    put_keys(call, is_json ? "json" : "raw", &keys);
+    struct slice inlined = buf_slice(&body);
+    if (body.len > RUNNER_SHM && (r->caps & CAP_SHM) != 0 && fill_inbox(r, inlined)) {
+        buf_printf(&keys, " shm=" INBOX_PATH ":%zu", body.len);
+        inlined = (struct slice){NULL, 0};
+    }
+    buf_putc(&keys, '\0');
+    if (ftruncate(r->outbox_fd, 0) != 0 || !buf_ok(&keys))
+        return refuse(call, "Error: the task cannot be handed over");
+    runner_say(r, "TASK", call->id, keys.ptr, inlined);
+    return true;
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+/* The rules of the runner protocol (docs/runner-protocol.md), each by its number, with a runner
+ * that keeps or breaks it (tests/runners/odd.py). */
+#include "integration/harness_runner.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#define ODD "runner = [\"python3\", \"" GANGER_SOURCE_DIR "/tests/runners/odd.py\""
+
+static const char registry[] = "[function odd]\nkind = runner\n" ODD ", \"well\", \"\"]\n"
+                               "call = some:thing\n"
+                               "[function shm]\nkind = runner\n" ODD ", \"well\", \"shm\"]\n"
+                               "[function soft]\nkind = runner\n" ODD ", \"well\", \"cancel\"]\n"
+                               "[function raw]\nkind = runner\n" ODD ", \"well\", \"\", \"raw\"]\n"
+                               "[function pinged]\nkind = runner\n" ODD "]\nping = 100ms\n"
+                               "[function late_body]\nkind = runner\n" ODD
+                               ", \"well\", \"\", \"json\", \"late_body\"]\n"
+                               "[function init]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
+                               "init = some words\n"
+                               "[function init_fails]\nkind = runner\n" ODD
+                               ", \"well\", \"init\"]\n"
+                               "init = fail\n"
+                               "[function init_hangs]\nkind = runner\n" ODD
+                               ", \"well\", \"init\"]\n"
+                               "init = never\n"
+                               "[function no_init]\nkind = runner\n" ODD "]\ninit = words\n"
+                               "[function silent]\nkind = runner\n" ODD ", \"silent\"]\n"
+                               "start_timeout = 100ms\n"
+                               "[function version]\nkind = runner\n" ODD ", \"version\"]\n"
+                               "[function early]\nkind = runner\n" ODD ", \"early\"]\n"
+                               "[function fails]\nkind = runner\n" ODD ", \"fail\"]\n"
+                               "[function gone]\nkind = runner\nrunner = [\"/nowhere/at/all\"]\n";
+
+RUNNER_TESTS(runners, registry)
+
+/* ---- what it is ---- */
+
+RUNNER_TEST(a_runner_stays_warm)
+{
+    const int64_t pid = runner_int(s, "odd", "'pid'");
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(runner_int(s, "odd", "'pid'"), pid);
+    AUTO_RESPONSE command = job_run(s, "{'command':['true']}");
+    expect_outcome(command, "succeeded", NULL);
+    cr_assert_eq(runner_int(s, "odd", "'pid'"), pid, "the end of a command ended it");
+    cr_assert_neq(runner_int(s, "soft", "'pid'"), pid, "each function has its own");
+}
+
+RUNNER_TEST(a_runner_has_its_descriptors_and_no_others)
+{
+    runner_value(s, "odd", "'fds'", "[0, 1, 2, 3, 4, 5, 6]");
+    runner_value(s, "odd", "'session'", "[true, true]");
+    runner_value(s, "odd", "'cwd'", "\"/\"");
+    AUTO_RESPONSE r = runner_call(s, "odd", "'links'");
+    AUTO_TEXT links = job_read(s, job_of(r), "result");
+    cr_assert(strncmp(links, "[\"/dev/null\", \"pipe:", 19) == 0, "%s", links);
+    cr_assert_not_null(strstr(links, "ganger-inbox"));
+    cr_assert_not_null(strstr(links, "ganger-outbox"));
+}
+
+RUNNER_TEST(a_task_says_what_is_asked)
+{
+    AUTO_RESPONSE r = job_run(s, "{'function':'odd','args':['echo', [1,\n 2.50]],"
+                                 "'kwargs':{'x':'y'}}");
+    AUTO_TEXT value = job_read(s, job_of(r), "result");
+    cr_assert_str_eq(value, "{\"fn\": \"some:thing\", \"args\": [\"echo\", [1, 2.5]], "
+                            "\"kwargs\": {\"x\": \"y\"}}");
+    AUTO_RESPONSE named = job_run(s,
+                                  "{'function':'odd','args':['header'],'name':'a b','timeout':20}");
+    AUTO_TEXT header = job_read(s, job_of(named), "result");
+    const struct text begin = text_of("\"TASK %s ", job_of(named).id);
+    cr_assert(strncmp(header, begin.s, strlen(begin.s)) == 0, "%s", header);
+    static const char *const keys[] = {" codec=json", " attempt=1", " deadline_ms=19",
+                                       " name=a%20b", " fn=some:thing"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        cr_assert_not_null(strstr(header, keys[i]), "%s is not in %s", keys[i], header);
+}
+
+RUNNER_TEST(a_result_has_its_type)
+{
+    static const struct {
+        const char *args, *type;
+        size_t len;
+    } cases[] = {
+        {"'echo'", "application/json", 49},
+        {"'pickle'", "application/octet-stream", 5},
+        {"'bytes',[104,105]", "text/plain; charset=utf-8", 2},
+        {"'bytes',[255,0]", "application/octet-stream", 2},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO_RESPONSE job = runner_call(s, "odd", cases[i].args);
+        AUTO_RESPONSE r = http_get(s, "/v1/jobs/%s/result", job_of(job).id);
+        expect_status(r, 200);
+        expect_header(r, "Content-Type", cases[i].type);
+        if (i > 0)
+            cr_assert_eq(r->len, cases[i].len, "%s: %zu", cases[i].args, r->len);
+    }
+}
+
+RUNNER_TEST(a_raw_runner_gets_its_argument_as_it_is)
+{
+    runner_value(s, "raw", "'two\\nlines'", "two\nlines");
+    runner_value(s, "raw", "{'a':[1]}", "{\"a\":[1]}");
+    AUTO_RESPONSE two = runner_call(s, "raw", "1,2");
+    expect_outcome(two, "failed", "function_error");
+}
+
+RUNNER_TEST(an_error_is_told)
+{
+    AUTO_RESPONSE r = runner_call(s, "odd", "'error'");
+    expect_outcome(r, "failed", "function_error");
+    expect_text(r, "error.detail", "OddError: it is odd");
+    expect_output(s, job_of(r), "stderr", "line 1\nline 2\n");
+    AUTO_RESPONSE raw = runner_call(s, "odd", "'raw_error'");
+    expect_text(raw, "error.detail", "Odd Error: just text");
+    AUTO_RESPONSE cancelled = runner_call(s, "odd", "'cancelled'");
+    expect_outcome(cancelled, "failed", "function_error");
+}
+
+RUNNER_TEST(a_log_line_is_in_the_log)
+{
+    runner_value(s, "odd", "'log'", "1");
+    cr_assert(server_log_has(s, "a line for the log"));
+}
+
+RUNNER_TEST(a_call_is_answered_with_501)
+{
+    runner_value(s, "odd", "'call'", "[\"REPLY\", \"77\", \"status=501\", 501]");
+}
+
+/* ---- the rules ---- */
+
+RUNNER_TEST(rule_1_each_task_has_one_answer)
+{
+    AUTO_RESPONSE twice = runner_call(s, "odd", "'twice'");
+    expect_outcome(twice, "succeeded", NULL);
+    AUTO_TEXT first = job_read(s, job_of(twice), "result");
+    cr_assert_str_eq(first, "1", "the first one counts");
+    runner_value(s, "odd", "'answer_and_exit'", "7");
+    AUTO_RESPONSE three = runner_call(s, "odd", "'exit',3");
+    expect_outcome(three, "failed", "exit_code");
+    expect_int(three, "exit_code", 3);
+    AUTO_RESPONSE zero = runner_call(s, "odd", "'exit',0");
+    expect_outcome(zero, "failed", "function_error");
+    AUTO_RESPONSE crash = runner_call(s, "odd", "'die',11");
+    expect_outcome(crash, "failed", "signal");
+    expect_text(crash, "signal", "SIGSEGV");
+    AUTO_RESPONSE again = job_run(
+        s, "{'function':'odd','args':['die',9],'retry':{'max_attempts':2,'delay':0}}");
+    expect_int(again, "attempt", 2);
+    runner_value(s, "odd", "'bytes',[104]", "h");
+}
+
+RUNNER_TEST(rule_2_unknown_keys_are_skipped_and_unknown_verbs_are_errors)
+{
+    runner_value(s, "odd", "'keys'", "1");
+    static const char *const ways[] = {"'verb'", "'id'", "'noise'", "'break'"};
+    int64_t pid = runner_int(s, "odd", "'pid'");
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        AUTO_RESPONSE r = runner_call(s, "odd", ways[i]);
+        if (i < 3)
+            expect_outcome(r, "failed", "function_error");
+        if (i == 0)
+            expect_text(r, "error.detail", "ProtocolError: the verb MARVEL is unknown");
+        const int64_t next = runner_int(s, "odd", "'pid'");
+        cr_assert_neq(next, pid, "%s did not cost the runner", ways[i]);
+        AWAIT(!proc_is_alive((pid_t)pid), 20);
+        pid = next;
+    }
+}
+
+RUNNER_TEST(rule_3_what_was_printed_before_the_answer_is_there)
+{
+    for (int i = 0; i < 5; i++) {
+        const int bytes = i < 4 ? 1000 * i : 300000;
+        AUTO_RESPONSE r = runner_call(s, "odd", text_of("'print',%d", bytes).s);
+        expect_int(r, "output.stdout_bytes", bytes);
+        expect_output(s, job_of(r), "stderr", "to stderr\n");
+    }
+}
+
+RUNNER_TEST(rule_4_the_end_of_a_pipe_is_the_end)
+{
+    AUTO_RESPONSE r = runner_call(s, "odd", "'close'");
+    expect_outcome(r, "failed", "function_error");
+    expect_text(r, "error.detail", "ProtocolError: it has closed its descriptor 4");
+    const pid_t pid = (pid_t)runner_int(s, "odd", "'pid'");
+    server_kill(s);
+    AWAIT(!proc_is_alive(pid), 20);
+    server_restart(s, NULL);
+}
+
+RUNNER_TEST(rule_5_a_cancel_asks_waits_and_kills)
+{
+    const int64_t pid = runner_int(s, "soft", "'pid'");
+    static const struct {
+        const char *function, *word, *state;
+        bool stays;
+    } cases[] = {{"soft", "await_cancel", "cancelled", true},
+                 {"soft", "win", "succeeded", true},
+                 {"soft", "ignore", "cancelled", false},
+                 {"odd", "ignore", "cancelled", false}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct job_ref job = job_submit(s, "{'function':'%s','args':['%s']}",
+                                              cases[i].function, cases[i].word);
+        await_progress(s, job, "waits");
+        AUTO_RESPONSE r = job_cancel(s, job, cases[i].stays ? "{'grace':20}" : "{'grace':0.05}",
+                                     20);
+        expect_status(r, 200);
+        AUTO_RESPONSE end = job_await(s, job);
+        expect_outcome(end, cases[i].state, NULL);
+        if (i < 3)
+            cr_assert_eq(runner_int(s, "soft", "'pid'") == pid, cases[i].stays, "%s",
+                         cases[i].word);
+    }
+    AUTO_RESPONSE late = job_run(
+        s, "{'function':'soft','args':['ignore'],'timeout':0.1,'stop':{'grace':0.05}}");
+    expect_outcome(late, "failed", "timeout");
+}
+
+RUNNER_TEST(rule_5_what_a_task_leaves_behind_is_ended)
+{
+    AUTO_RESPONSE r = runner_call(s, "odd", "'child'");
+    expect_outcome(r, "succeeded", NULL);
+    expect_int(r, "usage.processes_killed", 1);
+}
+
+RUNNER_TEST(rule_6_a_failed_init_is_tried_three_times_and_told)
+{
+    runner_value(s, "init", "'bytes',[104]", "h");
+    AUTO_RESPONSE r = runner_call(s, "init_fails", "'pid'");
+    expect_outcome(r, "failed", "exec");
+    expect_int(r, "attempt", 1);
+    expect_text(r, "error.detail", "the runner of init_fails cannot start: InitError: not today");
+    AUTO_RESPONSE lacks = runner_call(s, "no_init", "'pid'");
+    expect_outcome(lacks, "failed", "exec");
+}
+
+RUNNER_TEST(rule_7_a_task_behind_an_init_can_be_cancelled)
+{
+    const struct job_ref job = job_submit(s, "{'function':'init_hangs','args':['pid']}");
+    AUTO_RESPONSE running = job_await_state(s, job, "running");
+    AUTO_RESPONSE r = job_cancel(s, job, "{'grace':20}", 20);
+    expect_status(r, 200);
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "cancelled", NULL);
+    runner_value(s, "odd", "'bytes',[104]", "h");
+}
+
+RUNNER_TEST(rule_8_a_runner_that_talks_before_it_listens_blocks_nobody)
+{
+    struct text_builder body = {0};
+    text_add(&body, "'length','");
+    for (int i = 0; i < 20000; i++)
+        text_add(&body, "0123456789");
+    text_add(&body, "'");
+    runner_value(s, "late_body", body.text, "200000");
+    text_free(&body);
+}
+
+RUNNER_TEST(rule_9_large_bodies_go_through_shared_memory)
+{
+    struct text_builder body = {0};
+    text_add(&body, "'length','");
+    for (int i = 0; i < 40000; i++)
+        text_add(&body, "0123456789");
+    text_add(&body, "'");
+    runner_value(s, "shm", body.text, "400000");
+    runner_value(s, "odd", body.text, "400000");
+    text_free(&body);
+    AUTO_RESPONSE header = runner_call(s, "shm", "'header'");
+    AUTO_TEXT small = job_read(s, job_of(header), "result");
+    cr_assert_null(strstr(small, "shm="));
+    static const int sizes[] = {10, 1000000};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        AUTO_RESPONSE r = runner_call(s, "shm", text_of("'shm',%d", sizes[i]).s);
+        expect_outcome(r, "succeeded", NULL);
+        AUTO_RESPONSE value = http_get(s, "/v1/jobs/%s/result", job_of(r).id);
+        cr_assert_eq(value->len, (size_t)sizes[i] + 2);
+    }
+    AUTO_RESPONSE lie = runner_call(s, "shm", "'short_shm'");
+    expect_outcome(lie, "failed", "function_error");
+}
+
+RUNNER_TEST(rule_10_an_idle_runner_that_does_not_answer_is_replaced)
+{
+    const pid_t pid = (pid_t)runner_int(s, "pinged", "'busy',0.4");
+    cr_assert_eq(runner_int(s, "pinged", "'pid'"), pid, "a busy one is not pinged");
+    cr_assert_eq(runner_int(s, "pinged", "'deaf'"), pid);
+    AWAIT(!proc_is_alive(pid), 20);
+    AWAIT(server_log_has(s, "no PONG in time"), 20);
+    cr_assert_neq(runner_int(s, "pinged", "'pid'"), pid);
+}
+
+RUNNER_TEST(rule_11_a_runner_that_says_bye_is_replaced)
+{
+    const pid_t pid = (pid_t)runner_int(s, "odd", "'bye'");
+    AWAIT(!proc_is_alive(pid), 20);
+    cr_assert_neq(runner_int(s, "odd", "'pid'"), pid);
+}
+
+RUNNER_TEST(rule_12_lengths_are_bounded_before_anything_is_allocated)
+{
+    static const struct {
+        const char *args, *detail;
+    } cases[] = {
+        {"'large',20000000", "ResultTooLarge: the result passes limits.output"},
+        {"'huge_log'", "ProtocolError: LOG with 9999999999 bytes"},
+        {"'line'", "ProtocolError: these are no frames"},
+        {"'not_json'", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO_RESPONSE r = runner_call(s, "odd", cases[i].args);
+        expect_outcome(r, "failed", "function_error");
+        if (cases[i].detail != NULL)
+            expect_text(r, "error.detail", cases[i].detail);
+    }
+    AUTO_RESPONSE huge = job_run(s, "{'function':'odd','args':['huge'],'timeout':0.3,"
+                                    "'stop':{'grace':0}}");
+    expect_outcome(huge, "failed", "timeout");
+}
+
+RUNNER_TEST(rule_13_a_json_body_is_one_line)
+{
+    AUTO_RESPONSE r = job_run(s, "{'function':'odd','args':['echo',\n[1,\r\n2]\n]}");
+    expect_outcome(r, "succeeded", NULL); /* odd.py reads by length: see the sh runner as well */
+}
+
+/* ---- starts that fail ---- */
+
+RUNNER_TEST(a_runner_that_cannot_start_is_told)
+{
+    static const struct {
+        const char *function, *detail;
+    } cases[] = {
+        {"gone", "the runner of gone cannot start: No such file or directory: /nowhere/at/all"},
+        {"silent", "the runner of silent cannot start: no HELLO in time"},
+        {"version", "the runner of version cannot start: it speaks version 2 of the protocol, "
+                    "not 1"},
+        {"early", "the runner of early cannot start: PONG before HELLO"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO_RESPONSE r = runner_call(s, cases[i].function, "1");
+        expect_outcome(r, "failed", "exec");
+        expect_text(r, "error.detail", cases[i].detail);
+    }
+}
+
+static int count_in(const char *text, const char *needle)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, needle)) != NULL; at++)
+        n++;
+    return n;
+}
+
+RUNNER_TEST(a_broken_runner_costs_three_starts_and_a_back_off)
+{
+    for (int i = 0; i < 3; i++) {
+        AUTO_RESPONSE r = runner_call(s, "fails", "1");
+        expect_outcome(r, "failed", "exec");
+        expect_text(r, "error.detail",
+                    "the runner of fails cannot start: exit code 1: no such thing as a module");
+    }
+    size_t len;
+    AUTO_TEXT log = file_read(s->log, &len);
+    cr_assert_eq(count_in(log, "\"runner cannot start\""), 3, "%s", log);
+    runner_value(s, "odd", "'bytes',[104]", "h");
+}
+
+/* ---- what is refused ---- */
+
+RUNNER_TEST(what_a_call_of_a_runner_cannot_have_is_refused)
+{
+    static const char *const cases[][2] = {
+        {"{'function':'odd','env':{'A':'b'}}", "/env"},
+        {"{'function':'odd','cwd':'/'}", "/cwd"},
+        {"{'function':'odd','stdin':'x'}", "/stdin"},
+        {"{'function':'odd','files':{'a':'b'}}", "/files"},
+        {"{'function':'odd','limits':{'memory':500000000}}", "/limits"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", cases[i][0], NULL);
+        expect_invalid(r, cases[i][1]);
+    }
+}
