@@ -81,6 +81,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
 
     pool->log = *cfg->log;
     pool->max_workers = MAX(cfg->max_workers, cfg->workers);
+    pool->max_offers = FEW_OFFERS;
     pool->control = pool->epoll_fd = pool->data_fd = -1;
     pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
     pool->pending_max = ((size_t)pool->max_workers + 1) * POOL_EVENTS_PER_FRAME;

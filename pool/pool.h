@@ -132,11 +132,15 @@ MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, stru
  * task stays as changeable as if it had not left. It must be durably claimed before, since nobody
  * is asked when it starts. */
 
-/* A free bank of the busy worker that has the fewest offers, below MAX_OFFERS; false when there is
- * none. A worker takes its oldest offer first. */
+/* A free bank of the busy worker that has the fewest offers, fewer than pool_set_offers has said
+ * (FEW_OFFERS); false when there is none. A worker takes its oldest offer first. */
 bool pool_find_offer(const struct pool *pool, struct place *ret);
 /* The same for one slot. */
 bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret);
+/* How many offers a worker takes from now on, at most MAX_OFFERS. */
+void pool_set_offers(struct pool *pool, uint32_t n);
+/* The fewest that a busy worker has; MAX_OFFERS when none is busy. */
+uint32_t pool_least_offers(const struct pool *pool);
 /* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);

@@ -111,14 +111,15 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
     return true;
 }
 
-/* How many offers the seat has; MAX_OFFERS when it takes no more now. */
+#define NO_MORE UINT32_MAX
+/* How many offers the seat has; NO_MORE when it takes no more now. */
 static uint32_t offers_of(const struct pool *pool, const struct seat *seat, uint32_t *ret_bank)
 {
     bool has_free = false;
     uint32_t n_offers = 0;
 
     if (seat->state != SEAT_BUSY)
-        return MAX_OFFERS;
+        return NO_MORE;
     for (uint32_t bank = SLOT_BANKS; bank-- > 0;) {
         n_offers += seat->banks[bank].owner == BANK_WAITING;
         if (seat->banks[bank].owner != BANK_FREE)
@@ -126,12 +127,12 @@ static uint32_t offers_of(const struct pool *pool, const struct seat *seat, uint
         *ret_bank = bank;
         has_free = true;
     }
-    return has_free && pool_may_offer(pool, seat, n_offers) ? n_offers : MAX_OFFERS;
+    return has_free && pool_may_offer(pool, seat, n_offers) ? n_offers : NO_MORE;
 }
 
 bool pool_find_offer(const struct pool *pool, struct place *ret)
 {
-    uint32_t fewest = MAX_OFFERS;
+    uint32_t fewest = pool->max_offers;
     for (uint32_t slot = 0; slot < pool_slots(pool) && fewest > 0; slot++) {
         uint32_t bank = 0;
         const uint32_t n = offers_of(pool, &pool->seats[slot], &bank);
@@ -140,17 +141,37 @@ bool pool_find_offer(const struct pool *pool, struct place *ret)
         fewest = n;
         *ret = (struct place){slot, bank};
     }
-    return fewest < MAX_OFFERS;
+    return fewest < pool->max_offers;
 }
 
 bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 {
     uint32_t bank = 0;
     PRE(slot < pool->max_workers);
-    if (offers_of(pool, &pool->seats[slot], &bank) >= MAX_OFFERS)
+    if (offers_of(pool, &pool->seats[slot], &bank) >= pool->max_offers)
         return false;
     *ret = (struct place){slot, bank};
     return true;
+}
+
+void pool_set_offers(struct pool *pool, uint32_t n)
+{
+    PRE(n > 0 && n <= MAX_OFFERS);
+    pool->max_offers = n;
+}
+
+uint32_t pool_least_offers(const struct pool *pool)
+{
+    uint32_t least = MAX_OFFERS;
+    for (uint32_t slot = 0; slot < pool_slots(pool) && least > 0; slot++) {
+        const struct seat *seat = &pool->seats[slot];
+        uint32_t n = 0;
+        for (uint32_t bank = 0; bank < SLOT_BANKS; bank++)
+            n += seat->banks[bank].owner == BANK_WAITING;
+        if (seat->state == SEAT_BUSY)
+            least = MIN(least, n);
+    }
+    return least;
 }
 
 bool pool_offer(struct pool *pool, const struct pool_task *task)

@@ -112,6 +112,7 @@ struct pool {
     struct seat *seats; /* max_workers */
     struct pool_event *pending; /* ring of events that pool_collect has not handed out */
     uint64_t offers;            /* made so far */
+    uint32_t max_offers;        /* of one worker at a time */
     size_t pending_max, pending_head, n_pending;
     char *path;
 };

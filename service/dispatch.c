@@ -167,7 +167,7 @@ static bool look(struct dispatch *d, const struct turn *turn, size_t *ret_n, str
     struct place place;
     for (uint32_t slot = 0; dispatch_next_idle(d, &slot, &place); slot++)
         n_idle++;
-    size_t max = n_idle + (size_t)RESERVED_PER_WORKER * pool_size(d->pool);
+    size_t max = n_idle + dispatch_reserves(pool_size(d->pool));
     struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)d->n)};
     admission_refresh(d);
     admission_plan(d, &list);

@@ -78,6 +78,17 @@ struct flight_row {
 /* Reservations per worker: as many as outcomes may wait for their commit, so that a worker need not
  * idle while one lazy commit gathers. */
 #define RESERVED_PER_WORKER (SLOT_BANKS - 1)
+/* What all workers together turn over between two commits, when there are many. */
+#define RESERVED_ENOUGH 64
+static inline uint32_t dispatch_reserves(uint32_t workers)
+{
+    return MIN(RESERVED_PER_WORKER * workers, MAX(FEW_OFFERS * workers, RESERVED_ENOUGH));
+}
+/* So many flights can be under way or reserved. */
+static inline uint32_t dispatch_room(uint32_t workers)
+{
+    return SLOT_BANKS * workers + dispatch_reserves(workers);
+}
 
 /* The pipeline for which idle workers are kept free, one at a time (gang.c). */
 struct gang_hold {

@@ -54,8 +54,7 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
         break;
     case POOL_DONE:
         dispatch_ended(d, ev->place);
-        e->end_before_ns = e->last_end_ns;
-        e->last_end_ns = clock_mono_ns();
+        pace_note_end(e, ev->place);
         idle[slot] = true;
         break;
     case POOL_STARTED:
@@ -86,7 +85,8 @@ static void collect_pool(struct engine *e)
         for (size_t i = 0; i < n; i++)
             hear_pool(e, &events[i], idle);
         all += n;
-    } while (n == MAX_POOL_EVENTS);
+    } while (n == MAX_POOL_EVENTS || (n > 0 && e->nap_from_ns != 0)); /* several messages of a
+                                                                         worker may have come */
     for (uint32_t slot = 0; all > 0 && slot < pool_slots(e->parts.pool); slot++)
         if (idle[slot])
             dispatch_idle(&e->dispatch, slot);
@@ -120,51 +120,27 @@ void collect_commands(struct engine *e)
     }
 }
 
-static uint64_t next_deadline_ns(struct engine *e)
-{
-    if (e->pending != NULL && e->lazy_until_ns == 0)
-        return 0;
-    uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
-    at = MIN(at, dispatch_next_look_ns(&e->dispatch));
-    uint64_t work_at = UINT64_MAX;
-    if (e->has_batch_work || pools_have_work(e))
-        work_at = 0;
-    else if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
-        work_at = e->lazy_until_ns; /* 0: at once */
-    else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
-        work_at = e->dispatch.backoff_until_ns;
-    work_at = MIN(work_at, MAX(gang_deadline_ns(&e->dispatch), e->dispatch.backoff_until_ns));
-    if (e->is_telling)
-        work_at = 0;
-    if (e->next_due_us != INT64_MAX) {
-        int64_t in_us = e->next_due_us - clock_wall_us();
-        work_at = MIN(work_at, in_us <= 0 ? 0 : clock_mono_ns() + (uint64_t)in_us * 1000);
-    }
-    at = MIN(at, MAX(work_at, e->retry_ns)); /* a store that refuses is not asked again at once */
-    if (e->shared.phase == PHASE_DRAINING)
-        at = MIN(at, e->drain_kill_ns != 0 ? e->drain_kill_ns : e->drain_deadline_ns);
-    return at;
-}
-
 /* epoll_pwait2(2) knows nanoseconds. Where an old kernel or a container's filter lacks it,
  * milliseconds must do. */
-static int wait_for(struct engine *e, struct epoll_event events[MAX_SOURCES], uint64_t ns)
+static int wait_for(struct engine *e, int fd, struct epoll_event events[MAX_SOURCES], uint64_t ns)
 {
     if (!e->lacks_pwait2) {
         struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-        int n = epoll_pwait2(e->epoll_fd, events, MAX_SOURCES, &ts, NULL);
+        int n = epoll_pwait2(fd, events, MAX_SOURCES, &ts, NULL);
         if (n >= 0 || (errno != ENOSYS && errno != EPERM))
             return n;
         e->lacks_pwait2 = true;
     }
-    return epoll_wait(e->epoll_fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
+    return epoll_wait(fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
 }
 
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
-    uint64_t at = next_deadline_ns(e), now = clock_mono_ns();
-    int n = wait_for(e, events, at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
+    uint64_t at = pace_next_ns(e), now = clock_mono_ns();
+    bool naps = pace_naps(e, now, &at);
+    int n = wait_for(e, naps ? e->calm_fd : e->epoll_fd, events,
+                     at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == e->parts.signal_fd)
             collect_signals(e);
@@ -345,6 +321,7 @@ static void engine_turn(struct engine *e)
     apply_stops_early(e);
     uint64_t begin_ns = e->turn.now_ns;
     enum pace pace = pace_of_turn(e);
+    e->may_nap = pace == PACE_NAP;
     if (pace == PACE_NOW && begin_ns < e->retry_ns)
         refuse_writes(e);
     else if (pace == PACE_NOW)
@@ -403,12 +380,17 @@ static bool recover(struct engine *e, struct err *err)
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 
-static bool watch_fd(struct engine *e, int fd, struct err *err)
+static bool watch_fd(int epoll_fd, int fd, struct err *err)
 {
     struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
-    if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
         return err_sys(err, ERR_INTERNAL, "epoll_ctl");
     return true;
+}
+
+static bool watch_always(struct engine *e, int fd, struct err *err)
+{
+    return watch_fd(e->epoll_fd, fd, err) && watch_fd(e->calm_fd, fd, err);
 }
 
 static bool open_store(struct engine *e, struct err *err)
@@ -431,6 +413,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     struct engine *e = must_alloc(sizeof *e);
     *e = (struct engine){.parts = *parts,
                          .epoll_fd = -1,
+                         .calm_fd = -1,
                          .spool_fd = -1,
                          .deliver_fd = -1,
                          .inbox.event_fd = -1,
@@ -444,14 +427,15 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
                                     .url = parts->url,
                                     .starts.fd = -1};
     e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    e->calm_fd = epoll_create1(EPOLL_CLOEXEC);
     e->spool_fd = open(parts->cfg->data, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (e->epoll_fd < 0 || e->spool_fd < 0) {
+    if (e->epoll_fd < 0 || e->calm_fd < 0 || e->spool_fd < 0) {
         (void)err_sys(err, ERR_INTERNAL, "open the engine");
         engine_close(e);
         return false;
     }
-    bool ok = inbox_open(&e->inbox, err) && watch_fd(e, e->inbox.event_fd, err) &&
-              watch_fd(e, pool_fd(parts->pool), err) && watch_fd(e, parts->signal_fd, err) &&
+    bool ok = inbox_open(&e->inbox, err) && watch_fd(e->epoll_fd, pool_fd(parts->pool), err) &&
+              watch_always(e, e->inbox.event_fd, err) && watch_always(e, parts->signal_fd, err) &&
               deliver_open(e, err) && open_store(e, err);
     e->dispatch.store = e->store;
     if (!ok || !dispatch_open(&e->dispatch, parts->cfg->data, err) || !recover(e, err)) {
@@ -492,6 +476,7 @@ void engine_close(struct engine *e)
     if (e->inbox.event_fd >= 0)
         inbox_close(&e->inbox);
     auto_close(&e->epoll_fd);
+    auto_close(&e->calm_fd);
     auto_close(&e->spool_fd);
     auto_close(&e->deliver_fd);
     free(e);

@@ -32,7 +32,7 @@ struct engine_shared {
     _Atomic uint32_t busy;
     _Atomic uint64_t wal_bytes, turns, commits;
     _Atomic bool disk_low;
-    _Atomic int64_t deliveries;  /* callbacks that are pending */
+    _Atomic int64_t deliveries; /* callbacks that are pending */
     _Atomic int64_t blobs;
     _Atomic uint64_t blob_bytes;
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
@@ -43,6 +43,7 @@ struct engine {
     struct engine_parts parts;
     int64_t started_us;
     int epoll_fd;
+    int calm_fd; /* the same without the workers (pace.c) */
     struct inbox inbox;
     struct waiters *waiters;
     struct event_ring *events;
@@ -67,6 +68,9 @@ struct engine {
     uint64_t lazy_until_ns;  /* outcomes that nobody waits for may gather until then; 0 = none wait
                               */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
+    uint64_t typical_ns;  /* how long attempts take now, rather too short than too long */
+    bool may_nap;         /* PACE_NAP was said */
+    uint64_t nap_from_ns; /* when the nap before this turn began; 0 = there was none */
     bool lacks_pwait2;
     uint64_t careful_until_ns; /* steps have savepoints of their own until then (guard.c) */
     enum err_code refused_as;  /* the last transaction that was not stored */
@@ -255,9 +259,16 @@ MUST_CHECK bool apply_stage_change(struct engine *e, const struct job_change *ch
 void collect_commands(struct engine *e);
 
 /* pace.c: whether this turn commits. LATER: nothing to store, or it may wait until lazy_until_ns.
- */
-enum pace { PACE_NOW, PACE_LATER };
+ * NAP: until then nothing that a worker may tell changes what is to be done. */
+enum pace { PACE_NOW, PACE_LATER, PACE_NAP };
 enum pace pace_of_turn(struct engine *e);
+/* When the next turn comes at the latest (clock_mono_ns). */
+uint64_t pace_next_ns(struct engine *e);
+/* An attempt has ended there. */
+void pace_note_end(struct engine *e, struct place place);
+/* After a turn that was put off: true when workers need not be heard until *at_ns, which comes
+ * earlier by this. */
+bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns);
 
 /* publish.c */
 void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the

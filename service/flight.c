@@ -6,11 +6,10 @@
 
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
 #define MAX_FLIGHT_BYTES (20u << 20)
-#define FLIGHTS_PER_WORKER (SLOT_BANKS + RESERVED_PER_WORKER)
 
 void dispatch_fit(struct dispatch *d, uint32_t workers)
 {
-    d->wanted_n = FLIGHTS_PER_WORKER * MIN(workers, pool_max(d->pool));
+    d->wanted_n = dispatch_room(MIN(workers, pool_max(d->pool)));
     for (; d->made_n < d->wanted_n; d->made_n++) {
         arena_init(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
         d->stored[d->made_n].entry.k = d->committed[d->made_n].entry.k = d->made_n;
@@ -28,7 +27,7 @@ void flight_trim(struct dispatch *d)
 
 bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 {
-    size_t max = (size_t)FLIGHTS_PER_WORKER * pool_max(d->pool);
+    size_t max = dispatch_room(pool_max(d->pool));
     d->flights = must_alloc(max * sizeof *d->flights);
     d->stored = must_alloc(max * sizeof *d->stored);
     d->committed = must_alloc(max * sizeof *d->committed);

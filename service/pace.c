@@ -10,7 +10,9 @@
     UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
 #define KILL_NS \
     UINT64_C(500000) /* from a cancel's signal to its commit, unless the end comes before */
-#define HOT_NS UINT64_C(2000000) /* jobs are short when the last two ended within this time */
+#define SHORT_NS UINT64_C(1000000)  /* of such jobs a worker is given more at a time */
+#define NAP_MIN_NS UINT64_C(100000) /* shorter ones are not worth their two system calls */
+#define HOT_NS UINT64_C(2000000)    /* jobs are short when the last two ended within this time */
 
 /* Somebody is parked on something that the next commit would tell. */
 static bool is_awaited(const struct engine *e)
@@ -71,11 +73,63 @@ static bool awaits_kill(const struct engine *e)
     return false;
 }
 
+/* From the beginning of the nap in which it may have happened. */
 static enum pace linger(struct engine *e, uint64_t ns)
 {
-    uint64_t until_ns = e->turn.now_ns + ns;
+    uint64_t until_ns = (e->nap_from_ns != 0 ? e->nap_from_ns : e->turn.now_ns) + ns;
     e->lazy_until_ns = e->lazy_until_ns == 0 ? until_ns : MIN(e->lazy_until_ns, until_ns);
     return e->turn.now_ns >= e->lazy_until_ns ? PACE_NOW : PACE_LATER;
+}
+
+void pace_note_end(struct engine *e, struct place place)
+{
+    struct task_outcome outcome;
+    pool_outcome(e->parts.pool, place, &outcome);
+    uint64_t took_ns = (uint64_t)MAX(outcome.wall_us, (int64_t)0) * 1000;
+    e->typical_ns = MIN((3 * e->typical_ns + took_ns) / 4, took_ns);
+    e->end_before_ns = e->last_end_ns;
+    e->last_end_ns = clock_mono_ns();
+    pool_set_offers(e->parts.pool, e->typical_ns < SHORT_NS ? MAX_OFFERS : FEW_OFFERS);
+}
+
+uint64_t pace_next_ns(struct engine *e)
+{
+    if (e->pending != NULL && e->lazy_until_ns == 0)
+        return 0;
+    uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
+    at = MIN(at, dispatch_next_look_ns(&e->dispatch));
+    uint64_t work_at = UINT64_MAX;
+    if (e->has_batch_work || pools_have_work(e))
+        work_at = 0;
+    else if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
+        work_at = e->lazy_until_ns; /* 0: at once */
+    else if (e->dispatch.dirty && !e->dispatch.closed && dispatch_has_ready(&e->dispatch))
+        work_at = e->dispatch.backoff_until_ns;
+    work_at = MIN(work_at, MAX(gang_deadline_ns(&e->dispatch), e->dispatch.backoff_until_ns));
+    if (e->is_telling)
+        work_at = 0;
+    if (e->next_due_us != INT64_MAX) {
+        int64_t in_us = e->next_due_us - clock_wall_us();
+        work_at = MIN(work_at, in_us <= 0 ? 0 : clock_mono_ns() + (uint64_t)in_us * 1000);
+    }
+    at = MIN(at, MAX(work_at, e->retry_ns)); /* a store that refuses is not asked again at once */
+    if (e->shared.phase == PHASE_DRAINING)
+        at = MIN(at, e->drain_kill_ns != 0 ? e->drain_kill_ns : e->drain_deadline_ns);
+    return at;
+}
+
+bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns)
+{
+    e->nap_from_ns = 0;
+    if (!e->may_nap || *at_ns <= now_ns)
+        return false;
+    /* Each worker has at least so much to do before it needs anything of us. */
+    uint64_t nap_ns = pool_least_offers(e->parts.pool) * e->typical_ns / 4 * 3;
+    if (nap_ns < NAP_MIN_NS)
+        return false;
+    e->nap_from_ns = now_ns;
+    *at_ns = MIN(*at_ns, now_ns + MIN(nap_ns, LINGER_NS));
+    return true;
 }
 
 enum pace pace_of_turn(struct engine *e)
@@ -92,5 +146,7 @@ enum pace pace_of_turn(struct engine *e)
         return linger(e, KILL_NS);
     if (!is_saturated(e) || e->n_batch == MAX_BATCH)
         return PACE_NOW;
-    return linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS);
+    if (linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS) == PACE_NOW)
+        return PACE_NOW;
+    return PACE_NAP;
 }

@@ -22,7 +22,7 @@ Test(dispatch, an_offer_is_taken_back_before_its_job_is_cancelled, .timeout = 60
     turn_close(&b);
     cr_assert_eq(flight_waiting(&b.d, second)->state, FLIGHT_OFFERED, "the next one is in hand");
     cr_assert_eq(flight_waiting(&b.d, third)->state, FLIGHT_OFFERED, "and one more");
-    cr_assert_eq(flight_waiting(&b.d, fourth)->state, FLIGHT_RESERVED, "MAX_OFFERS is 2");
+    cr_assert_eq(flight_waiting(&b.d, fourth)->state, FLIGHT_RESERVED, "FEW_OFFERS is 2");
     turn_open(&b);
     enum job_state state = JOB_QUEUED;
     MUST(dispatch_settle(&b.d, &b.turn, second, &err));

@@ -66,8 +66,13 @@ Test(pool, offers_are_bounded_and_taken_in_their_order)
 
     fixture_open(&f, 1);
     const struct place a = fixture_start(&f, &first, NULL);
-    for (int i = 0; i < MAX_OFFERS; i++)
+    for (int i = 0; i < MAX_OFFERS; i++) {
+        cr_assert_eq(pool_least_offers(f.pool), i);
+        cr_assert_eq(pool_find_offer(f.pool, &none), i != FEW_OFFERS, "%d", i);
+        if (i == FEW_OFFERS)
+            pool_set_offers(f.pool, MAX_OFFERS);
         offer(&f, &other, &next[i]);
+    }
     cr_assert_not(pool_find_offer(f.pool, &none), "enough is enough");
     /* The first one is offered anew, in a lower bank perhaps: now it is the last. */
     cr_assert(pool_recall(f.pool, next[0].task.place));
