@@ -5,6 +5,7 @@
 #include "cli/client.h"
 #include "cli/commands.h"
 #include "cli/joblog.h"
+#include "cli/keep.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
 #include "cli/spec.h"
@@ -168,6 +169,9 @@ static bool map_open(struct map *map, struct cli *cli, struct err *err)
     if (!put_members(map, err))
         return false;
     map->upload.members = buf_slice(&map->members);
+    const char *dir = args_has(cli->args, OPT_DRY_RUN) ? NULL : cli->args->value[OPT_RESULTS];
+    if (dir != NULL && !keep_open(dir, &map->tally.keep_fd, err))
+        return false;
     if (!args_has(cli->args, OPT_JOBLOG) || args_has(cli->args, OPT_DRY_RUN))
         return true;
     struct joblog_wish wish = log_wish(map);

@@ -168,6 +168,7 @@ enum option_id {
     OPT_RATE,
     OPT_RAW,
     OPT_REASON,
+    OPT_RESULTS,
     OPT_RETRIES,
     OPT_SIGNAL,
     OPT_SIZE,

@@ -163,6 +163,8 @@ const struct option_row option_rows[] = {
      "Pass terminal escape sequences of the job on to the terminal."},
     {OPT_REASON,          "reason",           0,  KIND_TEXT,     "TEXT",     IN_CANCEL | IN_BATCH_CANCEL,
      "Why; kept with the job."},
+    {OPT_RESULTS,         "results",          0,  KIND_FILE,     "DIR",      IN_MAP,
+     "Also keep what each job wrote: DIR/SEQ/stdout and DIR/SEQ/stderr, Seq as in --joblog."},
     {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_NEW,
      "Try again up to N times when it fails; default 0."},
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_STOPS,

@@ -5,6 +5,7 @@
 
 #include "cli/batch.h"
 #include "cli/cell.h"
+#include "cli/keep.h"
 #include "cli/output.h"
 
 #define FAILED_MAX 101 /* what more failures than a hundred end with */
@@ -14,7 +15,7 @@
 
 void tally_init(struct tally *t, struct cli *cli)
 {
-    *t = (struct tally){.cli = cli, .total = -1, .since_ns = clock_mono_ns()};
+    *t = (struct tally){.cli = cli, .total = -1, .since_ns = clock_mono_ns(), .keep_fd = -1};
     const char *halt = cli->args->value[OPT_HALT];
     buf_init(&t->states, STATES_MAX);
     if (halt != NULL)
@@ -24,6 +25,7 @@ void tally_init(struct tally *t, struct cli *cli)
 void tally_release(struct tally *t)
 {
     results_close(t->results);
+    auto_close(&t->keep_fd);
     buf_release(&t->states);
 }
 
@@ -92,6 +94,7 @@ bool tally_result(struct tally *t, struct slice text, struct err *err)
     *state = (char)(result.state + 1);
     count(t, *state, 1);
     return emit_result(t->cli, &result, err) &&
+           (t->keep_fd < 0 || keep_result(t->cli, t->keep_fd, &result, err)) &&
            (t->log == NULL || joblog_write(t->cli, t->log, &result, err)) &&
            (result.state != JOB_FAILED || note_halt(t, &result, err));
 }

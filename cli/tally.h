@@ -13,6 +13,7 @@ struct tally {
     char batch[37];
     struct results *results; /* NULL until it has begun */
     struct joblog *log;      /* borrowed, or NULL */
+    int keep_fd;             /* the directory of --results; -1: none */
     struct halt halt;
     struct buf states; /* of each index, one byte: enum job_state + 1, or 0 */
     int64_t total;     /* items that are known; -1: unknown */

@@ -79,7 +79,7 @@ build() {
 
 # by_label BUILD EXPRESSION: the ctest entries of one build whose label matches.
 by_label() {
-    ctest --test-dir "build/$1" --verbose --label-regex "$2"
+    ctest --test-dir "build/$1" --parallel "$jobs" --verbose --label-regex "$2"
 }
 
 # built PRESET [TARGET...]: a build that succeeds is no test; one that fails is a failed suite, and the suites that need

@@ -245,6 +245,33 @@ SERVER_TEST(cli_map, joblog_has_the_columns_of_parallel)
           "the line is %s", line);
 }
 
+static void expect_file(const char *dir, const char *name, const char *content)
+{
+    AUTO_TEXT text = file_read(text_of("%s/%s", dir, name).s, NULL);
+    CHECK(text != NULL, "there is no %s", name);
+    CHECK(strcmp(text, content) == 0, "%s is \"%s\"", name, text);
+}
+
+SERVER_TEST(cli_map, results_are_kept_as_files)
+{
+    struct text dir = text_of("%s/results", s->scratch);
+    for (int round = 0; round < 2; round++) { /* the directory may be there */
+        AUTO_CALL c;
+        cli_call_run(&c, s,
+                     WORDS("map", "-k", "--results", dir.s, "--", "sh", "-c",
+                           "echo out $0; echo err $0 >&2; test $0 != b", "{}", ":::", "a", "b"));
+        expect_code(&c, 1);
+        expect_out(&c, "out a\nout b\n");
+        expect_file(dir.s, "1/stdout", "out a\n");
+        expect_file(dir.s, "1/stderr", "err a\n");
+        expect_file(dir.s, "2/stdout", "out b\n");
+        expect_file(dir.s, "2/stderr", "err b\n");
+    }
+    AUTO_CALL c;
+    cli_call_run(&c, s, WORDS("map", "--results", "/proc/nowhere", "--", "echo", ":::", "a"));
+    expect_code(&c, 2);
+}
+
 SERVER_TEST(cli_map, the_bar_is_shown_where_it_is_wanted)
 {
     AUTO_CALL off, on;
