@@ -55,7 +55,7 @@ endforeach()
 
 set(instrument "")
 if(GANGER_SANITIZE)
-    list(APPEND instrument -fsanitize=${GANGER_SANITIZE} -fno-sanitize-recover=all)
+    list(APPEND instrument -fsanitize=${GANGER_SANITIZE} -fno-sanitize-recover=all -g1) # lines are enough for a report
 endif()
 if(GANGER_FUZZ)
     if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
