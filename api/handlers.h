@@ -37,6 +37,7 @@ void pipeline_create(struct request *rq);
 void job_result(struct request *rq);
 void job_stdout(struct request *rq);
 void job_stderr(struct request *rq);
+void job_results(struct request *rq);
 /* streams.c */
 void job_events(struct request *rq);
 /* wait.c */

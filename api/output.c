@@ -125,7 +125,8 @@ static void output_step(struct request *rq)
     bool waits = from.out.needs_watch && clock_mono_ns() < o->until_ns && !rq->conn->half_closed;
     if (waits && request_park(rq, &park, output_step, &err))
         return;
-    send_bytes(rq, &from, accepts(rq, "text/plain") ? "text/plain; charset=utf-8" : BYTES_TYPE);
+    const char *type = accepts(rq, "text/plain") ? "text/plain; charset=utf-8" : BYTES_TYPE;
+    send_bytes(rq, &from, o->stream == STREAM_DATA ? "application/x-ndjson" : type);
 }
 
 static bool read_follow(struct request *rq, bool *ret, struct err *err)
@@ -143,7 +144,7 @@ static bool read_follow(struct request *rq, bool *ret, struct err *err)
 static void show_output(struct request *rq, int stream)
 {
     struct output_state *o = arena_alloc(&rq->arena, sizeof *o);
-    bool follow, as_events = accepts(rq, "text/event-stream");
+    bool follow, as_events = stream != STREAM_DATA && accepts(rq, "text/event-stream");
     struct job_mark mark;
     struct err err = {0};
     PRE(o != NULL); /* the first bytes of the arena */
@@ -167,6 +168,11 @@ void job_stdout(struct request *rq)
 void job_stderr(struct request *rq)
 {
     show_output(rq, 1);
+}
+
+void job_results(struct request *rq)
+{
+    show_output(rq, STREAM_DATA);
 }
 
 static void reply_failed(struct request *rq, const struct job_view *job, const char *detail)

@@ -13,7 +13,7 @@
 
 struct stream {
     struct job_id id;
-    int output; /* 0, 1 */
+    int output; /* 0, 1, STREAM_DATA */
     uint32_t attempt;
     uint64_t offset;
     int64_t version;      /* of the last state sent; 0 = none */
@@ -143,8 +143,9 @@ void stream_output(struct request *rq, const struct job_id *id, int stream, bool
     s->output = stream;
     live_begin(rq, &s->live, as_events ? LIVE_SSE : LIVE_BYTES);
     if (!as_events) {
+        const enum live_form type = stream == STREAM_DATA ? LIVE_LINES : LIVE_BYTES;
         reply_as_job_bytes(rq);
-        reply_stream(rq, live_type(LIVE_BYTES), fill_output);
+        reply_stream(rq, live_type(type), fill_output);
         return;
     }
     resume_output(rq, s);

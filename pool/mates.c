@@ -11,7 +11,7 @@ struct record {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2], result_bytes;
     uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type;
+    uint8_t has_result, result_spooled, result_type, has_data;
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -91,6 +91,7 @@ static void keep(struct bank *bank, struct mates_log *log)
         .has_result = bank->has_result,
         .result_spooled = bank->result_spooled,
         .result_type = bank->result_type,
+        .has_data = bank->has_data,
     };
     char *to = put(&bank->log[log->at], (const char *)&record, sizeof(record));
     to = put(to, bank->error_text, record.error_bytes);
@@ -111,13 +112,14 @@ void mates_turn(struct bank *bank, struct mates_log *log, uint32_t next)
     bank->mate = next;
     bank->job_no = bank->mates[next - 1].job_no;
     bank->started_us = 0;
-    bank->has_result = bank->result_spooled = bank->result_type = 0;
+    bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
     bank->result_bytes = 0;
     atomic_store_explicit(&bank->live_job_no, 0, memory_order_release);
     atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
     atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
     atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
     atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->live_bytes[2], 0, memory_order_relaxed);
     atomic_store_explicit(&bank->listened, 0, memory_order_relaxed);
     atomic_store_explicit(&bank->live_job_no, bank->job_no, memory_order_release);
 }
@@ -169,7 +171,7 @@ static bool is_sound(const struct record *record)
            record->exit_code >= 0 && record->exit_code <= 255 && record->signal >= 0 &&
            record->signal <= 64 && record->exec_errno >= 0 && record->wall_us >= 0 &&
            record->user_us >= 0 && record->system_us >= 0 && record->max_rss_bytes <= INT64_MAX &&
-           record->stop_sent <= 1;
+           record->stop_sent <= 1 && record->has_data <= 1;
 }
 
 bool mates_read(const struct bank *bank, struct mates_cursor *cursor, struct task_outcome *ret,
@@ -203,6 +205,7 @@ bool mates_read(const struct bank *bank, struct mates_cursor *cursor, struct tas
         .system_us = record.system_us,
         .max_rss_bytes = record.max_rss_bytes,
         .mate = record.mate,
+        .has_data = record.has_data != 0,
     };
     struct slice rest = {&bank->log[cursor->at + sizeof(record)], record.size - sizeof(record)};
     if (!take(&rest, record.error_bytes, sizeof(ret->error_text) - 1, &error) ||

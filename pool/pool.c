@@ -276,7 +276,8 @@ bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct po
     struct pool_live live = {
         .worker_pid = atomic_load(&pool->seats[slot].facts.pid),
         .job_pid = atomic_load(&bank->job_pid),
-        .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1])},
+        .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1]),
+                  atomic_load(&bank->live_bytes[2])},
         .watched = atomic_load(&bank->watched) == 2,
     };
     progress_get(bank, &live.progress);

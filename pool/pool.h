@@ -175,7 +175,7 @@ void pool_watch(struct pool *pool, struct place place);
  * Any thread. */
 struct pool_live {
     int32_t worker_pid, job_pid;
-    uint64_t bytes[2];
+    uint64_t bytes[3]; /* of stdout, stderr and partial results */
     struct progress progress;
     bool watched; /* the worker has moved the output to the spool (bank.watched == 2) */
 };
@@ -240,7 +240,7 @@ struct pool_group_view {
 void pool_group_info(const struct pool *pool, uint32_t group, struct pool_group_view *ret);
 bool pool_is_broken(const struct pool *pool, uint32_t group); /* any thread */
 
-/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res`. The path is relative
+/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res|dat`. The path is relative
  * to the data directory. */
 void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64]);
 

@@ -67,7 +67,7 @@ static void init_call(struct runner_call *call, const struct task_extra *extra)
     const uint64_t now_ns = clock_mono_ns();
     const struct task *task = call->task;
 
-    call->result_fd = -1;
+    call->result_fd = call->data_fd = -1;
     call->timeout_at_ns = call->term_at_ns = call->kill_at_ns = call->eof_by_ns = NEVER;
     if (task->timeout_us > 0 && (uint64_t)task->timeout_us < (NEVER - now_ns) / 1000)
         call->timeout_at_ns = now_ns + (uint64_t)task->timeout_us * 1000;

@@ -82,12 +82,17 @@ static void begin_stop(struct runner_call *call, enum cause cause, int signal, i
 /* ------------------------------------------------------------------------------------------------
  * the server */
 
+static uint64_t kept(const struct runner_call *call)
+{
+    return call->out[0].kept + call->out[1].kept + call->data_bytes;
+}
+
 static void tell(struct runner_call *call, uint64_t now_ns)
 {
     const struct frame frame = {
         .type = FRAME_OUTPUT, .job_no = call->bank->job_no, .attempt = call->bank->attempt};
     if (frame_send(call->all->io->sock, &frame, -1) == FRAME_OK) {
-        call->output_told = call->out[0].kept + call->out[1].kept;
+        call->output_told = kept(call);
         call->progress_told = progress_turn(call->bank);
     }
     call->told_at_ns = now_ns;
@@ -96,7 +101,7 @@ static void tell(struct runner_call *call, uint64_t now_ns)
 static bool has_news(const struct runner_call *call)
 {
     const bool is_watched = atomic_load_explicit(&call->bank->watched, memory_order_relaxed) == 2;
-    return (is_watched && call->out[0].kept + call->out[1].kept != call->output_told) ||
+    return (is_watched && kept(call) != call->output_told) ||
            (atomic_load(&call->bank->listened) != 0 &&
             progress_turn(call->bank) != call->progress_told);
 }

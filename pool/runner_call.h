@@ -46,11 +46,14 @@ struct runner_call {
     bool must_end;     /* it is not used again */
     bool is_abandoned; /* server or zygote died */
     enum call_answer answer;
-    int result_fd;               /* the spool file of a large result; -1: none */
-    bool is_dropped;             /* the body that comes is passed over */
-    char broken[128];            /* what it did against the protocol, "" nothing */
-    char error[TASK_ERROR_TEXT]; /* "" none */
-    enum task_end refused;       /* it never began; TASK_EXITED: it did */
+    int result_fd; /* the spool file of a large result; -1: none */
+    int data_fd;   /* the spool file of partial results; -1: none yet */
+    uint64_t n_data, data_bytes;
+    char data_error[TASK_ERROR_TEXT]; /* why they are not complete, "" they are */
+    bool is_dropped;                  /* the body that comes is passed over */
+    char broken[128];                 /* what it did against the protocol, "" nothing */
+    char error[TASK_ERROR_TEXT];      /* "" none */
+    enum task_end refused;            /* it never began; TASK_EXITED: it did */
     uint64_t told_at_ns, output_told;
     uint32_t progress_told;
 };
@@ -76,6 +79,8 @@ void runner_call_report(struct runner_call *call, const struct runner_end *end);
 /* runner_task.c: puts TASK into the queue. False: the arguments do not fit the runner; call->error
  * says why. */
 bool runner_call_send(struct runner_call *call);
+/* JSON as one line. */
+void runner_put_one_line(struct buf *out, struct slice json);
 
 /* runner_hear.c: reads what there is. False: call->broken says what is wrong with it. */
 bool runner_call_hear(struct runner_call *call);
@@ -89,7 +94,13 @@ void runner_call_result_begin(struct runner_call *call, uint64_t bytes);
 void runner_call_result_body(struct runner_call *call, struct slice body);
 bool runner_call_result(struct runner_call *call, const struct runner_frame *frame,
                         struct slice body);
+bool runner_write_all(int fd, struct slice bytes);
 /* Forgets a result, or the part of it that has come. */
 void runner_call_drop_result(struct runner_call *call);
+
+/* runner_data.c */
+bool runner_call_data(struct runner_call *call, const struct runner_frame *frame,
+                      struct slice body);
+void runner_call_data_end(struct runner_call *call); /* durable, as far as they have come */
 
 #endif

@@ -15,7 +15,11 @@ static void drop_value(struct runner_call *call)
 static enum task_end judge_answer(struct runner_call *call)
 {
     switch (call->answer) {
-    case ANSWER_RESULT: return TASK_EXITED;
+    case ANSWER_RESULT:
+        if (call->data_error[0] == '\0')
+            return TASK_EXITED;
+        memcpy(call->error, call->data_error, sizeof(call->error));
+        return TASK_FUNCTION_FAILED;
     case ANSWER_ERROR:
     case ANSWER_CANCELLED: return TASK_FUNCTION_FAILED;
     case ANSWER_NONE: break;
@@ -72,6 +76,7 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
 void runner_call_report(struct runner_call *call, const struct runner_end *end)
 {
     struct bank *bank = call->bank;
+    runner_call_data_end(call);
     const enum task_end said = judge(call, end);
 
     bank->end = (int32_t)said;

@@ -240,6 +240,7 @@ static const struct {
     [RUNNER_ERROR] = {on_error, OF_BOTH},
     [RUNNER_CANCELLED] = {on_cancelled, OF_TASK},
     [RUNNER_PROGRESS] = {on_progress, OF_TASK},
+    [RUNNER_DATA] = {runner_call_data, OF_TASK},
     [RUNNER_LOG] = {on_log, OF_TASK},
     [RUNNER_CALL] = {on_call, OF_RUNNER},
     [RUNNER_PONG] = {on_pong, OF_RUNNER},

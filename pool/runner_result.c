@@ -65,7 +65,7 @@ static bool open_result(struct runner_call *call)
     return call->result_fd >= 0;
 }
 
-static bool write_all(int fd, struct slice bytes)
+bool runner_write_all(int fd, struct slice bytes)
 {
     while (bytes.len > 0) {
         const ssize_t n = write(fd, bytes.ptr, bytes.len);
@@ -197,5 +197,5 @@ void runner_call_result_body(struct runner_call *call, struct slice body)
     if (call->result_fd < 0)
         buf_append(&call->runner->body, body.ptr, body.len);
     else
-        call->is_dropped = !write_all(call->result_fd, body);
+        call->is_dropped = !runner_write_all(call->result_fd, body);
 }

@@ -20,9 +20,8 @@ static const char *call_name(const struct function *f)
     return f->call == NULL ? f->name : f->call;
 }
 
-/* A JSON body is one line: between its values a line break is as good as a blank, and inside of
- * strings there is none. */
-static void put_one_line(struct buf *out, struct slice json)
+/* Between values a line break is as good as a blank, and inside of strings there is none. */
+void runner_put_one_line(struct buf *out, struct slice json)
 {
     char *to = buf_reserve(out, json.len);
     if (to == NULL)
@@ -38,7 +37,7 @@ static bool put_json(struct runner_call *call, struct slice arguments, struct bu
     buf_puts(out, "{\"fn\":");
     buf_json_string(out, slice_of(call_name(call->function)));
     buf_putc(out, ',');
-    put_one_line(out, (struct slice){arguments.ptr + 1, arguments.len - 1});
+    runner_put_one_line(out, (struct slice){arguments.ptr + 1, arguments.len - 1});
     return buf_ok(out) || refuse(call, "MemoryError: the arguments take too much memory");
 }
 
@@ -59,7 +58,7 @@ static bool put_raw(struct runner_call *call, struct slice arguments, struct buf
     if (!json_next_element(&it, &value) || json_next_element(&it, &more))
         return refuse(call, why);
     if (json_type_of(value) != JSON_STRING) {
-        put_one_line(out, value);
+        runner_put_one_line(out, value);
     } else {
         char *to = buf_reserve(out, value.len);
         if (to != NULL)

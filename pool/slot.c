@@ -124,7 +124,8 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
     for (int stream = 0; stream < 2; stream++)
         if (!read_output(bank, stream, &outcome.out[stream]))
             return false;
-    if (!read_result(bank, &outcome.result))
+    outcome.has_data = bank->has_data != 0;
+    if (bank->has_data > 1 || !read_result(bank, &outcome.result))
         return false;
     *ret = outcome;
     return true;

@@ -58,6 +58,8 @@ struct bank_progress {
     _Atomic uint64_t text[PROGRESS_TEXT / 8];
 };
 
+#define LIVE_STREAMS 3
+
 struct bank {
     /* Server writes before START or offer. */
     alignas(64) int64_t job_no;
@@ -76,7 +78,8 @@ struct bank {
      * is sent). */
     _Atomic uint32_t watched;
     _Atomic uint32_t offer;         /* enum bank_offer */
-    _Atomic uint64_t live_bytes[2]; /* of each stream that a reader of the spool file may read */
+    /* Of stdout, stderr and partial results, what a reader of the spool file may read. */
+    _Atomic uint64_t live_bytes[LIVE_STREAMS];
     /* enum bank_call, and times CALL_MATE the mate that is meant (0: the bank's own task); server
      * and worker. */
     _Atomic uint32_t call;
@@ -100,7 +103,7 @@ struct bank {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2];
     uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type;
+    uint8_t has_result, result_spooled, result_type, has_data;
     uint64_t result_bytes;
     uint32_t mate; /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];

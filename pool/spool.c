@@ -17,7 +17,7 @@ static void directory_of(int64_t job_no, char out[16])
 
 void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64])
 {
-    static const char *const ends[] = {"out", "err", "res"};
+    static const char *const ends[] = {"out", "err", "res", "dat"};
     PRE(stream >= 0 && (size_t)stream < ARRAY_LEN(ends));
     (void)snprintf(out, 64, SPOOL_DIR "/%02x/%" PRId64 ".%" PRIu32 ".%s", (unsigned)(job_no & 0xff),
                    job_no, attempt, ends[stream]);

@@ -110,6 +110,7 @@ struct task_outcome {
     struct task_output out[2];           /* stdout, stderr */
     struct task_result result;
     uint32_t mate; /* of several tasks in one bank: whose outcome it is; 0: the bank's own task */
+    bool has_data; /* partial results: `<no>.<attempt>.dat` */
 };
 
 #endif

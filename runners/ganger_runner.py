@@ -9,7 +9,7 @@
     env = {"PYTHONPATH": "/srv/app"}
 
 `call` is "module:name" (name may have dots). What the function returns is the job's result: JSON where
-that is possible, bytes as they are, and with GANGER_PICKLE=1 in `env` a pickle of anything else. A
+that is possible, bytes as they are, and with the argument --pickle a pickle of anything else. A
 generator yields partial results. What it raises is the job's error. Inside of a call:
 
     import ganger_runner
@@ -32,9 +32,10 @@ import threading
 import time
 import traceback
 import types
+import urllib.parse
 
 SHM_FROM = 256 * 1024  # larger bodies go through the outbox
-PICKLES = os.environ.get("GANGER_PICKLE") == "1"
+PICKLES = "--pickle" in sys.argv[1:]
 
 
 class Cancelled(BaseException):
@@ -79,8 +80,7 @@ class Frames:
             body = b""
         head = "%s %s %d" % (verb, ident, len(body))
         for key, value in keys.items():
-            head += " %s=%s" % (key, "".join(c if "!" <= c <= "~" and c != "%" else
-                                             "".join("%%%02X" % b for b in c.encode()) for c in str(value)))
+            head += " %s=%s" % (key, urllib.parse.quote(str(value), safe="/:"))
         frame = head.encode() + b"\n" + (body + b"\n" if body else b"")
         with interrupts.hold(), self.lock:
             while frame:
@@ -93,7 +93,7 @@ class Frames:
             return None
         verb, ident, length, *pairs = line.decode("ascii").split()
         body = self.incoming.read(int(length) + 1)[:-1] if int(length) else b""
-        keys = dict(pair.split("=", 1) for pair in pairs)
+        keys = {key: urllib.parse.unquote(value) for key, value in (pair.split("=", 1) for pair in pairs)}
         if "shm" in keys:
             path, _, size = keys["shm"].rpartition(":")
             with open(path, "rb") as inbox:

@@ -46,6 +46,9 @@ static void drop_spool(struct engine *e, const struct attempt_facts *facts,
     if (outcome->result.is_spooled && e->turn.n_files < TURN_MAX_FILES / 2)
         e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
                                                                STREAM_VALUE};
+    if (outcome->has_data && e->turn.n_files < TURN_MAX_FILES / 2)
+        e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
+                                                               STREAM_DATA};
 }
 
 /* The words of the cancel in this batch whose signal has left already; NULL: none were given. */

@@ -56,6 +56,7 @@ static void copy_output(const struct task_outcome *outcome, struct job_end *end)
     end->output.bytes[STREAM_VALUE] = outcome->result.bytes;
     end->output.spooled[STREAM_VALUE] = outcome->result.is_spooled;
     end->inline_out[STREAM_VALUE] = outcome->result.inline_bytes;
+    end->output.spooled[STREAM_DATA] = outcome->has_data;
     end->usage = (struct job_usage){
         .wall_us = outcome->wall_us,
         .user_us = outcome->user_us,

@@ -214,7 +214,7 @@ static bool open_running(struct query *q, const struct job_view *job, int stream
         ret->needs_watch = true;
         return true;
     }
-    ret->bytes = live.bytes[stream];
+    ret->bytes = live.bytes[stream == STREAM_DATA ? 2 : stream];
     if (ret->bytes == 0)
         return true;
     struct err missing = {0};
@@ -243,7 +243,12 @@ bool query_output_open(struct query *query, const struct job_view *job, int stre
     ret->truncated = stream < STREAM_VALUE && job->output.truncated[stream];
     if (!job->output.spooled[stream])
         return true;
-    return query_spool_open(query, &ret->ref, &ret->spool_fd, err);
+    if (!query_spool_open(query, &ret->ref, &ret->spool_fd, err))
+        return false;
+    struct stat st;
+    if (stream == STREAM_DATA && fstat(ret->spool_fd, &st) == 0)
+        ret->bytes = (uint64_t)st.st_size;
+    return true;
 }
 
 bool query_output_read(struct query *query, const struct query_output *out, struct chunk *chunk,

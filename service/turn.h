@@ -9,7 +9,7 @@
 
 /* Spool files that a turn may free: OUTPUT_STREAMS for each of the rows that retention or FORGET
  * touch. */
-#define TURN_MAX_FILES 3072
+#define TURN_MAX_FILES 4096
 #define TURN_MAX_BLOBS 256
 
 struct turn {

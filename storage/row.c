@@ -24,6 +24,7 @@ uint32_t row_output_flags(const struct row *row)
     flags |= output->spooled[1] ? (unsigned)OUTPUT_STDERR_SPOOLED : 0;
     flags |= output->expired ? (unsigned)OUTPUT_EXPIRED : 0;
     flags |= output->spooled[STREAM_VALUE] ? (unsigned)OUTPUT_VALUE_SPOOLED : 0;
+    flags |= output->spooled[STREAM_DATA] ? (unsigned)OUTPUT_DATA_SPOOLED : 0;
     flags |= (unsigned)output->value_type * OUTPUT_VALUE_TYPE;
     return flags;
 }
@@ -57,6 +58,7 @@ static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
     row->output.spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
     row->output.spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
     row->output.spooled[STREAM_VALUE] = (flags & OUTPUT_VALUE_SPOOLED) != 0;
+    row->output.spooled[STREAM_DATA] = (flags & OUTPUT_DATA_SPOOLED) != 0;
     row->output.value_type = (enum value_type)((unsigned)(flags & OUTPUT_ALL_TYPES) /
                                                OUTPUT_VALUE_TYPE);
     row->output.expired = (flags & OUTPUT_EXPIRED) != 0;

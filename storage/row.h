@@ -29,7 +29,8 @@ enum output_flag {
     OUTPUT_EXPIRED = 16,
     OUTPUT_VALUE_SPOOLED = 32,
     OUTPUT_VALUE_TYPE = 64, /* times enum value_type */
-    OUTPUT_ALL_TYPES = 192
+    OUTPUT_ALL_TYPES = 192,
+    OUTPUT_DATA_SPOOLED = 256
 };
 
 /* All columns but the timer and the unique key, which follows from the others. Times: 0 = none. */

@@ -282,3 +282,16 @@ void buf_json_seconds_us(struct buf *b, int64_t us)
         *--at = '-';
     buf_append(b, at, (size_t)(end - at));
 }
+
+void buf_base64(struct buf *b, struct slice bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        const size_t n = MIN(bytes.len - i, (size_t)3);
+        uint32_t bits = 0;
+        for (size_t k = 0; k < 3; k++)
+            bits = bits << 8 | (k < n ? (unsigned char)bytes.ptr[i + k] : 0u);
+        for (size_t k = 0; k < 4; k++)
+            buf_putc(b, k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=');
+    }
+}

@@ -217,12 +217,14 @@ struct job_usage {
     uint32_t processes_killed;
 };
 
-/* Streams 0 and 1 are stdout and stderr; the third is what a function has returned. */
+/* Streams 0 and 1 are stdout and stderr; the third is what a function has returned; the fourth are
+ * its partial results, a line each, always in a file. */
 #define STREAM_VALUE 2
-#define OUTPUT_STREAMS 3
+#define STREAM_DATA 3
+#define OUTPUT_STREAMS 4
 
 struct job_output {
-    uint64_t bytes[OUTPUT_STREAMS]; /* kept */
+    uint64_t bytes[OUTPUT_STREAMS]; /* kept; of STREAM_DATA its file says it */
     bool truncated[2];              /* more was written and dropped */
     bool spooled[OUTPUT_STREAMS];   /* in a file of the spool, else in the database */
     bool expired;                   /* `keep` is over */
@@ -317,7 +319,7 @@ struct job_page {
 
 #define MAX_QUEUE_NAME 64
 
-/* One stream of one attempt: 0 = stdout, 1 = stderr, 2 = what a function has returned. */
+/* One stream of one attempt: 0 = stdout, 1 = stderr, STREAM_VALUE, STREAM_DATA. */
 struct output_ref {
     int64_t no;
     uint32_t attempt;

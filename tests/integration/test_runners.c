@@ -327,6 +327,66 @@ RUNNER_TEST(rule_13_a_json_body_is_one_line)
     expect_outcome(r, "succeeded", NULL); /* odd.py reads by length: see the sh runner as well */
 }
 
+/* ---- partial results ---- */
+
+static const char four[] = "{\"index\":0,\"value\":1}\n{\"index\":1,\"value\":\"two\"}\n"
+                           "{\"index\":2,\"value\":{\"$bytes\":\"/w==\"}}\n"
+                           "{\"index\":3,\"value\":{\"$py\":\"gC4=\"}}\n";
+
+static void expect_results(struct server *s, struct job_ref job, const char *query,
+                           const char *lines)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/jobs/%s/results%s", job.id, query);
+    expect_status(r, 200);
+    expect_header(r, "Content-Type", "application/x-ndjson");
+    cr_assert_str_eq(r->body, lines);
+}
+
+RUNNER_TEST(partial_results_are_there_while_it_runs_and_outlive_a_kill)
+{
+    const struct job_ref job = job_submit(s, "{'function':'soft','args':['data_wait']}");
+    await_progress(s, job, "waits");
+    expect_results(s, job, "", four);
+    AUTO_RESPONSE r = job_cancel(s, job, "{'grace':20}", 20);
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "cancelled", NULL);
+    server_kill(s);
+    server_restart(s, NULL);
+    expect_results(s, job, "", four);
+    const struct text path = text_of("%s/spool/01/1.1.dat", s->dir); /* the first job */
+    cr_assert_eq(access(path.s, F_OK), 0);
+    AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/jobs/%s", job.id).s, NULL, NULL);
+    expect_status(gone, 204);
+    AWAIT(access(path.s, F_OK) != 0, 20);
+}
+
+RUNNER_TEST(partial_results_are_followed_to_the_end)
+{
+    AUTO_RESPONSE r = runner_call(s, "odd", "'data',[{'a':[1]},null]");
+    expect_outcome(r, "succeeded", NULL);
+    static const char both[] =
+        "{\"index\":0,\"value\":{\"a\": [1]}}\n{\"index\":1,\"value\":null}\n";
+    expect_results(s, job_of(r), "", both);
+    expect_results(s, job_of(r), "?follow=1", both);
+    AUTO_RESPONSE none = runner_call(s, "odd", "'pid'");
+    expect_results(s, job_of(none), "", "");
+    AUTO_RESPONSE part = http(s, "GET", text_of("/v1/jobs/%s/results", job_of(r).id).s, NULL,
+                              "Range: bytes=1-7", NULL);
+    expect_status(part, 206);
+    cr_assert_str_eq(part->body, "\"index\"");
+}
+
+RUNNER_TEST(partial_results_have_their_limits)
+{
+    AUTO_RESPONSE bad = runner_call(s, "odd", "'data_not_json'");
+    expect_outcome(bad, "failed", "function_error");
+    AUTO_RESPONSE many = job_run(s, "{'function':'odd','args':['data',[1,2,3]],"
+                                    "'limits':{'output':50}}");
+    expect_outcome(many, "failed", "function_error");
+    expect_text(many, "error.detail", "ResultTooLarge: the partial results pass limits.output");
+    expect_results(s, job_of(many), "", "{\"index\":0,\"value\":1}\n{\"index\":1,\"value\":2}\n");
+}
+
 /* ---- starts that fail ---- */
 
 RUNNER_TEST(a_runner_that_cannot_start_is_told)

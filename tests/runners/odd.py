@@ -158,6 +158,22 @@ def work(ident, call, header):
         put("RESULT", ident, b"{1}", " codec=json")
     elif what == "bytes":
         put("RESULT", ident, bytes(more[0]), " codec=raw")
+    # partial results
+    elif what == "data":
+        for item in more[0]:
+            put("DATA", ident, json.dumps(item).encode(), " codec=json")
+        result(ident, "end")
+    elif what == "data_wait":
+        put("DATA", ident, 1, " codec=json")
+        put("DATA", ident, b"two", " codec=raw")
+        put("DATA", ident, b"\xff", " codec=raw")
+        put("DATA", ident, b"\x80.", " codec=pickle")
+        put("PROGRESS", ident, [1, 2, "waits"])
+        wait_for_cancel()
+        put("CANCELLED", ident)
+    elif what == "data_not_json":
+        put("DATA", ident, b"{1}", " codec=json")
+        result(ident, 1)
     # errors
     elif what == "error":
         put("ERROR", ident, {"type": "OddError", "message": "it is odd", "traceback": "line 1\nline 2"}, " type=OddError")

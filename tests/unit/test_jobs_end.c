@@ -115,7 +115,7 @@ Test(jobs_end, retention_works_in_steps)
         cr_assert_lt(++steps, 20);
     }
     cr_assert_eq(named, 20);
-    cr_assert_eq(steps, 7, "three files a step, since each row may have three");
+    cr_assert_eq(steps, 10, "two files a step, since each row may have four");
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE output_flags & 16"), 20);
 }
 
