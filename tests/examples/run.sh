@@ -10,7 +10,13 @@ who=examples
 # shellcheck source=tests/fresh_server.sh
 . "$root/tests/fresh_server.sh"
 programs=${programs:-$(dirname "$binary")/examples}
-fresh_server --workers 4
+config=$root/examples/$name/ganger.conf
+if [ -f "$config" ]; then
+    sed "s|/usr/share/ganger/|$root/|g" "$config" >"$scratch/ganger.conf"
+    fresh_server --workers 4 --config "$scratch/ganger.conf"
+else
+    fresh_server --workers 4
+fi
 
 # run ARGUMENTS...: the example as its reader starts it.
 run() {
