@@ -132,7 +132,11 @@ bool codec_take_function(struct job_reader *r)
     const struct function *f = r->function;
     if (f == NULL)
         return true;
-    if (f->queue != NULL && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")))
+    const bool has_pool = f->pool != NULL && strcmp(f->pool, DEFAULT_POOL) != 0;
+    if (has_pool && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")) &&
+        !codec_job_names(r, SLICE_LIT("pool")))
+        r->spec->pool = slice_of(f->pool);
+    else if (f->queue != NULL && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")))
         r->spec->queue = slice_of(f->queue);
     const bool is_runner = f->kind == FUNCTION_RUNNER; /* these are its own, not a call's */
     if (f->cwd != NULL && !is_runner && !codec_job_names(r, SLICE_LIT("cwd"))) {
@@ -307,13 +311,6 @@ static bool check_env(const struct function *f, struct err *err)
     return true;
 }
 
-/* A pool of its own would be promised and not be there. */
-static bool check_pool(const struct function *f, struct err *err)
-{
-    return f->pool == NULL || strcmp(f->pool, "default") == 0 ||
-           err_at(err, ERR_INVALID, "/pool", "this version has the pool \"default\" only");
-}
-
 static bool check_function(const struct config *cfg, const struct function *f, struct err *err)
 {
     AUTO_ARENA struct arena a = {0};
@@ -321,7 +318,7 @@ static bool check_function(const struct config *cfg, const struct function *f, s
     struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
     arena_init(&a, 1u << 20);
     codec_job_begin(&r);
-    return check_pool(f, err) && check_env(f, err) && codec_take_function(&r) && check_kind(&r);
+    return check_env(f, err) && codec_take_function(&r) && check_kind(&r);
 }
 
 bool codec_check_functions(const struct config *cfg, struct err *err)

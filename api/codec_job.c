@@ -81,6 +81,27 @@ static bool read_labels(struct job_reader *r, struct slice value, const char *po
     return true;
 }
 
+static bool read_pool(struct job_reader *r, struct slice value, const char *pointer)
+{
+    r->spec->pool = codec_inside(value);
+    return (json_type_of(value) == JSON_STRING && pool_name_is_valid(r->spec->pool)) ||
+           codec_wrong_type(r->err, pointer, "the name of a pool");
+}
+
+/* A pool beside the default one has a queue of its own, which has its name: so whoever names one of
+ * the two names both. */
+static bool take_pool(struct job_reader *r)
+{
+    struct job_spec *spec = r->spec;
+    if (spec->pool.ptr == NULL || slice_is(spec->pool, DEFAULT_POOL))
+        return true;
+    if (codec_job_names(r, SLICE_LIT("queue")) && !slice_eq(spec->queue, spec->pool))
+        return err_at(r->err, ERR_INVALID, "/queue",
+                      "must be left out, or be the pool's name: a pool has its own queue");
+    spec->queue = spec->pool;
+    return true;
+}
+
 static bool read_metadata(struct job_reader *r, struct slice value, const char *pointer)
 {
     (void)pointer;
@@ -177,7 +198,7 @@ static const struct member members[] = {
     {"args", codec_args},                   {"kwargs", codec_kwargs},
     {"unique", codec_unique},
     {"inputs", NULL},      {"outputs", NULL},
-    {"session", NULL},     {"locks", NULL},       {"pool", NULL},
+    {"session", NULL},     {"locks", NULL},       {"pool", read_pool},
     {"env_secret", NULL},
     {"files", codec_files},                 {"stdin_from", codec_stdin_from},
 };
@@ -261,7 +282,7 @@ void codec_job_begin(struct job_reader *r)
 
 bool codec_job_end(struct job_reader *r)
 {
-    if (!codec_job_may(r) || !codec_take_function(r) || !codec_take_defaults(r) ||
+    if (!codec_job_may(r) || !codec_take_function(r) || !take_pool(r) || !codec_take_defaults(r) ||
         !codec_function_end(r))
         return false;
     if (!r->has_command)

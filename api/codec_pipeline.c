@@ -25,6 +25,7 @@ static const struct refused refused_of_stage[] = {
     {"delay", WHOLE},
     {"run_at", WHOLE},
     {"queue", WHOLE},
+    {"pool", WHOLE},
     {"priority", WHOLE},
     {"queue_timeout", WHOLE},
     {"deadline", WHOLE},

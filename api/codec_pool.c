@@ -8,17 +8,6 @@
 #define MAX_START_FAILURES 1000
 #define MAX_WORKERS 1024
 
-static const char *const death_names[DEATH_KINDS] = {
-    [DEATH_FAILS_JOB] = "fail_job",
-    [DEATH_RETRIES_JOB] = "retry",
-};
-
-const char *worker_death_name(uint32_t on_death)
-{
-    PRE(on_death < DEATH_KINDS);
-    return death_names[on_death];
-}
-
 /* ------------------------------------------------------------------------------------------------
  * settings */
 
@@ -101,13 +90,29 @@ static bool read_on_death(struct slice value, const char *pointer, struct pool_s
 {
     for (uint32_t i = 0; i < DEATH_KINDS && json_type_of(value) == JSON_STRING; i++) {
         to->on_death = i;
-        if (slice_is(codec_inside(value), death_names[i]))
+        if (slice_is(codec_inside(value), worker_death_name(i)))
             return true;
     }
     if (json_type_of(value) == JSON_STRING && slice_is(codec_inside(value), "break"))
         return err_at(err, ERR_INVALID, pointer,
                       "\"break\" is not supported: the death of a worker concerns its own job");
     return codec_wrong_type(err, pointer, "\"fail_job\" or \"retry\"");
+}
+
+static bool read_isolation(struct slice value, const char *pointer, struct pool_settings *to,
+                           struct err *err)
+{
+    to->isolation = POOL_TAKES_ALL;
+    if (is_null(value))
+        return true;
+    for (uint32_t i = 1; i < POOL_ISOLATIONS && json_type_of(value) == JSON_STRING; i++) {
+        to->isolation = i;
+        if (slice_is(codec_inside(value), pool_isolation_name(i)))
+            return true;
+    }
+    if (json_type_of(value) == JSON_STRING && slice_is(codec_inside(value), "fork"))
+        return err_at(err, ERR_INVALID, pointer, "\"fork\" comes with a later version of ganger");
+    return codec_wrong_type(err, pointer, "\"exec\", \"reuse\" or null");
 }
 
 static const struct {
@@ -122,7 +127,11 @@ static const struct {
     {"max_rss", POOL_MAX_RSS, read_max_rss},
     {"start_failures", POOL_START_FAILURES, read_start_failures},
     {"on_worker_death", POOL_ON_DEATH, read_on_death},
+    {"isolation", POOL_ISOLATION, read_isolation},
 };
+
+static const char *const later_members[] = {"session",     "runner", "preload",      "initializer",
+                                            "init_base64", "codec",  "start_timeout"};
 
 static bool read_setting(struct slice key, struct slice value, struct pool_change *ret,
                          struct err *err)
@@ -135,10 +144,23 @@ static bool read_setting(struct slice key, struct slice value, struct pool_chang
         ret->members |= settings[i].member;
         return settings[i].read(value, pointer, &ret->to, err);
     }
+    for (size_t i = 0; i < ARRAY_LEN(later_members); i++)
+        if (json_string_eq(key, later_members[i]))
+            return err_at(err, ERR_INVALID, pointer,
+                          "\"%s\" of a pool comes with a later version of ganger",
+                          later_members[i]);
     return err_at(err, ERR_INVALID, pointer, "is not a setting of a pool");
 }
 
-bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err)
+static bool read_name(struct slice value, struct pool_change *ret, struct err *err)
+{
+    ret->name = codec_inside(value);
+    return (json_type_of(value) == JSON_STRING && pool_name_is_valid(ret->name)) ||
+           err_at(err, ERR_INVALID, "/name",
+                  "must be text of 1 to %d letters, digits, \"_\", \".\" or \"-\"", MAX_POOL_NAME);
+}
+
+static bool read_pool(struct slice body, bool is_new, struct pool_change *ret, struct err *err)
 {
     struct json_iter it;
     struct slice key, value;
@@ -147,10 +169,26 @@ bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err
                            err))
         return false;
     json_iter_init(&it, body);
-    while (json_next_member(&it, &key, &value))
-        if (!read_setting(key, value, ret, err))
+    while (json_next_member(&it, &key, &value)) {
+        const bool is_name = is_new && json_string_eq(key, "name");
+        if (is_name ? !read_name(value, ret, err) : !read_setting(key, value, ret, err))
             return false;
+    }
     return true;
+}
+
+bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err)
+{
+    return read_pool(body, false, ret, err);
+}
+
+bool codec_read_new_pool(struct slice body, struct pool_change *ret, struct err *err)
+{
+    if (!read_pool(body, true, ret, err))
+        return false;
+    if (ret->name.ptr == NULL)
+        return err_at(err, ERR_INVALID, "/name", "is missing");
+    return (ret->members & POOL_SIZE) != 0 || err_at(err, ERR_INVALID, "/size", "is missing");
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@
 struct pool_change {
     unsigned members; /* bits of enum pool_member */
     struct pool_settings to;
+    struct slice name; /* of a new one */
 };
 MUST_CHECK bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err);
+/* The body of POST /v1/pools: the same with a name; the size must be given. */
+MUST_CHECK bool codec_read_new_pool(struct slice body, struct pool_change *ret, struct err *err);
 
 /* The bodies of close ("cancel_queued") and of the two verbs that stop something ("signal",
  * "grace"); an empty one means all defaults. */
@@ -22,8 +25,5 @@ struct pool_stop {
 };
 MUST_CHECK bool codec_read_pool_close(struct slice body, struct pool_stop *ret, struct err *err);
 MUST_CHECK bool codec_read_pool_stop(struct slice body, struct pool_stop *ret, struct err *err);
-
-/* As a member of an answer or request: "fail_job" … */
-const char *worker_death_name(uint32_t on_death);
 
 #endif

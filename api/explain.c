@@ -248,6 +248,21 @@ static bool write_explanation(struct explanation *x, struct err *err)
     return true;
 }
 
+/* A pool beside the default one has the queue of its name. Always true. */
+static bool look_at_pool(struct explanation *x)
+{
+    const struct engine *e = x->rq->thread->shared->engine;
+    uint32_t pool;
+    if (!engine_find_pool(e, slice_of(x->job.queue), &pool))
+        pool = 0;
+    engine_pool_view(e, pool, &x->pool);
+    if (pool == 0)
+        return true;
+    x->stats.workers = x->pool.entry.settings.size;
+    x->stats.idle = x->stats.workers - MIN(x->stats.workers, x->pool.busy);
+    return true;
+}
+
 void job_explain(struct request *rq)
 {
     AUTO_ARENA struct arena a = {0};
@@ -256,9 +271,8 @@ void job_explain(struct request *rq)
     struct err err = {0};
     arena_init(&a, 4u << 20); /* metadata may be as long as a request */
     engine_stats(rq->thread->shared->engine, &x.stats);
-    engine_pool_view(rq->thread->shared->engine, 0, &x.pool);
     if (!request_job_id(rq, &id, &err) || !query_job(rq->thread->query, &id, &a, &x.job, &err) ||
-        !query_queue(rq->thread->query, x.job.queue, &a, &x.queue, &err) ||
+        !look_at_pool(&x) || !query_queue(rq->thread->query, x.job.queue, &a, &x.queue, &err) ||
         !query_position(rq->thread->query, id.no, MAX_POSITION, &x.position, &err) ||
         !write_explanation(&x, &err))
         reply_problem(rq, &err);

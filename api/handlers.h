@@ -66,7 +66,10 @@ void blob_forget(struct request *rq);
 void function_list(struct request *rq);
 /* pools.c */
 void pool_show(struct request *rq);
+void pool_list(struct request *rq);
+void pool_create(struct request *rq);
 void pool_patch(struct request *rq);
+void pool_delete(struct request *rq);
 void pool_shut(struct request *rq);
 void pool_reopen(struct request *rq);
 void pool_terminate(struct request *rq);

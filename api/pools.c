@@ -19,9 +19,20 @@ static void reply_line(struct request *rq)
 /* ------------------------------------------------------------------------------------------------
  * a pool */
 
-static void look(const struct request *rq, struct pool_view *ret)
+/* The pool that the path names, or the default one. */
+static struct slice pool_name(const struct request *rq)
 {
-    engine_pool_view(rq->thread->shared->engine, 0, ret);
+    return rq->match.args[0].len > 0 ? rq->match.args[0] : SLICE_LIT(DEFAULT_POOL);
+}
+
+static bool look(const struct request *rq, struct pool_view *ret, struct err *err)
+{
+    const struct engine *e = rq->thread->shared->engine;
+    uint32_t number;
+    if (!engine_find_pool(e, pool_name(rq), &number))
+        return err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
+    engine_pool_view(e, number, ret);
+    return true;
 }
 
 static const char *state_of(const struct request *rq, const struct pool_view *pool)
@@ -55,8 +66,13 @@ static void put_settings(struct buf *out, const struct pool_settings *s)
     put_number(out, "max_jobs_per_worker", s->max_jobs);
     buf_putc(out, ',');
     put_number(out, "max_rss", (int64_t)s->max_rss);
-    buf_printf(out, ",\"start_failures\":%u,\"on_worker_death\":\"%s\"}", s->start_failures,
-               worker_death_name(s->on_death));
+    buf_printf(out, ",\"start_failures\":%u,\"on_worker_death\":\"%s\",\"isolation\":",
+               s->start_failures, worker_death_name(s->on_death));
+    const char *isolation = pool_isolation_name(s->isolation);
+    if (isolation == NULL)
+        buf_puts(out, "null}");
+    else
+        buf_printf(out, "\"%s\"}", isolation);
 }
 
 static void put_pool(struct request *rq, const struct pool_view *pool)
@@ -82,7 +98,11 @@ static void put_pool(struct request *rq, const struct pool_view *pool)
 static void reply_pool(struct request *rq, int status)
 {
     struct pool_view pool;
-    look(rq, &pool);
+    struct err err = {0};
+    if (!look(rq, &pool, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
     buf_clear(&rq->out);
     put_pool(rq, &pool);
     buf_putc(&rq->out, '\n');
@@ -95,6 +115,24 @@ void pool_show(struct request *rq)
     reply_pool(rq, 200);
 }
 
+/* The default one first; there are at most MAX_POOLS. */
+void pool_list(struct request *rq)
+{
+    const char *comma = "";
+    struct pool_view pool;
+    buf_puts(&rq->out, "{\"items\":[");
+    for (uint32_t i = 0; i < MAX_POOLS; i++) {
+        engine_pool_view(rq->thread->shared->engine, i, &pool);
+        if (pool.entry.name[0] == '\0')
+            continue;
+        buf_puts(&rq->out, comma);
+        put_pool(rq, &pool);
+        comma = ",";
+    }
+    buf_puts(&rq->out, "],\"next_cursor\":null}");
+    reply_line(rq);
+}
+
 /* ------------------------------------------------------------------------------------------------
  * verbs */
 
@@ -102,15 +140,17 @@ static void changed(struct request *rq)
 {
     if (rq->cmd.err.code != ERR_NONE)
         reply_problem(rq, &rq->cmd.err);
+    else if (rq->cmd.pool.verb == POOL_DELETE)
+        reply_empty(rq, 204);
     else
-        reply_pool(rq, 200);
+        reply_pool(rq, rq->cmd.pool.verb == POOL_MAKE ? 201 : 200);
 }
 
 static void send_verb(struct request *rq, enum pool_verb verb)
 {
     struct err err = {0};
     rq->cmd.kind = CMD_POOL;
-    rq->cmd.pool.name = SLICE_LIT(DEFAULT_POOL);
+    rq->cmd.pool.name = pool_name(rq);
     rq->cmd.pool.verb = verb;
     if (!request_send(rq, changed, &err))
         reply_problem(rq, &err);
@@ -122,7 +162,8 @@ static bool read_condition(struct request *rq, struct err *err)
     rq->cmd.pool.if_version = 0;
     if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
         return true;
-    look(rq, &pool);
+    if (!look(rq, &pool, err))
+        return false;
     rq->cmd.pool.if_version = pool.entry.version;
     return request_etag_matches(rq, HEADER_IF_MATCH, pool.entry.version) ||
            err_set(err, ERR_VERSION_MISMATCH, "The pool's entity tag is \"%lld\"",
@@ -140,6 +181,31 @@ void pool_patch(struct request *rq)
     rq->cmd.pool.members = change.members;
     rq->cmd.pool.to = change.to;
     send_verb(rq, POOL_CHANGE);
+}
+
+/* {name} of the path comes from the body here, so that the answer is the pool's as ever. */
+void pool_create(struct request *rq)
+{
+    struct pool_change change;
+    struct err err = {0};
+    char *location = arena_alloc(&rq->arena, 16 + MAX_POOL_NAME);
+    PRE(location != NULL);
+    if (!codec_read_new_pool(buf_slice(&rq->body), &change, &err)) {
+        reply_problem(rq, &err);
+        return;
+    }
+    rq->match.args[0] = change.name;
+    rq->cmd.pool.members = change.members;
+    rq->cmd.pool.to = change.to;
+    (void)snprintf(location, 16 + MAX_POOL_NAME, "/v1/pools/%.*s", (int)change.name.len,
+                   change.name.ptr);
+    reply_header(rq, "Location", location);
+    send_verb(rq, POOL_MAKE);
+}
+
+void pool_delete(struct request *rq)
+{
+    send_verb(rq, POOL_DELETE);
 }
 
 void pool_shut(struct request *rq)
@@ -181,37 +247,51 @@ void pool_terminate(struct request *rq)
     send_verb(rq, POOL_TERMINATE);
 }
 
+struct join {
+    uint64_t until_ns;
+};
+
+static bool find_topic(const struct request *rq, uint64_t *ret, struct err *err)
+{
+    uint32_t number;
+    if (!engine_find_pool(rq->thread->shared->engine, pool_name(rq), &number))
+        return err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
+    *ret = topic_pool(number);
+    return true;
+}
+
 static void join_step(struct request *rq)
 {
-    const uint64_t *until_ns = rq->state;
-    struct park park = {.topic = topic_pool(0), .deadline_ns = *until_ns};
+    const struct join *join = rq->state;
+    struct park park = {.deadline_ns = join->until_ns};
     struct pool_view pool;
     struct err err = {0};
-    park.epoch = request_epoch(rq, park.topic);
-    look(rq, &pool);
-    if (pool.entry.phase == POOL_IS_OPEN) {
-        (void)err_set(&err, ERR_POOL_OPEN, "The pool takes more jobs; close or terminate it first");
+    if (!find_topic(rq, &park.topic, &err)) {
         reply_problem(rq, &err);
         return;
     }
-    if (pool.unfinished == 0) {
+    park.epoch = request_epoch(rq, park.topic);
+    if (!look(rq, &pool, &err)) {
+        reply_problem(rq, &err);
+    } else if (pool.entry.phase == POOL_IS_OPEN) {
+        (void)err_set(&err, ERR_POOL_OPEN, "The pool takes more jobs; close or terminate it first");
+        reply_problem(rq, &err);
+    } else if (pool.unfinished == 0) {
         reply_pool(rq, 200);
-        return;
+    } else if (rq->conn->half_closed || clock_mono_ns() >= join->until_ns ||
+               !request_park(rq, &park, join_step, &err)) {
+        reply_header(rq, "Retry-After", "1");
+        reply_pool(rq, 202);
     }
-    if (!rq->conn->half_closed && clock_mono_ns() < *until_ns &&
-        request_park(rq, &park, join_step, &err))
-        return;
-    reply_header(rq, "Retry-After", "1");
-    reply_pool(rq, 202);
 }
 
 void pool_join(struct request *rq)
 {
-    uint64_t *until_ns = arena_alloc(&rq->arena, sizeof *until_ns);
+    struct join *join = arena_alloc(&rq->arena, sizeof *join);
     struct err err = {0};
-    PRE(until_ns != NULL);
-    rq->state = until_ns;
-    if (!request_wait(rq, until_ns, &err))
+    PRE(join != NULL);
+    rq->state = join;
+    if (!request_wait(rq, &join->until_ns, &err))
         reply_problem(rq, &err);
     else
         join_step(rq);
@@ -230,10 +310,15 @@ static void put_exit(struct buf *out, int32_t wait_status)
                     WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
 
-static void put_worker(struct buf *out, const struct query_worker *w)
+static void put_worker(struct request *rq, const struct query_worker *w)
 {
+    struct buf *out = &rq->out;
+    struct pool_view pool;
     char job[37];
-    buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":\"default\",\"pid\":", w->slot);
+    engine_pool_view(rq->thread->shared->engine, w->pool, &pool);
+    buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":", w->slot);
+    buf_json_string(out, slice_of(pool.entry.name));
+    buf_puts(out, ",\"pid\":");
     if (w->pid > 0)
         buf_put_i64(out, w->pid);
     else
@@ -268,20 +353,24 @@ static struct query_worker *read_workers(struct request *rq, uint32_t *ret_n)
 
 void worker_list(struct request *rq)
 {
-    uint32_t n, n_written = 0;
+    uint32_t n, pool = 0;
     const struct query_worker *workers = read_workers(rq, &n);
-    struct slice pool = SLICE_LIT(DEFAULT_POOL);
+    struct slice name = {0};
+    const char *comma = "";
     struct err err = {0};
-    if (request_param(rq, "pool", &pool) && !slice_is(pool, DEFAULT_POOL)) {
+    const bool is_one = request_param(rq, "pool", &name);
+    if (is_one && !engine_find_pool(rq->thread->shared->engine, name, &pool)) {
         (void)err_set(&err, ERR_NOT_FOUND, "There is no pool with this name");
         reply_problem(rq, &err);
         return;
     }
     buf_puts(&rq->out, "{\"items\":[");
     for (uint32_t i = 0; i < n; i++) {
-        if (n_written++ > 0)
-            buf_putc(&rq->out, ',');
-        put_worker(&rq->out, &workers[i]);
+        if (is_one && workers[i].pool != pool)
+            continue;
+        buf_puts(&rq->out, comma);
+        put_worker(rq, &workers[i]);
+        comma = ",";
     }
     buf_puts(&rq->out, "],\"next_cursor\":null}");
     reply_line(rq);
@@ -312,7 +401,7 @@ void worker_show(struct request *rq)
     if (!find_worker(rq, &worker))
         return;
     buf_clear(&rq->out);
-    put_worker(&rq->out, &worker);
+    put_worker(rq, &worker);
     reply_line(rq);
 }
 

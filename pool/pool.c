@@ -203,7 +203,7 @@ bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret)
 bool pool_find_idle(const struct pool *pool, struct place *ret)
 {
     for (uint32_t slot = 0; slot < pool_slots(pool); slot++)
-        if (pool_idle_bank(pool, slot, ret))
+        if (pool->seats[slot].group == 0 && pool_idle_bank(pool, slot, ret))
             return true;
     return false;
 }

@@ -83,8 +83,8 @@ void pool_outcome(const struct pool *pool, struct place place, struct task_outco
 /* The outcome is stored, or the return was heard: the bank may be used again. */
 void pool_release(struct pool *pool, struct place place);
 
-/* A slot whose worker is READY and that has a free bank; false when there is none. Lowest numbers
- * first (warm caches). */
+/* A slot of group 0 whose worker is READY and that has a free bank; false when there is none.
+ * Lowest numbers first (warm caches). */
 bool pool_find_idle(const struct pool *pool, struct place *ret);
 /* A free bank of exactly this slot, whose worker has just become idle. */
 bool pool_idle_bank(const struct pool *pool, uint32_t slot, struct place *ret);
@@ -132,9 +132,10 @@ MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, stru
  * task stays as changeable as if it had not left. It must be durably claimed before, since nobody
  * is asked when it starts. */
 
-/* A free bank of the busy worker that has the fewest offers, fewer than pool_set_offers has said
- * (FEW_OFFERS); false when there is none. A worker takes its oldest offer first. */
-bool pool_find_offer(const struct pool *pool, struct place *ret);
+/* A free bank of the busy worker of the group that has the fewest offers, fewer than
+ * pool_set_offers has said (FEW_OFFERS); false when there is none. A worker takes its oldest offer
+ * first. */
+bool pool_find_offer(const struct pool *pool, uint32_t group, struct place *ret);
 /* The same for one slot. */
 bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret);
 /* How many offers a worker takes from now on, at most MAX_OFFERS. */
@@ -217,6 +218,9 @@ struct pool_rules {
 /* From now on. Running tasks end as they would have. */
 void pool_set_rules(struct pool *pool, uint32_t group, const struct pool_rules *rules);
 uint32_t pool_size(const struct pool *pool); /* rules.size of group 0 */
+uint32_t pool_group_size(const struct pool *pool, uint32_t group);
+#define POOL_NO_GROUP UINT32_MAX
+uint32_t pool_group_of(const struct pool *pool, uint32_t slot); /* or POOL_NO_GROUP */
 /* So many tasks wait and find no idle worker: more are started, as far as the rules allow. */
 void pool_want(struct pool *pool, uint32_t group, uint32_t n);
 bool pool_can_grow(const struct pool *pool, uint32_t group); /* pool_want might do something */

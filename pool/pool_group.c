@@ -264,6 +264,17 @@ uint32_t pool_size(const struct pool *pool)
     return atomic_load_explicit(&pool->groups[0].facts.size, memory_order_relaxed);
 }
 
+uint32_t pool_group_size(const struct pool *pool, uint32_t group)
+{
+    return pool->groups[group].rules.size;
+}
+
+uint32_t pool_group_of(const struct pool *pool, uint32_t slot)
+{
+    PRE(slot < pool->max_workers);
+    return pool->seats[slot].group;
+}
+
 /* Seats whose worker will be there soon. */
 static uint32_t starting(const struct pool *pool, uint32_t group)
 {

@@ -131,11 +131,13 @@ static uint32_t offers_of(const struct pool *pool, const struct seat *seat, uint
     return has_free && pool_may_offer(pool, seat, n_offers) ? n_offers : NO_MORE;
 }
 
-bool pool_find_offer(const struct pool *pool, struct place *ret)
+bool pool_find_offer(const struct pool *pool, uint32_t group, struct place *ret)
 {
     uint32_t fewest = pool->max_offers;
     for (uint32_t slot = 0; slot < pool_slots(pool) && fewest > 0; slot++) {
         uint32_t bank = 0;
+        if (pool->seats[slot].group != group)
+            continue;
         const uint32_t n = offers_of(pool, &pool->seats[slot], &bank);
         if (n >= fewest)
             continue;

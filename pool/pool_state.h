@@ -50,7 +50,7 @@ enum seat_leave {
     LEAVE_FOR_GOOD  /* the seat is given back */
 };
 
-#define NO_GROUP UINT32_MAX
+#define NO_GROUP POOL_NO_GROUP
 
 /* One slot as the server sees it. */
 struct seat {

@@ -114,6 +114,12 @@ bool apply_outcome(struct engine *e, struct attempt_facts *facts,
     return true;
 }
 
+static bool is_lost_retried(const struct engine *e, uint32_t queue)
+{
+    const struct pool_entry *pool = &e->pools.now[dispatch_pool_of(&e->dispatch, queue)];
+    return pool->settings.on_death == DEATH_RETRIES_JOB;
+}
+
 static bool apply_end(struct engine *e, struct flight *f, struct err *err)
 {
     if (f->chunk != NULL)
@@ -132,7 +138,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .attempt = f->attempt,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
-        .retries_lost = e->pools.now[0].settings.on_death == DEATH_RETRIES_JOB,
+        .retries_lost = is_lost_retried(e, f->info.row.queue),
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };

@@ -135,7 +135,8 @@ bool apply_batch_retry(struct engine *e, struct command *cmd, struct err *err)
     struct due_list list = {nos, MAX_RETRIED, 0};
     const struct batch *b;
     pick->changed = pick->expired = 0;
-    if (!batch_get(e->store, &pick->id, &b, err) || !may_retry(b, err) || !pools_admit(e, err))
+    if (!batch_get(e->store, &pick->id, &b, err) || !may_retry(b, err) ||
+        !pools_admit_queue(e, b->queue, err))
         return false;
     struct batch_range range = {b->no, pick->first, pick->n};
     uint32_t states = 1u << JOB_FAILED;

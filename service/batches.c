@@ -304,8 +304,8 @@ bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
-    return apply_admits(e, err) && pools_admit(e, err) && store_savepoint(e->store, err) &&
-           apply_savepoint_leave(e, make_batch(e, cmd, err), err);
+    return apply_admits(e, err) && pools_admit(e, cmd->batch.spec, err) &&
+           store_savepoint(e->store, err) && apply_savepoint_leave(e, make_batch(e, cmd, err), err);
 }
 
 static bool takes_more(const struct batch *b, const struct batch_ask *ask, struct err *err)
@@ -344,7 +344,7 @@ bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *er
     if (only_closes && b->phase >= BATCH_CLOSED)
         return true;
     /* The rest of an upload is part of what has been accepted. */
-    if (!only_closes && !ask->uploads && !pools_admit(e, err))
+    if (!only_closes && !ask->uploads && !pools_admit_queue(e, b->queue, err))
         return false;
     return takes_more(b, ask, err) && (only_closes || apply_admits(e, err)) &&
            store_savepoint(e->store, err) &&

@@ -172,7 +172,7 @@ bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_versi
     AUTO_BUF struct buf wire = {0};
     struct job_row row;
     if (!jobs_get(e->store, id, &row, err) || !apply_if_version(&row, if_version, err) ||
-        !pools_admit(e, err))
+        !pools_admit_queue(e, row.queue, err))
         return false;
     if ((row.flags & JOB_GANG) != 0)
         return err_set(err, ERR_INVALID,

@@ -176,11 +176,11 @@ struct blob_ask {
     bool is_last;
 };
 
-enum pool_verb { POOL_CHANGE, POOL_CLOSE, POOL_REOPEN, POOL_TERMINATE };
+enum pool_verb { POOL_CHANGE, POOL_CLOSE, POOL_REOPEN, POOL_TERMINATE, POOL_MAKE, POOL_DELETE };
 struct pool_ask {
     struct slice name;
     enum pool_verb verb;
-    unsigned members; /* CHANGE: bits of enum pool_member, which are taken from `to` */
+    unsigned members; /* CHANGE, MAKE: bits of enum pool_member, which are taken from `to` */
     struct pool_settings to;
     int64_t if_version; /* CHANGE; 0: any */
     bool cancel_queued; /* CLOSE: what has not begun is cancelled */

@@ -62,10 +62,11 @@ static bool slot_is_taken(const struct dispatch *d, uint32_t slot)
     return false;
 }
 
-bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret)
+bool dispatch_next_idle(const struct dispatch *d, uint32_t group, uint32_t *slot, struct place *ret)
 {
     for (; *slot < pool_slots(d->pool); (*slot)++)
-        if (!slot_is_taken(d, *slot) && pool_idle_bank(d->pool, *slot, ret))
+        if (pool_group_of(d->pool, *slot) == group && !slot_is_taken(d, *slot) &&
+            pool_idle_bank(d->pool, *slot, ret))
             return true;
     return false;
 }
@@ -110,6 +111,7 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
         f->state = FLIGHT_RESERVED;
         f->rank = i;
         f->contested = ready->contested;
+        f->group = dispatch_pool_of(d, ready->queue);
     }
     *ret = f;
     return true;
@@ -126,11 +128,11 @@ bool flight_claim(struct dispatch *d, struct turn *turn, struct flight *f, struc
     return true;
 }
 
-static void drop_if_not_wanted(struct dispatch *d, size_t n_ready)
+static void drop_if_not_wanted(struct dispatch *d, uint32_t group, size_t n_ready)
 {
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
-        if (f->state != FLIGHT_RESERVED && f->state != FLIGHT_OFFERED)
+        if ((f->state != FLIGHT_RESERVED && f->state != FLIGHT_OFFERED) || f->group != group)
             continue;
         size_t i = 0;
         while (i < n_ready && d->ready[i].no != f->info.row.no)
@@ -161,28 +163,36 @@ static void recall_if_overtaken(struct dispatch *d, size_t n_ready, size_t n_idl
 }
 
 /* What may begin next, in order, to d->ready; what was reserved and is not among it goes back. */
-static bool look(struct dispatch *d, const struct turn *turn, size_t *ret_n, struct err *err)
+static bool look(struct dispatch *d, const struct turn *turn, uint32_t group, size_t *ret_n,
+                 struct err *err)
 {
     size_t n_idle = 0;
     struct place place;
-    for (uint32_t slot = 0; dispatch_next_idle(d, &slot, &place); slot++)
+    for (uint32_t slot = 0; dispatch_next_idle(d, group, &slot, &place); slot++)
         n_idle++;
-    size_t max = n_idle + dispatch_reserves(pool_size(d->pool));
+    size_t max = n_idle + dispatch_reserves(pool_group_size(d->pool, group));
     struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)d->n)};
+    if (group > 0) {
+        list.only = d->pool_queue[group];
+        list.without = JOB_GANG; /* a queue that is older than its pool may hold some */
+    } else if (d->has_pools) {
+        list.apart = d->pool_queue;
+        list.n_apart = POOL_GROUPS;
+    }
     admission_refresh(d);
     admission_plan(d, &list);
     if (!queue_peek(d->store, &list, err))
         return err_wrap(err, "look at the queue");
-    if (!gang_screen(d, turn, &list, n_idle, err))
+    if (group == 0 && !gang_screen(d, turn, &list, n_idle, err))
         return false;
-    drop_if_not_wanted(d, list.n);
+    drop_if_not_wanted(d, group, list.n);
     recall_if_overtaken(d, list.n, n_idle);
     admission_count(d);
     *ret_n = list.n;
     return true;
 }
 
-/* Ready job i, to the next idle worker from *slot on if there is one. */
+/* Ready job i, to the next idle worker of its pool from *slot on if there is one. */
 static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, uint32_t *slot,
                              struct err *err)
 {
@@ -190,21 +200,28 @@ static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, ui
     struct place place;
     if (!board(d, turn, i, &f, err))
         return false;
-    if (f == NULL || f->unrecorded || !dispatch_next_idle(d, slot, &place))
+    if (f == NULL || f->unrecorded || !dispatch_next_idle(d, f->group, slot, &place))
         return true;
     if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
         return true; /* its worker was faster; the next transaction records it */
     return flight_claim(d, turn, f, place, err);
 }
 
-bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
+/* Reserved or offered. */
+static uint32_t ahead_of(const struct dispatch *d, uint32_t group)
 {
-    if (!d->dirty || d->closed || turn->now_ns < d->backoff_until_ns)
-        return true;
-    d->starved = false;
-    d->dirty = false;
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        n += f->group == group && (f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED);
+    }
+    return n;
+}
+
+static bool claim_in(struct dispatch *d, struct turn *turn, uint32_t group, struct err *err)
+{
     size_t n_ready = 0;
-    if (!look(d, turn, &n_ready, err))
+    if (!look(d, turn, group, &n_ready, err))
         return false;
     uint32_t slot = 0;
     for (size_t i = 0; i < n_ready; i++) {
@@ -213,10 +230,24 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
                     : !claim_or_reserve(d, turn, i, &slot, err))
             return false;
     }
+    if (pool_can_grow(d->pool, group))
+        pool_want(d->pool, group, ahead_of(d, group));
+    return true;
+}
+
+bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
+{
+    if (!d->dirty || d->closed || turn->now_ns < d->backoff_until_ns)
+        return true;
+    d->starved = false;
+    d->dirty = false;
+    if (!d->is_shut[0] && !claim_in(d, turn, 0, err))
+        return false;
+    for (uint32_t group = 1; group < POOL_GROUPS && d->has_pools; group++)
+        if (d->pool_queue[group] != 0 && !d->is_shut[group] && !claim_in(d, turn, group, err))
+            return false;
     admission_count(d);
     admission_look_later(d);
-    if (pool_can_grow(d->pool, 0))
-        pool_want(d->pool, 0, dispatch_ahead(d));
     return true;
 }
 

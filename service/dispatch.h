@@ -59,6 +59,7 @@ struct flight {
     uint32_t overtaken;      /* OFFERED: how many later jobs have begun elsewhere since */
     bool outcome_applied;    /* in the open transaction */
     uint32_t stages;         /* of its pipeline; 0: of none */
+    uint32_t group;          /* of workers: its pool */
     bool gang_never_began;   /* never_started, and so are all stages of its pipeline */
     struct chunk_run *chunk; /* neighbours that run behind it in the same turn; NULL: it is alone */
     struct {
@@ -121,13 +122,27 @@ struct dispatch {
     bool starved;      /* a worker idles for want of a commit: a free bank, or a reservation */
     uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
     struct gang_hold hold;
+    /* Pools that have a queue of their own, whose jobs their workers run and no others; 0: entry i
+     * is none. Entry 0, the default pool, has all other queues. */
+    uint32_t pool_queue[POOL_GROUPS];
+    bool has_pools;            /* any but the default one */
+    bool is_shut[POOL_GROUPS]; /* nothing begins in this pool */
 };
+
+/* The pool whose workers run the jobs of a queue. */
+static inline uint32_t dispatch_pool_of(const struct dispatch *d, uint32_t queue)
+{
+    for (uint32_t i = 1; i < POOL_GROUPS && d->has_pools; i++)
+        if (d->pool_queue[i] == queue)
+            return i;
+    return 0;
+}
 
 /* The caller has set the borrowed members. */
 MUST_CHECK bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err);
 void dispatch_close(struct dispatch *d);
-/* The pools have so many workers from now on, all together. */
-void dispatch_fit(struct dispatch *d, uint32_t workers);
+/* So many flights are needed from now on: the rooms of all pools. */
+void dispatch_fit(struct dispatch *d, uint32_t flights);
 
 /* collect: what the pool tells */
 void dispatch_ended(struct dispatch *d, struct place place);
@@ -213,8 +228,9 @@ void flight_start_failed(struct dispatch *d, struct flight *f);
 /* The row becomes RUNNING; START leaves in publish. */
 MUST_CHECK bool flight_claim(struct dispatch *d, struct turn *turn, struct flight *f,
                              struct place place, struct err *err);
-/* The next slot from *slot on that can take a job now. */
-bool dispatch_next_idle(const struct dispatch *d, uint32_t *slot, struct place *ret);
+/* The next slot of the pool from *slot on that can take a job now. */
+bool dispatch_next_idle(const struct dispatch *d, uint32_t group, uint32_t *slot,
+                        struct place *ret);
 /* Takes an offer back. False: it has been taken, and the flight runs now, unrecorded. */
 bool flight_recall(struct dispatch *d, struct flight *f);
 /* The offer is known to have been taken: its row becomes RUNNING. */

@@ -79,6 +79,8 @@ struct metrics *engine_metrics(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);
 /* A pool as of the last commit; name "": there is none. Any thread. */
 void engine_pool_view(const struct engine *engine, uint32_t pool, struct pool_view *ret);
+/* Its number; false: there is none. Any thread. */
+MUST_CHECK bool engine_find_pool(const struct engine *engine, struct slice name, uint32_t *ret);
 struct event_ring;
 struct event_ring *engine_events(struct engine *engine);
 const struct pool *engine_pool(const struct engine *engine);

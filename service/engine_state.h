@@ -144,10 +144,12 @@ MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64
                                 struct err *err);
 /* bulk.c: the same and others on many. */
 MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
-/* pools.c */
+/* pools.c, pool_verbs.c */
 MUST_CHECK bool pools_open(struct engine *e, struct err *err); /* before anything begins */
-/* Whether the pool takes more jobs: POOL_CLOSED, POOL_BROKEN. */
-MUST_CHECK bool pools_admit(const struct engine *e, struct err *err);
+/* Whether the pool of a job, or of a queue, takes more: POOL_CLOSED, POOL_BROKEN; INVALID: there is
+ * none of that name, or it takes none of that kind. */
+MUST_CHECK bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err *err);
+MUST_CHECK bool pools_admit_queue(const struct engine *e, uint32_t queue, struct err *err);
 MUST_CHECK bool apply_pool(struct engine *e, const struct command *cmd, struct err *err);
 MUST_CHECK bool apply_worker(struct engine *e, const struct command *cmd, struct err *err);
 /* One step of the terminations under way, and whether there are any. */

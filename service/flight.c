@@ -7,9 +7,15 @@
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
 #define MAX_FLIGHT_BYTES (20u << 20)
 
-void dispatch_fit(struct dispatch *d, uint32_t workers)
+/* However the workers are divided among pools. */
+static uint32_t most_flights(const struct dispatch *d)
 {
-    d->wanted_n = dispatch_room(MIN(workers, pool_max(d->pool)));
+    return (SLOT_BANKS + RESERVED_PER_WORKER) * pool_max(d->pool);
+}
+
+void dispatch_fit(struct dispatch *d, uint32_t flights)
+{
+    d->wanted_n = MIN(flights, most_flights(d));
     for (; d->made_n < d->wanted_n; d->made_n++) {
         arena_init(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
         d->stored[d->made_n].entry.k = d->committed[d->made_n].entry.k = d->made_n;
@@ -27,12 +33,12 @@ void flight_trim(struct dispatch *d)
 
 bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 {
-    size_t max = dispatch_room(pool_max(d->pool));
+    size_t max = most_flights(d);
     d->flights = must_alloc(max * sizeof *d->flights);
     d->stored = must_alloc(max * sizeof *d->stored);
     d->committed = must_alloc(max * sizeof *d->committed);
     d->ready = must_alloc(max * sizeof *d->ready);
-    dispatch_fit(d, pool_size(d->pool));
+    dispatch_fit(d, dispatch_room(pool_size(d->pool)));
     return admission_open(d, err) && starts_open(&d->starts, data_dir, err);
 }
 

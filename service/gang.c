@@ -257,7 +257,7 @@ bool gang_claim(struct dispatch *d, struct turn *turn, const struct ready_job *r
     if (!admission_board_all(d, ready->queue, gang.n))
         return true; /* what comes before it has taken the last places of its queue */
     for (uint32_t i = 0; i < gang.n; i++) {
-        const bool is_idle = dispatch_next_idle(d, slot, &place);
+        const bool is_idle = dispatch_next_idle(d, 0, slot, &place);
         PRE(is_idle); /* gang_screen has counted, and what comes before takes no more than that */
         if (!board_stage(d, turn, gang.first_no + i, &f, err))
             return err_wrap(err, "read stage %" PRIu32 " of pipeline %" PRId64, i, gang.batch);

@@ -76,6 +76,14 @@ static bool make_graph(struct engine *e, struct command *cmd, struct err *err)
            key_keep(e, &cmd->key, ask->id.no, 1, err);
 }
 
+static bool are_admitted(const struct engine *e, const struct graph_ask *ask, struct err *err)
+{
+    for (uint32_t i = 0; i < ask->n; i++)
+        if (!pools_admit(e, &ask->items[i].spec, err))
+            return false;
+    return true;
+}
+
 bool apply_graph(struct engine *e, struct command *cmd, struct err *err)
 {
     bool is_new = true;
@@ -83,7 +91,8 @@ bool apply_graph(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
-    if (!apply_admits(e, err) || !pools_admit(e, err) || !store_savepoint(e->store, err))
+    if (!apply_admits(e, err) || !are_admitted(e, &cmd->graph, err) ||
+        !store_savepoint(e->store, err))
         return false;
     if (make_graph(e, cmd, err)) {
         store_savepoint_release(e->store);

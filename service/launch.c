@@ -122,13 +122,13 @@ static bool is_before(const struct flight *a, const struct flight *b)
 
 /* The job that is first in the ready order among the reservations, and among the offers if those
  * may be recalled. */
-static struct flight *first_waiting(struct dispatch *d, bool with_offers)
+static struct flight *first_waiting(struct dispatch *d, uint32_t group, bool with_offers)
 {
     struct flight *best = NULL;
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         bool waits = f->state == FLIGHT_RESERVED || (with_offers && f->state == FLIGHT_OFFERED);
-        if (waits && is_before(f, best))
+        if (waits && f->group == group && is_before(f, best))
             best = f;
     }
     return best;
@@ -139,7 +139,7 @@ bool flight_start_reserved(struct dispatch *d, uint32_t slot)
     struct place place;
     struct flight *f;
     while (!d->closed && pool_idle_bank(d->pool, slot, &place) &&
-           (f = first_waiting(d, true)) != NULL) {
+           (f = first_waiting(d, pool_group_of(d->pool, slot), true)) != NULL) {
         if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
             continue; /* its worker was faster */
         f->place = place;
@@ -166,15 +166,25 @@ static bool offer_one(struct dispatch *d, struct flight *f, struct place place)
     return true;
 }
 
-void dispatch_offer(struct dispatch *d)
+static void offer_in(struct dispatch *d, uint32_t group)
 {
     struct place place;
-    while (!d->closed && pool_find_offer(d->pool, &place)) {
-        struct flight *f = first_waiting(d, false);
+    while (pool_find_offer(d->pool, group, &place)) {
+        struct flight *f = first_waiting(d, group, false);
         if (f == NULL || !offer_one(d, f, place))
             return; /* nothing is reserved, or it is too large for a bank and waits for an idle
                        worker */
     }
+}
+
+void dispatch_offer(struct dispatch *d)
+{
+    if (d->closed)
+        return;
+    offer_in(d, 0);
+    for (uint32_t group = 1; group < POOL_GROUPS && d->has_pools; group++)
+        if (d->pool_queue[group] != 0)
+            offer_in(d, group);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -229,8 +239,8 @@ static void rescue_overtaken(struct dispatch *d, const struct flight *begun_now)
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         struct place place;
-        if (f->state != FLIGHT_OFFERED || !is_before(f, begun_now) ||
-            ++f->overtaken < MAX_OVERTAKEN)
+        if (f->state != FLIGHT_OFFERED || f->group != begun_now->group ||
+            !is_before(f, begun_now) || ++f->overtaken < MAX_OVERTAKEN)
             continue;
         f->overtaken = 0;
         if (flight_recall(d, f) && make_room(d, begun_now->place.slot, &place))

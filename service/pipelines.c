@@ -70,6 +70,14 @@ static bool make_pipeline(struct engine *e, struct command *cmd, const struct fa
            key_keep(e, &cmd->key, ask->id.no, 1, err);
 }
 
+/* Its stages begin together, on workers that are kept free for them: in the default pool only. */
+static bool is_for_default_pool(struct engine *e, const struct job_spec *spec, struct err *err)
+{
+    const struct pool_entry *pool = pools_find(e, spec->queue);
+    return pool == NULL || pool == &e->pools.now[0] ||
+           err_at(err, ERR_INVALID, "/pool", "pipelines run in the default pool only");
+}
+
 bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
 {
     struct pipeline_ask *ask = &cmd->pipeline;
@@ -80,7 +88,7 @@ bool apply_pipeline(struct engine *e, struct command *cmd, struct err *err)
         return false;
     if (!is_new)
         return true;
-    if (!pools_admit(e, err))
+    if (!pools_admit(e, ask->spec, err) || !is_for_default_pool(e, ask->spec, err))
         return false;
     if (ask->n > workers)
         return err_at(err, ERR_PIPELINE_TOO_LONG, "/stages",

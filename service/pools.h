@@ -26,12 +26,21 @@ void pool_board_get(const struct pool_board *board, struct pool_entry *ret); /* 
 /* Entry i is group i of the workers. */
 struct pools {
     struct pool_entry now[MAX_POOLS], committed[MAX_POOLS];
-    bool is_dirty;   /* `now` is not `committed` */
-    bool was_done;   /* pool 0 had nothing to run after the last commit */
-    bool has_news;   /* for those who wait for the pool */
+    bool is_dirty; /* `now` is not `committed` */
+    uint32_t news; /* bits of pools: for those who wait for one of them */
+    /* Jobs of each pool as of the last commit; any thread. */
+    _Atomic int64_t queued[MAX_POOLS], unfinished[MAX_POOLS];
     bool is_drained; /* the service is stopping */
     struct pool_board boards[MAX_POOLS];
 };
+
+struct engine;
+struct pool_entry *pools_find(struct engine *e, struct slice name); /* NULL: there is none */
+struct pool_entry *pools_free(struct engine *e);                    /* the same */
+uint32_t pools_sum_of_sizes(const struct engine *e);
+/* What the dispatcher has to know of `now`. Nothing begins while the service stops, or in a pool
+ * that is terminated. */
+void pools_tell_dispatch(struct engine *e);
 
 /* What the configuration says about pool 0. */
 void pool_settings_of_config(const struct config *cfg, struct pool_settings *ret);

@@ -293,6 +293,7 @@ uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t m
         struct query_worker *worker = &ret[n++];
         *worker = (struct query_worker){
             .slot = slot,
+            .pool = MIN(info.group, (uint32_t)MAX_POOLS - 1),
             .alive = info.alive,
             .busy = info.busy,
             .pid = info.pid,

@@ -105,7 +105,7 @@ MUST_CHECK bool query_blob_open(struct query *query, const struct blob *blob, in
                                 struct err *err);
 
 struct query_worker {
-    uint32_t slot;
+    uint32_t slot, pool;
     bool alive, busy;
     int32_t pid, last_status; /* wait status of the last one that ended; -1 none */
     int64_t started_us;

@@ -78,13 +78,13 @@ bool apply_insert(struct engine *e, struct submit_item *item, struct err *err)
     struct job_row holder;
     int64_t no;
     if (!item->spec.has_unique)
-        return pools_admit(e, err) && apply_birth(e, item, err);
+        return pools_admit(e, &item->spec, err) && apply_birth(e, item, err);
     if (!jobs_key_holder(e->store, item->spec.unique_key, &no, err))
         return false;
     if (no == 0)
-        return pools_admit(e, err) && apply_birth(e, item, err);
+        return pools_admit(e, &item->spec, err) && apply_birth(e, item, err);
     if (item->spec.on_conflict == UNIQUE_REPLACE)
-        return pools_admit(e, err) && replace(e, item, no, err);
+        return pools_admit(e, &item->spec, err) && replace(e, item, no, err);
     if (!jobs_get_by_no(e->store, no, &holder, err))
         return false;
     if (item->spec.on_conflict == UNIQUE_REJECT)

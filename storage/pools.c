@@ -10,7 +10,8 @@ static bool settings_read(sqlite3_stmt *stmt, int column, struct pool_settings *
     if (bytes.len != sizeof(*ret))
         return false;
     memcpy(ret, bytes.ptr, sizeof(*ret));
-    return ret->size >= 1 && ret->idle_us >= 0 && ret->on_death < DEATH_KINDS;
+    return ret->size >= 1 && ret->idle_us >= 0 && ret->on_death < DEATH_KINDS &&
+           ret->isolation < POOL_ISOLATIONS;
 }
 
 static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
@@ -89,6 +90,20 @@ bool pools_walk(struct store *store, struct job_walk *walk, struct err *err)
         };
     }
     return false;
+}
+
+bool pools_queue(struct store *store, const char *name, uint32_t *ret, struct err *err)
+{
+    return queue_number(store, slice_of(name), ret, err);
+}
+
+void pools_count(const struct store *store, uint32_t queue, struct pool_counts *ret)
+{
+    const struct queue_state *state = counts_state(&store->counts, queue);
+
+    *ret = (struct pool_counts){.queued = state->count[JOB_QUEUED]};
+    for (int s = 0; s < JOB_STATE_COUNT; s++)
+        ret->unfinished += job_state_is_end((enum job_state)s) ? 0 : state->count[s];
 }
 
 int64_t pools_newest(const struct store *store)

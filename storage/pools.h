@@ -24,6 +24,12 @@ struct job_walk {
     size_t max, n;
 };
 MUST_CHECK bool pools_walk(struct store *store, struct job_walk *walk, struct err *err);
+/* The queue of this name, which is made if it is not there; and its jobs that have not ended. */
+MUST_CHECK bool pools_queue(struct store *store, const char *name, uint32_t *ret, struct err *err);
+struct pool_counts {
+    int64_t queued, unfinished;
+};
+void pools_count(const struct store *store, uint32_t queue, struct pool_counts *ret);
 /* The newest number that a job or batch has. */
 int64_t pools_newest(const struct store *store);
 

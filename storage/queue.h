@@ -39,7 +39,10 @@ struct ready_list {
      * of the list had begun. Cost: one seek per queue that has ready jobs, and one or two per
      * entry. */
     bool by_weight;
-    uint32_t without; /* leaves out jobs that have one of these flags */
+    uint32_t without;      /* leaves out jobs that have one of these flags */
+    uint32_t only;         /* looks at this queue alone; 0: at all but those of `apart` */
+    const uint32_t *apart; /* n_apart queues; 0 among them stands for none */
+    size_t n_apart;
 };
 MUST_CHECK bool queue_peek(struct store *store, struct ready_list *list, struct err *err);
 

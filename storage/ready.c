@@ -113,6 +113,18 @@ static bool peek_behind(struct store *store, struct ready_list *list, struct rea
     return true;
 }
 
+/* Whether the list is about jobs of this queue. */
+static bool list_takes(const struct ready_list *list, uint32_t queue)
+{
+    if (list->only != 0)
+        return queue == list->only;
+    for (size_t i = 0; i < list->n_apart; i++) {
+        if (list->apart[i] == queue)
+            return false;
+    }
+    return true;
+}
+
 /* One queue's head, as long as it comes before what is already there. */
 static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *list,
                        struct err *err)
@@ -158,7 +170,7 @@ static bool heads_find(struct store *store, const struct ready_list *list, struc
         const struct queue_lane *lane = &list->lanes[i];
         bool found;
 
-        if (c->entries[i].now.count[JOB_QUEUED] == 0 || lane->room == 0)
+        if (c->entries[i].now.count[JOB_QUEUED] == 0 || lane->room == 0 || !list_takes(list, i + 1))
             continue;
         heads[n] = (struct head){{.queue = i + 1}, lane->room, MAX(lane->weight, 1), lane->pass};
         if (!head_find(store, list, &heads[n].job, &found, err))
@@ -225,7 +237,8 @@ bool queue_peek(struct store *store, struct ready_list *list, struct err *err)
     if (list->by_weight)
         return peek_by_weight(store, list, err);
     for (uint32_t i = 0; i < c->n && list->max > 0; i++) {
-        if (c->entries[i].now.count[JOB_QUEUED] > 0 && !peek_queue(store, i + 1, list, err))
+        if (c->entries[i].now.count[JOB_QUEUED] > 0 && list_takes(list, i + 1) &&
+            !peek_queue(store, i + 1, list, err))
             return false;
     }
     return true;

@@ -111,14 +111,23 @@ static bool continues(const struct lines *lines)
     return !is_blank(take_physical_line(&ahead));
 }
 
-/* The NAME of "function NAME"; absent when it is another section. */
+/* The NAME of "<word> NAME"; absent when it is another section. */
+static struct slice name_behind(struct slice section, const char *word)
+{
+    size_t len = strlen(word);
+    if (section.len <= len + 1 || memcmp(section.ptr, word, len) != 0 || section.ptr[len] != ' ')
+        return (struct slice){0};
+    return (struct slice){section.ptr + len + 1, section.len - len - 1};
+}
+
 static struct slice function_name_of(struct slice section)
 {
-    static const char word[] = "function ";
-    size_t len = sizeof(word) - 1;
-    if (section.len <= len || memcmp(section.ptr, word, len) != 0)
-        return (struct slice){0};
-    return (struct slice){section.ptr + len, section.len - len};
+    return name_behind(section, "function");
+}
+
+static struct slice pool_name_of(struct slice section)
+{
+    return name_behind(section, "pool");
 }
 
 /* "[name]" with nothing behind it: libinih would drop the rest without a word. */
@@ -131,6 +140,8 @@ static bool section_is_known(struct slice line)
     struct slice rest = {close + 1, line.len - name.len - 2};
     if (is_blank(rest) && function_name_of(name).ptr != NULL)
         return function_name_of(name).len <= MAX_FUNCTION_NAME;
+    if (is_blank(rest) && pool_name_of(name).ptr != NULL)
+        return pool_name_of(name).len <= MAX_POOL_NAME;
     for (size_t i = 0; is_blank(rest) && i < config_n_options; i++) {
         if (slice_eq(option_section(&config_options[i]), name))
             return true;
@@ -200,6 +211,17 @@ static bool take_function(struct lines *lines, struct slice name, const char *ke
     return config_refuse(lines->err, origin_of(lines), why.detail, NULL);
 }
 
+static bool take_pool(struct lines *lines, struct slice name, const char *key, const char *value)
+{
+    struct pool_list *list = &lines->set->values.pools;
+    struct err why = {0};
+    bool is_new = list->n == 0 || !slice_is(name, list->items[list->n - 1].name);
+    if ((!is_new || pool_list_begin(list, name, lines->line, &why)) &&
+        pool_list_set(list, key, slice_of(value), &why))
+        return true;
+    return config_refuse(lines->err, origin_of(lines), why.detail, NULL);
+}
+
 /* Zero means failure to libinih. */
 static int take_pair(void *user, const char *section, const char *key, const char *value)
 {
@@ -209,6 +231,11 @@ static int take_pair(void *user, const char *section, const char *key, const cha
     struct slice function = function_name_of(slice_of(section));
     if (function.ptr != NULL) {
         lines->failed = !take_function(lines, function, key, value);
+        return !lines->failed;
+    }
+    struct slice pool = pool_name_of(slice_of(section));
+    if (pool.ptr != NULL) {
+        lines->failed = !take_pool(lines, pool, key, value);
         return !lines->failed;
     }
     char name[2 * OPTION_NAME_MAX], what[4 * OPTION_NAME_MAX];

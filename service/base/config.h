@@ -10,6 +10,7 @@
 #include "service/base/buf.h"
 #include "service/base/error.h"
 #include "service/base/function.h"
+#include "service/base/pool_spec.h"
 
 #define MAX_LIST 16
 struct text_list {
@@ -65,10 +66,10 @@ struct config {
     uint64_t queue_max_jobs;   /* waiting jobs in all; beyond: 503 overloaded. 10 M */
     uint32_t queue_max_queues; /* different queue names: 1024 */
     /* store */
-    uint32_t store_sync;         /* --sync enum sync_mode */
-    uint64_t store_cache;        /* 32 MiB */
-    uint64_t store_reserve;      /* ballast file for a full disk: 16 MiB */
-    int64_t idempotency_keep_us; /* 24 h */
+    uint32_t store_sync;                    /* --sync enum sync_mode */
+    uint64_t store_cache;                   /* 32 MiB */
+    uint64_t store_reserve;                 /* ballast file for a full disk: 16 MiB */
+    int64_t idempotency_keep_us;            /* 24 h */
     uint64_t blob_max_size, blob_max_total; /* 16 GiB each, 64 GiB all */
     int64_t blob_keep_us;                   /* 24 h */
 
@@ -82,6 +83,7 @@ struct config {
     int64_t callback_first_delay_us;         /* 30 s */
     int64_t callback_max_delay_us;           /* 12 h */
     struct function_list functions;          /* sections [function NAME] of the file */
+    struct pool_list pools;                  /* sections [pool NAME] */
 };
 
 /* Where a value came from, for --print-config. */

@@ -144,5 +144,6 @@ bool config_finish(struct config_set *set, struct err *err)
     if (cfg->http_threads == 0)
         cfg->http_threads = auto_threads(n_cpus);
     return derive_paths(set, err) && check_together(cfg, err) &&
-           function_list_finish(&cfg->functions, err);
+           function_list_finish(&cfg->functions, err) &&
+           pool_list_finish(&cfg->pools, cfg->pool_workers, cfg->pool_max_workers, err);
 }

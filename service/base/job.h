@@ -154,6 +154,7 @@ struct job_spec {
     struct slice cwd; /* absent: the job's own directory (the service's default) */
     struct slice stdin_bytes;
     struct slice name, queue; /* absent name: "job-<no>" */
+    struct slice pool; /* that it has named; absent: the one that has its queue */
     struct slice labels;      /* raw JSON object, or absent */
     struct slice metadata;    /* raw JSON value exactly as sent, or absent */
     struct slice traceparent; /* valid header value, or absent */

@@ -4,7 +4,7 @@
 #ifndef GANGER_BASE_POOL_SPEC_H
 #define GANGER_BASE_POOL_SPEC_H
 
-#include "service/base/util.h"
+#include "service/base/error.h"
 
 #define MAX_POOLS 16
 #define MAX_POOL_NAME 40
@@ -24,6 +24,16 @@ enum worker_death {
     DEATH_KINDS
 };
 
+/* What a pool takes. */
+enum pool_isolation {
+    POOL_TAKES_ALL,
+    POOL_TAKES_COMMANDS,  /* "exec": a new program for each job */
+    POOL_TAKES_FUNCTIONS, /* "reuse": what stays loaded between two calls */
+    POOL_ISOLATIONS
+};
+const char *pool_isolation_name(uint32_t isolation); /* NULL: takes all */
+const char *worker_death_name(uint32_t on_death);
+
 #define POOL_MIN_ALL UINT32_MAX
 
 struct pool_settings {
@@ -34,8 +44,10 @@ struct pool_settings {
     uint32_t start_failures; /* in a row, until the pool is broken */
     uint64_t max_rss;        /* bytes of one worker after a job, the same; 0: no limit */
     uint32_t on_death;       /* enum worker_death */
-    uint32_t reserved;
+    uint32_t isolation;      /* enum pool_isolation */
 };
+/* Of a pool that says nothing; the size must be said. */
+extern const struct pool_settings pool_settings_default;
 
 enum pool_member {
     POOL_SIZE = 1,
@@ -44,7 +56,8 @@ enum pool_member {
     POOL_MAX_JOBS = 8,
     POOL_START_FAILURES = 16,
     POOL_MAX_RSS = 32,
-    POOL_ON_DEATH = 64
+    POOL_ON_DEATH = 64,
+    POOL_ISOLATION = 128
 };
 
 /* A pool as it is remembered. */
@@ -59,7 +72,29 @@ struct pool_entry {
     int64_t version;
     /* A termination under way: jobs above `place`, up to `up_to`, are still to be cancelled. */
     int64_t place, up_to;
+    uint32_t queue; /* of a pool but the default one: its own; not remembered */
 };
+
+/* [pool NAME] of the configuration. */
+struct pool_list {
+    struct {
+        char name[MAX_POOL_NAME + 1];
+        struct pool_settings settings;
+        uint32_t line;
+    } items[MAX_POOLS - 1];
+    uint32_t n;
+};
+/* While the configuration is read. A new section: INVALID when its name is not
+ * [A-Za-z0-9_.-]{1,40}, is "default", or there are too many. */
+MUST_CHECK bool pool_list_begin(struct pool_list *list, struct slice name, uint32_t line,
+                                struct err *err);
+MUST_CHECK bool pool_list_set(struct pool_list *list, const char *key, struct slice value,
+                              struct err *err);
+/* All sections are read. `max`: workers that all pools together may have, `taken` those of the
+ * default one. */
+MUST_CHECK bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max,
+                                 struct err *err);
+bool pool_name_is_valid(struct slice name);
 
 /* The same with its numbers. */
 struct pool_view {

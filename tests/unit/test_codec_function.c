@@ -116,8 +116,6 @@ Test(codec_function, a_function_that_cannot_work_ends_the_start)
          "arguments alone"},
         {"[function a]\nkind = native\nmodule = /a.so\nlimits = {\"processes\": 3}\n",
          "the function a: limits: of a native function are \"memory\" and \"output\" alone"},
-        {"[function a]\nkind = command\ncommand = [\"x\"]\npool = mine\n",
-         "the function a: pool: this version has the pool \"default\" only"},
         {"[function a]\nkind = runner\nrunner = [\"r\"]\nlimits = {\"cpu\": 3}\n",
          "the function a: limits/cpu: cannot be kept for a runner, whose calls share one process"},
     };

@@ -126,7 +126,7 @@ Test(pool, a_finished_result_outlives_its_worker)
     pool_watch(f.pool, place);
     buf_init(&wire, 4096);
     cr_assert(task_encode(&second, &wire, &err));
-    cr_assert(pool_find_offer(f.pool, &taken));
+    cr_assert(pool_find_offer(f.pool, 0, &taken));
     const struct pool_task offered = {
         .place = taken, .job_no = 99, .attempt = 1, .wire = buf_slice(&wire)};
     cr_assert(pool_offer(f.pool, &offered));
@@ -296,7 +296,7 @@ Test(pool, what_cannot_be_killed_keeps_the_worker)
     const struct place a = fixture_start(&f, &stuck, NULL);
     buf_init(&wire, 4096);
     cr_assert(task_encode(&next, &wire, &err));
-    cr_assert(pool_find_offer(f.pool, &place));
+    cr_assert(pool_find_offer(f.pool, 0, &place));
     const struct pool_task offered = {
         .place = place, .job_no = 77, .attempt = 1, .wire = buf_slice(&wire)};
     cr_assert(pool_offer(f.pool, &offered));

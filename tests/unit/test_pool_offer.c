@@ -23,7 +23,7 @@ static void offer(struct fixture *f, const struct task *task, struct offered *re
     cr_assert(task_encode(task, &ret->wire, &err));
     ret->task = (struct pool_task){
         .job_no = ++f->next_no, .attempt = 1, .wire = buf_slice(&ret->wire)};
-    cr_assert(pool_find_offer(f->pool, &ret->task.place));
+    cr_assert(pool_find_offer(f->pool, 0, &ret->task.place));
     cr_assert(pool_offer(f->pool, &ret->task));
 }
 
@@ -38,7 +38,7 @@ Test(pool, an_offer_starts_when_the_worker_is_free)
     TASK_OF(second, "echo", "second");
 
     fixture_open(&f, 1);
-    cr_assert_not(pool_find_offer(f.pool, &none), "no worker is busy");
+    cr_assert_not(pool_find_offer(f.pool, 0, &none), "no worker is busy");
     const struct place a = fixture_start(&f, &first, NULL);
     offer(&f, &second, &next);
     cr_assert_not(pool_live(f.pool, 0, next.task.job_no, &live), "it does not run yet");
@@ -68,12 +68,12 @@ Test(pool, offers_are_bounded_and_taken_in_their_order)
     const struct place a = fixture_start(&f, &first, NULL);
     for (int i = 0; i < MAX_OFFERS; i++) {
         cr_assert_eq(pool_least_offers(f.pool), i);
-        cr_assert_eq(pool_find_offer(f.pool, &none), i != FEW_OFFERS, "%d", i);
+        cr_assert_eq(pool_find_offer(f.pool, 0, &none), i != FEW_OFFERS, "%d", i);
         if (i == FEW_OFFERS)
             pool_set_offers(f.pool, MAX_OFFERS);
         offer(&f, &other, &next[i]);
     }
-    cr_assert_not(pool_find_offer(f.pool, &none), "enough is enough");
+    cr_assert_not(pool_find_offer(f.pool, 0, &none), "enough is enough");
     /* The first one is offered anew, in a lower bank perhaps: now it is the last. */
     cr_assert(pool_recall(f.pool, next[0].task.place));
     cr_assert(pool_offer(f.pool, &next[0].task));
@@ -242,7 +242,7 @@ Test(pool, offers_race_with_recalls)
                 .place = place, .job_no = ++no, .attempt = 1, .wire = buf_slice(&wire)};
             cr_assert(pool_start(f.pool, &start, &err));
         }
-        while (no < 1000 && pool_find_offer(f.pool, &place)) {
+        while (no < 1000 && pool_find_offer(f.pool, 0, &place)) {
             const struct pool_task next = {
                 .place = place, .job_no = ++no, .attempt = 1, .wire = buf_slice(&wire)};
             cr_assert(pool_offer(f.pool, &next));
@@ -302,7 +302,7 @@ Test(pool, the_worker_notes_the_start_of_an_offer)
                                    .attempt = 1,
                                    .wire = buf_slice(&next.wire),
                                    .note = slice_of("note of job two")};
-    cr_assert(pool_find_offer(f.pool, &next.task.place));
+    cr_assert(pool_find_offer(f.pool, 0, &next.task.place));
     cr_assert(pool_offer(f.pool, &next.task));
     char *notes = fixture_read_file(&f, "starts", &len);
     cr_assert_null(memmem(notes, len, "note of", 7), "not before it begins");

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/base/pool_spec.h"
+
+#include "service/base/text.h"
+
+#define MAX_SIZE 1024
+#define MAX_COUNT 1000000000
+#define DEFAULT_IDLE_US INT64_C(60000000)
+
+const struct pool_settings pool_settings_default = {
+    .size = 0, .min = 0, .idle_us = DEFAULT_IDLE_US, .start_failures = 3};
+
+const char *pool_isolation_name(uint32_t isolation)
+{
+    static const char *const names[POOL_ISOLATIONS] = {
+        [POOL_TAKES_COMMANDS] = "exec",
+        [POOL_TAKES_FUNCTIONS] = "reuse",
+    };
+    PRE(isolation < POOL_ISOLATIONS);
+    return names[isolation];
+}
+
+const char *worker_death_name(uint32_t on_death)
+{
+    static const char *const names[DEATH_KINDS] = {
+        [DEATH_FAILS_JOB] = "fail_job",
+        [DEATH_RETRIES_JOB] = "retry",
+    };
+    PRE(on_death < DEATH_KINDS);
+    return names[on_death];
+}
+
+bool pool_name_is_valid(struct slice name)
+{
+    return text_is_token(name, MAX_POOL_NAME);
+}
+
+/* ---- [pool NAME] ---- */
+
+bool pool_list_begin(struct pool_list *list, struct slice name, uint32_t line, struct err *err)
+{
+    if (!pool_name_is_valid(name) || slice_is(name, DEFAULT_POOL))
+        return err_set(err, ERR_INVALID,
+                       "the name of a pool has 1 to %d letters, digits, \"_\", \".\" or \"-\"; the "
+                       "default pool is [pool]",
+                       MAX_POOL_NAME);
+    for (uint32_t i = 0; i < list->n; i++)
+        if (slice_is(name, list->items[i].name))
+            return err_set(err, ERR_INVALID, "there is a pool %s already", list->items[i].name);
+    if (list->n == MAX_POOLS - 1)
+        return err_set(err, ERR_INVALID, "there are at most %d pools beside the default one",
+                       MAX_POOLS - 1);
+    memcpy(list->items[list->n].name, name.ptr, name.len);
+    list->items[list->n].settings = pool_settings_default;
+    list->items[list->n].line = line;
+    list->n++;
+    return true;
+}
+
+static bool set_count(struct slice value, int64_t least, int64_t most, uint32_t *ret,
+                      struct err *err)
+{
+    int64_t n = 0;
+    if (!text_to_i64(value, &n) || n < least || n > most)
+        return err_set(err, ERR_INVALID, "must be a number from %lld to %lld", (long long)least,
+                       (long long)most);
+    *ret = (uint32_t)n;
+    return true;
+}
+
+static bool set_word(struct slice value, const char *(*name_of)(uint32_t), uint32_t n,
+                     uint32_t *ret, struct err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const char *name = name_of(i);
+        if (name == NULL || !slice_is(value, name))
+            continue;
+        *ret = i;
+        return true;
+    }
+    return err_set(err, ERR_INVALID, "\"%.*s\" is not supported", (int)MIN(value.len, 40u),
+                   value.ptr);
+}
+
+static bool set_one(struct pool_settings *s, const char *key, struct slice value, struct err *err)
+{
+    if (strcmp(key, "size") == 0)
+        return set_count(value, 1, MAX_SIZE, &s->size, err);
+    if (strcmp(key, "min") == 0)
+        return set_count(value, 0, MAX_SIZE, &s->min, err);
+    if (strcmp(key, "max_jobs_per_worker") == 0)
+        return set_count(value, 0, MAX_COUNT, &s->max_jobs, err);
+    if (strcmp(key, "start_failures") == 0)
+        return set_count(value, 1, 1000, &s->start_failures, err);
+    if (strcmp(key, "idle") == 0)
+        return text_to_duration_us(value, &s->idle_us) ||
+               err_set(err, ERR_INVALID, "must be a time such as 60s; 0: idle workers stay");
+    if (strcmp(key, "max_rss") == 0)
+        return text_to_bytes(value, &s->max_rss) ||
+               err_set(err, ERR_INVALID, "must be a size such as 512MiB; 0: no limit");
+    if (strcmp(key, "on_worker_death") == 0)
+        return set_word(value, worker_death_name, DEATH_KINDS, &s->on_death, err);
+    if (strcmp(key, "isolation") == 0)
+        return set_word(value, pool_isolation_name, POOL_ISOLATIONS, &s->isolation, err);
+    return err_set(err, ERR_INVALID,
+                   "is not a setting of a pool; there are size, min, idle, max_jobs_per_worker, "
+                   "max_rss, start_failures, on_worker_death, isolation");
+}
+
+bool pool_list_set(struct pool_list *list, const char *key, struct slice value, struct err *err)
+{
+    struct err why = {0};
+    PRE(list->n > 0);
+    return set_one(&list->items[list->n - 1].settings, key, value, &why) ||
+           err_set(err, ERR_INVALID, "pool %s, %.40s: %.160s", list->items[list->n - 1].name, key,
+                   why.detail);
+}
+
+bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max, struct err *err)
+{
+    for (uint32_t i = 0; i < list->n; i++) {
+        const struct pool_settings *s = &list->items[i].settings;
+        if (s->size == 0)
+            return err_set(err, ERR_INVALID, "pool %s, line %u: its size is missing",
+                           list->items[i].name, list->items[i].line);
+        if (s->min > s->size)
+            return err_set(err, ERR_INVALID, "pool %s, line %u: min is above size",
+                           list->items[i].name, list->items[i].line);
+        taken += s->size;
+    }
+    return taken <= max || err_set(err, ERR_INVALID,
+                                   "the pools together have %u workers, which is above "
+                                   "pool.max_workers, %u",
+                                   taken, max);
+}
