@@ -294,6 +294,20 @@ SERVER_TEST_WITH(pools, row_38_terminate_stops_all_now, .workers = 2)
     cr_assert_eq(metric_of(s, "ganger_worker_deaths_total"), 0);
 }
 
+/* Elements that a worker has in its hand behind the one that runs. */
+SERVER_TEST_WITH(pools, terminate_cancels_whole_chunks, .workers = 1)
+{
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sleep','600'],'items':[1,2,3,4,5,6],'chunksize':3}");
+    AWAIT(batch_count(s, batch, "running") == 1, 10);
+    pool_verb(s, "terminate", NULL);
+    pool_join(s);
+    cr_assert_eq(batch_count(s, batch, "cancelled"), 6);
+    pool_verb(s, "reopen", NULL);
+    AUTO_RESPONSE r = job_run(s, "{'command':['true']}");
+    expect_outcome(r, "succeeded", NULL);
+}
+
 SERVER_TEST_WITH(pools, a_termination_goes_on_after_kill_9, .workers = 1)
 {
     enum { JOBS = 1500 };
