@@ -32,7 +32,10 @@ command_fn command_queue_pause;
 command_fn command_queue_resume;
 command_fn command_queue_purge;
 command_fn command_queue_rm;
-command_fn command_pool_show; /* pools.c */
+command_fn command_pool_ls; /* pools.c */
+command_fn command_pool_show;
+command_fn command_pool_new;
+command_fn command_pool_rm;
 command_fn command_pool_set;
 command_fn command_pool_close;
 command_fn command_pool_reopen;

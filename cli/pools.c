@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ganger pool show, set, close, reopen, terminate, join; workers; worker terminate. */
+/* ganger pool ls, show, new, set, close, reopen, terminate, join, rm; workers; worker terminate. */
 #include "cli/args.h"
 #include "cli/cell.h"
 #include "cli/commands.h"
@@ -30,10 +30,24 @@ static int end(struct cli *cli, bool ok, const struct err *err)
 /* ------------------------------------------------------------------------------------------------
  * the pool */
 
+/* The pool that is named, or the default one; `verb` with its slash, or "". */
+struct path {
+    char text[128];
+};
+
+static struct path path_of(const struct cli *cli, const char *verb)
+{
+    struct path path;
+    const char *name = cli->args->n_operands == 0 ? "default" : cli->args->operands[0];
+    (void)snprintf(path.text, sizeof(path.text), "/v1/pools/%.64s%s", name, verb);
+    return path;
+}
+
 int command_pool_show(struct cli *cli)
 {
     struct err err = {0};
-    struct call call = {.method = "GET", .path = "/v1/pool", .harmless = true};
+    const struct path path = path_of(cli, "");
+    struct call call = {.method = "GET", .path = path.text, .harmless = true};
     return end(cli, facts_show(cli, &call, &err), &err);
 }
 
@@ -77,30 +91,60 @@ static void put_text(struct buf *body, const struct args *args, enum option_id i
         buf_json_string(body, slice_of(args->value[id]));
 }
 
+static void put_settings(struct buf *body, const struct args *args)
+{
+    put_count(body, args, OPT_SIZE, "size");
+    put_count(body, args, OPT_MIN, "min");
+    put_text(body, args, OPT_IDLE, "idle");
+    put_count(body, args, OPT_MAX_JOBS, "max_jobs_per_worker");
+    put_text(body, args, OPT_MAX_RSS, "max_rss");
+    put_text(body, args, OPT_ON_WORKER_DEATH, "on_worker_death");
+    put_text(body, args, OPT_ISOLATION, "isolation");
+}
+
 int command_pool_set(struct cli *cli)
 {
     struct buf AUTO_BUF body;
     struct err err = {0};
+    const struct path path = path_of(cli, "");
     buf_init(&body, 4096);
     buf_putc(&body, '{');
-    put_count(&body, cli->args, OPT_SIZE, "size");
-    put_count(&body, cli->args, OPT_MIN, "min");
-    put_text(&body, cli->args, OPT_IDLE, "idle");
-    put_count(&body, cli->args, OPT_MAX_JOBS, "max_jobs_per_worker");
-    put_text(&body, cli->args, OPT_MAX_RSS, "max_rss");
-    if (args_has(cli->args, OPT_ON_WORKER_DEATH)) {
-        put_name(&body, "on_worker_death");
-        buf_json_string(&body, slice_of(cli->args->value[OPT_ON_WORKER_DEATH]));
-    }
+    put_settings(&body, cli->args);
     buf_putc(&body, '}');
-    struct call call = {.method = "PATCH", .path = "/v1/pool", .body = buf_slice(&body)};
+    struct call call = {.method = "PATCH", .path = path.text, .body = buf_slice(&body)};
     return end(cli, tell(cli, &call, &err), &err);
+}
+
+int command_pool_new(struct cli *cli)
+{
+    struct buf AUTO_BUF body;
+    struct err err = {0};
+    struct reply AUTO_REPLY reply = {0};
+    buf_init(&body, 4096);
+    buf_puts(&body, "{\"name\":");
+    buf_json_string(&body, slice_of(cli->args->operands[0]));
+    put_settings(&body, cli->args);
+    buf_putc(&body, '}');
+    struct call call = {.method = "POST", .path = "/v1/pools", .body = buf_slice(&body)};
+    if (args_has(cli->args, OPT_JSON))
+        return end(cli, facts_show(cli, &call, &err), &err);
+    return end(cli, facts_ask(cli, &call, &reply, &err), &err);
+}
+
+int command_pool_rm(struct cli *cli)
+{
+    struct err err = {0};
+    struct reply AUTO_REPLY reply = {0};
+    const struct path path = path_of(cli, "");
+    struct call call = {.method = "DELETE", .path = path.text};
+    return end(cli, client_ask(cli->client, &call, &reply, &err), &err);
 }
 
 int command_pool_close(struct cli *cli)
 {
     struct err err = {0};
-    struct call call = {.method = "POST", .path = "/v1/pool/close"};
+    const struct path path = path_of(cli, "/close");
+    struct call call = {.method = "POST", .path = path.text};
     if (args_has(cli->args, OPT_CANCEL_QUEUED))
         call.body = SLICE_LIT("{\"cancel_queued\":true}");
     return end(cli, tell(cli, &call, &err), &err);
@@ -109,7 +153,8 @@ int command_pool_close(struct cli *cli)
 int command_pool_reopen(struct cli *cli)
 {
     struct err err = {0};
-    struct call call = {.method = "POST", .path = "/v1/pool/reopen"};
+    const struct path path = path_of(cli, "/reopen");
+    struct call call = {.method = "POST", .path = path.text};
     return end(cli, tell(cli, &call, &err), &err);
 }
 
@@ -134,12 +179,13 @@ int command_pool_terminate(struct cli *cli)
     struct err err = {0};
     buf_init(&body, 4096);
     if (!args_has(cli->args, OPT_YES) &&
-        !output_confirm(cli->out, "stop and cancel every job of the service?")) {
+        !output_confirm(cli->out, "stop and cancel every job of the pool?")) {
         output_error(cli->out, "nothing is stopped without --yes");
         return CLI_FAILED;
     }
     put_stop(&body, cli->args);
-    struct call call = {.method = "POST", .path = "/v1/pool/terminate", .body = buf_slice(&body)};
+    const struct path path = path_of(cli, "/terminate");
+    struct call call = {.method = "POST", .path = path.text, .body = buf_slice(&body)};
     return end(cli, tell(cli, &call, &err), &err);
 }
 
@@ -158,15 +204,14 @@ int command_pool_join(struct cli *cli)
 {
     struct err err = {0};
     uint64_t deadline_ns = 0;
+    const struct path path = path_of(cli, "/join");
     if (args_has(cli->args, OPT_WAIT_TIMEOUT))
         deadline_ns = clock_mono_ns() +
                       (uint64_t)args_duration_us(cli->args, OPT_WAIT_TIMEOUT, 0) * 1000;
     for (;;) {
         struct reply AUTO_REPLY reply = {0};
-        struct call call = {.method = "GET",
-                            .path = "/v1/pool/join",
-                            .wait_s = wait_left(deadline_ns),
-                            .harmless = true};
+        struct call call = {
+            .method = "GET", .path = path.text, .wait_s = wait_left(deadline_ns), .harmless = true};
         if (!facts_ask(cli, &call, &reply, &err))
             return end(cli, false, &err);
         if (reply.status == 200)
@@ -176,13 +221,10 @@ int command_pool_join(struct cli *cli)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------
- * workers */
-
-static void put_head(struct buf *out)
+static void put_pool_head(struct buf *out)
 {
-    buf_printf(out, "%-*s %-*s %-*s %-*s %-*s %-*s %s\n", NAME_WIDTH, "NAME", POOL_WIDTH, "POOL",
-               PID_WIDTH, "PID", STATE_WIDTH, "STATE", DONE_WIDTH, "DONE", RSS_WIDTH, "RSS", "JOB");
+    buf_printf(out, "%-*s %-*s %-*s %-*s %-*s %s\n", NAME_WIDTH, "NAME", STATE_WIDTH + 4, "STATE",
+               DONE_WIDTH, "SIZE", DONE_WIDTH, "BUSY", DONE_WIDTH, "IDLE", "WAITING");
 }
 
 static void put_cell(struct buf *out, const char *text, size_t width)
@@ -197,6 +239,32 @@ static void put_number(struct buf *out, int64_t n, size_t width)
     if (n >= 0)
         (void)snprintf(text, sizeof(text), "%" PRId64, n);
     put_cell(out, text, width);
+}
+
+static void put_pool_row(struct buf *out, struct slice pool, struct arena *a)
+{
+    put_cell(out, json_text_at(pool, "name", a), NAME_WIDTH);
+    put_cell(out, json_text_at(pool, "state", a), STATE_WIDTH + 4);
+    put_number(out, json_i64_at(pool, "size", 0), DONE_WIDTH);
+    put_number(out, json_i64_at(pool, "busy", 0), DONE_WIDTH);
+    put_number(out, json_i64_at(pool, "idle", 0), DONE_WIDTH);
+    buf_printf(out, "%" PRId64 "\n", json_i64_at(pool, "queued", 0));
+}
+
+int command_pool_ls(struct cli *cli)
+{
+    static const struct facts_table table = {
+        .path = "/v1/pools", .put_head = put_pool_head, .put_row = put_pool_row};
+    return facts_list(cli, &table);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * workers */
+
+static void put_head(struct buf *out)
+{
+    buf_printf(out, "%-*s %-*s %-*s %-*s %-*s %-*s %s\n", NAME_WIDTH, "NAME", POOL_WIDTH, "POOL",
+               PID_WIDTH, "PID", STATE_WIDTH, "STATE", DONE_WIDTH, "DONE", RSS_WIDTH, "RSS", "JOB");
 }
 
 static void put_row(struct buf *out, struct slice worker, struct arena *a)

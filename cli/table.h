@@ -54,6 +54,9 @@ typedef uint64_t command_set;
 #define IN_WORKERS COMMAND_BIT(39)
 #define IN_WORKER_TERMINATE COMMAND_BIT(40)
 #define IN_TOP COMMAND_BIT(41)
+#define IN_POOL_LS COMMAND_BIT(42)
+#define IN_POOL_NEW COMMAND_BIT(43)
+#define IN_POOL_RM COMMAND_BIT(44)
 
 enum operand_kind {
     OPERAND_NONE,
@@ -138,6 +141,7 @@ enum option_id {
     OPT_IDLE,
     OPT_IF_QUEUED,
     OPT_INDEXES,
+    OPT_ISOLATION,
     OPT_JOBLOG,
     OPT_JOBS,
     OPT_JSON,

@@ -4,7 +4,7 @@
 
 #define IN_ALL (~IN_SERVE)
 #define IN_CLIENTS (IN_ALL & ~(IN_COMPLETION | IN_HELP))
-#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_TOP))
+#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS | IN_TOP))
 #define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP | IN_CALL)
 #define IN_CALLS (IN_CALL | IN_SUBMIT | IN_MAP)
 #define IN_SELECT (IN_CANCEL | IN_RETRY | IN_RM)
@@ -13,7 +13,7 @@
      IN_BATCH_RETRY)
 #define IN_QUEUES \
     (IN_QUEUE_LS | IN_QUEUE_SHOW | IN_QUEUE_SET | IN_QUEUE_PAUSE | IN_QUEUE_RESUME | IN_QUEUE_PURGE)
-#define IN_POOLS (IN_POOL_SHOW | IN_POOL_SET | IN_POOL_CLOSE | IN_POOL_REOPEN | IN_POOL_TERMINATE)
+#define IN_POOLS (IN_POOL_LS | IN_POOL_NEW | IN_POOL_SHOW | IN_POOL_SET | IN_POOL_CLOSE | IN_POOL_REOPEN | IN_POOL_TERMINATE)
 #define IN_STOPS (IN_POOL_TERMINATE | IN_WORKER_TERMINATE)
 
 /* clang-format off */
@@ -85,12 +85,14 @@ const struct option_row option_rows[] = {
      "Explain this command."},
     {OPT_IDEMPOTENCY_KEY, "idempotency-key",  0,  KIND_TEXT,     "KEY",      IN_RUN | IN_CALL | IN_SUBMIT,
      "The same submission with the same key within 24 h is the same job; default: a random key."},
-    {OPT_IDLE,            "idle",             0,  KIND_LIMIT,    "TIME",     IN_POOL_SET,
+    {OPT_IDLE,            "idle",             0,  KIND_LIMIT,    "TIME",     IN_POOL_SET | IN_POOL_NEW,
      "Workers above --min end after so long without a job; none: they stay."},
     {OPT_IF_QUEUED,       "if-queued",        0,  KIND_FLAG,     NULL,       IN_CANCEL,
      "Leave jobs alone that run already."},
     {OPT_INDEXES,         "indexes",          0,  KIND_TEXT,     "LIST",     IN_BATCH_CANCEL | IN_BATCH_RETRY,
      "Only these elements, as 1-3,9; counted from 0."},
+    {OPT_ISOLATION,       "isolation",        0,  KIND_CHOICE,   "exec|reuse|none", IN_POOL_SET | IN_POOL_NEW,
+     "exec: commands only; reuse: functions that stay loaded only; none: both."},
     {OPT_JOBLOG,          "joblog",           0,  KIND_FILE,     "FILE",     IN_MAP,
      "Write a line per job: Seq Host Starttime JobRuntime Send Receive Exitval Signal Command."},
     {OPT_JOBS,            "jobs",             'j', KIND_COUNT,   "N",        IN_MAP,
@@ -117,13 +119,13 @@ const struct option_row option_rows[] = {
      "At most so many jobs; default 20."},
     {OPT_LIMIT_OUTPUT,    "limit-output",     0,  KIND_BYTES,    "SIZE",     IN_NEW,
      "Keep so much of stdout and of stderr, drop the rest; default 10MiB."},
-    {OPT_MAX_JOBS,        "max-jobs",         0,  KIND_COUNT,    "N",        IN_POOL_SET,
+    {OPT_MAX_JOBS,        "max-jobs",         0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
      "Replace a worker after N jobs; 0: never."},
     {OPT_MAX_LENGTH,      "max-length",       0,  KIND_COUNT,    "N",        IN_QUEUE_SET,
      "At most N waiting jobs; more are refused. 0: no limit."},
-    {OPT_MAX_RSS,         "max-rss",          0,  KIND_BYTES,    "SIZE",     IN_POOL_SET,
+    {OPT_MAX_RSS,         "max-rss",          0,  KIND_BYTES,    "SIZE",     IN_POOL_SET | IN_POOL_NEW,
      "Replace a worker that holds more memory than this after a job; 0: no limit."},
-    {OPT_MIN,             "min",              0,  KIND_COUNT,    "N",        IN_POOL_SET,
+    {OPT_MIN,             "min",              0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
      "Workers that are there also when there is nothing to do."},
     {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_NEW | IN_PIPE,
      "Name of the job."},
@@ -137,7 +139,7 @@ const struct option_row option_rows[] = {
      "When --unique meets a living job: be that job (default), fail, or cancel it first."},
     {OPT_ON_PARENT_FAILURE, "on-parent-failure", 0, KIND_CHOICE, "cancel|run|fail", IN_SUBMIT | IN_MAP,
      "When a job of --depends-on does not succeed; default cancel."},
-    {OPT_ON_WORKER_DEATH, "on-worker-death",  0,  KIND_CHOICE,   "fail_job|retry", IN_POOL_SET,
+    {OPT_ON_WORKER_DEATH, "on-worker-death",  0,  KIND_CHOICE,   "fail_job|retry", IN_POOL_SET | IN_POOL_NEW,
      "The job of a worker that dies: as its retry policy says, or with lost among its reasons."},
     {OPT_ONCE,            "once",             0,  KIND_FLAG,     NULL,       IN_TOP,
      "Print it once, as where stdout is no terminal."},
@@ -155,7 +157,7 @@ const struct option_row option_rows[] = {
      "No progress and no remarks."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS,
      "Print ids only."},
-    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS,
+    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS,
      "Print names only."},
     {OPT_RATE,            "rate",             0,  KIND_RATE,     "N/TIME",   IN_QUEUE_SET,
      "At most N starts in each TIME, as 10/1s; none: no limit."},
@@ -169,7 +171,7 @@ const struct option_row option_rows[] = {
      "Try again up to N times when it fails; default 0."},
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_STOPS,
      "The first signal; default: the job's own (TERM)."},
-    {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET,
+    {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
      "Workers at most; those above end after the job that they run."},
     {OPT_STATE,           "state",            0,  KIND_STATE,    "STATE",    IN_LS | IN_SELECT | IN_EVENTS,
      "Only jobs in this state; several are separated by commas."},

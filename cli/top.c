@@ -120,12 +120,9 @@ static void put_bytes(struct top *t, int64_t bytes, size_t width)
     buf_putc(&t->frame, ' ');
 }
 
-static bool put_pool(struct top *t, struct err *err)
+static void put_pool(struct top *t, struct slice pool)
 {
     struct buf *out = &t->frame;
-    const struct slice pool = ask(t, "/v1/pool", true, err);
-    if (pool.ptr == NULL)
-        return false;
     buf_puts(out, "pool ");
     cell_put(out, slice_of(json_text_at(pool, "name", &t->arena)), 0);
     buf_printf(out,
@@ -135,11 +132,23 @@ static bool put_pool(struct top *t, struct err *err)
                json_i64_at(pool, "busy", 0), json_i64_at(pool, "idle", 0),
                json_i64_at(pool, "booting", 0), json_i64_at(pool, "queued", 0));
     const char *reason = json_text_at(pool, "reason", &t->arena);
-    if (reason[0] != '\0') {
-        buf_puts(out, "workers do not start: ");
-        cell_put(out, slice_of(reason), 0);
-        buf_putc(out, '\n');
-    }
+    if (reason[0] == '\0')
+        return;
+    buf_puts(out, "workers do not start: ");
+    cell_put(out, slice_of(reason), 0);
+    buf_putc(out, '\n');
+}
+
+static bool put_pools(struct top *t, struct err *err)
+{
+    const struct slice list = ask(t, "/v1/pools", true, err);
+    struct json_iter it;
+    struct slice pool;
+    if (list.ptr == NULL)
+        return false;
+    json_iter_init(&it, json_at(list, "items"));
+    while (json_next_element(&it, &pool))
+        put_pool(t, pool);
     return true;
 }
 
@@ -287,7 +296,7 @@ static bool make_frame(struct top *t, struct err *err)
         max_workers = t->rows > OTHER_LINES + MAX_QUEUES ? t->rows - OTHER_LINES - MAX_QUEUES : 1;
     buf_clear(&t->frame);
     arena_clear(&t->arena);
-    return put_pool(t, err) && put_rates(t, err) && put_workers(t, max_workers, err) &&
+    return put_pools(t, err) && put_rates(t, err) && put_workers(t, max_workers, err) &&
            put_queues(t, err);
 }
 

@@ -5,6 +5,7 @@
 #include "pool/pool_state.h"
 #include "service/base/text.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -145,16 +146,16 @@ static uint64_t resident_bytes(int pid)
     return second == NULL ? 0 : strtoull(second + 1, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The worker, and what it keeps running between two tasks. */
-static uint64_t resident_of(int pid)
+/* The children of one thread. */
+static uint64_t resident_children(int pid, const char *thread)
 {
-    char path[64], text[1024];
-    uint64_t bytes = resident_bytes(pid);
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+    char path[300], text[1024];
+    uint64_t bytes = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, thread);
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     if (n <= 0)
-        return bytes;
+        return 0;
     text[n] = '\0';
     for (char *at = text, *end; *at != '\0'; at = end) {
         const long child = strtol(at, &end, 10);
@@ -162,6 +163,23 @@ static uint64_t resident_of(int pid)
             break;
         bytes += resident_bytes((int)child);
     }
+    return bytes;
+}
+
+/* The worker, and what it keeps running between two tasks: its runners, whichever of its threads
+ * has started them. */
+static uint64_t resident_of(int pid)
+{
+    char path[48];
+    uint64_t bytes = resident_bytes(pid);
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *threads = opendir(path);
+    if (threads == NULL)
+        return bytes;
+    for (const struct dirent *entry; (entry = readdir(threads)) != NULL;)
+        if (entry->d_name[0] != '.')
+            bytes += resident_children(pid, entry->d_name);
+    (void)closedir(threads);
     return bytes;
 }
 

@@ -16,7 +16,7 @@ SERVER_TEST(cli, pool_verbs)
     expect_code(&set, 0);
     CHECK(strstr(set.out, "{\"size\":3,\"min\":1,\"idle\":300,\"max_jobs_per_worker\":9,"
                           "\"max_rss\":1073741824,\"start_failures\":3,"
-                          "\"on_worker_death\":\"retry\"}") != NULL,
+                          "\"on_worker_death\":\"retry\",\"isolation\":null}") != NULL,
           "%s", set.out);
     AUTO_CALL unset;
     cli_call_run(
@@ -42,6 +42,44 @@ SERVER_TEST(cli, pool_verbs)
     cli_call_run(&reopen, s, WORDS("pool", "reopen"));
     expect_code(&reopen, 0);
     expect_pool_state(s, "open");
+}
+
+SERVER_TEST(cli, pools_are_made_listed_and_forgotten)
+{
+    AUTO_CALL made;
+    cli_call_run(&made, s,
+                 WORDS("pool", "new", "media", "--size", "2", "--min", "1", "--isolation", "exec"));
+    expect_code(&made, 0);
+    AUTO_CALL names;
+    cli_call_run(&names, s, WORDS("pool", "ls", "-q"));
+    expect_out(&names, "default\nmedia\n");
+    AUTO_CALL list;
+    cli_call_run(&list, s, WORDS("pool", "ls"));
+    CHECK(strstr(list.out, "media        open") != NULL, "%s", list.out);
+    AUTO_CALL ran;
+    cli_call_run(&ran, s, WORDS("run", "--queue", "media", "--", "echo", "there"));
+    expect_out(&ran, "there\n");
+    AUTO_CALL top;
+    cli_call_run(&top, s, WORDS("top"));
+    CHECK(strstr(top.out, "pool media: open, 2 workers") != NULL, "%s", top.out);
+    AUTO_CALL set;
+    cli_call_run(&set, s, WORDS("pool", "set", "media", "--size", "1", "--isolation", "none"));
+    expect_code(&set, 0);
+    AUTO_CALL close;
+    cli_call_run(&close, s, WORDS("pool", "close", "media"));
+    expect_code(&close, 0);
+    AUTO_CALL joined;
+    cli_call_run(&joined, s, WORDS("pool", "join", "media"));
+    expect_code(&joined, 0);
+    AUTO_CALL gone;
+    cli_call_run(&gone, s, WORDS("pool", "rm", "media"));
+    expect_code(&gone, 0);
+    AUTO_CALL none;
+    cli_call_run(&none, s, WORDS("pool", "show", "media"));
+    expect_code(&none, 1);
+    AUTO_CALL taken;
+    cli_call_run(&taken, s, WORDS("pool", "new", "default", "--size", "1"));
+    expect_code(&taken, 1);
 }
 
 SERVER_TEST_WITH(cli, pool_terminate_and_worker_terminate, .workers = 1)
