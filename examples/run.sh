@@ -34,6 +34,8 @@ mkdir -p "$data"
 data=$(cd "$data" && pwd)
 server=
 demo=
+# The native examples can be called: ganger call fib 30
+sed 's,build/dev/,build/release/,' examples/native/ganger.conf >"$scratch/ganger.conf"
 
 # The demonstration ends first, then the server drains; a second Ctrl-C finds the signal ignored and
 # waits for that.
@@ -68,6 +70,7 @@ start() {
     rm -f "$scratch/ready"
     mkfifo "$scratch/ready"
     setsid build/release/ganger serve --data "$data" --listen "$1" --listen "unix:$data/ganger.sock" --workers 3 \
+        --config "$scratch/ganger.conf" \
         >"$scratch/ready" 2>"$scratch/log" &
     server=$!
     exec 3<"$scratch/ready"
@@ -108,6 +111,7 @@ Try it from another terminal:
   export GANGER_URL=$url GANGER_TOKEN_FILE=$data/token
   build/release/ganger run -- sh -c 'for i in 1 2 3; do echo \$i; sleep 1; done'
   build/release/ganger ls
+  build/release/ganger call fib 30
 
 Ctrl-C stops the server.
 END
