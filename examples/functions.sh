@@ -49,7 +49,7 @@ ganger map -k --function append ::: 0 1 2 3 4 5 6 7 8 9
 echo "# 22: a fresh process for each call, or a warm one that keeps what it has"
 ganger map -k --function append ::: a b
 kept=no
-for n in 1 2 3 4 5 6 7 8 9 10 11 12; do [ "$(ganger call count)" -lt 2 ] || kept=yes; done
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do [ "$(ganger call count)" -lt 2 ] || kept=yes; done
 echo "kept between the calls of a worker: $kept"
 
 echo "# 45: the same call, whether a process runs it or the worker itself"

@@ -74,12 +74,6 @@ PLAIN_TEST(function_config, a_module_that_does_not_fit_is_named)
         expect_no_start(cases[i][0], cases[i][1]);
 }
 
-PLAIN_TEST(function_config, a_pool_of_its_own_is_refused)
-{
-    expect_no_start("[function f]\nkind = command\ncommand = [\"true\"]\npool = mine\n",
-                    "line 2: the function f: pool: this version has the pool \"default\" only");
-}
-
 /* The same mistakes are found without a start. */
 PLAIN_TEST(function_config, a_check_of_the_configuration_finds_them_too)
 {
