@@ -146,14 +146,15 @@ static void put_what(const struct plan *plan, FILE *out)
     fprintf(out, "\"command\":[");
     for (int i = 0; i < plan->argc; i++)
         fprintf(out, "%s\"%s\"", i == 0 ? "" : ",", plan->argv[i]);
-    fprintf(out, "]");
+    fprintf(out, "],\"star\":true");
 }
 
-/* Those of a command say nothing; those of a function are ARGV in turn. */
+/* Those of a command add no argument, so that the same program runs as alone (/bin/true does more
+ * when it has one); those of a function are ARGV in turn. */
 static const char *item_of(const struct plan *plan, int64_t i)
 {
     if (plan->function == NULL)
-        return "0";
+        return "[]";
     return plan->argc == 0 ? JOB_ARGUMENT : plan->argv[i % plan->argc];
 }
 
