@@ -84,6 +84,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
     pool->max_offers = FEW_OFFERS;
     pool->control = pool->epoll_fd = pool->data_fd = -1;
     pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
+    pool->banks = must_alloc((size_t)pool->max_workers * SLOT_BANKS * sizeof(*pool->banks));
     pool->pending_max = ((size_t)pool->max_workers + 1) * POOL_EVENTS_PER_FRAME;
     pool->pending = must_alloc(pool->pending_max * sizeof(*pool->pending));
     pool->path = must_alloc(strlen(cfg->path) + 1);
@@ -91,6 +92,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
     for (uint32_t slot = 0; slot < pool->max_workers; slot++) {
         struct seat *seat = &pool->seats[slot];
         seat->sock = -1;
+        seat->banks = &pool->banks[(size_t)slot * SLOT_BANKS];
         seat->restart_at_ns = UINT64_MAX;
         seat->group = seat->facts.group = NO_GROUP;
         seat->facts.last_status = -1;
@@ -383,6 +385,7 @@ void pool_close(struct pool *pool)
         (void)close(pool->data_fd);
     slots_unmap(&pool->worker.slots);
     free(pool->seats);
+    free(pool->banks);
     free(pool->pending);
     free(pool->path);
     free(pool);

@@ -70,8 +70,8 @@ struct seat {
     uint32_t quick_deaths;
     uint32_t tasks; /* since its worker started */
     uint64_t ready_ns;
-    uint64_t restart_at_ns; /* UINT64_MAX: not due */
-    struct seat_bank banks[SLOT_BANKS];
+    uint64_t restart_at_ns;  /* UINT64_MAX: not due */
+    struct seat_bank *banks; /* SLOT_BANKS of pool->banks */
     struct {
         _Atomic int32_t pid, last_status;
         _Atomic bool is_alive, is_ready;
@@ -110,6 +110,8 @@ struct pool {
     uint32_t n_due;     /* seats with a restart time, a pending STOP, a kill or a look; each counts
                            once for each */
     struct seat *seats; /* max_workers */
+    /* Of all seats; apart from them, so that what no worker has used is never touched. */
+    struct seat_bank *banks;
     struct pool_event *pending; /* ring of events that pool_collect has not handed out */
     uint64_t offers;            /* made so far */
     uint32_t max_offers;        /* of one worker at a time */
@@ -119,8 +121,8 @@ struct pool {
 
 /* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
  * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED for
- * each offer, STARTED, LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an OUTPUT
- * that is not told together with the one before it. */
+ * each offer, STARTED, LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an
+ * OUTPUT that is not told together with the one before it. */
 #define POOL_EVENTS_PER_FRAME (16 + MAX_OFFERS)
 #define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
 #define POOL_RETRY_NS UINT64_C(20000000)

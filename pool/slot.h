@@ -18,7 +18,7 @@
 /* One bank runs, some are offered, the rest hold outcomes that wait for their commit while the
  * worker goes on. More of them gather more ends into one commit, which costs about 100 µs of CPU;
  * they cost address space only. */
-#define SLOT_BANKS 16
+#define SLOT_BANKS 32
 /* Extra environment + task wire bytes; more travels as a sealed memfd with the START frame. */
 #define BANK_IN_SIZE (256u << 10)
 #define BANK_OUT_SIZE (64u << 10)    /* per stream; beyond it the stream goes to a spool file */
@@ -44,10 +44,10 @@ struct bank_mate {
 };
 #define BANK_LOG_SIZE (256u << 10) /* a turn ends when the next outcome might not fit */
 
-/* Of one worker at a time: the second covers the time in which the server sits in a commit. Short
- * tasks need more, so that the server need not look after each of them. */
+/* Of one worker at a time: the second covers the time in which the server sits in a commit. The
+ * shorter tasks are, the more of them it needs. */
 #define FEW_OFFERS 2
-#define MAX_OFFERS 6
+#define MAX_OFFERS 16
 
 /* How far the task says that it is; only through progress.h. */
 #define PROGRESS_TEXT 120

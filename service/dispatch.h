@@ -80,7 +80,7 @@ struct flight_row {
  * idle while one lazy commit gathers. */
 #define RESERVED_PER_WORKER (SLOT_BANKS - 1)
 /* What all workers together turn over between two commits, when there are many. */
-#define RESERVED_ENOUGH 64
+#define RESERVED_ENOUGH 48
 static inline uint32_t dispatch_reserves(uint32_t workers)
 {
     return MIN(RESERVED_PER_WORKER * workers, MAX(FEW_OFFERS * workers, RESERVED_ENOUGH));

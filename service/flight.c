@@ -17,7 +17,7 @@ void dispatch_fit(struct dispatch *d, uint32_t flights)
 {
     d->wanted_n = MIN(flights, most_flights(d));
     for (; d->made_n < d->wanted_n; d->made_n++) {
-        arena_init(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
+        arena_init_small(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
         d->stored[d->made_n].entry.k = d->committed[d->made_n].entry.k = d->made_n;
     }
     d->n = MAX(d->n, d->wanted_n);

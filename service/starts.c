@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #define RECORD_SIZE STARTS_NOTE_SIZE
+#define READ_AT_ONCE 256 /* records */
 #define STARTS_MAGIC 0x53545254u
 
 struct record {
@@ -73,18 +74,20 @@ bool starts_may_have_run(const struct starts *starts, int64_t no, uint32_t attem
 
 int64_t starts_reached(const struct starts *starts, int64_t no, int64_t n, uint32_t attempt)
 {
-    struct record record;
+    struct record records[READ_AT_ONCE];
     int64_t reached = no - 1;
-    for (off_t at = 0; pread(starts->fd, &record, sizeof record, at) == (ssize_t)sizeof record;
-         at += RECORD_SIZE) {
-        if (record.magic != STARTS_MAGIC)
-            continue;
-        if (memcmp(record.boot, starts->boot, sizeof record.boot) != 0)
-            return no + n - 1; /* written before a restart of the machine: what was lost of it is
-                                  unknown */
-        if (record.no >= no && record.no - no < n && record.attempt == attempt)
-            reached = MAX(reached, record.no);
-    }
+    ssize_t size;
+    for (off_t at = 0; (size = pread(starts->fd, records, sizeof records, at)) > 0; at += size)
+        for (size_t i = 0; i < (size_t)size / RECORD_SIZE; i++) {
+            const struct record *record = &records[i];
+            if (record->magic != STARTS_MAGIC)
+                continue;
+            if (memcmp(record->boot, starts->boot, sizeof record->boot) != 0)
+                return no + n - 1; /* written before a restart of the machine: what was lost of it
+                                      is unknown */
+            if (record->no >= no && record->no - no < n && record->attempt == attempt)
+                reached = MAX(reached, record->no);
+        }
     /* A file that starts_reset has never prepared was lost with the power, or the machine cannot
      * tell boots apart. */
     struct stat st;

@@ -4,6 +4,7 @@
 #include <stdalign.h>
 
 #define FIRST_CHUNK 4096u
+#define SMALL_CHUNK 512u
 #define LARGEST_CHUNK (64u * 1024)
 
 /* The list starts with the newest chunk, the only one that still has room. */
@@ -16,7 +17,13 @@ struct arena_chunk {
 void arena_init(struct arena *a, size_t max)
 {
     PRE(max < SIZE_MAX / 2);
-    *a = (struct arena){.max = max};
+    *a = (struct arena){.max = max, .least = FIRST_CHUNK};
+}
+
+void arena_init_small(struct arena *a, size_t max)
+{
+    arena_init(a, max);
+    a->least = SMALL_CHUNK;
 }
 
 static void free_chunks(struct arena_chunk *chunk)
@@ -46,7 +53,7 @@ void arena_clear(struct arena *a)
 
 static bool add_chunk(struct arena *a, size_t size)
 {
-    size_t cap = a->first == NULL ? FIRST_CHUNK : MIN(a->first->cap * 2, LARGEST_CHUNK);
+    size_t cap = a->first == NULL ? a->least : MIN(a->first->cap * 2, LARGEST_CHUNK);
     cap = MAX(cap, size);
     struct arena_chunk *chunk = malloc(sizeof(*chunk) + cap);
     if (chunk == NULL)

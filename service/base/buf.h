@@ -46,8 +46,11 @@ struct arena_chunk;
 struct arena {
     struct arena_chunk *first;
     size_t used, max;
+    size_t least; /* of the first chunk */
 };
 void arena_init(struct arena *a, size_t max);
+/* For one of many that hold little as a rule. */
+void arena_init_small(struct arena *a, size_t max);
 void arena_release(struct arena *a);
 void arena_clear(struct arena *a); /* keeps one chunk */
 /* Zeroed and aligned for any type; NULL beyond the maximum or without memory. */
