@@ -158,6 +158,7 @@ void metrics_show(struct request *rq)
                         (double)s.wal_bytes);
     metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,
                         s.disk_low ? 1 : 0);
+    pool_metrics(rq);
     if (queue_metrics(rq, &err))
         reply_out(rq, 200, "text/plain; version=0.0.4; charset=utf-8");
     else

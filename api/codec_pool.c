@@ -130,8 +130,21 @@ static const struct {
     {"isolation", POOL_ISOLATION, read_isolation},
 };
 
-static const char *const later_members[] = {"session",     "runner", "preload",      "initializer",
-                                            "init_base64", "codec",  "start_timeout"};
+#define OF_FUNCTION                                                               \
+    "is not a pool's: a function of kind runner has its own program, `init` and " \
+    "`start_timeout`, and names its pool"
+
+static const struct {
+    const char *name, *why;
+} not_here[] = {
+    {"session", "comes with a later version of ganger"},
+    {"runner", OF_FUNCTION},
+    {"preload", OF_FUNCTION},
+    {"initializer", OF_FUNCTION},
+    {"init_base64", OF_FUNCTION},
+    {"codec", OF_FUNCTION},
+    {"start_timeout", OF_FUNCTION},
+};
 
 static bool read_setting(struct slice key, struct slice value, struct pool_change *ret,
                          struct err *err)
@@ -144,11 +157,9 @@ static bool read_setting(struct slice key, struct slice value, struct pool_chang
         ret->members |= settings[i].member;
         return settings[i].read(value, pointer, &ret->to, err);
     }
-    for (size_t i = 0; i < ARRAY_LEN(later_members); i++)
-        if (json_string_eq(key, later_members[i]))
-            return err_at(err, ERR_INVALID, pointer,
-                          "\"%s\" of a pool comes with a later version of ganger",
-                          later_members[i]);
+    for (size_t i = 0; i < ARRAY_LEN(not_here); i++)
+        if (json_string_eq(key, not_here[i].name))
+            return err_at(err, ERR_INVALID, pointer, "%s", not_here[i].why);
     return err_at(err, ERR_INVALID, pointer, "is not a setting of a pool");
 }
 

@@ -67,6 +67,7 @@ void function_list(struct request *rq);
 /* pools.c */
 void pool_show(struct request *rq);
 void pool_list(struct request *rq);
+void pool_metrics(struct request *rq); /* a part of /metrics */
 void pool_create(struct request *rq);
 void pool_patch(struct request *rq);
 void pool_delete(struct request *rq);

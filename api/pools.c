@@ -4,6 +4,7 @@
 #include "api/codec_pool.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/submit.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -97,7 +98,7 @@ static void put_pool(struct request *rq, const struct pool_view *pool)
 
 static void reply_pool(struct request *rq, int status)
 {
-    struct pool_view pool;
+    struct pool_view pool = {0};
     struct err err = {0};
     if (!look(rq, &pool, &err)) {
         reply_problem(rq, &err);
@@ -119,7 +120,7 @@ void pool_show(struct request *rq)
 void pool_list(struct request *rq)
 {
     const char *comma = "";
-    struct pool_view pool;
+    struct pool_view pool = {0};
     buf_puts(&rq->out, "{\"items\":[");
     for (uint32_t i = 0; i < MAX_POOLS; i++) {
         engine_pool_view(rq->thread->shared->engine, i, &pool);
@@ -133,11 +134,51 @@ void pool_list(struct request *rq)
     reply_line(rq);
 }
 
+/* A gauge for each pool. */
+static void put_gauge(struct request *rq, const char *name, const char *help,
+                      uint32_t (*of)(const struct pool_view *pool))
+{
+    struct pool_view pool = {0};
+    for (uint32_t i = 0; i < MAX_POOLS; i++) {
+        char labels[MAX_POOL_NAME + 16];
+        engine_pool_view(rq->thread->shared->engine, i, &pool);
+        if (pool.entry.name[0] == '\0')
+            continue;
+        (void)snprintf(labels, sizeof labels, "pool=\"%.*s\"", MAX_POOL_NAME, pool.entry.name);
+        metrics_write_gauge(&rq->out, name, help, labels, of(&pool));
+        help = NULL;
+    }
+}
+
+static uint32_t alive_of(const struct pool_view *pool)
+{
+    return pool->busy + pool->idle + pool->booting;
+}
+
+static uint32_t busy_of(const struct pool_view *pool)
+{
+    return pool->busy;
+}
+
+static uint32_t broken_of(const struct pool_view *pool)
+{
+    return pool->is_broken ? 1 : 0;
+}
+
+void pool_metrics(struct request *rq)
+{
+    put_gauge(rq, "ganger_pool_workers", "Worker processes of a pool.", alive_of);
+    put_gauge(rq, "ganger_pool_workers_busy", "Workers of a pool that run a job.", busy_of);
+    put_gauge(rq, "ganger_pool_broken", "1 while the workers of a pool cannot start.", broken_of);
+}
+
 /* ------------------------------------------------------------------------------------------------
  * verbs */
 
 static void changed(struct request *rq)
 {
+    if (rq->cmd.pool.verb == POOL_MAKE && rq->cmd.key.replayed)
+        reply_header(rq, "Idempotency-Replayed", "true");
     if (rq->cmd.err.code != ERR_NONE)
         reply_problem(rq, &rq->cmd.err);
     else if (rq->cmd.pool.verb == POOL_DELETE)
@@ -158,7 +199,7 @@ static void send_verb(struct request *rq, enum pool_verb verb)
 
 static bool read_condition(struct request *rq, struct err *err)
 {
-    struct pool_view pool;
+    struct pool_view pool = {0};
     rq->cmd.pool.if_version = 0;
     if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
         return true;
@@ -188,9 +229,13 @@ void pool_create(struct request *rq)
 {
     struct pool_change change;
     struct err err = {0};
+    uint8_t digest[32] = {0};
     char *location = arena_alloc(&rq->arena, 16 + MAX_POOL_NAME);
     PRE(location != NULL);
-    if (!codec_read_new_pool(buf_slice(&rq->body), &change, &err)) {
+    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+        submit_digest(buf_slice(&rq->body), digest);
+    if (!codec_read_new_pool(buf_slice(&rq->body), &change, &err) ||
+        !submit_read_key(rq, digest, &err)) {
         reply_problem(rq, &err);
         return;
     }
@@ -264,7 +309,7 @@ static void join_step(struct request *rq)
 {
     const struct join *join = rq->state;
     struct park park = {.deadline_ns = join->until_ns};
-    struct pool_view pool;
+    struct pool_view pool = {0};
     struct err err = {0};
     if (!find_topic(rq, &park.topic, &err)) {
         reply_problem(rq, &err);
@@ -313,7 +358,7 @@ static void put_exit(struct buf *out, int32_t wait_status)
 static void put_worker(struct request *rq, const struct query_worker *w)
 {
     struct buf *out = &rq->out;
-    struct pool_view pool;
+    struct pool_view pool = {0};
     char job[37];
     engine_pool_view(rq->thread->shared->engine, w->pool, &pool);
     buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":", w->slot);

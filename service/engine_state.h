@@ -150,7 +150,7 @@ MUST_CHECK bool pools_open(struct engine *e, struct err *err); /* before anythin
  * none of that name, or it takes none of that kind. */
 MUST_CHECK bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err *err);
 MUST_CHECK bool pools_admit_queue(const struct engine *e, uint32_t queue, struct err *err);
-MUST_CHECK bool apply_pool(struct engine *e, const struct command *cmd, struct err *err);
+MUST_CHECK bool apply_pool(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_worker(struct engine *e, const struct command *cmd, struct err *err);
 /* One step of the terminations under way, and whether there are any. */
 MUST_CHECK bool apply_pool_work(struct engine *e, struct err *err);

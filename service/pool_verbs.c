@@ -173,13 +173,17 @@ static bool change_one(struct engine *e, struct pool_entry *pool, const struct p
     return false;
 }
 
-bool apply_pool(struct engine *e, const struct command *cmd, struct err *err)
+bool apply_pool(struct engine *e, struct command *cmd, struct err *err)
 {
     const struct pool_ask *ask = &cmd->pool;
     struct pool_entry *pool = pools_find(e, ask->name);
-    bool ok;
+    bool ok, is_new = true;
+    if (ask->verb == POOL_MAKE && !key_check(e, cmd, &is_new, err))
+        return false;
+    if (!is_new)
+        return true;
     if (ask->verb == POOL_MAKE)
-        ok = make(e, ask, err);
+        ok = make(e, ask, err) && key_keep(e, &cmd->key, 0, 0, err);
     else if (pool == NULL)
         ok = err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
     else if (ask->verb == POOL_DELETE)

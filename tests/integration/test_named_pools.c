@@ -38,6 +38,20 @@ SERVER_TEST(pools, a_named_pool_is_made_shown_changed_and_forgotten)
     expect_int(made, "settings.idle", 60);
     expect_text(made, "settings.isolation", "exec");
     AWAIT(workers_of(s, "media") == 1, 10);
+    static const char keyed[] = "{'name':'once','size':1}";
+    AUTO_RESPONSE once = http(s, "POST", "/v1/pools", keyed, "Idempotency-Key: k", NULL);
+    expect_status(once, 201);
+    AUTO_RESPONSE again = http(s, "POST", "/v1/pools", keyed, "Idempotency-Key: k", NULL);
+    expect_status(again, 201);
+    expect_header(again, "Idempotency-Replayed", "true");
+    AUTO_RESPONSE reused = http(s, "POST", "/v1/pools", "{'name':'x','size':1}",
+                                "Idempotency-Key: k", NULL);
+    expect_problem(reused, 422, "key-reused");
+    AUTO_RESPONSE metrics = http_get(s, "/metrics");
+    cr_assert_not_null(strstr(metrics->body, "ganger_pool_workers{pool=\"media\"} 1\n"), "%s",
+                       metrics->body);
+    AUTO_RESPONSE over = http(s, "DELETE", "/v1/pools/once", NULL, NULL);
+    expect_status(over, 204);
     AUTO_RESPONSE taken = http(s, "POST", "/v1/pools", "{'name':'media','size':1}", NULL);
     expect_problem(taken, 409, "name-taken");
     AUTO_RESPONSE list = http_get(s, "/v1/pools");
