@@ -160,7 +160,8 @@ SERVER_TEST_WITH(pools, a_size_lasts_until_the_configuration_changes, .workers =
 SERVER_TEST_WITH(pools, row_37_a_closed_pool_runs_what_it_has_accepted, .workers = 1)
 {
     struct text hold = fifo_make(s, "hold");
-    struct job_ref failed = job_of(job_run(s, "{'command':['false']}"));
+    AUTO_RESPONSE ended = job_run(s, "{'command':['false']}");
+    struct job_ref failed = job_of(ended);
     struct job_ref open = batch_submit(s, "{'command':['true'],'items':[1],'open':true}");
     response_free(job_run(s, "{'command':['true'],'unique':{'key':'k','on_conflict':'return'}}"));
     struct job_ref first = job_submit(s, "{'command':['cat','%s']}", hold.s);
