@@ -244,8 +244,8 @@ struct pool_group_view {
 void pool_group_info(const struct pool *pool, uint32_t group, struct pool_group_view *ret);
 bool pool_is_broken(const struct pool *pool, uint32_t group); /* any thread */
 
-/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res|dat`. The path is relative
- * to the data directory. */
+/* Spool files of an attempt: `<data>/spool/<xx>/<no>.<attempt>.out|err|res|dat`. The path is
+ * relative to the data directory. */
 void spool_path(int64_t job_no, uint32_t attempt, int stream, char out[64]);
 
 /* QUIT to the zygote: KILL all trees, reap, end. Blocks up to 5 s. After the zygote's death it

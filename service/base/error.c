@@ -45,14 +45,14 @@ struct error_row {
 #define ADVICE_KEY_IN_FLIGHT                                                                     \
     "An earlier request with this Idempotency-Key has not been answered yet. Wait, then repeat " \
     "it; the stored answer is replayed."
-#define ADVICE_POOL_CLOSED                                                                      \
+#define ADVICE_POOL_CLOSED                                                                     \
     "The pool was closed or terminated: it runs what it has accepted, if anything, and takes " \
     "nothing new. POST .../reopen lets it take jobs again."
 #define ADVICE_POOL_BROKEN                                                                       \
     "Several starts of workers in a row have failed, and none is left; `detail` and the member " \
     "`reason` of the pool say why. Jobs that were accepted wait. The pool goes on trying, with " \
     "pauses; POST .../reopen makes it try at once."
-#define ADVICE_POOL_OPEN                                                                      \
+#define ADVICE_POOL_OPEN                                                                         \
     "Joining a pool that takes more jobs would never end for sure. Close or terminate it, then " \
     "join it."
 #define ADVICE_NAME_TAKEN "Something of this kind has this name already. Choose another name."
