@@ -81,6 +81,8 @@ void limits_show(struct request *rq)
         {"blobs.max_size", LIMIT_COUNT, (int64_t)cfg->blob_max_size},
         {"blobs.max_total", LIMIT_COUNT, (int64_t)cfg->blob_max_total},
         {"blobs.keep", LIMIT_SECONDS, cfg->blob_keep_us},
+        {"blobs.memory", LIMIT_COUNT, (int64_t)cfg->blob_memory},
+        {"blobs.of_a_job", LIMIT_COUNT, MAX_JOB_BLOBS},
         {"callbacks.max_tries", LIMIT_COUNT, cfg->callback_max_tries},
         {"callbacks.timeout", LIMIT_SECONDS, cfg->callback_timeout_us},
     };
@@ -154,6 +156,8 @@ void metrics_show(struct request *rq)
     metrics_write_gauge(out, "ganger_blobs", "Blobs.", NULL, (double)s.blobs);
     metrics_write_gauge(out, "ganger_blob_bytes", "Bytes of all blobs.", NULL,
                         (double)s.blob_bytes);
+    metrics_write_gauge(out, "ganger_blob_memory_bytes", "Bytes of blobs that are in memory.", NULL,
+                        (double)s.blob_memory);
     metrics_write_gauge(out, "ganger_wal_bytes", "Size of the write-ahead log.", NULL,
                         (double)s.wal_bytes);
     metrics_write_gauge(out, "ganger_disk_low", "1 while the store has no room.", NULL,

@@ -5,7 +5,7 @@
 
 #define PLACEHOLDER "{result:"
 
-static struct job_input *add_input(struct job_reader *r, const char *pointer)
+struct job_input *codec_add_input(struct job_reader *r, const char *pointer)
 {
     struct job_spec *spec = r->spec;
     if (spec->n_inputs + spec->n_files == MAX_JOB_INPUTS) {
@@ -72,10 +72,12 @@ bool codec_stdin_from(struct job_reader *r, struct slice value, const char *poin
 {
     if (!codec_only_one_stdin(r, pointer))
         return false;
-    struct job_input *input = add_input(r, pointer);
+    struct job_input *input = codec_add_input(r, pointer);
     if (input == NULL)
         return false;
     *input = (struct job_input){.kind = JOB_INPUT_STDIN};
+    if (codec_is_blob(value))
+        return codec_blob(r, value, pointer, input);
     return read_source(r, value, pointer, input);
 }
 
@@ -108,7 +110,10 @@ static bool read_file(struct job_reader *r, struct slice key, struct slice value
     if (json_type_of(value) != JSON_OBJECT)
         return codec_wrong_type(r->err, pointer,
                                 "the text of the file, or an object such as {\"job\": \"<id>\"}");
-    struct job_input *input = add_input(r, pointer);
+    if (codec_is_blob(value))
+        return err_at(r->err, ERR_INVALID, pointer,
+                      "is text or the output of a job; blobs are named in \"inputs\"");
+    struct job_input *input = codec_add_input(r, pointer);
     if (input == NULL)
         return false;
     *input = (struct job_input){.kind = JOB_INPUT_FILE, .name = name};
@@ -173,7 +178,7 @@ static bool add_argument(struct job_reader *r, uint32_t i, size_t at, struct sli
                       "asks for the result of \"%.*s\", which no job "
                       "of this request is called",
                       (int)name.len, name.ptr);
-    struct job_input *input = add_input(r, pointer);
+    struct job_input *input = codec_add_input(r, pointer);
     struct job_parent *added = input == NULL ? NULL : codec_add_parents(r, 1);
     parent.pointer = arena_dup(r->a, slice_of(pointer));
     if (added == NULL)

@@ -197,7 +197,7 @@ static const struct member members[] = {
     {"function", codec_function},
     {"args", codec_args},                   {"kwargs", codec_kwargs},
     {"unique", codec_unique},
-    {"inputs", NULL},      {"outputs", NULL},
+    {"inputs", codec_inputs},               {"outputs", NULL},
     {"session", NULL},     {"locks", NULL},       {"pool", read_pool},
     {"env_secret", NULL},
     {"files", codec_files},                 {"stdin_from", codec_stdin_from},

@@ -105,6 +105,14 @@ struct job_parent *codec_add_parents(struct job_reader *r, uint32_t n);
 /* codec_files.c */
 bool codec_files(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_stdin_from(struct job_reader *r, struct slice value, const char *pointer);
+/* codec_blobs.c */
+bool codec_inputs(struct job_reader *r, struct slice value, const char *pointer);
+/* {"blob": "<id>"} */
+bool codec_is_blob(struct slice value);
+MUST_CHECK bool codec_blob(struct job_reader *r, struct slice value, const char *pointer,
+                           struct job_input *input);
+/* codec_files.c: room for one more; NULL: there is none, and the error says so. */
+struct job_input *codec_add_input(struct job_reader *r, const char *pointer);
 /* After all members: the placeholders in the command, and what does not go together. */
 MUST_CHECK bool codec_inputs_end(struct job_reader *r);
 

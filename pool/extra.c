@@ -5,7 +5,16 @@
 
 #define INPUT_NUMBERS 8 /* at most, of one input */
 
-enum input_flag { INPUT_IS_SPOOLED = 4, INPUT_ALL_FLAGS = 7 }; /* above the kind's two bits */
+/* Above the kind's two bits. */
+enum input_flag { INPUT_IS_SPOOLED = 4, INPUT_IS_BLOB = 8, INPUT_ALL_FLAGS = 15 };
+
+uint32_t task_extra_blobs(const struct task_extra *extra)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < extra->n_inputs; i++)
+        n += extra->inputs[i].is_blob;
+    return n;
+}
 
 size_t task_extra_size(const struct task_extra *extra)
 {
@@ -22,6 +31,11 @@ static size_t write_source(char *out, const struct task_input *input)
 {
     char *at = out;
 
+    if (input->is_blob) {
+        at += wire_put_number(at, input->blob);
+        at += wire_put_number(at, input->size);
+        return (size_t)(at - out);
+    }
     if (!input->is_spooled) {
         at += wire_put_number(at, (uint64_t)input->job_no);
         return (size_t)(at - out) + wire_put_string(at, input->bytes);
@@ -35,7 +49,8 @@ static size_t write_source(char *out, const struct task_input *input)
 
 static size_t write_input(char *out, const struct task_input *input)
 {
-    const unsigned head = (unsigned)input->kind | (input->is_spooled ? INPUT_IS_SPOOLED : 0);
+    const unsigned head = (unsigned)input->kind | (input->is_spooled ? INPUT_IS_SPOOLED : 0) |
+                          (input->is_blob ? INPUT_IS_BLOB : 0);
     char *at = out;
 
     at += wire_put_number(at, head);
@@ -66,6 +81,12 @@ size_t task_extra_write(char *out, const struct task_extra *extra)
 /* Bytes with a NUL behind them, which they may also hold. */
 static void read_source(struct wire_reader *r, struct task_input *input)
 {
+    if (input->is_blob) {
+        input->blob = (uint64_t)wire_read_i64(r);
+        input->size = (uint64_t)wire_read_i64(r);
+        r->bad = r->bad || input->kind == INPUT_ARGUMENT || input->is_spooled;
+        return;
+    }
     input->job_no = wire_read_i64(r);
     if (!input->is_spooled) {
         input->bytes = wire_read_bytes(r, 1);
@@ -81,7 +102,8 @@ static struct task_input read_input(struct wire_reader *r)
 {
     const uint32_t head = wire_read_u32(r, INPUT_ALL_FLAGS);
     struct task_input input = {.kind = (enum input_kind)(head & 3),
-                               .is_spooled = (head & INPUT_IS_SPOOLED) != 0};
+                               .is_spooled = (head & INPUT_IS_SPOOLED) != 0,
+                               .is_blob = (head & INPUT_IS_BLOB) != 0};
 
     if (input.kind == INPUT_FILE) {
         input.name = wire_read_string(r);
@@ -108,6 +130,7 @@ static void read_inputs(struct wire_reader *r, struct arena *a, struct task_extr
     r->bad = r->bad || extra->inputs == NULL;
     for (uint32_t i = 0; i < n && !r->bad; i++)
         extra->inputs[i] = read_input(r);
+    r->bad = r->bad || task_extra_blobs(extra) > TASK_MAX_BLOBS;
 }
 
 bool task_extra_read(struct slice *bytes, struct arena *a, struct task_extra *ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What one attempt gets beside its task: more environment, and what it takes from the output of
- * earlier tasks. It lies before the wire bytes of the task in what a worker gets. */
+ * earlier tasks or from blobs. It lies before the wire bytes of the task in what a worker gets. */
 #ifndef GANGER_POOL_EXTRA_H
 #define GANGER_POOL_EXTRA_H
 
@@ -12,8 +12,8 @@ enum input_kind {
     INPUT_ARGUMENT /* stands in an argument, without its last line break */
 };
 
-/* One stream of an earlier task, here or in its spool file. A spool file is named by numbers alone,
- * so nothing that a client says can become a path. */
+/* One stream of an earlier task, here or in its spool file; or a blob. Files are named by numbers
+ * alone, so nothing that a client says can become a path. */
 struct task_input {
     enum input_kind kind;
     struct slice name; /* of the FILE; terminated */
@@ -24,7 +24,11 @@ struct task_input {
     int64_t job_no;     /* the earlier task */
     uint32_t attempt;
     uint8_t stream;
-    uint64_t size; /* of the spooled bytes */
+    uint64_t size; /* of the spooled bytes, or of the blob */
+    /* Instead of a task's output: the file of this number. STDIN, or FILE, which is then no copy
+     * but a link to memory that all tasks with this blob share. */
+    bool is_blob;
+    uint64_t blob;
 };
 
 struct task_extra {
@@ -34,6 +38,8 @@ struct task_extra {
     uint32_t n_inputs;
 };
 
+/* The number of inputs that are blobs: at most TASK_MAX_BLOBS. */
+uint32_t task_extra_blobs(const struct task_extra *extra);
 /* `size` is an upper bound of what `write` uses; `read` takes it off the front of `bytes`, to which
  * its slices point: the bytes may be hostile. */
 size_t task_extra_size(const struct task_extra *extra);

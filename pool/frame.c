@@ -27,7 +27,7 @@ static enum frame_status status_of_errno(int error)
 }
 
 /* The descriptors that are there, close together; returns the bits of their places. */
-static uint8_t attach_fds(struct msghdr *msg, union control *control, const struct frame_fds *fds)
+static uint16_t attach_fds(struct msghdr *msg, union control *control, const struct frame_fds *fds)
 {
     int list[FRAME_MAX_FDS];
     size_t n = 0;
@@ -49,7 +49,7 @@ static uint8_t attach_fds(struct msghdr *msg, union control *control, const stru
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(n * sizeof(int));
     memcpy(CMSG_DATA(head), list, n * sizeof(int));
-    return (uint8_t)places;
+    return (uint16_t)places;
 }
 
 enum frame_status frame_send_fds(int sock, const struct frame *frame, const struct frame_fds *fds)
@@ -72,7 +72,10 @@ enum frame_status frame_send_fds(int sock, const struct frame *frame, const stru
 
 enum frame_status frame_send(int sock, const struct frame *frame, int fd)
 {
-    return frame_send_fds(sock, frame, &(struct frame_fds){{fd, -1, -1}});
+    struct frame_fds fds = frame_no_fds();
+
+    fds.fd[0] = fd;
+    return frame_send_fds(sock, frame, &fds);
 }
 
 /* The first descriptors of *ret are those that came, in their order. */
@@ -90,7 +93,7 @@ static void take_fds(struct msghdr *msg, struct frame_fds *ret)
 /* Each to the place that the frame names. False: they are not as many as it says. */
 static bool place_fds(const struct frame *frame, struct frame_fds *fds)
 {
-    struct frame_fds placed = {{-1, -1, -1}};
+    struct frame_fds placed = frame_no_fds();
     unsigned n = 0;
 
     if (frame->fds >= 1u << FRAME_MAX_FDS)
@@ -116,7 +119,7 @@ enum frame_status frame_recv_fds(int sock, struct frame *ret_frame, struct frame
     struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t n;
 
-    *ret_fds = (struct frame_fds){{-1, -1, -1}};
+    *ret_fds = frame_no_fds();
     for (;;) {
         msg.msg_control = control.bytes;
         msg.msg_controllen = sizeof(control.bytes);

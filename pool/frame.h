@@ -19,7 +19,7 @@ enum frame_type {
     FRAME_SPAWN_FAILED, /* slot, errno in arg */
     /* server → worker */
     /* bank, job_no, attempt; descriptors: memfd with the input when it did not fit, stdin, stdout
-     * when they are pipes to other tasks */
+     * when they are pipes to other tasks, memfds of blobs */
     FRAME_START,
     /* job_no, attempt: end the tree. Signal in arg (0: the task's own), grace in arg64 (µs; < 0:
      * its own). */
@@ -44,19 +44,27 @@ struct frame {
     int64_t job_no;
     int64_t arg64;
     int32_t arg, pid;
-    uint8_t fds; /* bit i: descriptor i came with it; frame_send_fds sets it */
-    uint8_t reserved[15];
+    uint16_t fds; /* bit i: descriptor i came with it; frame_send_fds sets it */
+    uint8_t reserved[14];
     uint64_t max_rss; /* bytes */
 };
 _Static_assert(sizeof(struct frame) == 64, "a frame is one cache line");
 
 /* Descriptors that travel with a frame, each at its place; -1: none. */
-#define FRAME_MAX_FDS 3
+#define FRAME_MAX_FDS 11
 struct frame_fds {
     int fd[FRAME_MAX_FDS];
 };
-enum start_fd { START_INPUT, START_STDIN, START_STDOUT }; /* their places beside a START */
-void frame_fds_close(struct frame_fds *fds);              /* all that are there */
+/* Their places beside a START: the memfds of blobs in the order of the task's inputs. */
+enum start_fd { START_INPUT, START_STDIN, START_STDOUT, START_BLOB };
+static inline struct frame_fds frame_no_fds(void)
+{
+    struct frame_fds fds;
+    for (int i = 0; i < FRAME_MAX_FDS; i++)
+        fds.fd[i] = -1;
+    return fds;
+}
+void frame_fds_close(struct frame_fds *fds); /* all that are there */
 
 enum frame_status { FRAME_OK, FRAME_AGAIN, FRAME_EOF, FRAME_ERROR };
 

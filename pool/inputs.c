@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/inputs.h"
 
+#include "pool/blob.h"
 #include "pool/pool.h"
+#include "pool/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +57,98 @@ static bool open_source(struct inputs *in, const struct task_input *input, int *
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < input->size)
         return fail_source(in, input, "is damaged");
     *ret_fd = steal_fd(&fd);
+    return true;
+}
+
+/* ---- blobs ---- */
+
+static bool fail_blob(struct inputs *in, int error)
+{
+    in->end = is_shortage(error) ? TASK_START_FAILED : TASK_INPUT_FAILED;
+    in->error = error;
+    (void)snprintf(in->text, sizeof(in->text), "%s: a blob of the job",
+                   error == EINVAL ? "Damaged" : strerrordesc_np(error));
+    return false;
+}
+
+bool inputs_open_blobs(struct inputs *in, const struct frame_fds *fds)
+{
+    int place = START_BLOB;
+
+    in->stdin_fd = -1;
+    for (uint32_t i = 0; i < in->extra->n_inputs; i++) {
+        const struct task_input *input = &in->extra->inputs[i];
+        if (!input->is_blob)
+            continue;
+        if (place == FRAME_MAX_FDS || fds->fd[place] < 0)
+            return fail_blob(in, ENOMEM); /* the descriptors did not come along */
+        const int fd = blob_open_sealed(fds->fd[place++], in->data_fd, input->blob, input->size);
+        if (fd < 0)
+            return fail_blob(in, errno);
+        if (input->kind == INPUT_STDIN)
+            in->stdin_fd = fd;
+        else
+            in->blobs[in->n_blobs++] = (struct input_blob){input->name, input->size, fd};
+    }
+    return true;
+}
+
+void inputs_release(struct inputs *in)
+{
+    while (in->n_blobs > 0)
+        (void)close(in->blobs[--in->n_blobs].fd);
+    auto_close(&in->stdin_fd);
+    in->stdin_fd = -1;
+}
+
+/* What no variable's name can have becomes "_". */
+static void put_name(char *to, struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        const char c = name.ptr[i];
+        const bool fits = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                          (c >= 'a' && c <= 'z');
+        to[i] = fits ? c : '_';
+    }
+}
+
+bool inputs_put_env(struct inputs *in, struct arena *a)
+{
+    struct task_extra *extra = in->extra;
+    struct slice *env = arena_alloc(a, (extra->n_env + in->n_blobs + 1) * sizeof(*env));
+
+    if (env == NULL)
+        return fail_blob(in, ENOMEM);
+    if (extra->n_env > 0)
+        memcpy(env, extra->env, extra->n_env * sizeof(*env));
+    for (uint32_t i = 0; i < in->n_blobs; i++) {
+        const struct slice name = in->blobs[i].name;
+        const size_t lead = strlen(INPUT_ENV), size = lead + name.len + 32;
+        char *text = arena_alloc(a, size);
+        if (text == NULL)
+            return fail_blob(in, ENOMEM);
+        memcpy(text, INPUT_ENV, lead);
+        put_name(text + lead, name);
+        (void)snprintf(text + lead + name.len, 32, "=/proc/self/fd/%u", PROC_BLOB_FD + i);
+        env[extra->n_env + i] = slice_of(text);
+    }
+    extra->env = env;
+    extra->n_env += in->n_blobs;
+    return true;
+}
+
+/* A link to what this process holds open as long as the task runs: children that have closed the
+ * descriptor, as many libraries do, find it all the same. */
+static bool link_blobs(struct inputs *in, int dir_fd)
+{
+    char target[48];
+
+    for (uint32_t i = 0; i < in->n_blobs && dir_fd >= 0; i++) {
+        const struct input_blob *blob = &in->blobs[i];
+        (void)snprintf(target, sizeof(target), "/proc/%d/fd/%d", getpid(), blob->fd);
+        if (symlinkat(target, dir_fd, blob->name.ptr) != 0)
+            return fail(in, errno, "cannot make the link", blob->name.ptr);
+    }
     return true;
 }
 
@@ -234,14 +328,18 @@ bool inputs_make_files(struct inputs *in, int dir_fd)
     }
     for (uint32_t i = 0; i < in->extra->n_inputs; i++) {
         const struct task_input *input = &in->extra->inputs[i];
-        if (input->kind == INPUT_FILE && !make_input_file(in, input, dir_fd))
+        if (input->kind == INPUT_FILE && !input->is_blob && !make_input_file(in, input, dir_fd))
             return false;
     }
-    return true;
+    return link_blobs(in, dir_fd);
 }
 
 bool inputs_open_stdin(struct inputs *in, int *ret_fd)
 {
+    if (in->stdin_fd >= 0) {
+        *ret_fd = steal_fd(&in->stdin_fd);
+        return true;
+    }
     for (uint32_t i = 0; i < in->extra->n_inputs; i++) {
         const struct task_input *input = &in->extra->inputs[i];
         if (input->kind != INPUT_STDIN)

@@ -374,27 +374,35 @@ static void note_usage(struct bank *bank, const struct rusage *before, uint64_t 
     bank->max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
 }
 
-void native_run(struct native *n, struct bank *bank, const struct task *task)
+void native_run(struct native *n, struct bank *bank, const struct inputs *inputs)
 {
+    const struct task *task = inputs->task;
     const ganger_function function = find(n, task->argv[0]);
-    struct native_call call = {.native = n, .bank = bank, .task = task, .result_fd = -1};
+    struct native_call call = {
+        .native = n, .bank = bank, .task = task, .inputs = inputs, .result_fd = -1};
     const char *why = obstacle(&call, function);
     struct rusage before;
 
     if (why == NULL && !native_call_init(&call))
         why = "the stored arguments are damaged";
+    if (why == NULL && !native_call_map(&call))
+        why = "its blobs do not fit into the address space";
     drive_refuse(bank, TASK_EXEC_FAILED, why == NULL ? 0 : EINVAL, why == NULL ? "" : why);
-    if (why != NULL)
+    if (why != NULL) {
+        native_call_unmap(&call);
         return;
+    }
     (void)getrusage(RUSAGE_SELF, &before);
     const uint64_t started_ns = clock_mono_ns();
     atomic_store(&bank->call, CALL_RUNNING + bank->mate * CALL_MATE);
     if (!arm(n, bank, task)) {
         atomic_store(&bank->call, CALL_OVER + bank->mate * CALL_MATE);
         bank->end = TASK_DEADLINE;
+        native_call_unmap(&call);
         return;
     }
     const int said = call_guarded(&call, function);
+    native_call_unmap(&call);
     (void)fflush(stdout);
     note_usage(bank, &before, started_ns);
     bank->stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;

@@ -5,6 +5,7 @@
 #ifndef GANGER_POOL_NATIVE_H
 #define GANGER_POOL_NATIVE_H
 
+#include "pool/inputs.h"
 #include "pool/slot.h"
 #include "service/base/function.h"
 #include "service/base/log.h"
@@ -38,6 +39,6 @@ MUST_CHECK bool native_open(struct native *n, const struct function_list *functi
                             struct err *err);
 /* Calls the function; the bank holds the outcome. Returns only when nothing that it has forked is
  * left, or the outcome is TASK_UNKILLABLE; or not at all. */
-void native_run(struct native *n, struct bank *bank, const struct task *task);
+void native_run(struct native *n, struct bank *bank, const struct inputs *inputs);
 
 #endif

@@ -7,6 +7,7 @@
 #include "service/base/json.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #define RESULT_STREAM 2
 #define PROGRESS_PERIOD_NS UINT64_C(250000000)
@@ -53,6 +54,46 @@ static const char *api_kwarg(struct ganger_call *seen, const char *name, size_t 
 
     *ret_len = 0;
     return json_find(call_of(seen)->kwargs, name, &value) ? give(value, ret_len) : NULL;
+}
+
+/* ---- blobs ---- */
+
+/* They are sealed: nobody can cut them, so a read never ends in SIGBUS. MAP_PRIVATE, since older
+ * kernels map nothing as shared that cannot be written to. */
+bool native_call_map(struct native_call *call)
+{
+    for (uint32_t i = 0; i < call->inputs->n_blobs; i++) {
+        const struct input_blob *blob = &call->inputs->blobs[i];
+        if (blob->size == 0)
+            continue;
+        void *at = mmap(NULL, blob->size, PROT_READ, MAP_PRIVATE, blob->fd, 0);
+        if (at == MAP_FAILED)
+            return false;
+        call->mapped[i] = at;
+    }
+    return true;
+}
+
+void native_call_unmap(struct native_call *call)
+{
+    for (uint32_t i = 0; i < call->inputs->n_blobs; i++)
+        if (call->mapped[i] != NULL)
+            (void)munmap((void *)(uintptr_t)call->mapped[i], call->inputs->blobs[i].size);
+}
+
+static const void *api_input(struct ganger_call *seen, const char *name, size_t *ret_len)
+{
+    const struct native_call *call = call_of(seen);
+
+    *ret_len = 0;
+    for (uint32_t i = 0; i < call->inputs->n_blobs; i++) {
+        const struct input_blob *blob = &call->inputs->blobs[i];
+        if (!slice_is(blob->name, name))
+            continue;
+        *ret_len = blob->size;
+        return call->mapped[i] == NULL ? "" : call->mapped[i];
+    }
+    return NULL;
 }
 
 /* ---- result and error ---- */
@@ -180,7 +221,8 @@ static const struct ganger_api api = {.abi = GANGER_PLUGIN_ABI,
                                       .error = api_error,
                                       .progress = api_progress,
                                       .is_cancelled = api_is_cancelled,
-                                      .log = api_log};
+                                      .log = api_log,
+                                      .input = api_input};
 
 bool native_call_init(struct native_call *call)
 {

@@ -11,8 +11,10 @@ struct native_call {
     const struct native *native;
     struct bank *bank;
     const struct task *task;
-    struct slice args, kwargs; /* raw JSON */
-    int result_fd;             /* the spool file of a large result; -1: none */
+    const struct inputs *inputs;
+    const void *mapped[TASK_MAX_BLOBS]; /* its blobs, read-only; NULL: not, or empty */
+    struct slice args, kwargs;          /* raw JSON */
+    int result_fd;                      /* the spool file of a large result; -1: none */
     bool has_result;
     uint64_t told_ns;            /* when the server last heard of progress */
     char error[TASK_ERROR_TEXT]; /* "" until it is set */
@@ -20,6 +22,9 @@ struct native_call {
 
 /* False: the arguments are damaged. */
 MUST_CHECK bool native_call_init(struct native_call *call);
+/* Before any limit of memory: blobs are not the function's own. False: there is no room. */
+MUST_CHECK bool native_call_map(struct native_call *call);
+void native_call_unmap(struct native_call *call);
 /* A result that was put into a file is forgotten. */
 void native_call_drop_result(struct native_call *call);
 

@@ -122,6 +122,7 @@ struct pool_task {
     uint32_t note_no_at;          /* where in the note the number of a mate stands */
     uint32_t max_failed;          /* when so many have failed, no other one begins; 0 = all may */
     const struct pool_ends *ends; /* NULL: joined to nothing; borrowed. Not for offers. */
+    const int *blobs;             /* the memfds of those inputs that are blobs (blob.h); borrowed */
 };
 /* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
  * no memfd could be made: nothing started. */
@@ -142,7 +143,8 @@ bool pool_offer_place(const struct pool *pool, uint32_t slot, struct place *ret)
 void pool_set_offers(struct pool *pool, uint32_t n);
 /* The fewest that a busy worker has; MAX_OFFERS when none is busy. */
 uint32_t pool_least_offers(const struct pool *pool);
-/* False: it does not fit into a bank (pool_start can take it) or the worker is not busy: nothing
+/* False: it does not fit into a bank, or needs blobs (pool_start can take it), or the worker is not
+ * busy: nothing
  * was offered. POOL_STARTED or POOL_RETURNED follows, unless it is recalled. */
 MUST_CHECK bool pool_offer(struct pool *pool, const struct pool_task *task);
 /* True: it has not begun and never will; the bank is free, or will be when the POOL_RETURNED that

@@ -99,9 +99,14 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
                                 .job_no = task->job_no,
                                 .attempt = task->attempt};
     const bool is_joined = task->ends != NULL;
-    const struct frame_fds fds = {{[START_INPUT] = input_fd,
-                                   [START_STDIN] = is_joined ? task->ends->in : -1,
-                                   [START_STDOUT] = is_joined ? task->ends->out : -1}};
+    struct frame_fds fds = frame_no_fds();
+    fds.fd[START_INPUT] = input_fd;
+    fds.fd[START_STDIN] = is_joined ? task->ends->in : -1;
+    fds.fd[START_STDOUT] = is_joined ? task->ends->out : -1;
+    const uint32_t n_blobs = task_extra_blobs(&task->extra);
+    PRE(n_blobs <= TASK_MAX_BLOBS && ERGO(n_blobs > 0, task->blobs != NULL));
+    for (uint32_t i = 0; i < n_blobs; i++)
+        fds.fd[START_BLOB + (int)i] = task->blobs[i];
     if (frame_send_fds(seat->sock, &frame, &fds) != FRAME_OK) {
         seat->state = SEAT_DEAD;
         return err_set(err, ERR_OVERLOADED, "the worker has just ended");
@@ -186,7 +191,8 @@ bool pool_offer(struct pool *pool, const struct pool_task *task)
     int input_fd = -1;
 
     PRE(mine->owner == BANK_FREE && task->job_no > 0 && task->ends == NULL);
-    if (seat->state != SEAT_BUSY || task_extra_size(&task->extra) + task->wire.len > BANK_IN_SIZE ||
+    if (seat->state != SEAT_BUSY || task_extra_blobs(&task->extra) > 0 ||
+        task_extra_size(&task->extra) + task->wire.len > BANK_IN_SIZE ||
         !fill_bank(pool, task, &input_fd, &err))
         return false;
     mine->owner = BANK_WAITING;

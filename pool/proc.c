@@ -240,6 +240,21 @@ static ON_CHILD_STACK int child_set_more(const struct proc *p)
     return next;
 }
 
+/* The others go. ENOSYS of close_range before Linux 5.9: ours are all O_CLOEXEC anyway. */
+static ON_CHILD_STACK bool child_set_blobs(const struct proc *p, int first_free)
+{
+    for (uint32_t i = 0; i < p->n_blobs; i++)
+        if (dup2(p->blob_fds[i], PROC_BLOB_FD + (int)i) < 0)
+            return false;
+    if (p->n_blobs == 0) {
+        (void)close_range((unsigned)first_free, ~0U, 0);
+        return true;
+    }
+    (void)close_range((unsigned)first_free, PROC_BLOB_FD - 1, 0);
+    (void)close_range(PROC_BLOB_FD + p->n_blobs, ~0U, 0);
+    return true;
+}
+
 /* Between clone and exec. Shares the worker's memory: only async-signal-safe calls, writes to its
  * own stack and the report alone. Umask, core limit, NO_NEW_PRIVS, oom_score_adj and default
  * dispositions come from the worker, which sets them once. */
@@ -262,8 +277,8 @@ static ON_CHILD_STACK int child_main(void *arg)
     const int first_free = child_set_more(p);
     if (first_free < 0)
         child_fail(c, PROC_STEP_SETUP, errno);
-    (void)close_range((unsigned)first_free, ~0U, 0); /* ENOSYS before Linux 5.9: ours are all
-                                                        O_CLOEXEC anyway */
+    if (!child_set_blobs(p, first_free))
+        child_fail(c, PROC_STEP_SETUP, errno);
     for (uint32_t i = 0; i < p->n_limits; i++) {
         const struct proc_limit *limit = &p->limits[i];
         if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) != 0) {

@@ -33,6 +33,7 @@ struct proc_launcher {
 };
 MUST_CHECK bool proc_launcher_init(struct proc_launcher *l, struct err *err);
 
+#define PROC_BLOB_FD 10 /* shells use lower ones by themselves */
 #define PROC_MAX_LIMITS 5
 #define PROC_MORE_FDS 3
 #define PROC_ABOVE_FDS 7 /* the lowest that no other one can take the place of */
@@ -52,6 +53,9 @@ struct proc {
     bool no_pidfd;   /* the caller hears of the end by SIGCHLD, which costs less */
     /* What becomes 4, 5 and 6, each at least PROC_ABOVE_FDS as is progress_fd then; 0: nothing. */
     int more_fds[PROC_MORE_FDS];
+    /* What becomes PROC_BLOB_FD and the numbers behind it: each above all of these. */
+    int blob_fds[TASK_MAX_BLOBS];
+    uint32_t n_blobs;
     struct proc_limit limits[PROC_MAX_LIMITS];
     uint32_t n_limits;
 };
@@ -82,7 +86,7 @@ struct proc_started {
 };
 /* Returns when the child has exec'ed or failed. A failed child is already reaped. On success it is
  * the leader of a new session and group, dies with the calling thread (PR_SET_PDEATHSIG), and has
- * descriptors 0, 1 and 2 only, 3 for its progress, and those of more_fds. */
+ * descriptors 0, 1 and 2 only, 3 for its progress, and those of more_fds and blob_fds. */
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret);
 

@@ -12,6 +12,7 @@
 #define TASK_MAX_ARGS 4096
 #define TASK_MAX_ENV 4096
 #define TASK_MAX_INPUTS 1000
+#define TASK_MAX_BLOBS 8 /* of them */
 
 /* NATIVE: argv[0] is the name of a function that the workers have loaded, stdin_bytes are its
  * arguments, {"args":[…],"kwargs":{…}}. RUNNER: the same of a function that a warm runner knows. */

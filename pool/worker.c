@@ -197,59 +197,101 @@ static struct slice make_marker(struct worker *w, const struct bank *bank)
     return slice_of(text);
 }
 
+/* The program of a task: everything it needs is made ready. False: the bank says why not. */
+static bool prepare(struct worker *w, struct bank *bank, struct inputs *inputs, struct proc *proc)
+{
+    const struct task *task = inputs->task;
+    struct err err = {0};
+    int stdin_fd = -1;
+
+    if (!inputs_put_arguments(inputs, &w->arena) || !inputs_put_env(inputs, &w->arena)) {
+        drive_refuse(bank, inputs->end, inputs->error, inputs->text);
+        return false;
+    }
+    const struct proc_source source = {.task = task,
+                                       .extra = inputs->extra->env,
+                                       .n_extra = inputs->extra->n_env,
+                                       .marker = make_marker(w, bank),
+                                       .path = w->cfg->path};
+    if (!proc_prepare(proc, &source, &w->arena)) {
+        drive_refuse(bank, TASK_EXEC_FAILED, E2BIG, "the command has too many parts");
+        return false;
+    }
+    if (task->cwd.ptr == NULL) {
+        if (!workdir_prepare(&w->workdir, &err)) {
+            drive_refuse(bank, TASK_START_FAILED, err.sys_errno, err.detail);
+            return false;
+        }
+        proc->cwd_fd = w->workdir.fd;
+    }
+    if (!inputs_make_files(inputs, proc->cwd_fd) || !inputs_open_stdin(inputs, &stdin_fd)) {
+        drive_refuse(bank, inputs->end, inputs->error, inputs->text);
+        return false;
+    }
+    proc->fds[0] = stdin_fd;
+    for (; proc->n_blobs < inputs->n_blobs; proc->n_blobs++)
+        proc->blob_fds[proc->n_blobs] = inputs->blobs[proc->n_blobs].fd;
+    return true;
+}
+
 /* Takes stdin and stdout out of `fds` once it needs them. False: server or zygote died. */
+static bool run_command(struct worker *w, struct bank *bank, struct inputs *inputs,
+                        struct frame_fds *fds)
+{
+    struct proc proc = {.cwd_fd = -1, .fds = {-1, -1, -1}};
+
+    if (!prepare(w, bank, inputs, &proc))
+        return true;
+    if (proc.fds[0] < 0)
+        proc.fds[0] = steal_fd(&fds->fd[START_STDIN]);
+    proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
+    return drive_run(&w->io, bank, inputs->task, &proc) == DRIVE_DONE;
+}
+
+/* As run_command. */
+static bool run_function(struct worker *w, struct bank *bank, struct inputs *inputs,
+                         const struct frame_fds *fds)
+{
+    const bool is_native = inputs->task->kind == TASK_NATIVE;
+    bool takes_others = fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0;
+
+    for (uint32_t i = 0; i < inputs->extra->n_inputs; i++) {
+        const struct task_input *input = &inputs->extra->inputs[i];
+        takes_others = takes_others || !is_native || !input->is_blob || input->kind != INPUT_FILE;
+    }
+    if (takes_others) {
+        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "a function takes its arguments alone");
+        return true;
+    }
+    if (!is_native)
+        return runners_run(&w->runners, bank, inputs->task, inputs->extra) == DRIVE_DONE;
+    native_run(&w->native, bank, inputs);
+    return true;
+}
+
+/* As run_command. */
 static bool run_task(struct worker *w, struct bank *bank, const struct input *input,
                      struct frame_fds *fds)
 {
     struct err err = {0};
     struct task task;
-    struct proc proc = {.cwd_fd = -1, .fds = {-1, -1, -1}};
     struct slice wire = input->bytes;
     struct task_extra extra = {0};
     struct inputs inputs = {.task = &task, .extra = &extra, .data_fd = w->io.data_fd};
+    bool is_wanted = true;
 
     if (!task_extra_read(&wire, &w->arena, &extra) || !task_decode(wire, &w->arena, &task, &err)) {
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
         return true;
     }
-    if (task.kind != TASK_COMMAND) {
-        if (extra.n_inputs > 0 || fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0) {
-            drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "a function takes its arguments alone");
-            return true;
-        }
-        if (task.kind == TASK_RUNNER)
-            return runners_run(&w->runners, bank, &task, &extra) == DRIVE_DONE;
-        native_run(&w->native, bank, &task);
-        return true;
-    }
-    if (!inputs_put_arguments(&inputs, &w->arena)) {
+    if (!inputs_open_blobs(&inputs, fds))
         drive_refuse(bank, inputs.end, inputs.error, inputs.text);
-        return true;
-    }
-    const struct proc_source source = {.task = &task,
-                                       .extra = extra.env,
-                                       .n_extra = extra.n_env,
-                                       .marker = make_marker(w, bank),
-                                       .path = w->cfg->path};
-    if (!proc_prepare(&proc, &source, &w->arena)) {
-        drive_refuse(bank, TASK_EXEC_FAILED, E2BIG, "the command has too many parts");
-        return true;
-    }
-    if (task.cwd.ptr == NULL) {
-        if (!workdir_prepare(&w->workdir, &err)) {
-            drive_refuse(bank, TASK_START_FAILED, err.sys_errno, err.detail);
-            return true;
-        }
-        proc.cwd_fd = w->workdir.fd;
-    }
-    AUTO_CLOSE int stdin_fd = -1;
-    if (!inputs_make_files(&inputs, proc.cwd_fd) || !inputs_open_stdin(&inputs, &stdin_fd)) {
-        drive_refuse(bank, inputs.end, inputs.error, inputs.text);
-        return true;
-    }
-    proc.fds[0] = stdin_fd >= 0 ? steal_fd(&stdin_fd) : steal_fd(&fds->fd[START_STDIN]);
-    proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
-    return drive_run(&w->io, bank, &task, &proc) == DRIVE_DONE;
+    else if (task.kind == TASK_COMMAND)
+        is_wanted = run_command(w, bank, &inputs, fds);
+    else
+        is_wanted = run_function(w, bank, &inputs, fds);
+    inputs_release(&inputs);
+    return is_wanted;
 }
 
 static void send_or_die(struct worker *w, const struct frame *frame, const struct frame_fds *fds)
@@ -267,7 +309,9 @@ static void send_ready(struct worker *w)
 {
     const struct frame ready = {.type = FRAME_READY, .slot = w->slot, .arg = getpid()};
     /* The server holds what native calls write to as well: it outlives us there. */
-    const struct frame_fds fds = {{w->native.out_fd[0], w->native.out_fd[1], -1}};
+    struct frame_fds fds = frame_no_fds();
+    fds.fd[0] = w->native.out_fd[0];
+    fds.fd[1] = w->native.out_fd[1];
     send_or_die(w, &ready, &fds);
 }
 
@@ -436,7 +480,8 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
                                .job_no = over.job_no,
                                .attempt = bank->attempt,
                                .arg = is_unkillable ? 0 : take_offer(w)};
-    send_or_die(w, &done, &(struct frame_fds){{-1, -1, -1}});
+    const struct frame_fds none = frame_no_fds();
+    send_or_die(w, &done, &none);
     /* From here on the bank is the server's. */
     if (is_unkillable)
         sit_in_quarantine(w);

@@ -64,7 +64,7 @@ static bool begin(struct blob_writer *w, struct command *cmd)
     sha256_init(&u->sha);
     if (!open_directory(w))
         return fail(cmd, "open the directory of blobs");
-    random_bytes(&u->file, sizeof u->file);
+    u->file = blob_random_file();
     blob_path(u->file, path);
     u->fd = openat(w->data_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return u->fd >= 0 || fail(cmd, "make the file of the blob");

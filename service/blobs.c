@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* The names of what one job takes. */
+#define MAX_INPUT_BYTES ((size_t)4 << 20)
+
 static bool has_room(const struct engine *e, uint64_t bytes, struct err *err)
 {
     const struct config *cfg = e->parts.cfg;
@@ -64,10 +67,60 @@ bool apply_blobs_prune(struct engine *e, struct err *err)
     return true;
 }
 
+/* ------------------------------------------------------------------------------------------------
+ * who needs them */
+
+/* One that is gone meanwhile is missed when the job begins. */
+static bool use_again(struct engine *e, int64_t no, struct err *err)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct input_list list;
+    arena_init(&a, MAX_INPUT_BYTES);
+    if (!inputs_get(e->store, no, &a, &list, err))
+        return false;
+    for (uint32_t i = 0; i < list.n; i++) {
+        struct err missing = {0};
+        struct blob blob;
+        if (list.rows[i].stream != INPUT_OF_BLOB)
+            continue;
+        if (blob_find_by_no(e->store, list.rows[i].parent, &blob, &missing)) {
+            if (!blob_use(e->store, blob.id.no, no, err))
+                return false;
+        } else if (missing.code != ERR_NOT_FOUND) {
+            return err_set(err, missing.code, "%s", missing.detail);
+        }
+    }
+    return true;
+}
+
+/* All elements of a batch take the same, which is therefore the batch's. */
+bool apply_blob_change(struct engine *e, const struct job_change *change, struct err *err)
+{
+    const bool is_element = (change->flags & JOB_ITEM) != 0;
+    bool is_gone = false;
+    if ((change->flags & JOB_INPUTS) == 0 || change->from == JOB_BIRTH || change->to == JOB_GONE)
+        return true;
+    if (job_change_is_end(change)) {
+        if (is_element)
+            return true;
+        if (!blob_unuse(e->store, change->no, e->turn.now_us, &is_gone, err))
+            return false;
+        if (is_gone)
+            apply_due_at(e, e->turn.now_us);
+        return true;
+    }
+    return !job_state_is_end(change->from) ||
+           use_again(e, is_element ? change->batch : change->no, err);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * files */
+
 void publish_blob_unlinks(struct engine *e)
 {
     char path[BLOB_PATH_SIZE];
     for (size_t i = 0; i < e->turn.n_blobs; i++) {
+        blob_cache_forget(e->dispatch.blobs, e->turn.blobs[i]);
         blob_path(e->turn.blobs[i], path);
         (void)unlinkat(e->spool_fd, path, 0);
     }

@@ -17,10 +17,28 @@ static bool no_such_parent(const struct job_parent *parent, struct err *err)
     return err_at(err, ERR_INVALID, parent->pointer, "There is no job or batch %s", id);
 }
 
+/* A blob that is gone now would make a job that can never begin. */
+static bool look_for_blobs(struct engine *e, const struct job_spec *spec, struct err *err)
+{
+    for (uint32_t i = 0; i < spec->n_inputs; i++) {
+        const struct job_input *input = &spec->inputs[i];
+        struct err missing = {0};
+        struct blob blob;
+        if (input->stream != INPUT_OF_BLOB || blob_find(e->store, &input->blob, &blob, &missing))
+            continue;
+        return missing.code == ERR_NOT_FOUND
+                   ? err_at(err, ERR_INVALID, input->pointer, "There is no blob with this id")
+                   : err_set(err, missing.code, "%s", missing.detail);
+    }
+    return true;
+}
+
 bool apply_parents_look(struct engine *e, const struct job_spec *spec, struct family *ret,
                         struct err *err)
 {
     *ret = (struct family){0};
+    if (!look_for_blobs(e, spec, err))
+        return false;
     for (uint32_t i = 0; i < spec->n_parents; i++) {
         struct job_parent *parent = &spec->parents[i];
         struct dep_parent found;
@@ -91,16 +109,18 @@ static bool keep_inputs(struct engine *e, const struct job_spec *spec, int64_t c
 {
     for (uint32_t i = 0; i < spec->n_inputs; i++) {
         const struct job_input *input = &spec->inputs[i];
+        const bool is_blob = input->stream == INPUT_OF_BLOB;
         struct input_row row = {
             .kind = input->kind,
-            .parent = spec->parents[input->parent].id.no,
+            .parent = is_blob ? input->blob.no : spec->parents[input->parent].id.no,
             .stream = input->stream,
             .argument = input->argument,
             .at = input->at,
             .len = input->len,
             .name = input->name,
         };
-        if (!inputs_put(e->store, child, i, &row, err))
+        if (!inputs_put(e->store, child, i, &row, err) ||
+            (is_blob && !blob_use(e->store, row.parent, child, err)))
             return false;
     }
     return true;

@@ -16,6 +16,7 @@
 #ifndef GANGER_SERVICE_DISPATCH_H
 #define GANGER_SERVICE_DISPATCH_H
 
+#include "pool/blob.h"
 #include "pool/pool.h"
 #include "service/admission.h"
 #include "service/base/metrics.h"
@@ -40,6 +41,10 @@ struct flight {
     struct start_info info;
     struct task_input *inputs; /* n_inputs: what it takes from its parents */
     uint32_t n_inputs;
+    /* Blobs that it holds in memory, from its start on until it is over; in the order of inputs. */
+    struct blob_cache *cache;
+    uint64_t blobs[MAX_JOB_BLOBS];
+    uint32_t n_blobs;
     uint32_t attempt;
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */
@@ -113,6 +118,7 @@ struct dispatch {
     struct flight_row *stored, *committed;
     struct ready_job *ready;
     struct admission admission; /* what the settings of queues allow */
+    struct blob_cache *blobs;
     uint32_t n; /* of the arrays above that are in use: banks and reservations of every worker */
     uint32_t wanted_n; /* as many as the pools need now; what is above is given up when it is free
                         */

@@ -151,6 +151,7 @@ static void collect(struct engine *e)
     e->dispatch.dirty |= e->turn.now_ns >= gang_deadline_ns(&e->dispatch);
     collect_pool(e);
     dispatch_look(&e->dispatch, e->turn.now_ns);
+    blob_cache_tidy(e->dispatch.blobs, e->turn.now_ns);
     collect_commands(e);
 }
 
@@ -422,6 +423,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
     e->dispatch = (struct dispatch){.pool = parts->pool,
+                                    .blobs = blob_cache_new(parts->cfg->blob_memory),
                                     .log = parts->log,
                                     .metrics = parts->metrics,
                                     .url = parts->url,

@@ -66,7 +66,7 @@ struct engine_stats {
     int64_t started_us; /* of the service */
     int64_t deliveries; /* pending callbacks */
     int64_t blobs;
-    uint64_t blob_bytes;
+    uint64_t blob_bytes, blob_memory; /* on disk; of those that are in memory as well */
     bool disk_low;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);

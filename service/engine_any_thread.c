@@ -53,6 +53,7 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
         .started_us = e->started_us,
         .deliveries = atomic_load_explicit(&e->shared.deliveries, memory_order_relaxed),
         .blobs = atomic_load_explicit(&e->shared.blobs, memory_order_relaxed),
+        .blob_memory = atomic_load_explicit(&e->shared.blob_memory, memory_order_relaxed),
         .blob_bytes = atomic_load_explicit(&e->shared.blob_bytes, memory_order_relaxed),
         .disk_low = atomic_load_explicit(&e->shared.disk_low, memory_order_relaxed),
     };

@@ -34,7 +34,7 @@ struct engine_shared {
     _Atomic bool disk_low;
     _Atomic int64_t deliveries; /* callbacks that are pending */
     _Atomic int64_t blobs;
-    _Atomic uint64_t blob_bytes;
+    _Atomic uint64_t blob_bytes, blob_memory;
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
     _Atomic bool has_defaults;   /* of some queue */
 };
@@ -169,6 +169,9 @@ void publish_queues(struct engine *e); /* what HTTP threads must know, before th
 MUST_CHECK bool apply_blob(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blob_delete(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blobs_prune(struct engine *e, struct err *err);
+/* A job or batch that takes blobs has ended and needs them no more, or runs once more. */
+MUST_CHECK bool apply_blob_change(struct engine *e, const struct job_change *change,
+                                  struct err *err);
 /* At the start: files without a row are of uploads that broke off with the server. */
 MUST_CHECK bool blobs_sweep(struct engine *e, struct err *err);
 void publish_blob_unlinks(struct engine *e);

@@ -48,6 +48,7 @@ void dispatch_close(struct dispatch *d)
         chunk_free(&d->flights[k]);
         arena_release(&d->flights[k].arena);
     }
+    blob_cache_free(d->blobs);
     free(d->flights);
     free(d->stored);
     free(d->committed);
@@ -60,6 +61,8 @@ void dispatch_close(struct dispatch *d)
 void flight_free(struct flight *f)
 {
     chunk_free(f);
+    for (uint32_t i = 0; i < f->n_blobs; i++)
+        blob_cache_give(f->cache, f->blobs[i], clock_mono_ns());
     struct arena arena = f->arena;
     arena_clear(&arena);
     *f = (struct flight){.arena = arena};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job takes from its parents, looked up when it is about to start. Small outputs are copied
- * from the store; a spooled one is only named, and its bytes never come here. */
+/* What a job takes from its parents and from blobs, looked up when it is about to start. Small
+ * outputs are copied from the store; a spooled one is only named, and its bytes never come here. */
 #include "service/dispatch.h"
 
+#include "storage/blobs.h"
 #include "storage/inputs.h"
 
 #define MAX_INLINE_BYTES ((size_t)4 << 20) /* of all inputs of one job */
@@ -10,7 +11,8 @@
 _Static_assert((int)JOB_INPUT_STDIN == (int)INPUT_STDIN && (int)JOB_INPUT_FILE == (int)INPUT_FILE &&
                    (int)JOB_INPUT_ARGUMENT == (int)INPUT_ARGUMENT,
                "the kinds of inputs are the pool's");
-_Static_assert(MAX_JOB_INPUTS == TASK_MAX_INPUTS, "what is accepted can be run");
+_Static_assert(MAX_JOB_INPUTS == TASK_MAX_INPUTS && MAX_JOB_BLOBS == TASK_MAX_BLOBS,
+               "what is accepted can be run");
 
 /* Why an input cannot be had; NULL: it can. */
 static const char *trouble(enum source_state state)
@@ -54,6 +56,25 @@ static struct task_input input_of(const struct input_row *row, const struct inpu
     };
 }
 
+/* Bytes of a blob never come here: it is named by its file. False: the store failed. */
+static bool take_blob(struct dispatch *d, const struct input_row *row, struct task_input *ret,
+                      char why[240], struct err *err)
+{
+    struct err missing = {0};
+    struct blob blob;
+    if (!blob_find_by_no(d->store, row->parent, &blob, &missing)) {
+        (void)snprintf(why, 240,
+                       "A blob that the job takes has been deleted, or its time was over");
+        return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
+    }
+    *ret = (struct task_input){.kind = (enum input_kind)row->kind,
+                               .name = row->name,
+                               .is_blob = true,
+                               .blob = blob.file,
+                               .size = blob.bytes};
+    return true;
+}
+
 /* why[0] stays 0 when all can be had. */
 static bool collect(struct dispatch *d, struct flight *f, const struct input_list *list,
                     char why[240], struct err *err)
@@ -63,6 +84,13 @@ static bool collect(struct dispatch *d, struct flight *f, const struct input_lis
     f->n_inputs = list->n;
     for (uint32_t i = 0; i < list->n && f->inputs != NULL; i++) {
         struct input_source source;
+        if (list->rows[i].stream == INPUT_OF_BLOB) {
+            if (!take_blob(d, &list->rows[i], &f->inputs[i], why, err))
+                return false;
+            if (why[0] != '\0')
+                return true;
+            continue;
+        }
         if (!inputs_source(d->store, &list->rows[i], &f->arena, &source, err))
             return false;
         n_bytes += source.bytes.len;

@@ -86,13 +86,37 @@ static void begun_unrecorded(struct dispatch *d, struct flight *f)
     d->dirty = true;
 }
 
+/* The memfds of its blobs; those that could be had stay the flight's in any case. */
+static bool take_blobs(struct dispatch *d, struct flight *f, int ret_fds[MAX_JOB_BLOBS],
+                       struct err *err)
+{
+    uint32_t n = 0;
+    f->cache = d->blobs;
+    for (uint32_t i = 0; i < f->n_inputs; i++) {
+        const struct task_input *input = &f->inputs[i];
+        if (!input->is_blob)
+            continue;
+        PRE(n < MAX_JOB_BLOBS); /* inputs.c has counted them */
+        if (!blob_cache_take(d->blobs, input->blob, input->size, &ret_fds[n], err))
+            return false;
+        if (n < f->n_blobs) /* held since an earlier try */
+            blob_cache_give(d->blobs, input->blob, clock_mono_ns());
+        else
+            f->blobs[f->n_blobs++] = input->blob;
+        n++;
+    }
+    return true;
+}
+
 bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends *ends)
 {
     struct err err = {0};
     struct start_env env;
+    int blobs[MAX_JOB_BLOBS];
     struct pool_task task = make_task(d, f, f->place, &env);
     task.ends = ends;
-    bool started = pool_start(d->pool, &task, &err);
+    task.blobs = blobs;
+    bool started = take_blobs(d, f, blobs, &err) && pool_start(d->pool, &task, &err);
     arena_release(&env.arena);
     if (!started) {
         log_error(d->log, "start failed", &err);

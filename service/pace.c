@@ -99,6 +99,7 @@ uint64_t pace_next_ns(struct engine *e)
         return 0;
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     at = MIN(at, dispatch_next_look_ns(&e->dispatch));
+    at = MIN(at, blob_cache_next_ns(e->dispatch.blobs));
     uint64_t work_at = UINT64_MAX;
     if (e->has_batch_work || pools_have_work(e))
         work_at = 0;

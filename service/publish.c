@@ -179,6 +179,8 @@ void publish_stats(struct engine *e)
     const struct blob_totals blobs = store_blobs(e->store);
     atomic_store_explicit(&e->shared.blobs, blobs.n, memory_order_relaxed);
     atomic_store_explicit(&e->shared.blob_bytes, blobs.bytes, memory_order_relaxed);
+    atomic_store_explicit(&e->shared.blob_memory, blob_cache_bytes(e->dispatch.blobs),
+                          memory_order_relaxed);
     atomic_fetch_add_explicit(&e->shared.commits, 1, memory_order_relaxed);
     publish_queues(e);
 }

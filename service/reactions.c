@@ -25,6 +25,7 @@ static const struct reaction {
     {"let a batch go on", react_batch, NULL},
     {"end a pipeline", apply_stage_change, NULL},
     {"owe a callback", apply_callback_change, NULL},
+    {"let blobs go", apply_blob_change, NULL},
 };
 
 struct cause {

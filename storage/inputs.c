@@ -37,7 +37,7 @@ static bool row_fill(sqlite3_stmt *get, struct arena *a, struct input_row *ret, 
         .at = (uint32_t)sqlite3_column_int64(get, 4),
         .len = (uint32_t)sqlite3_column_int64(get, 5),
     };
-    if (ret->kind > JOB_INPUT_ARGUMENT || ret->stream > 1 ||
+    if (ret->kind > JOB_INPUT_ARGUMENT || ret->stream > INPUT_OF_BLOB ||
         (ret->kind == JOB_INPUT_FILE && name.ptr == NULL))
         return err_set(err, ERR_STORAGE, "A stored input is damaged.");
     if (name.ptr == NULL)

@@ -8,8 +8,8 @@
 
 struct input_row {
     enum job_input_kind kind;
-    int64_t parent;
-    uint8_t stream;
+    int64_t parent; /* or the blob */
+    uint8_t stream; /* 0, 1, INPUT_OF_BLOB */
     uint32_t argument, at, len;
     struct slice name; /* terminated when read */
 };

@@ -79,6 +79,7 @@ struct ganger_api {
     void (*progress)(struct ganger_call *call, double fraction, const char *text);
     int (*is_cancelled)(struct ganger_call *call);
     void (*log)(struct ganger_call *call, int level, const char *text);
+    const void *(*input)(struct ganger_call *call, const char *name, size_t *ret_len);
 };
 
 struct ganger_call {
@@ -119,6 +120,17 @@ static inline const char *ganger_arg(struct ganger_call *call, size_t index, siz
 static inline const char *ganger_kwarg(struct ganger_call *call, const char *name, size_t *ret_len)
 {
     return call->api->kwarg(call, name, ret_len);
+}
+
+/* The bytes of a blob that the job names among its `inputs`: mapped for reading, the same memory
+ * for all jobs with this blob, valid until the function returns. NULL: there is none of this name,
+ * or the service is too old to have any. */
+static inline const void *ganger_input(struct ganger_call *call, const char *name, size_t *ret_len)
+{
+    *ret_len = 0;
+    if (call->api->size < offsetof(struct ganger_api, input) + sizeof call->api->input)
+        return NULL;
+    return call->api->input(call, name, ret_len);
 }
 
 /* Sets the result; the last one counts. Returns what the function may return at once: 0, or 1 when

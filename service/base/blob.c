@@ -5,6 +5,17 @@
 
 #define NAME_DIGITS 16u
 
+uint64_t blob_random_file(void)
+{
+    uint64_t file = 0;
+
+    while (file == 0) {
+        random_bytes(&file, sizeof(file));
+        file &= INT64_MAX;
+    }
+    return file;
+}
+
 void blob_path(uint64_t file, char out[BLOB_PATH_SIZE])
 {
     (void)snprintf(out, BLOB_PATH_SIZE, BLOB_DIR "/%016" PRIx64, file);

@@ -30,6 +30,8 @@ struct blob_page {
     size_t n, max;
 };
 
+/* A number for a new file: positive also as a signed one. */
+uint64_t blob_random_file(void);
 /* Below the data directory. */
 void blob_path(uint64_t file, char out[BLOB_PATH_SIZE]);
 /* The name of a file in BLOB_DIR; false: it is none of ours. */

@@ -72,6 +72,7 @@ struct config {
     int64_t idempotency_keep_us;            /* 24 h */
     uint64_t blob_max_size, blob_max_total; /* 16 GiB each, 64 GiB all */
     int64_t blob_keep_us;                   /* 24 h */
+    uint64_t blob_memory;                   /* 1 GiB of those that no job uses just now */
 
     /* callbacks: off while both lists are empty */
     struct text_list callback_hosts;         /* by https, and public */

@@ -128,6 +128,9 @@ const struct option_row config_options[] = {
     {"blobs.keep",              DURATION(blob_keep_us),           "24h",      SECOND,   YEARS10,
          NULL, NULL, "How long an uploaded blob is kept, unless the upload says. One that a job "
                      "still needs stays as long."},
+    {"blobs.memory",            BYTES(blob_memory),               "1GiB",     0,        1024 * GIB,
+         NULL, NULL, "Bytes of blobs that stay in memory for half a minute for jobs to come; those "
+                     "that running jobs use are there beside them."},
     {"callbacks.hosts",         LIST(callback_hosts),             "",         0,        0,
          NULL, NULL, "Who may be called when a job ends, by https: names, *.suffixes, public "
                      "addresses. Empty: nobody, callbacks are off."},

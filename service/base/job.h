@@ -122,19 +122,24 @@ struct job_parent {
     bool is_pending, is_batch; /* the engine's: it has not ended */
 };
 
-/* What a job takes from a parent's output when it starts. Stored. */
+/* What a job takes when it starts, from a parent's output or from a blob. Stored. */
 enum job_input_kind {
     JOB_INPUT_STDIN,
-    JOB_INPUT_FILE,    /* in its own directory */
+    JOB_INPUT_FILE,    /* in its own directory; of a blob: also a descriptor */
     JOB_INPUT_ARGUMENT /* in place of {result:…} */
 };
 struct job_input {
     enum job_input_kind kind;
     uint32_t parent;            /* index in spec.parents */
-    uint8_t stream;             /* 0 = stdout, 1 = stderr */
+    uint8_t stream;             /* 0 = stdout, 1 = stderr, or */
+    struct job_id blob;         /* INPUT_OF_BLOB: this one, */
+    const char *pointer;        /* where the client has named it */
     uint32_t argument, at, len; /* ARGUMENT: which, and the bytes of it that are replaced */
     struct slice name;          /* FILE */
 };
+
+#define INPUT_OF_BLOB 2
+#define MAX_JOB_BLOBS 8 /* of one job */
 
 /* A file whose text came with the request. */
 struct job_file {

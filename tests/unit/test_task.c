@@ -276,6 +276,33 @@ Test(task, what_an_attempt_gets_besides_precedes_the_wire)
     arena_release(&a);
 }
 
+Test(task, blobs_are_named_by_numbers)
+{
+    struct task_input inputs[] = {
+        {.kind = INPUT_FILE, .name = {"data", 4}, .is_blob = true, .blob = INT64_MAX, .size = 7},
+        {.kind = INPUT_STDIN, .is_blob = true, .blob = 1},
+    };
+    struct task_extra in = {.inputs = inputs, .n_inputs = 2}, out = {0};
+    char bytes[256];
+    struct arena a;
+
+    cr_assert_eq(task_extra_blobs(&in), 2);
+    cr_assert_leq(task_extra_size(&in), sizeof(bytes));
+    const size_t len = task_extra_write(bytes, &in);
+    struct slice all = {bytes, len};
+    arena_init(&a, ARENA);
+    cr_assert(task_extra_read(&all, &a, &out));
+    cr_assert(out.n_inputs == 2 && all.len == 0);
+    cr_assert(out.inputs[0].is_blob && out.inputs[0].blob == INT64_MAX && out.inputs[0].size == 7);
+    cr_assert(slice_is(out.inputs[0].name, "data"));
+    cr_assert(out.inputs[1].is_blob && out.inputs[1].kind == INPUT_STDIN);
+    for (size_t cut = 0; cut < len; cut++) {
+        struct slice part = {bytes, cut};
+        cr_assert_not(task_extra_read(&part, &a, &out));
+    }
+    arena_release(&a);
+}
+
 /* The kind is in the low bits of the first number of an input. */
 Test(task, hostile_inputs_are_refused)
 {
@@ -283,9 +310,13 @@ Test(task, hostile_inputs_are_refused)
         const char *bytes;
         size_t len;
     } rows[] = {
-        {"\0\1\3\0\0\0", 6},           /* no such kind */
-        {"\0\1\10\0\0\0", 6},          /* no such flag */
-        {"\0\1\1\4../x\0\0\0\0", 11},  /* a path */
+        {"\0\1\3\0\0\0", 6},      /* no such kind */
+        {"\0\1\20\0\0\0", 6},     /* no such flag */
+        {"\0\1\12\0\0\0\0\0", 8}, /* an argument that is a blob */
+        {"\0\1\14\0\0\0\0", 7},   /* a blob in the spool */
+        {"\0\1\11\2..\0\0\0", 8}, /* a blob above the directory */
+        {"\0\11\10\1\1\10\1\1\10\1\1\10\1\1\10\1\1\10\1\1\10\1\1\10\1\1\10\1\1", 29}, /* nine */
+        {"\0\1\1\4../x\0\0\0\0", 11},                                                 /* a path */
         {"\0\1\1\2..\0\0\0\0", 9},     /* the directory above */
         {"\0\1\1\0\0\0\0\0", 8},       /* no name */
         {"\0\1\4\1\1\2\1", 7},         /* the third stream */
