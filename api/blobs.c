@@ -8,6 +8,7 @@
 #include "api/range.h"
 #include "api/reply.h"
 #include "api/submit.h"
+#include "api/view.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>

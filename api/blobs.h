@@ -10,7 +10,5 @@
 MUST_CHECK bool blob_begin(struct request *rq, struct err *err);
 /* As submit_take. */
 size_t blob_take(struct request *rq, struct slice bytes);
-/* {"id","bytes","sha256",…}, without a line break behind it. */
-void view_write_blob(const struct blob *blob, struct buf *out);
 
 #endif

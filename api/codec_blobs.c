@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a job takes from blobs. */
 #include "api/codec_read.h"
+#include "service/base/blob.h"
 
 #define MAX_INPUT_NAME 64u
 
@@ -98,5 +99,66 @@ bool codec_inputs(struct job_reader *r, struct slice value, const char *pointer)
         if (!read_input(r, key, input, place))
             return false;
     }
+    return true;
+}
+
+static bool add_output(struct job_reader *r, struct slice value, const char *pointer)
+{
+    struct job_spec *spec = r->spec;
+    struct slice *name = &spec->outputs[spec->n_outputs];
+    char place[80];
+    (void)snprintf(place, sizeof place, "%s/%u", pointer, spec->n_outputs);
+    if (!codec_text(r, value, place, name))
+        return false;
+    if (!blob_is_output_name(*name))
+        return err_at(
+            r->err, ERR_INVALID, place,
+            "must be the path of a file below the job's directory: 1 to %d bytes, without "
+            "empty, \".\" and \"..\" parts",
+            MAX_OUTPUT_NAME);
+    for (uint32_t i = 0; i < spec->n_outputs; i++) {
+        if (slice_eq(spec->outputs[i], *name))
+            return err_at(r->err, ERR_INVALID, place, "is named twice");
+    }
+    spec->n_outputs++;
+    return true;
+}
+
+bool codec_outputs(struct job_reader *r, struct slice value, const char *pointer)
+{
+    struct json_iter it;
+    struct slice name;
+    uint32_t n = 0;
+    if (json_type_of(value) != JSON_ARRAY)
+        return codec_wrong_type(r->err, pointer, "an array of paths");
+    json_iter_init(&it, value);
+    while (json_next_element(&it, &name))
+        n++;
+    if (n > MAX_JOB_OUTPUTS)
+        return err_at(r->err, ERR_INVALID, pointer, "has more than %d files", MAX_JOB_OUTPUTS);
+    r->spec->n_outputs = 0;
+    r->spec->outputs = arena_alloc(r->a, (n + 1) * sizeof *r->spec->outputs);
+    if (r->spec->outputs == NULL)
+        return codec_arena_full(r->err);
+    json_iter_init(&it, value);
+    while (json_next_element(&it, &name)) {
+        if (!add_output(r, name, pointer))
+            return false;
+    }
+    return true;
+}
+
+/* They are of the directory that is made for the job and goes with it. */
+bool codec_outputs_end(struct job_reader *r)
+{
+    if (r->spec->n_outputs == 0)
+        return true;
+    if (r->has_cwd)
+        return err_at(r->err, ERR_INVALID, "/outputs",
+                      "are files of the job's own directory; they must not come with \"cwd\"");
+    if (r->spec->kind != FUNCTION_COMMAND)
+        return err_at(r->err, ERR_INVALID, "/outputs",
+                      "are files of a command's directory; this function has none");
+    r->spec->cwd = (struct slice){0}; /* also where the service has another default */
     return true;
 }

@@ -197,7 +197,7 @@ static const struct member members[] = {
     {"function", codec_function},
     {"args", codec_args},                   {"kwargs", codec_kwargs},
     {"unique", codec_unique},
-    {"inputs", codec_inputs},               {"outputs", NULL},
+    {"inputs", codec_inputs},               {"outputs", codec_outputs},
     {"session", NULL},     {"locks", NULL},       {"pool", read_pool},
     {"env_secret", NULL},
     {"files", codec_files},                 {"stdin_from", codec_stdin_from},
@@ -290,7 +290,7 @@ bool codec_job_end(struct job_reader *r)
     if (r->has_delay && r->has_run_at)
         return err_at(r->err, ERR_INVALID, "/run_at",
                       "\"delay\" and \"run_at\" must not come together");
-    return codec_inputs_end(r) && codec_unique_end(r);
+    return codec_inputs_end(r) && codec_outputs_end(r) && codec_unique_end(r);
 }
 
 bool codec_read_job_from(const struct job_source *source, struct job_spec *ret, struct err *err)

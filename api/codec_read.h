@@ -107,6 +107,9 @@ bool codec_files(struct job_reader *r, struct slice value, const char *pointer);
 bool codec_stdin_from(struct job_reader *r, struct slice value, const char *pointer);
 /* codec_blobs.c */
 bool codec_inputs(struct job_reader *r, struct slice value, const char *pointer);
+bool codec_outputs(struct job_reader *r, struct slice value, const char *pointer);
+/* After all members. */
+MUST_CHECK bool codec_outputs_end(struct job_reader *r);
 /* {"blob": "<id>"} */
 bool codec_is_blob(struct slice value);
 MUST_CHECK bool codec_blob(struct job_reader *r, struct slice value, const char *pointer,

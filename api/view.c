@@ -301,6 +301,10 @@ void view_write_job(const struct job_view *job, struct buf *out)
     put_bool(out, job->output.truncated[0] || job->output.truncated[1]);
     buf_putc(out, '}');
     put_attempts(out, job);
+    if (job->has_outputs) {
+        PUT(out, ",\"outputs\":");
+        view_write_outputs(job, out);
+    }
     if (job->callback != NULL) {
         PUT(out, ",\"callback\":");
         view_write_callback(job->callback, out);
@@ -366,6 +370,7 @@ bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_v
         .slot = -1,
         .progress_fraction = -1,
         .result = spec->result,
+        .has_outputs = spec->n_outputs > 0,
     };
     if (spec->callback_url.ptr != NULL)
         ret->callback = callback_at_birth(spec, a);
@@ -382,6 +387,7 @@ void view_make_birth(struct job_view *job)
                                                 .states = job->callback->states};
     struct job_view birth = {
         .id = job->id,
+        .has_outputs = job->has_outputs,
         /* A retry moves due_us too: it tells of the birth only before the second attempt. */
         .state = job->due_us > job->created_us && job->attempt < 2 ? JOB_SCHEDULED
                  : (job->flags & JOB_CHILD) != 0                   ? JOB_BLOCKED

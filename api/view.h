@@ -19,6 +19,9 @@ void view_make_line(struct buf *out, size_t from);
 void view_write_error(const struct job_view *job, struct buf *out);
 /* Its progress: an object, or null. */
 void view_write_progress(const struct job_view *job, struct buf *out);
+/* {"id","bytes","sha256",…}; those that a job has left, as an array. */
+void view_write_blob(const struct blob *blob, struct buf *out);
+void view_write_outputs(const struct job_view *job, struct buf *out);
 /* The callback of a job or batch, without what is secret in its URL; one try. */
 void view_write_callback(const struct callback_view *callback, struct buf *out);
 void view_write_try(const struct callback_try *try, struct buf *out);

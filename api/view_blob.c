@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/blobs.h"
+#include "api/view.h"
 
 static void put_hex(struct buf *out, const uint8_t *bytes, size_t n)
 {
@@ -34,4 +34,14 @@ void view_write_blob(const struct blob *blob, struct buf *out)
     buf_puts(out, ",\"expires\":");
     buf_json_time(out, blob->gone_us);
     buf_printf(out, "},\"links\":{\"self\":\"/v1/blobs/%s\"}}", id);
+}
+
+void view_write_outputs(const struct job_view *job, struct buf *out)
+{
+    buf_putc(out, '[');
+    for (uint32_t i = 0; i < job->n_blobs; i++) {
+        buf_puts(out, i == 0 ? "" : ",");
+        view_write_blob(&job->blobs[i], out);
+    }
+    buf_putc(out, ']');
 }

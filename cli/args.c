@@ -130,6 +130,8 @@ static struct args_words *words_of(struct args *args, enum option_id id)
     return id == OPT_ENV          ? &args->env
            : id == OPT_LABEL      ? &args->label
            : id == OPT_DEPENDS_ON ? &args->depends_on
+           : id == OPT_INPUT      ? &args->input
+           : id == OPT_OUTPUT     ? &args->output
            : id == OPT_ARG_FILE   ? &args->arg_file
            : id == OPT_KWARG      ? &args->kwarg
                                   : NULL;
@@ -216,6 +218,7 @@ static const char *operand_wanted(const struct command *command)
     switch (command->kind) {
     case OPERAND_ID: return "the id of a job";
     case OPERAND_BATCH: return "the id of a batch";
+    case OPERAND_BLOB: return "the id of a blob";
     case OPERAND_QUEUE: return "the name of a queue";
     case OPERAND_COMMAND: return "a command to run";
     case OPERAND_CALL: return "the name of a function";
@@ -231,7 +234,7 @@ static bool operand_check(const struct command *command, int i, const char *word
         return err_set(err, ERR_INVALID, "argument %d is not text in UTF-8", i + 1);
     /* `batch add` takes an id and items. */
     bool is_item = command->bit == IN_BATCH_ADD && i > 0;
-    if (command->kind == OPERAND_ID && !is_id(word))
+    if ((command->kind == OPERAND_ID || command->kind == OPERAND_BLOB) && !is_id(word))
         return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a job", word);
     if (command->kind == OPERAND_BATCH && !is_item && !is_id(word))
         return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a batch", word);
@@ -269,6 +272,8 @@ bool args_read(const struct command *command, int argc, char **argv, struct args
     ret->depends_on.items = must_alloc((size_t)argc * sizeof(char *));
     ret->arg_file.items = must_alloc((size_t)argc * sizeof(char *));
     ret->kwarg.items = must_alloc((size_t)argc * sizeof(char *));
+    ret->input.items = must_alloc((size_t)argc * sizeof(char *));
+    ret->output.items = must_alloc((size_t)argc * sizeof(char *));
     opterr = 0;
     optind = 0; /* glibc: start anew, also when another line was read before */
     for (;;) {
@@ -298,6 +303,8 @@ void args_release(struct args *args)
     free(args->depends_on.items);
     free(args->arg_file.items);
     free(args->kwarg.items);
+    free(args->input.items);
+    free(args->output.items);
     *args = (struct args){0};
 }
 

@@ -13,6 +13,7 @@ struct args_words {
 struct args {
     const struct command *command;
     const char *value[OPT_COUNT]; /* NULL: not given; a flag that is given is "" */
+    struct args_words input, output;
     struct args_words env, label, depends_on, arg_file, kwarg; /* every value of these options */
     char **operands;                                           /* borrowed from argv */
     int n_operands;

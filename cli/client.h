@@ -22,6 +22,8 @@ struct call {
     const char *method; /* literal */
     const char *path;   /* with the query; borrowed until the end of the call */
     struct slice body;  /* borrowed; absent: none */
+    bool sends_fd;      /* what can be read from `fd` is the body; such a call is never repeated */
+    int fd;
     const char *type;   /* of the body; NULL: application/json */
     const char *accept; /* NULL: anything */
     uint32_t wait_s;    /* Prefer: wait; 0 = none */

@@ -45,6 +45,10 @@ command_fn command_workers;
 command_fn command_worker_terminate;
 command_fn command_top;       /* top.c */
 command_fn command_functions; /* functions.c */
+command_fn command_blob_put; /* blobs.c */
+command_fn command_blob_get;
+command_fn command_blob_ls;
+command_fn command_blob_rm;
 command_fn command_health;    /* service.c */
 command_fn command_version;
 command_fn command_completion; /* completion.c */

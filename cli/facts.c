@@ -104,6 +104,7 @@ static bool print_items(struct list *list, struct slice items, struct err *err)
 {
     struct json_iter it;
     struct slice item;
+    const char *name = list->table->name == NULL ? "name" : list->table->name;
     struct arena AUTO_ARENA arena;
     struct buf AUTO_BUF text;
     arena_init(&arena, (size_t)16 << 20);
@@ -114,7 +115,7 @@ static bool print_items(struct list *list, struct slice items, struct err *err)
             if (!output_json(item))
                 return err_sys(err, ERR_INTERNAL, "cannot write the output");
         } else if (args_has(list->cli->args, OPT_QUIET)) {
-            buf_printf(&text, "%s\n", json_text_at(item, "name", &arena));
+            buf_printf(&text, "%s\n", json_text_at(item, name, &arena));
         } else {
             if (!list->any)
                 list->table->put_head(&text);

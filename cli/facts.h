@@ -23,6 +23,7 @@ struct facts_table {
     const char *path; /* "/v1/queues" */
     void (*put_head)(struct buf *out);
     void (*put_row)(struct buf *out, struct slice item, struct arena *a);
+    const char *name; /* the member that --quiet prints; NULL: "name" */
 };
 /* All pages of it. Returns the exit code. */
 int facts_list(struct cli *cli, const struct facts_table *table);

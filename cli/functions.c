@@ -77,6 +77,6 @@ static void put_row(struct buf *out, struct slice function, struct arena *a)
 
 int command_functions(struct cli *cli)
 {
-    static const struct facts_table table = {"/v1/functions", put_head, put_row};
+    static const struct facts_table table = {"/v1/functions", put_head, put_row, NULL};
     return facts_list(cli, &table);
 }

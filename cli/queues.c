@@ -41,7 +41,7 @@ static void put_row(struct buf *out, struct slice queue, struct arena *a)
 
 int command_queue_ls(struct cli *cli)
 {
-    static const struct facts_table table = {"/v1/queues", put_head, put_row};
+    static const struct facts_table table = {"/v1/queues", put_head, put_row, NULL};
     return facts_list(cli, &table);
 }
 

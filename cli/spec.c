@@ -299,6 +299,27 @@ static void put_nested(struct buf *out, const struct nested *n)
     buf_putc(out, '}');
 }
 
+static void put_inputs(struct buf *out, const struct args_words *inputs)
+{
+    const char *comma = "";
+    if (inputs->n == 0)
+        return;
+    put_name(out, "inputs");
+    buf_putc(out, '{');
+    for (size_t i = 0; i < inputs->n; i++) {
+        const char *pair = inputs->items[i], *id = strchr(pair, '=') + 1;
+        if (is_given_again(inputs, i))
+            continue;
+        buf_puts(out, comma);
+        buf_json_string(out, (struct slice){pair, strcspn(pair, "=")});
+        buf_puts(out, ":{\"blob\":");
+        buf_json_string(out, slice_of(id));
+        buf_putc(out, '}');
+        comma = ",";
+    }
+    buf_putc(out, '}');
+}
+
 /* What ties a job to others. */
 static void put_ties(struct buf *out, const struct args *args)
 {
@@ -306,6 +327,10 @@ static void put_ties(struct buf *out, const struct args *args)
     put_text(out, "on_parent_failure", args->value[OPT_ON_PARENT_FAILURE]);
     put_nested(out, &(struct nested){"stdin_from", "job", args->value[OPT_STDIN_FROM], "stream",
                                      "stdout"});
+    put_nested(out,
+               &(struct nested){"stdin_from", "blob", args->value[OPT_STDIN_BLOB], NULL, NULL});
+    put_inputs(out, &args->input);
+    put_words(out, "outputs", &args->output);
     put_nested(out, &(struct nested){"unique", "key", args->value[OPT_UNIQUE], "on_conflict",
                                      args->value[OPT_ON_CONFLICT]});
     put_nested(out, &(struct nested){"callback", "url", args->value[OPT_CALLBACK], NULL, NULL});

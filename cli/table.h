@@ -57,11 +57,16 @@ typedef uint64_t command_set;
 #define IN_POOL_LS COMMAND_BIT(42)
 #define IN_POOL_NEW COMMAND_BIT(43)
 #define IN_POOL_RM COMMAND_BIT(44)
+#define IN_BLOB_PUT COMMAND_BIT(48)
+#define IN_BLOB_GET COMMAND_BIT(49)
+#define IN_BLOB_LS COMMAND_BIT(50)
+#define IN_BLOB_RM COMMAND_BIT(51)
 
 enum operand_kind {
     OPERAND_NONE,
     OPERAND_COMMAND, /* the first one ends the options */
     OPERAND_ID,      /* of jobs */
+    OPERAND_BLOB,    /* the id of a blob */
     OPERAND_BATCH,   /* the id of a batch, and what more the command says */
     OPERAND_QUEUE,   /* the name of a queue */
     OPERAND_CALL,    /* the name of a function, which ends the options, and its arguments */
@@ -141,6 +146,7 @@ enum option_id {
     OPT_IDLE,
     OPT_IF_QUEUED,
     OPT_INDEXES,
+    OPT_INPUT,
     OPT_ISOLATION,
     OPT_JOBLOG,
     OPT_JOBS,
@@ -165,6 +171,7 @@ enum option_id {
     OPT_ON_PARENT_FAILURE,
     OPT_ON_WORKER_DEATH,
     OPT_OPEN,
+    OPT_OUTPUT,
     OPT_PLAIN,
     OPT_PRIORITY,
     OPT_QUEUE,
@@ -179,6 +186,7 @@ enum option_id {
     OPT_STATE,
     OPT_STDERR,
     OPT_STDIN,
+    OPT_STDIN_BLOB,
     OPT_STDIN_FROM,
     OPT_STDOUT,
     OPT_STRINGS,

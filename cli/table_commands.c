@@ -302,6 +302,28 @@ const struct command commands[] = {
      "  ganger top\n"
      "  ganger top --once\n"},
 
+    {IN_BLOB_PUT, "blob put", command_blob_put, "[OPTION…] [FILE…]", OPERAND_WORD, 0, ANY_NUMBER, false,
+     "Keep files with the service; print the id of each.",
+     "Without a file, or for -, it is stdin. Any size is sent as it is read. When the id is\n"
+     "printed the bytes are on disk.\n",
+     "  id=$(ganger blob put model.bin)\n"
+     "  ganger run --input model.bin=$id -- ./predict model.bin\n"},
+
+    {IN_BLOB_GET, "blob get", command_blob_get, "[OPTION…] ID…", OPERAND_BLOB, 1, ANY_NUMBER, false,
+     "Write the bytes of blobs to stdout.",
+     "A connection that breaks off is taken up where it ended.\n",
+     "  ganger blob get 01990b6e-… >model.bin\n"},
+
+    {IN_BLOB_LS, "blob ls", command_blob_ls, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "List blobs.",
+     "With --json each blob is one line.\n",
+     "  ganger blob ls\n"},
+
+    {IN_BLOB_RM, "blob rm", command_blob_rm, "[OPTION…] ID…", OPERAND_BLOB, 1, ANY_NUMBER, false,
+     "Forget blobs.",
+     "One that a job needs which has not ended is refused.\n",
+     "  ganger blob rm $(ganger blob ls -q)\n"},
+
     {IN_HEALTH, "health", command_health, "[OPTION…]", OPERAND_NONE, 0, 0, false,
      "Ask whether the service takes work; exit code 0 or 1.",
      "Needs no token. Made for HEALTHCHECK of a container and for scripts.\n",

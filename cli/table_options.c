@@ -4,7 +4,7 @@
 
 #define IN_ALL (~IN_SERVE)
 #define IN_CLIENTS (IN_ALL & ~(IN_COMPLETION | IN_HELP))
-#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS | IN_TOP))
+#define IN_BUT_LS (IN_CLIENTS & ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS | IN_TOP | IN_BLOB_LS))
 #define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP | IN_CALL)
 #define IN_CALLS (IN_CALL | IN_SUBMIT | IN_MAP)
 #define IN_SELECT (IN_CANCEL | IN_RETRY | IN_RM)
@@ -91,6 +91,8 @@ const struct option_row option_rows[] = {
      "Leave jobs alone that run already."},
     {OPT_INDEXES,         "indexes",          0,  KIND_TEXT,     "LIST",     IN_BATCH_CANCEL | IN_BATCH_RETRY,
      "Only these elements, as 1-3,9; counted from 0."},
+    {OPT_INPUT,           "input",            'i', KIND_PAIR,    "NAME=BLOB", IN_NEW,
+     "The job finds this blob as the file NAME, and its path in GANGER_INPUT_NAME. Repeatable."},
     {OPT_ISOLATION,       "isolation",        0,  KIND_CHOICE,   "exec|reuse|none", IN_POOL_SET | IN_POOL_NEW,
      "exec: commands only; reuse: functions that stay loaded only; none: both."},
     {OPT_JOBLOG,          "joblog",           0,  KIND_FILE,     "FILE",     IN_MAP,
@@ -99,12 +101,14 @@ const struct option_row option_rows[] = {
      "At most N at the same time; default 0: as many as there are workers."},
     {OPT_JSON,            "json",             0,  KIND_FLAG,     NULL,
      IN_SUBMIT | IN_WAIT | IN_SHOW | IN_LS | IN_VERSION | IN_SELECT | IN_MAP | IN_PIPE | IN_EXPLAIN |
-         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE,
+         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE | IN_BLOB_PUT | IN_BLOB_LS,
      "Print JSON, one value per line."},
     {OPT_JSON_ITEMS,      "json-items",       0,  KIND_FLAG,     NULL,       IN_BATCH_ADD,
      "Items that are JSON are given as what they are, not as strings; for functions."},
     {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_NEW,
      "How long result and output are kept after the end; default 24h."},
+    {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_BLOB_PUT,
+     "How long the blob is kept; default 24h."},
     {OPT_KEEP_ORDER,      "keep-order",       'k', KIND_FLAG,    NULL,       IN_MAP | IN_BATCH_RESULTS,
      "Print results in the order of the items, not of their ends."},
     {OPT_KWARG,           "kwarg",            0,  KIND_PAIR,     "NAME=VALUE", IN_CALLS,
@@ -145,6 +149,8 @@ const struct option_row option_rows[] = {
      "Print it once, as where stdout is no terminal."},
     {OPT_OPEN,            "open",             0,  KIND_FLAG,     NULL,       IN_MAP,
      "With --detach: leave the batch open for: ganger batch add."},
+    {OPT_OUTPUT,          "output",           'o', KIND_FILE,    "PATH",     IN_NEW,
+     "Keep this file of the job's directory as a blob when the job succeeds. Repeatable."},
     {OPT_PLAIN,           "plain",            0,  KIND_FLAG,     NULL,       IN_LS,
      "Print ids only, like -q."},
     {OPT_PRIORITY,        "priority",         'p', KIND_INTEGER, "N",        IN_NEW | IN_PIPE,
@@ -155,7 +161,7 @@ const struct option_row option_rows[] = {
      "Only jobs of this queue."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_BUT_LS,
      "No progress and no remarks."},
-    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS,
+    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS | IN_BLOB_LS,
      "Print ids only."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS,
      "Print names only."},
@@ -179,6 +185,8 @@ const struct option_row option_rows[] = {
      "Only what it wrote to stderr."},
     {OPT_STDIN,           "stdin",            0,  KIND_FILE,     "FILE",     IN_RUN | IN_CALL | IN_SUBMIT | IN_PIPE,
      "Standard input of the job, up to 1 MiB; - is stdin."},
+    {OPT_STDIN_BLOB,      "stdin-blob",       0,  KIND_ID,       "BLOB",     IN_SUBMIT,
+     "Standard input is this blob."},
     {OPT_STDIN_FROM,      "stdin-from",       0,  KIND_ID,       "ID",       IN_SUBMIT,
      "Standard input is the stdout of this job; begins when it has succeeded."},
     {OPT_STDOUT,          "stdout",           0,  KIND_FLAG,     NULL,       IN_LOGS,

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/client_impl.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "service/base/text.h"
 
 #define BODY_MAX ((size_t)256 << 20) /* no answer that is gathered comes near */
+#define UPLOAD_BUFFER 262144L
 #define CONNECT_MS 5000L
 #define ANSWER_S 30u   /* beyond the wait that was asked for */
 #define SILENCE_S 120L /* eight beats of a service with the default interval */
@@ -96,7 +100,7 @@ static void transfer_set_headers(struct transfer *t)
     const char *token = t->client->target->token;
     if (token != NULL && !call->anonymous)
         add_header(t, "Authorization: Bearer %s", token);
-    if (call->body.ptr != NULL)
+    if (call->body.ptr != NULL || call->sends_fd)
         add_header(t, "Content-Type: %s", call->type != NULL ? call->type : "application/json");
     add_header(t, "Accept: %s", call->accept != NULL ? call->accept : "*/*");
     add_header(t, "Expect:"); /* libcurl's 100-continue would cost a round trip per large body */
@@ -116,6 +120,43 @@ static void transfer_set_headers(struct transfer *t)
  * only, which for a few bytes is a crash here as elsewhere. */
 #define SET(t, option, value) PRE(curl_easy_setopt((t)->easy, option, value) == CURLE_OK)
 
+/* Waits for a pipe or a terminal; a signal ends that, and the next turn sees it.
+ * NOLINTNEXTLINE(readability-non-const-parameter): the signature is libcurl's */
+static size_t on_read(char *to, size_t one, size_t max, void *owner)
+{
+    struct transfer *t = owner;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = t->call.fd, .events = POLLIN},
+                                {.fd = t->client->signal_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return CURL_READFUNC_ABORT;
+        if (fds[1].revents != 0)
+            return CURL_READFUNC_ABORT;
+        if (fds[0].revents == 0)
+            continue;
+        const ssize_t n = read(t->call.fd, to, one * max);
+        if (n >= 0)
+            return (size_t)n;
+        if (errno != EINTR && errno != EAGAIN)
+            return CURL_READFUNC_ABORT;
+    }
+}
+
+/* With its length when it is a file that has one; else in chunks. */
+static void send_file(struct transfer *t)
+{
+    struct stat st;
+    const off_t at = lseek(t->call.fd, 0, SEEK_CUR);
+    SET(t, CURLOPT_POST, 1L);
+    SET(t, CURLOPT_READFUNCTION, on_read);
+    SET(t, CURLOPT_READDATA, t);
+    SET(t, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+    if (at >= 0 && fstat(t->call.fd, &st) == 0 && S_ISREG(st.st_mode))
+        SET(t, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)MAX(st.st_size - at, (off_t)0));
+    else
+        add_header(t, "Transfer-Encoding: chunked");
+}
+
 static void transfer_set_options(struct transfer *t, const char *url)
 {
     const struct call *call = &t->call;
@@ -133,7 +174,7 @@ static void transfer_set_options(struct transfer *t, const char *url)
     SET(t, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     if (call->limit_s > 0)
         SET(t, CURLOPT_TIMEOUT, (long)call->limit_s);
-    else if (call->on_bytes == NULL)
+    else if (call->on_bytes == NULL && !call->sends_fd)
         SET(t, CURLOPT_TIMEOUT, (long)(call->wait_s + ANSWER_S));
     if (call->has_beat) {
         SET(t, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -146,6 +187,8 @@ static void transfer_set_options(struct transfer *t, const char *url)
         SET(t, CURLOPT_POSTFIELDS, call->body.ptr);
         SET(t, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
     }
+    if (call->sends_fd)
+        send_file(t);
     SET(t, CURLOPT_HTTPHEADER, t->headers);
     SET(t, CURLOPT_HEADERFUNCTION, on_header);
     SET(t, CURLOPT_HEADERDATA, t);

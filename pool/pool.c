@@ -123,6 +123,7 @@ bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err
     pool->worker.starts_file = cfg->starts_file;
     pool->worker.log = &pool->log;
     pool->worker.functions = cfg->functions;
+    pool->worker.blob_max_size = cfg->blob_max_size;
     if (!start_zygote(pool, err)) {
         pool_close(pool);
         return false;

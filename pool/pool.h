@@ -25,6 +25,7 @@ struct pool_config {
      * run is found by it. */
     const char *run_marker_env;
     const struct log *log;
+    uint64_t blob_max_size; /* of a file that a task leaves; 0: any */
     /* Those of kind NATIVE are loaded by each worker; NULL: none. Borrowed until pool_close. */
     const struct function_list *functions;
 };

@@ -125,8 +125,11 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
         if (!read_output(bank, stream, &outcome.out[stream]))
             return false;
     outcome.has_data = bank->has_data != 0;
-    if (bank->has_data > 1 || !read_result(bank, &outcome.result))
+    if (bank->has_data > 1 || !read_result(bank, &outcome.result) ||
+        bank->n_blobs > TASK_MAX_OUTPUTS)
         return false;
+    outcome.n_blobs = bank->n_blobs;
+    outcome.blobs = bank->blobs;
     *ret = outcome;
     return true;
 }

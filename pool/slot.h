@@ -77,7 +77,7 @@ struct bank {
     /* 0 no; 1 server: somebody looks at the output; 2 worker: it is in the spool now (then OUTPUT
      * is sent). */
     _Atomic uint32_t watched;
-    _Atomic uint32_t offer;         /* enum bank_offer */
+    _Atomic uint32_t offer; /* enum bank_offer */
     /* Of stdout, stderr and partial results, what a reader of the spool file may read. */
     _Atomic uint64_t live_bytes[LIVE_STREAMS];
     /* enum bank_call, and times CALL_MATE the mate that is meant (0: the bank's own task); server
@@ -107,6 +107,8 @@ struct bank {
     uint64_t result_bytes;
     uint32_t mate; /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];
+    uint32_t n_blobs;
+    struct task_blob blobs[TASK_MAX_OUTPUTS];
     alignas(64) char in[BANK_IN_SIZE];
     char out[2][BANK_OUT_SIZE];
     char result[BANK_RESULT_SIZE];

@@ -15,7 +15,8 @@ enum wire_flag {
     WIRE_HAS_CWD = 1,
     WIRE_OUTPUT_LIMIT_FAILS = 2,
     WIRE_HAS_FILES = 4,
-    WIRE_ALL_FLAGS = 7
+    WIRE_HAS_OUTPUTS = 8,
+    WIRE_ALL_FLAGS = 15
 };
 
 bool task_is_native(struct slice wire)
@@ -65,6 +66,16 @@ static bool check_files(const struct task *task, struct err *err)
     return true;
 }
 
+static bool check_outputs(const struct task *task, struct err *err)
+{
+    if (task->n_outputs > TASK_MAX_OUTPUTS)
+        return err_set(err, ERR_INVALID, "at most %d outputs", TASK_MAX_OUTPUTS);
+    for (uint32_t i = 0; i < task->n_outputs; i++)
+        if (!blob_is_output_name(task->outputs[i]))
+            return err_set(err, ERR_INVALID, "output %u has no proper name", i);
+    return true;
+}
+
 static bool check_task(const struct task *task, struct err *err)
 {
     if (task->kind < TASK_COMMAND || task->kind > TASK_RUNNER)
@@ -81,7 +92,7 @@ static bool check_task(const struct task *task, struct err *err)
         return err_set(err, ERR_INVALID, "a size is too large");
     if (task->stop_signal < 0 || task->stop_signal > WIRE_MAX_SIGNAL)
         return err_set(err, ERR_INVALID, "unknown signal %d", task->stop_signal);
-    return check_strings(task, err) && check_files(task, err);
+    return check_strings(task, err) && check_files(task, err) && check_outputs(task, err);
 }
 
 static void append_files(const struct task *task, struct buf *out)
@@ -104,7 +115,8 @@ bool task_encode(const struct task *task, struct buf *out, struct err *err)
     const int stop_signal = task->stop_signal == 0 ? SIGTERM : task->stop_signal;
     const int flags = (task->cwd.ptr != NULL ? WIRE_HAS_CWD : 0) |
                       (task->output_limit_fails ? WIRE_OUTPUT_LIMIT_FAILS : 0) |
-                      (task->n_files > 0 ? WIRE_HAS_FILES : 0);
+                      (task->n_files > 0 ? WIRE_HAS_FILES : 0) |
+                      (task->n_outputs > 0 ? WIRE_HAS_OUTPUTS : 0);
     const char head[4] = {WIRE_VERSION, (char)task->kind, (char)flags, (char)stop_signal};
 
     buf_append(out, head, sizeof(head));
@@ -128,6 +140,10 @@ bool task_encode(const struct task *task, struct buf *out, struct err *err)
     wire_append_number(out, task->stdin_bytes.len);
     buf_append(out, task->stdin_bytes.ptr, task->stdin_bytes.len);
     append_files(task, out);
+    if (task->n_outputs > 0)
+        wire_append_number(out, task->n_outputs);
+    for (uint32_t i = 0; i < task->n_outputs; i++)
+        wire_append_string(out, task->outputs[i]);
     if (!buf_ok(out))
         return err_set(err, ERR_TOO_LARGE, "the command with its input passes %zu bytes", out->max);
     return true;
@@ -143,6 +159,13 @@ static struct task_file *read_files(struct wire_reader *r, struct arena *a, uint
         files[i] = (struct task_file){wire_read_string(r), wire_read_bytes(r, 0)};
     *ret_n = r->bad ? 0 : n;
     return files;
+}
+
+static struct slice *read_outputs(struct wire_reader *r, struct arena *a, uint32_t *ret_n)
+{
+    *ret_n = wire_read_u32(r, TASK_MAX_OUTPUTS);
+    r->bad = r->bad || *ret_n == 0;
+    return wire_read_strings(r, a, *ret_n);
 }
 
 bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct err *err)
@@ -175,6 +198,8 @@ bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct er
     task.stdin_bytes = wire_read_bytes(&r, 0);
     if ((flags & WIRE_HAS_FILES) != 0)
         task.files = read_files(&r, a, &task.n_files);
+    if ((flags & WIRE_HAS_OUTPUTS) != 0)
+        task.outputs = read_outputs(&r, a, &task.n_outputs);
     if (r.bad || r.at != r.end || (flags & ~(unsigned)WIRE_ALL_FLAGS) != 0 || task.stop_signal == 0)
         return err_set(err, ERR_INVALID, "the stored task is damaged");
     if (!check_task(&task, err))

@@ -5,6 +5,7 @@
 #ifndef GANGER_POOL_TASK_H
 #define GANGER_POOL_TASK_H
 
+#include "service/base/blob.h"
 #include "service/base/buf.h"
 #include "service/base/text.h"
 #include "service/base/value.h"
@@ -13,6 +14,7 @@
 #define TASK_MAX_ENV 4096
 #define TASK_MAX_INPUTS 1000
 #define TASK_MAX_BLOBS 8 /* of them */
+#define TASK_MAX_OUTPUTS 16
 
 /* NATIVE: argv[0] is the name of a function that the workers have loaded, stdin_bytes are its
  * arguments, {"args":[…],"kwargs":{…}}. RUNNER: the same of a function that a warm runner knows. */
@@ -34,6 +36,8 @@ struct task {
     struct slice stdin_bytes;
     struct task_file *files; /* n_files; only without cwd */
     uint32_t n_files;
+    struct slice *outputs; /* paths in that directory of files that are kept; terminated */
+    uint32_t n_outputs;
     int64_t timeout_us; /* from start; 0 = none */
     /* Wall clock, absolute; 0 = none. Whichever of the two comes first decides the reason. */
     int64_t deadline_us;
@@ -93,6 +97,13 @@ struct task_result {
     struct slice inline_bytes; /* points into the slot until pool_release */
 };
 
+/* A file that the task has left, as the file of a blob. */
+struct task_blob {
+    uint64_t file, bytes;
+    uint8_t sha256[SHA256_BYTES];
+    char name[MAX_OUTPUT_NAME + 1];
+};
+
 #define TASK_ERROR_TEXT 256 /* bytes of error_text */
 
 struct task_outcome {
@@ -110,6 +121,9 @@ struct task_outcome {
     uint64_t max_rss_bytes;              /* largest process of the tree */
     struct task_output out[2];           /* stdout, stderr */
     struct task_result result;
+    /* In the slot until pool_release; each is to be copied and then checked. */
+    const struct task_blob *blobs;
+    uint32_t n_blobs;
     uint32_t mate; /* of several tasks in one bank: whose outcome it is; 0: the bank's own task */
     bool has_data; /* partial results: `<no>.<attempt>.dat` */
 };

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool/worker.h"
+#include "pool/worker_impl.h"
 
-#include "pool/drive.h"
 #include "pool/frame.h"
-#include "pool/inputs.h"
 #include "pool/mates.h"
-#include "pool/native.h"
-#include "pool/progress.h"
-#include "pool/runner.h"
 #include "pool/title.h"
 #include "pool/tree.h"
-#include "pool/workdir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,20 +25,6 @@
 #define QUARANTINE_LOOK_MS 1000
 #define QUARANTINE_KILL_US 1000
 #define TURN_LOOK_NS UINT64_C(500000) /* between two looks whether the server is there */
-
-struct worker {
-    const struct worker_config *cfg;
-    uint32_t slot;
-    struct drive_io io;
-    struct proc_launcher launcher;
-    struct workdir workdir;
-    struct arena arena;
-    struct progress_pipe progress;
-    struct native native;
-    struct runners runners;
-    struct worker_config own; /* what cfg points to when the log was moved */
-    int starts_fd;            /* -1: not opened yet */
-};
 
 static void warn(const struct worker *w, const char *event)
 {
@@ -186,114 +166,6 @@ static void close_input(struct input *input)
         (void)munmap(input->mapped, input->mapped_size);
 }
 
-static struct slice make_marker(struct worker *w, const struct bank *bank)
-{
-    const size_t size = MARKER_MAX + 40;
-    char *text = arena_alloc(&w->arena, size);
-    if (text == NULL || w->cfg->marker[0] == '\0')
-        return (struct slice){NULL, 0};
-    (void)snprintf(text, size, "%s.%" PRId64 ".%" PRIu32, w->cfg->marker, bank->job_no,
-                   bank->attempt);
-    return slice_of(text);
-}
-
-/* The program of a task: everything it needs is made ready. False: the bank says why not. */
-static bool prepare(struct worker *w, struct bank *bank, struct inputs *inputs, struct proc *proc)
-{
-    const struct task *task = inputs->task;
-    struct err err = {0};
-    int stdin_fd = -1;
-
-    if (!inputs_put_arguments(inputs, &w->arena) || !inputs_put_env(inputs, &w->arena)) {
-        drive_refuse(bank, inputs->end, inputs->error, inputs->text);
-        return false;
-    }
-    const struct proc_source source = {.task = task,
-                                       .extra = inputs->extra->env,
-                                       .n_extra = inputs->extra->n_env,
-                                       .marker = make_marker(w, bank),
-                                       .path = w->cfg->path};
-    if (!proc_prepare(proc, &source, &w->arena)) {
-        drive_refuse(bank, TASK_EXEC_FAILED, E2BIG, "the command has too many parts");
-        return false;
-    }
-    if (task->cwd.ptr == NULL) {
-        if (!workdir_prepare(&w->workdir, &err)) {
-            drive_refuse(bank, TASK_START_FAILED, err.sys_errno, err.detail);
-            return false;
-        }
-        proc->cwd_fd = w->workdir.fd;
-    }
-    if (!inputs_make_files(inputs, proc->cwd_fd) || !inputs_open_stdin(inputs, &stdin_fd)) {
-        drive_refuse(bank, inputs->end, inputs->error, inputs->text);
-        return false;
-    }
-    proc->fds[0] = stdin_fd;
-    for (; proc->n_blobs < inputs->n_blobs; proc->n_blobs++)
-        proc->blob_fds[proc->n_blobs] = inputs->blobs[proc->n_blobs].fd;
-    return true;
-}
-
-/* Takes stdin and stdout out of `fds` once it needs them. False: server or zygote died. */
-static bool run_command(struct worker *w, struct bank *bank, struct inputs *inputs,
-                        struct frame_fds *fds)
-{
-    struct proc proc = {.cwd_fd = -1, .fds = {-1, -1, -1}};
-
-    if (!prepare(w, bank, inputs, &proc))
-        return true;
-    if (proc.fds[0] < 0)
-        proc.fds[0] = steal_fd(&fds->fd[START_STDIN]);
-    proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
-    return drive_run(&w->io, bank, inputs->task, &proc) == DRIVE_DONE;
-}
-
-/* As run_command. */
-static bool run_function(struct worker *w, struct bank *bank, struct inputs *inputs,
-                         const struct frame_fds *fds)
-{
-    const bool is_native = inputs->task->kind == TASK_NATIVE;
-    bool takes_others = fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0;
-
-    for (uint32_t i = 0; i < inputs->extra->n_inputs; i++) {
-        const struct task_input *input = &inputs->extra->inputs[i];
-        takes_others = takes_others || !is_native || !input->is_blob || input->kind != INPUT_FILE;
-    }
-    if (takes_others) {
-        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "a function takes its arguments alone");
-        return true;
-    }
-    if (!is_native)
-        return runners_run(&w->runners, bank, inputs->task, inputs->extra) == DRIVE_DONE;
-    native_run(&w->native, bank, inputs);
-    return true;
-}
-
-/* As run_command. */
-static bool run_task(struct worker *w, struct bank *bank, const struct input *input,
-                     struct frame_fds *fds)
-{
-    struct err err = {0};
-    struct task task;
-    struct slice wire = input->bytes;
-    struct task_extra extra = {0};
-    struct inputs inputs = {.task = &task, .extra = &extra, .data_fd = w->io.data_fd};
-    bool is_wanted = true;
-
-    if (!task_extra_read(&wire, &w->arena, &extra) || !task_decode(wire, &w->arena, &task, &err)) {
-        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
-        return true;
-    }
-    if (!inputs_open_blobs(&inputs, fds))
-        drive_refuse(bank, inputs.end, inputs.error, inputs.text);
-    else if (task.kind == TASK_COMMAND)
-        is_wanted = run_command(w, bank, &inputs, fds);
-    else
-        is_wanted = run_function(w, bank, &inputs, fds);
-    inputs_release(&inputs);
-    return is_wanted;
-}
-
 static void send_or_die(struct worker *w, const struct frame *frame, const struct frame_fds *fds)
 {
     enum frame_status status;
@@ -388,7 +260,7 @@ static void tell_over(const struct worker *w, struct bank *bank, const struct fr
 static bool run_mates(struct worker *w, struct bank *bank, const struct frame *over)
 {
     struct mates_log log = {0};
-    struct frame_fds none = {{-1, -1, -1}};
+    struct frame_fds none = frame_no_fds();
     uint64_t looked_ns = clock_mono_ns();
     uint32_t next;
 
@@ -408,9 +280,9 @@ static bool run_mates(struct worker *w, struct bank *bank, const struct frame *o
         if (FAULT("worker-between-mates"))
             _exit(70);
         workdir_recycle(&w->workdir);
-        const struct input input = {.bytes = {bank->in + MIN(mate->at, BANK_IN_SIZE),
-                                              MIN(mate->bytes, BANK_IN_SIZE - mate->at)}};
-        if (!run_task(w, bank, &input, &none))
+        const struct slice input = {bank->in + MIN(mate->at, BANK_IN_SIZE),
+                                    MIN(mate->bytes, BANK_IN_SIZE - mate->at)};
+        if (!worker_run_task(w, bank, input, &none))
             return false;
         arena_clear(&w->arena);
     }
@@ -463,7 +335,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     else if (!open_input(bank, fds->fd[START_INPUT], &input))
         drive_refuse(bank, TASK_START_FAILED, ENOMEM, "cannot read the task's input");
     else
-        is_wanted = run_task(w, bank, &input, fds);
+        is_wanted = worker_run_task(w, bank, input.bytes, fds);
     close_input(&input);
     frame_fds_close(fds); /* before DONE: an end of a pipe that stays open keeps others waiting */
     arena_clear(&w->arena);

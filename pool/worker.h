@@ -18,6 +18,7 @@ struct worker_config {
     char marker[MARKER_MAX]; /* "GANGER_RUN=<mark>"; tasks get it with ".<job>.<attempt>" */
     const struct log *log;
     const struct function_list *functions; /* NULL: none */
+    uint64_t blob_max_size;                /* of a file that a task leaves; 0: any */
 };
 
 /* Never returns. Takes sock. The caller has blocked all signals. */

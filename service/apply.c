@@ -105,7 +105,11 @@ bool apply_outcome(struct engine *e, struct attempt_facts *facts,
         !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
                      &ignored, err))
         return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
-    if (!has_leapt && !jobs_finish(e->store, no, facts->attempt, &end, err))
+    if (!has_leapt && !jobs_finish(e->store, no, facts->attempt, &end, err)) {
+        drop_outputs(e, outcome);
+        return false;
+    }
+    if (!apply_outputs(e, no, outcome, &end, err))
         return false;
     if (!is_over)
         drop_spool(e, facts, outcome); /* only the last attempt's output is kept */
@@ -127,6 +131,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     struct task_outcome outcome = {.end = TASK_START_FAILED};
     if (!f->never_started)
         pool_outcome(e->parts.pool, f->place, &outcome);
+    apply_outputs_check(e, &outcome);
     if (outcome.end == TASK_START_FAILED) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
         if (f->stages > 0)

@@ -69,7 +69,8 @@ static bool insert_element(struct engine *e, struct element_source *source, stru
         .salt = apply_salt(e),
         .batch = b->no,
         .idx = b->n,
-        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0) | (b->flags & JOB_INPUTS),
+        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0) |
+                 (b->flags & (JOB_INPUTS | JOB_OUTPUTS)),
     };
     if (!jobs_insert(e->store, &job, &ignored, err))
         return false;
@@ -289,7 +290,8 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
         .max_failures = ask->max_failures,
         .chunksize = ask->chunksize,
         .salt = apply_salt(e),
-        .flags = (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0),
+        .flags = (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0) |
+                 (ask->spec->n_outputs > 0 ? JOB_OUTPUTS : 0),
     };
     return batch_insert(e->store, &batch, &ask->id, err) &&
            insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&

@@ -68,6 +68,74 @@ bool apply_blobs_prune(struct engine *e, struct err *err)
 }
 
 /* ------------------------------------------------------------------------------------------------
+ * what jobs leave */
+
+/* The bank is memory that a worker can still write to: nothing in it is looked at twice. */
+static bool take_output(const struct task_outcome *outcome, uint32_t i, struct task_blob *ret)
+{
+    *ret = outcome->blobs[i];
+    ret->name[sizeof ret->name - 1] = '\0';
+    return ret->file > 0 && ret->file <= INT64_MAX && ret->bytes <= INT64_MAX / TASK_MAX_OUTPUTS &&
+           blob_is_output_name(slice_of(ret->name));
+}
+
+void drop_outputs(struct engine *e, const struct task_outcome *outcome)
+{
+    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
+        struct task_blob blob;
+        if (take_output(outcome, i, &blob))
+            turn_drop_blob(&e->turn, blob.file);
+    }
+}
+
+void apply_outputs_check(const struct engine *e, struct task_outcome *outcome)
+{
+    uint64_t bytes = store_blobs(e->store).bytes;
+    bool is_sound = true;
+    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
+        struct task_blob blob;
+        is_sound = is_sound && take_output(outcome, i, &blob);
+        bytes += is_sound ? blob.bytes : 0;
+    }
+    if (outcome->n_blobs == 0 || (is_sound && bytes <= e->parts.cfg->blob_max_total))
+        return;
+    outcome->end = TASK_FUNCTION_FAILED;
+    (void)snprintf(outcome->error_text, sizeof outcome->error_text, "OutputError: %s",
+                   is_sound ? "with the files of this job the blobs would pass blobs.max_total"
+                            : "what the worker says of the files is damaged");
+}
+
+bool apply_outputs(struct engine *e, int64_t no, const struct task_outcome *outcome,
+                   const struct job_end *end, struct err *err)
+{
+    if (outcome->n_blobs == 0)
+        return true;
+    if (end->state != JOB_SUCCEEDED) {
+        drop_outputs(e, outcome);
+        return true;
+    }
+    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
+        struct task_blob left;
+        struct job_id ignored;
+        if (!take_output(outcome, i, &left))
+            return err_set(err, ERR_INTERNAL, "The files of job %lld are damaged", (long long)no);
+        const struct blob_new blob = {.file = left.file,
+                                      .bytes = left.bytes,
+                                      .sha256 = left.sha256,
+                                      .now_us = e->turn.now_us,
+                                      .keep_us = end->keep_us,
+                                      .salt = apply_salt(e),
+                                      .job = no,
+                                      .k = i,
+                                      .name = slice_of(left.name)};
+        if (!blob_insert(e->store, &blob, &ignored, err))
+            return err_wrap(err, "keep what job %lld has left", (long long)no);
+    }
+    apply_due_at(e, e->turn.now_us + end->keep_us);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------
  * who needs them */
 
 /* One that is gone meanwhile is missed when the job begins. */
@@ -98,6 +166,11 @@ bool apply_blob_change(struct engine *e, const struct job_change *change, struct
 {
     const bool is_element = (change->flags & JOB_ITEM) != 0;
     bool is_gone = false;
+    /* What was left by an earlier run is not what this one leaves. */
+    if ((change->flags & JOB_OUTPUTS) != 0 && !change->is_batch && change->from != JOB_BIRTH &&
+        job_state_is_end(change->from) && change->to != JOB_GONE && !job_change_is_end(change) &&
+        !blobs_disown(e->store, change->no, err))
+        return false;
     if ((change->flags & JOB_INPUTS) == 0 || change->from == JOB_BIRTH || change->to == JOB_GONE)
         return true;
     if (job_change_is_end(change)) {

@@ -123,7 +123,9 @@ bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source
     struct chunk_run run = {.head = f->info.row, .span = 1};
     struct mate_list list = {0};
     int64_t end = 0;
-    if (source->template_bytes.ptr == NULL || f->n_inputs > 0)
+    /* What more than its task and its streams belongs to an element needs a START of its own. */
+    if (source->template_bytes.ptr == NULL || f->n_inputs > 0 ||
+        (f->info.row.flags & JOB_OUTPUTS) != 0)
         return true;
     if (!room_behind(d, &run, &list.max, &end, err))
         return false;

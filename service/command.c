@@ -40,6 +40,8 @@ bool command_encode(const struct job_spec *spec, const struct command_frame *fra
         .limit_open_files = spec->limit_open_files,
         .output_limit_fails = spec->output_limit_fails,
     };
+    task.outputs = spec->outputs;
+    task.n_outputs = spec->n_outputs;
     task.n_files = spec->n_files;
     task.files = arena_alloc(a, (spec->n_files + 1) * sizeof *task.files);
     for (uint32_t i = 0; i < spec->n_files && task.files != NULL; i++)

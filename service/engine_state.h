@@ -169,6 +169,12 @@ void publish_queues(struct engine *e); /* what HTTP threads must know, before th
 MUST_CHECK bool apply_blob(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blob_delete(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blobs_prune(struct engine *e, struct err *err);
+/* Files that an attempt has left: those that would pass a limit make it fail. Then, its end is in
+ * the store: they become blobs, or go. */
+void apply_outputs_check(const struct engine *e, struct task_outcome *outcome);
+MUST_CHECK bool apply_outputs(struct engine *e, int64_t no, const struct task_outcome *outcome,
+                              const struct job_end *end, struct err *err);
+void drop_outputs(struct engine *e, const struct task_outcome *outcome);
 /* A job or batch that takes blobs has ended and needs them no more, or runs once more. */
 MUST_CHECK bool apply_blob_change(struct engine *e, const struct job_change *change,
                                   struct err *err);

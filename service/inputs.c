@@ -11,7 +11,8 @@
 _Static_assert((int)JOB_INPUT_STDIN == (int)INPUT_STDIN && (int)JOB_INPUT_FILE == (int)INPUT_FILE &&
                    (int)JOB_INPUT_ARGUMENT == (int)INPUT_ARGUMENT,
                "the kinds of inputs are the pool's");
-_Static_assert(MAX_JOB_INPUTS == TASK_MAX_INPUTS && MAX_JOB_BLOBS == TASK_MAX_BLOBS,
+_Static_assert(MAX_JOB_INPUTS == TASK_MAX_INPUTS && MAX_JOB_BLOBS == TASK_MAX_BLOBS &&
+                   MAX_JOB_OUTPUTS == TASK_MAX_OUTPUTS,
                "what is accepted can be run");
 
 /* Why an input cannot be had; NULL: it can. */

@@ -173,6 +173,7 @@ static bool open_pool(struct server *s, struct err *err)
         .run_marker_env = "GANGER_RUN",
         .log = &s->log,
         .functions = &s->cfg->functions,
+        .blob_max_size = s->cfg->blob_max_size,
     };
     if (!pool_open(&cfg, &s->pool, err))
         return false;

@@ -15,7 +15,8 @@ static bool insert_stage(struct engine *e, const struct pipeline_ask *ask, uint3
     struct submit_item *stage = &ask->stages[i];
     const struct job_spec *spec = &stage->spec;
     const unsigned waits = i > 0 ? JOB_GATED : family->waits ? JOB_WAITS | JOB_CHILD : 0;
-    const unsigned takes = spec->n_inputs > 0 ? JOB_INPUTS : 0; /* the first alone */
+    const unsigned takes = (spec->n_inputs > 0 ? JOB_INPUTS : 0) | /* the first alone */
+                           (spec->n_outputs > 0 ? JOB_OUTPUTS : 0);
     const struct job_new job = {
         .spec = spec,
         .task = stage->task,

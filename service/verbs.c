@@ -52,7 +52,8 @@ bool apply_row(struct engine *e, struct submit_item *item, const struct family *
         .batch = item->batch,
         .idx = item->index,
         .flags = (family->waits ? JOB_WAITS | JOB_CHILD : 0) |
-                 (spec->n_inputs > 0 ? JOB_INPUTS : 0) | (item->is_parent ? JOB_PARENT : 0),
+                 (spec->n_inputs > 0 ? JOB_INPUTS : 0) | (spec->n_outputs > 0 ? JOB_OUTPUTS : 0) |
+                 (item->is_parent ? JOB_PARENT : 0),
     };
     if (spec->has_unique) {
         job.flags |= JOB_UNIQUE;

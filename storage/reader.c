@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/reader.h"
 
+#include "storage/blobs.h"
 #include "storage/deliveries.h"
 #include "storage/reader_impl.h"
 
@@ -181,6 +182,25 @@ static bool batch_fill(struct reader *reader, const struct row *row, struct job_
     return true;
 }
 
+/* Those of its last attempt, if that was a good one. */
+static bool blobs_fill(struct reader *reader, const struct row *row, struct arena *a,
+                       struct job_view *view, struct err *err)
+{
+    struct blob_page page = {.max = MAX_JOB_OUTPUTS};
+
+    view->has_outputs = true;
+    if (row->state != JOB_SUCCEEDED)
+        return true;
+    page.items = arena_alloc(a, page.max * sizeof(*page.items));
+    if (page.items == NULL)
+        return reader_no_room(err);
+    if (!reader_blobs_of(reader, row->no, a, &page, err))
+        return false;
+    view->blobs = page.items;
+    view->n_blobs = (uint32_t)page.n;
+    return true;
+}
+
 bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
                  struct job_view *ret, struct err *err)
 {
@@ -188,7 +208,8 @@ bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
     return spec_fill(reader, row, a, ret, err) && batch_fill(reader, row, ret, err) &&
            queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err) &&
            ((row->flags & JOB_CALLBACK) == 0 ||
-            reader_callback(reader, row->no, a, &ret->callback, err));
+            reader_callback(reader, row->no, a, &ret->callback, err)) &&
+           ((row->flags & JOB_OUTPUTS) == 0 || blobs_fill(reader, row, a, ret, err));
 }
 
 static void attempt_read(sqlite3_stmt *stmt, struct job_attempt *ret)

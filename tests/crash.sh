@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # crash.sh BUILD [KILLS]: the long form of the crash tests: so many kills -9 (500), the seeded bug,
-# a full disk, a queue and a batch of a million jobs, and 10,000 calls of a native function of which
+# a full disk, a queue and a batch of a million jobs, arguments and results of a gigabyte, and 10,000 calls of a native function of which
 # some crash. Every program prints its seed, so a failure can be repeated.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -36,6 +36,7 @@ program crash_disk_full
 program crash_depth 1000000
 program crash_million 1000000
 program crash_calls 10000
+program crash_large 1024
 if [ "$failed" -ne 0 ]; then
     echo "crash: $failed failed"
     exit 1

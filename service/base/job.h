@@ -63,7 +63,8 @@ enum job_flag {
     JOB_GANG = 32,    /* a stage of a pipeline: starts together with the others */
     JOB_UNIQUE = 64,  /* holds a unique key while it lives */
     JOB_INPUTS = 128, /* takes results of its parents */
-    JOB_CHILD = 256   /* was born waiting for parents */
+    JOB_CHILD = 256,  /* was born waiting for parents */
+    JOB_OUTPUTS = 512 /* leaves files that become blobs */
 };
 
 enum job_reason {
@@ -140,6 +141,7 @@ struct job_input {
 
 #define INPUT_OF_BLOB 2
 #define MAX_JOB_BLOBS 8 /* of one job */
+#define MAX_JOB_OUTPUTS 16
 
 /* A file whose text came with the request. */
 struct job_file {
@@ -187,6 +189,8 @@ struct job_spec {
     uint32_t n_inputs;
     struct job_file *files; /* n_files */
     uint32_t n_files;
+    struct slice *outputs; /* n_outputs paths, terminated: files that become blobs */
+    uint32_t n_outputs;
     struct slice callback_url, callback_receiver; /* absent: none */
     uint32_t callback_states;                     /* bit mask of TO(): the ends that are told */
     bool has_unique; /* with UNIQUE_REPLACE `parents` has room for one more */
@@ -239,6 +243,7 @@ struct job_output {
 };
 
 struct callback_view; /* callback.h */
+struct blob;          /* blob.h */
 
 /* One job as shown to clients. Strings are terminated, in the arena given to the reader. Times are
  * wall µs, 0 = not yet. */
@@ -264,6 +269,9 @@ struct job_view {
     enum job_result result;
     struct job_usage usage;
     struct job_output output;
+    bool has_outputs;   /* it was to leave files, */
+    struct blob *blobs; /* n_blobs of which are there */
+    uint32_t n_blobs;
     struct job_id batch;            /* no = 0: of none */
     int64_t index;                  /* its place there */
     uint32_t flags;                 /* enum job_flag */
