@@ -258,8 +258,9 @@ static void transact(struct engine *e)
             seeded_early_answer(e);
             uint64_t before_ns = clock_mono_ns();
             result = store_commit(e->store, &err);
-            metrics_observe_us(e->parts.metrics, HIST_COMMIT_TIME,
-                               (clock_mono_ns() - before_ns) / 1000);
+            uint64_t took_ns = clock_mono_ns() - before_ns;
+            pace_note_commit(e, took_ns);
+            metrics_observe_us(e->parts.metrics, HIST_COMMIT_TIME, took_ns / 1000);
         } else {
             store_rollback(e->store);
         }

@@ -69,6 +69,7 @@ struct engine {
                               */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
     uint64_t typical_ns;  /* how long attempts take now, rather too short than too long */
+    uint64_t commit_ns;   /* and commits */
     bool may_nap;         /* PACE_NAP was said */
     uint64_t nap_from_ns; /* when the nap before this turn began; 0 = there was none */
     bool lacks_pwait2;
@@ -275,6 +276,7 @@ enum pace { PACE_NOW, PACE_LATER, PACE_NAP };
 enum pace pace_of_turn(struct engine *e);
 /* When the next turn comes at the latest (clock_mono_ns). */
 uint64_t pace_next_ns(struct engine *e);
+void pace_note_commit(struct engine *e, uint64_t took_ns);
 /* An attempt has ended there. */
 void pace_note_end(struct engine *e, struct place place);
 /* After a turn that was put off: true when workers need not be heard until *at_ns, which comes

@@ -10,9 +10,10 @@
     UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
 #define KILL_NS \
     UINT64_C(500000) /* from a cancel's signal to its commit, unless the end comes before */
-#define IN_HAND_NS UINT64_C(3000000) /* what a worker has to do, if its jobs are so short */
-#define NAP_MIN_NS UINT64_C(100000)  /* shorter ones are not worth their two system calls */
-#define HOT_NS UINT64_C(2000000)     /* jobs are short when the last two ended within this time */
+#define IN_HAND_NS UINT64_C(3000000)     /* what a worker has to do, if its jobs are so short */
+#define COMMIT_MAX_NS UINT64_C(10000000) /* a disk that is slower than that costs throughput */
+#define NAP_MIN_NS UINT64_C(100000)      /* shorter ones are not worth their two system calls */
+#define HOT_NS UINT64_C(2000000) /* jobs are short when the last two ended within this time */
 
 /* Somebody is parked on something that the next commit would tell. */
 static bool is_awaited(const struct engine *e)
@@ -81,6 +82,11 @@ static enum pace linger(struct engine *e, uint64_t ns)
     return e->turn.now_ns >= e->lazy_until_ns ? PACE_NOW : PACE_LATER;
 }
 
+void pace_note_commit(struct engine *e, uint64_t took_ns)
+{
+    e->commit_ns = (3 * e->commit_ns + took_ns) / 4;
+}
+
 void pace_note_end(struct engine *e, struct place place)
 {
     struct task_outcome outcome;
@@ -89,7 +95,9 @@ void pace_note_end(struct engine *e, struct place place)
     e->typical_ns = MIN((3 * e->typical_ns + took_ns) / 4, took_ns);
     e->end_before_ns = e->last_end_ns;
     e->last_end_ns = clock_mono_ns();
-    uint64_t offers = IN_HAND_NS / MAX(e->typical_ns, UINT64_C(1));
+    /* A worker must not run out of them while the engine sits in a commit. */
+    uint64_t offers = (IN_HAND_NS + 2 * MIN(e->commit_ns, COMMIT_MAX_NS)) /
+                      MAX(e->typical_ns, UINT64_C(1));
     pool_set_offers(e->parts.pool, (uint32_t)MAX(MIN(offers, MAX_OFFERS), FEW_OFFERS));
 }
 
