@@ -33,6 +33,8 @@ struct response *batch_await(struct server *s, struct job_ref batch)
             return r;
         CHECK(!deadline_passed(until), "the batch is not over: %s", r->body);
         response_free(r);
+        AUTO_RESPONSE now = batch_show(s, batch);
+        check_was_woken(now);
     }
 }
 

@@ -36,11 +36,8 @@ struct job_ref job_submit(struct server *s, const char *fmt, ...)
     return job_of(r);
 }
 
-/* A wait that was not answered by the end of its job, which came long before, has missed it: that
- * would look like nothing but a slow test. */
-static void check_was_woken(struct server *s, struct job_ref job)
+void check_was_woken(struct response *r)
 {
-    AUTO_RESPONSE r = job_show(s, job);
     struct tm at = {0};
     struct timespec now;
     if (!json_bool(r, "done"))
@@ -48,8 +45,13 @@ static void check_was_woken(struct server *s, struct job_ref job)
     CHECK(strptime(json_text(r, "times.finished"), "%Y-%m-%dT%H:%M:%S", &at) != NULL, "no time: %s",
           r->body);
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    CHECK(difftime(now.tv_sec, timegm(&at)) < 10, "the wait has missed the end of its job: %s",
-          r->body);
+    CHECK(difftime(now.tv_sec, timegm(&at)) < 10, "the wait has missed the end: %s", r->body);
+}
+
+static void check_job_was_awaited(struct server *s, struct job_ref job)
+{
+    AUTO_RESPONSE r = job_show(s, job);
+    check_was_woken(r);
 }
 
 struct response *job_run(struct server *s, const char *fmt, ...)
@@ -66,7 +68,7 @@ struct response *job_run(struct server *s, const char *fmt, ...)
     expect_status(r, 202);
     struct job_ref job = job_of(r);
     response_free(r);
-    check_was_woken(s, job);
+    check_job_was_awaited(s, job);
     return job_await(s, job);
 }
 
@@ -88,7 +90,7 @@ struct response *job_await(struct server *s, struct job_ref job)
             return r;
         CHECK(!deadline_passed(until), "the job has not ended: %s", r->body);
         response_free(r);
-        check_was_woken(s, job);
+        check_job_was_awaited(s, job);
     }
 }
 

@@ -18,6 +18,10 @@ struct job_ref job_of(struct response *r);
 struct response *job_show(struct server *s, struct job_ref job);
 /* Waits until it is done (60 s), by `Prefer: wait`. */
 struct response *job_await(struct server *s, struct job_ref job);
+/* After a wait of many seconds that was not answered by the end of a job or batch: as it is now, it
+ * must not have ended long ago. A wait that misses an end would look like nothing but a slow test.
+ */
+void check_was_woken(struct response *r);
 /* Waits until its state is this one, or it is done. Fails when it ends in another state. */
 struct response *job_await_state(struct server *s, struct job_ref job, const char *state);
 bool job_is_done(struct server *s, struct job_ref job);

@@ -246,7 +246,7 @@ static int exit_code_of(int status)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int server_wait_exit(struct server *s, double seconds)
+static bool has_exited(struct server *s, double seconds, int *ret_code)
 {
     int status = 0;
     uint64_t until = deadline_in(seconds);
@@ -256,12 +256,21 @@ int server_wait_exit(struct server *s, double seconds)
         if (got == s->pid)
             break;
         CHECK(got == 0, "waitpid: %s", strerror(errno));
-        CHECK(!deadline_passed(until), "the server has not ended after %.0f s", seconds);
+        if (deadline_passed(until))
+            return false;
         pause_ms(2);
     }
     s->pid = 0;
     (void)close(s->stdout_fd);
-    return exit_code_of(status);
+    *ret_code = exit_code_of(status);
+    return true;
+}
+
+int server_wait_exit(struct server *s, double seconds)
+{
+    int code = 0;
+    CHECK(has_exited(s, seconds, &code), "the server has not ended after %.0f s", seconds);
+    return code;
 }
 
 void server_kill(struct server *s)
@@ -285,8 +294,12 @@ void server_forget(struct server *s)
 void server_stop(struct server *s)
 {
     CHECK(s->pid > 0, "no server runs");
+    int code = 0;
     (void)kill(s->pid, SIGTERM);
-    int code = server_wait_exit(s, 30);
+    if (!has_exited(s, 0.3, &code)) { /* a job still runs, and nobody wants its end any more */
+        (void)kill(s->pid, SIGTERM);
+        code = server_wait_exit(s, 30);
+    }
     CHECK(code == 0, "the server ended with code %d after SIGTERM", code);
     server_check_log(s);
     server_forget(s);
