@@ -69,7 +69,11 @@ bool command_prepare(struct submit_item *item, int64_t now_us, struct arena *a, 
     if (!command_encode(spec, &frame, a, &item->task, err))
         return false;
     item->created_us = now_us;
-    item->due_us = spec->run_at_us != 0 ? spec->run_at_us : now_us + spec->delay_us;
+    /* Without a delay no time at all: this moment may be later than that of the turn which takes
+     * the command, and the job would be born `scheduled`. */
+    item->due_us = spec->run_at_us != 0  ? spec->run_at_us
+                   : spec->delay_us != 0 ? now_us + spec->delay_us
+                                         : 0;
     return true;
 }
 

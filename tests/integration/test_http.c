@@ -120,7 +120,6 @@ SERVER_TEST(http, unknown_and_later_routes_are_404)
         "/v1/sessions",
         "/v1/shared/x",
         "/v1/tokens",
-        "/v1/blobs",
         "/v1/batches/01990000-0000-7000-8000-000000000000/nothing",
         "/v1/jobs/01990000-0000-7000-8000-000000000000/nothing",
         "/problems/no-such-problem",

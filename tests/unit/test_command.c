@@ -29,3 +29,23 @@ Test(command, whoever_touches_many_rows_costs_as_much)
     cr_expect_leq(command_jobs(&(struct command){.kind = CMD_BATCH_CANCEL, .pick.n = INT64_MAX}),
                   2);
 }
+
+/* The engine may take it in a turn that began before this moment. */
+Test(command, what_has_no_delay_is_not_scheduled)
+{
+    struct slice argv[] = {SLICE_LIT("true")};
+    struct submit_item item = {.spec = {.argv = argv, .n_argv = 1}};
+    struct arena a;
+    struct err err = {0};
+    const int64_t now_us = INT64_C(1790000000000000);
+    arena_init(&a, 1u << 20);
+    cr_assert(command_prepare(&item, now_us, &a, &err), "%s", err.detail);
+    cr_assert_eq(item.due_us, 0);
+    item.spec.delay_us = 5;
+    cr_assert(command_prepare(&item, now_us, &a, &err), "%s", err.detail);
+    cr_assert_eq(item.due_us, now_us + 5);
+    item.spec.run_at_us = 7;
+    cr_assert(command_prepare(&item, now_us, &a, &err), "%s", err.detail);
+    cr_assert_eq(item.due_us, 7);
+    arena_release(&a);
+}
