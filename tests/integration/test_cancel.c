@@ -126,7 +126,8 @@ SERVER_TEST(cancel, a_job_may_clean_up_within_its_grace)
     struct text ready = text_of("%s/ready", s->scratch);
     struct job_ref job = job_submit(s,
                                     "{'command':['sh','-c','trap \\\"echo cleaned; exit 0\\\" "
-                                    "TERM; touch %s; sleep 600 & wait']}",
+                                    "TERM; sleep 600 & until read x </proc/$!/comm && [ $x = "
+                                    "sleep ]; do :; done; touch %s; wait']}",
                                     ready.s);
     await_file(ready.s, 20);
     AUTO_RESPONSE r = job_cancel(s, job, NULL, 20);

@@ -172,9 +172,9 @@ CHUNK_TEST(a_crash_costs_one_element, 1)
 CHUNK_TEST(a_timeout_costs_one_element, 1)
 {
     const struct job_ref calls = batch_submit(
-        s, "{'function':'misbehave','timeout':0.1,'chunksize':4,'items':[0,'loop',2,3]}");
+        s, "{'function':'misbehave','timeout':0.4,'chunksize':4,'items':[0,'loop',2,3]}");
     const struct job_ref commands = batch_submit(
-        s, "{'command':['sleep'],'timeout':0.1,'chunksize':4,'items':['0','30','0','0']}");
+        s, "{'command':['sleep'],'timeout':0.4,'chunksize':4,'items':['0','30','0','0']}");
     expect_states(s, calls, "sfss");
     expect_states(s, commands, "sfss");
     AUTO_RESPONSE call = job_show(s, element_of(s, calls, 1));
