@@ -44,7 +44,7 @@ void change_refused(struct request *rq, const struct job_id *id, const struct er
     reply_problem_with(rq, err, buf_slice(&extra));
 }
 
-static void reply_job(struct request *rq, const struct job_id *id, int status)
+void change_reply(struct request *rq, const struct job_id *id, int status)
 {
     struct job_view job;
     struct err err = rq->cmd.err;
@@ -65,7 +65,7 @@ static void reply_job(struct request *rq, const struct job_id *id, int status)
 
 static void changed(struct request *rq)
 {
-    reply_job(rq, &rq->cmd.change.id, 200);
+    change_reply(rq, &rq->cmd.change.id, 200);
 }
 
 static bool prepare_change(struct request *rq, struct err *err)
@@ -95,7 +95,7 @@ void job_change(struct request *rq)
 
 static void retried(struct request *rq)
 {
-    reply_job(rq, &rq->cmd.retry.id, 202);
+    change_reply(rq, &rq->cmd.retry.id, 202);
 }
 
 void job_retry(struct request *rq)

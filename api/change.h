@@ -12,4 +12,7 @@ MUST_CHECK bool change_condition(struct request *rq, const struct job_id *id, in
 /* A failure; a refused move names the moves that are allowed. */
 void change_refused(struct request *rq, const struct job_id *id, const struct err *err);
 
+/* The job as it is after the command of the request, with its entity tag; or why it was refused. */
+void change_reply(struct request *rq, const struct job_id *id, int status);
+
 #endif

@@ -53,6 +53,15 @@ struct cancel_request {
 /* The body of POST /v1/jobs/{id}/cancel; an empty one means all defaults. */
 MUST_CHECK bool codec_read_cancel(struct slice body, struct cancel_request *ret, struct err *err);
 
+struct signal_request {
+    int32_t signal;
+    bool is_tree;
+};
+/* The body of POST /v1/jobs/{id}/signal. */
+MUST_CHECK bool codec_read_signal(struct slice body, struct signal_request *ret, struct err *err);
+/* A body that says nothing: empty, or {}. */
+MUST_CHECK bool codec_read_nothing(struct slice body, struct err *err);
+
 /* Members of a job that are objects themselves; `value` is validated JSON, `pointer` its place. */
 MUST_CHECK bool codec_read_stop(struct slice value, const char *pointer, struct job_spec *spec,
                                 struct err *err);

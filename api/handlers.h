@@ -16,6 +16,11 @@ void job_cancel(struct request *rq);
 /* change.c */
 void job_change(struct request *rq);
 void job_retry(struct request *rq);
+/* running.c */
+void job_processes(struct request *rq);
+void job_signal(struct request *rq);
+void job_suspend(struct request *rq);
+void job_resume(struct request *rq);
 /* batches.c */
 void batch_create(struct request *rq);
 void batch_list(struct request *rq);

@@ -282,6 +282,8 @@ void view_write_job(const struct job_view *job, struct buf *out)
     put_identity(out, job, id);
     PUT(out, ",\"progress\":");
     view_write_progress(job, out);
+    if (job->state == JOB_RUNNING || job->state == JOB_STOPPING)
+        put(out, job->is_suspended ? ",\"suspended\":true" : ",\"suspended\":false");
     PUT(out, ",\"worker\":");
     put_worker(out, job);
     PUT(out, ",\"exit_code\":");

@@ -13,10 +13,14 @@ command_fn command_pipe;    /* pipe.c */
 command_fn command_wait;    /* wait.c */
 command_fn command_show;    /* show.c */
 command_fn command_explain; /* explain.c */
-command_fn command_ls;      /* list.c */
-command_fn command_logs;    /* logs.c */
-command_fn command_events;  /* events.c */
-command_fn command_cancel;  /* jobs.c */
+command_fn command_ps;      /* reach.c */
+command_fn command_signal;
+command_fn command_suspend;
+command_fn command_resume;
+command_fn command_ls;     /* list.c */
+command_fn command_logs;   /* logs.c */
+command_fn command_events; /* events.c */
+command_fn command_cancel; /* jobs.c */
 command_fn command_retry;
 command_fn command_rm;
 command_fn command_batch_show; /* batch.c */

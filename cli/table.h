@@ -61,6 +61,10 @@ typedef uint64_t command_set;
 #define IN_BLOB_GET COMMAND_BIT(49)
 #define IN_BLOB_LS COMMAND_BIT(50)
 #define IN_BLOB_RM COMMAND_BIT(51)
+#define IN_PS COMMAND_BIT(57)
+#define IN_SIGNAL COMMAND_BIT(58)
+#define IN_SUSPEND COMMAND_BIT(59)
+#define IN_RESUME COMMAND_BIT(60)
 
 enum operand_kind {
     OPERAND_NONE,
@@ -191,6 +195,7 @@ enum option_id {
     OPT_STDOUT,
     OPT_STRINGS,
     OPT_TIMEOUT,
+    OPT_TREE,
     OPT_UNIQUE,
     OPT_WAIT,
     OPT_WAIT_TIMEOUT,

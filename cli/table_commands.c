@@ -113,6 +113,12 @@ const struct command commands[] = {
      "",
      "  ganger explain 01990b6e-…\n"},
 
+    {IN_PS, "ps", command_ps, "[OPTION…] ID…", OPERAND_ID, 1, ANY_NUMBER, false,
+     "Show the processes of running jobs.",
+     "Each below its parent; those that a job has left behind stand beside its first one. With\n"
+     "--json each job is one line.\n",
+     "  ganger ps 01990b6e-…\n"},
+
     {IN_LS, "ls", command_ls, "[OPTION…]", OPERAND_NONE, 0, 0, false,
      "List jobs, newest first.",
      "With --json each job is one line. -q and --plain print ids only.\n",
@@ -143,6 +149,23 @@ const struct command commands[] = {
      "  ganger cancel 01990b6e-…\n"
      "  ganger cancel --signal INT --grace 30s 01990b6e-…\n"
      "  ganger cancel --queue media --state queued --yes\n"},
+
+    {IN_SIGNAL, "signal", command_signal, "[OPTION…] --signal NAME ID…", OPERAND_ID, 1, ANY_NUMBER, false,
+     "Send a signal to running jobs.",
+     "To the group of a job's first process, or with --tree to every process of the job. A job\n"
+     "that is ended by it has failed, reason signal; see cancel for ending one.\n",
+     "  ganger signal --signal USR1 01990b6e-…\n"
+     "  ganger signal --signal HUP --tree 01990b6e-…\n"},
+
+    {IN_SUSPEND, "suspend", command_suspend, "[OPTION…] ID…", OPERAND_ID, 1, ANY_NUMBER, false,
+     "Let all processes of running jobs stand still.",
+     "A suspended job keeps its worker and its memory, and its time limits run on.\n",
+     "  ganger suspend 01990b6e-…\n"},
+
+    {IN_RESUME, "resume", command_resume, "[OPTION…] ID…", OPERAND_ID, 1, ANY_NUMBER, false,
+     "Let suspended jobs go on.",
+     "",
+     "  ganger resume 01990b6e-…\n"},
 
     {IN_RETRY, "retry", command_retry, "[OPTION…] [ID…]", OPERAND_ID, 0, ANY_NUMBER, false,
      "Run finished jobs once more.",

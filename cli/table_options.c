@@ -11,6 +11,7 @@
 #define IN_BATCHES                                                                        \
     (IN_BATCH_SHOW | IN_BATCH_RESULTS | IN_BATCH_ADD | IN_BATCH_CLOSE | IN_BATCH_CANCEL | \
      IN_BATCH_RETRY)
+#define IN_REACH (IN_PS | IN_SIGNAL | IN_SUSPEND | IN_RESUME)
 #define IN_QUEUES \
     (IN_QUEUE_LS | IN_QUEUE_SHOW | IN_QUEUE_SET | IN_QUEUE_PAUSE | IN_QUEUE_RESUME | IN_QUEUE_PURGE)
 #define IN_POOLS (IN_POOL_LS | IN_POOL_NEW | IN_POOL_SHOW | IN_POOL_SET | IN_POOL_CLOSE | IN_POOL_REOPEN | IN_POOL_TERMINATE)
@@ -101,7 +102,8 @@ const struct option_row option_rows[] = {
      "At most N at the same time; default 0: as many as there are workers."},
     {OPT_JSON,            "json",             0,  KIND_FLAG,     NULL,
      IN_SUBMIT | IN_WAIT | IN_SHOW | IN_LS | IN_VERSION | IN_SELECT | IN_MAP | IN_PIPE | IN_EXPLAIN |
-         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE | IN_BLOB_PUT | IN_BLOB_LS,
+         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE | IN_BLOB_PUT | IN_BLOB_LS |
+         IN_REACH,
      "Print JSON, one value per line."},
     {OPT_JSON_ITEMS,      "json-items",       0,  KIND_FLAG,     NULL,       IN_BATCH_ADD,
      "Items that are JSON are given as what they are, not as strings; for functions."},
@@ -178,6 +180,9 @@ const struct option_row option_rows[] = {
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_STOPS,
      "The first signal; default: the job's own (TERM)."},
     {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
+    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_SIGNAL,
+     "Which one: USR1, HUP, INT …"},
+    {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET,
      "Workers at most; those above end after the job that they run."},
     {OPT_STATE,           "state",            0,  KIND_STATE,    "STATE",    IN_LS | IN_SELECT | IN_EVENTS,
      "Only jobs in this state; several are separated by commas."},
@@ -197,6 +202,8 @@ const struct option_row option_rows[] = {
      "End the job after so much running time, or \"none\"; default 1h."},
     {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT | IN_POOL_JOIN,
      "Wait no longer than this; exit code 124 when it runs out."},
+    {OPT_TREE,            "tree",             0,  KIND_FLAG,     NULL,       IN_SIGNAL,
+     "To every process of the job, those in sessions of their own included."},
     {OPT_UNIQUE,          "unique",           0,  KIND_TEXT,     "KEY",      IN_SUBMIT,
      "No second job while one with this key lives."},
     {OPT_WAIT,            "wait",             'w', KIND_FLAG,    NULL,       IN_SUBMIT,

@@ -23,8 +23,7 @@ static void signal_group(struct drive *d, int signal)
     tree_signal(&d->tree, signal);
 }
 
-/* Asks the kernel, not our last look: the answer decides between cancelled and succeeded. */
-static bool main_is_over(const struct drive *d)
+bool drive_main_is_over(const struct drive *d)
 {
     siginfo_t info = {0};
     return d->main_ended ||
@@ -34,7 +33,7 @@ static bool main_is_over(const struct drive *d)
 
 static void begin_stop(struct drive *d, enum cause cause, int signal, int64_t grace_us)
 {
-    const bool is_over = main_is_over(d);
+    const bool is_over = drive_main_is_over(d);
     const uint64_t at_ns = clock_mono_ns() + (uint64_t)grace_us * 1000;
 
     /* It has ended by itself: nothing to stop but what it left, and that is KILLed anyway. */
@@ -52,6 +51,7 @@ static void begin_stop(struct drive *d, enum cause cause, int signal, int64_t gr
     signal_group(d, signal);
     /* A stopped process handles the signal only once it runs again. */
     signal_group(d, SIGCONT);
+    drive_resume(d);
     d->kill_at_ns = MIN(d->kill_at_ns, at_ns);
 }
 
@@ -101,6 +101,8 @@ static void hear_server(struct drive *d)
                    frame.arg64 >= 0 ? frame.arg64 : d->task->stop_grace_us);
     else if (frame.type == FRAME_WATCH)
         watch_output(d);
+    else if (frame.type == FRAME_REACH)
+        drive_reach(d, &frame);
 }
 
 static void pump_outputs(struct drive *d, const struct pollfd *fds)
@@ -165,6 +167,7 @@ static uint64_t wait_ns(const struct drive *d, uint64_t now_ns)
         at_ns = MIN(at_ns, d->timeout_at_ns);
     if (d->settle_at_ns != 0)
         at_ns = MIN(at_ns, d->settle_at_ns);
+    at_ns = MIN(at_ns, d->suspend_at_ns);
     if (has_news(d))
         at_ns = MIN(at_ns, d->output_at_ns);
     if (has_progress(d))
@@ -207,7 +210,7 @@ static void hear_children(struct drive *d)
 {
     char drop[128]; /* one struct signalfd_siginfo: SIGCHLD does not queue */
     (void)!read(d->io->child_fd, drop, sizeof(drop));
-    if (!d->main_ended && main_is_over(d))
+    if (!d->main_ended && drive_main_is_over(d))
         note_end(d);
     else
         d->has_adopted = true;
@@ -247,6 +250,8 @@ static void watch_task(struct drive *d)
         const uint64_t now_ns = clock_mono_ns();
         reap_adopted(d, now_ns);
         check_clocks(d, now_ns);
+        if (now_ns >= d->suspend_at_ns)
+            drive_suspend(d, now_ns);
         tell_output(d, now_ns);
         tell_progress(d, now_ns);
         if (now_ns >= d->kill_at_ns)
@@ -322,9 +327,11 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
                 {.pipe_fd = -1, .task_fd = -1, .file_fd = -1}},
         .timeout_at_ns = NEVER,
         .kill_at_ns = NEVER,
+        .suspend_at_ns = NEVER,
         .progress_told = progress_turn(bank),
     };
 
+    atomic_store_explicit(&bank->suspended, 0, memory_order_relaxed);
     if (!drive_start(&d, proc))
         return DRIVE_DONE;
     if (FAULT("worker-after-exec"))

@@ -6,6 +6,7 @@
 
 #include "pool/capture.h"
 #include "pool/drive.h"
+#include "pool/frame.h"
 #include "pool/progress.h"
 #include "pool/tree.h"
 
@@ -32,6 +33,10 @@ struct drive {
     uint64_t output_told;    /* bytes of both streams that it told of */
     uint64_t progress_at_ns; /* the same for progress */
     uint32_t progress_told;  /* its turn */
+    uint64_t suspend_at_ns;  /* when those that do not stand still are looked at again */
+    uint32_t suspend_looks;
+    bool is_suspending; /* also when it is done */
+    bool was_still;     /* at the last look */
     enum cause cause;
     bool main_ended;
     bool has_adopted; /* before the task was settled, something else than its main process ended */
@@ -39,6 +44,15 @@ struct drive {
     bool stop_sent;
     bool abandoned;
 };
+
+/* Asks the kernel, not our last look: the answer decides between cancelled and succeeded. */
+bool drive_main_is_over(const struct drive *d);
+/* drive_reach.c: does what is asked. */
+void drive_reach(struct drive *d, const struct frame *asked);
+/* The next look at a tree that is to stand still. */
+void drive_suspend(struct drive *d, uint64_t now_ns);
+/* All go on; nothing happens to a tree that was not suspended. */
+void drive_resume(struct drive *d);
 
 /* Pipes, then the process. False: refused, and the bank says so. */
 bool drive_start(struct drive *d, struct proc *proc);

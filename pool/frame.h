@@ -25,6 +25,9 @@ enum frame_type {
      * its own). */
     FRAME_STOP,
     FRAME_WATCH, /* job_no: move the output to the spool now and report progress of it */
+    /* job_no, attempt: signals in arg64 (bit N: signal N to the main group, bit 32 + N: to all
+     * processes); arg > 0: all are to stand still, < 0: to go on. */
+    FRAME_REACH,
     /* worker → server */
     FRAME_READY, /* pid in arg: first frame of a worker, and again after a quarantine */
     /* job_no: live_bytes have changed (at most every 20 ms while watched), or the progress (every

@@ -150,7 +150,7 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
         if (pool->control >= 0)
             at_ns = MIN(at_ns, MIN(seat->restart_at_ns, seat->kill_at_ns));
         at_ns = MIN(at_ns, seat->look_at_ns);
-        if (seat->has_pending_stop)
+        if (seat->has_waiting[WAITING_STOP] || seat->has_waiting[WAITING_REACH])
             at_ns = MIN(at_ns, clock_mono_ns() + POOL_RETRY_NS);
     }
     return at_ns;
@@ -211,8 +211,7 @@ bool pool_find_idle(const struct pool *pool, struct place *ret)
     return false;
 }
 
-/* Also when the worker has taken the offer and we have not heard so yet. */
-static bool is_with_worker(const struct pool *pool, struct place place)
+bool pool_is_with_worker(const struct pool *pool, struct place place)
 {
     const struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
     const enum bank_owner owner = pool_bank(pool, place)->owner;
@@ -224,7 +223,7 @@ static bool is_with_worker(const struct pool *pool, struct place place)
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us)
 {
     const struct seat_bank *bank = pool_bank(pool, place);
-    if (!is_with_worker(pool, place))
+    if (!pool_is_with_worker(pool, place))
         return;
     const struct frame frame = {.type = FRAME_STOP,
                                 .slot = place.slot,
@@ -236,7 +235,7 @@ void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_
     if (bank->is_native)
         pool_call_stop(pool, place, &frame);
     else
-        pool_send_stop(pool, &pool->seats[place.slot], &frame);
+        pool_send_frame(pool, &pool->seats[place.slot], WAITING_STOP, &frame);
 }
 
 void pool_watch(struct pool *pool, struct place place)
@@ -245,7 +244,7 @@ void pool_watch(struct pool *pool, struct place place)
     struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
     uint32_t expected = 0;
 
-    if (!is_with_worker(pool, place) ||
+    if (!pool_is_with_worker(pool, place) ||
         !atomic_compare_exchange_strong(&bank->watched, &expected, 1))
         return;
     const struct frame frame = {.type = FRAME_WATCH,
@@ -282,6 +281,8 @@ bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct po
         .bytes = {atomic_load(&bank->live_bytes[0]), atomic_load(&bank->live_bytes[1]),
                   atomic_load(&bank->live_bytes[2])},
         .watched = atomic_load(&bank->watched) == 2,
+        .suspended = atomic_load(&bank->suspended) != 0,
+        .is_call = atomic_load(&bank->call) != CALL_NONE,
     };
     progress_get(bank, &live.progress);
     /* Still the same job: then what was read between is its own. */

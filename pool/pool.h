@@ -170,6 +170,18 @@ void pool_mate_is_current(struct pool *pool, struct place place, uint32_t mate, 
  * Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
  * own (task.h). Idempotent; a shorter grace or KILL may follow. */
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us);
+/* What may be asked of a running command beside its end. */
+struct pool_reach {
+    uint32_t signals;      /* bit N: signal N to its main process's group */
+    uint32_t tree_signals; /* to all of its processes */
+    int suspend;           /* 1: all of them are to stand still; -1: to go on; 0: as it is */
+};
+/* Whether the task of this place is one that can be reached: a command in its worker's hand. */
+bool pool_can_reach(const struct pool *pool, struct place place);
+/* The worker does it as soon as it hears; equal signals that it has not heard of yet may be one, as
+ * for any process. A task that is being ended stands still no more. */
+void pool_reach(struct pool *pool, struct place place, const struct pool_reach *reach);
+
 /* Asks the worker to move the output of the running task to its spool files and to report. One
  * POOL_OUTPUT follows at once, even when there is no output yet (or DONE); further ones as it
  * grows. */
@@ -182,8 +194,15 @@ struct pool_live {
     uint64_t bytes[3]; /* of stdout, stderr and partial results */
     struct progress progress;
     bool watched; /* the worker has moved the output to the spool (bank.watched == 2) */
+    bool suspended;
+    bool is_call; /* of a native function: the worker itself runs it */
 };
 bool pool_live(const struct pool *pool, uint32_t slot, int64_t job_no, struct pool_live *ret);
+
+/* All processes of a running task; those of a native function begin with its worker. False as
+ * pool_live. Any thread. */
+struct family;
+bool pool_family(const struct pool *pool, uint32_t slot, int64_t job_no, struct family *ret);
 
 /* From now on POOL_OUTPUT tells also of progress, a few times in a second at most, until pool_hush.
  * What was there before is to be read afterwards (pool_live). False as pool_live. Any thread. */

@@ -55,8 +55,10 @@ void pool_close_seat(struct pool *pool, struct seat *seat)
 static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     seat->banks[bank].owner = BANK_HELD;
-    if (seat->has_pending_stop && seat->pending_stop.bank == bank) {
-        seat->has_pending_stop = false;
+    for (int kind = 0; kind < WAITING_COUNT; kind++) {
+        if (!seat->has_waiting[kind] || seat->waiting[kind].bank != bank)
+            continue;
+        seat->has_waiting[kind] = false;
         pool->n_due--;
     }
     pool_call_forget(pool, seat, bank);
@@ -458,16 +460,18 @@ static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns
         on_zygote_gone(pool);
 }
 
-void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *frame)
+void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
+                     const struct frame *frame)
 {
-    const bool was_pending = seat->has_pending_stop;
-    const struct frame stop = *frame;
+    const bool was_waiting = seat->has_waiting[kind];
+    const struct frame copy = *frame; /* it may be the one that waits */
+    const bool is_waiting = seat->sock >= 0 && frame_send(seat->sock, &copy, -1) == FRAME_AGAIN;
 
-    seat->has_pending_stop = seat->sock >= 0 && frame_send(seat->sock, &stop, -1) == FRAME_AGAIN;
-    seat->pending_stop = stop;
-    if (seat->has_pending_stop && !was_pending)
+    seat->has_waiting[kind] = is_waiting;
+    seat->waiting[kind] = copy;
+    if (is_waiting && !was_waiting)
         pool->n_due++;
-    else if (!seat->has_pending_stop && was_pending)
+    else if (!is_waiting && was_waiting)
         pool->n_due--;
 }
 
@@ -477,8 +481,9 @@ void pool_do_due(struct pool *pool, uint64_t now_ns)
         pool_end_idle(pool, now_ns);
     for (uint32_t slot = 0; slot < pool_slots(pool) && pool->n_due > 0; slot++) {
         struct seat *seat = &pool->seats[slot];
-        if (seat->has_pending_stop)
-            pool_send_stop(pool, seat, &seat->pending_stop);
+        for (int kind = 0; kind < WAITING_COUNT; kind++)
+            if (seat->has_waiting[kind])
+                pool_send_frame(pool, seat, (enum waiting_frame)kind, &seat->waiting[kind]);
         if (seat->look_at_ns <= now_ns)
             pool_mates_look(pool, seat, now_ns);
         if (seat->kill_at_ns <= now_ns)

@@ -74,10 +74,12 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     progress_clear(bank);
     atomic_store_explicit(&bank->call, CALL_NONE, memory_order_relaxed);
     atomic_store_explicit(&bank->cancel, 0, memory_order_relaxed);
+    atomic_store_explicit(&bank->suspended, 0, memory_order_relaxed);
     bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
     bank->n_blobs = 0;
     struct seat_bank *mine = pool_bank(pool, task->place);
     mine->is_native = task_is_native(task->wire);
+    mine->is_command = task_is_command(task->wire);
     mine->stop_grace_us = task_stop_grace(task->wire);
     mine->now_no = task->job_no;
     mine->now_mate = 0;

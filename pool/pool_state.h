@@ -34,7 +34,7 @@ struct seat_bank {
     int64_t job_no;
     uint32_t attempt;
     uint64_t offer_turn; /* when WAITING */
-    bool is_native;
+    bool is_native, is_command;
     int64_t stop_grace_us;       /* the task's own */
     uint32_t n_mates;            /* tasks that run behind it */
     uint32_t now_mate;           /* the one that is known to have begun last; 0: the bank's own */
@@ -52,6 +52,10 @@ enum seat_leave {
 
 #define NO_GROUP POOL_NO_GROUP
 
+/* Frames that did not fit into the worker's socket, at most one of each kind: a later one takes the
+ * place of the one before. They must not take each other's. */
+enum waiting_frame { WAITING_STOP, WAITING_REACH, WAITING_COUNT };
+
 /* One slot as the server sees it. */
 struct seat {
     enum seat_state state;
@@ -60,8 +64,8 @@ struct seat {
     bool was_ready;         /* its worker, since it was started */
     uint64_t idle_since_ns; /* when IDLE, in a group whose idle workers end */
     int sock;               /* -1: none */
-    bool has_pending_stop;
-    struct frame pending_stop; /* the worker's socket was full */
+    bool has_waiting[WAITING_COUNT];
+    struct frame waiting[WAITING_COUNT];
     /* When a native call that was asked to stop is killed; UINT64_MAX: none is. */
     uint64_t kill_at_ns;
     uint32_t kill_bank, kill_mate;
@@ -107,7 +111,7 @@ struct pool {
     int epoll_fd;
     int data_fd;
     bool is_zygote_gone;
-    uint32_t n_due;     /* seats with a restart time, a pending STOP, a kill or a look; each counts
+    uint32_t n_due;     /* seats with a restart time, a waiting frame, a kill or a look; each counts
                            once for each */
     struct seat *seats; /* max_workers */
     /* Of all seats; apart from them, so that what no worker has used is never touched. */
@@ -135,11 +139,15 @@ static inline struct seat_bank *pool_bank(const struct pool *pool, struct place 
 
 /* Reads what is ready; pushes events. */
 void pool_read_ready(struct pool *pool);
-/* Asks for the workers that are due and repeats STOPs that did not fit. */
+/* Asks for the workers that are due and repeats frames that did not fit. */
 void pool_do_due(struct pool *pool, uint64_t now_ns);
 /* The bank's task is the worker's now. */
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
-void pool_send_stop(struct pool *pool, struct seat *seat, const struct frame *frame);
+/* Now, or as soon as it fits. */
+void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
+                     const struct frame *frame);
+/* In the worker's hand, also when it has taken the offer and we have not heard so yet. */
+bool pool_is_with_worker(const struct pool *pool, struct place place);
 
 void pool_push(struct pool *pool, struct pool_event event);
 void pool_close_seat(struct pool *pool, struct seat *seat);

@@ -24,6 +24,11 @@ bool task_is_native(struct slice wire)
     return wire.len >= 4 && wire.ptr[1] == TASK_NATIVE;
 }
 
+bool task_is_command(struct slice wire)
+{
+    return wire.len >= 4 && wire.ptr[1] == TASK_COMMAND;
+}
+
 int64_t task_stop_grace(struct slice wire)
 {
     struct wire_reader r = {wire.ptr, wire.ptr + wire.len, wire.len < 4};

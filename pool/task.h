@@ -52,6 +52,7 @@ struct task {
 
 /* What the server wants to know of a stored task without decoding it. */
 bool task_is_native(struct slice wire);
+bool task_is_command(struct slice wire);
 int64_t task_stop_grace(struct slice wire);
 
 /* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a

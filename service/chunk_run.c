@@ -213,7 +213,8 @@ static bool record(struct dispatch *d, struct turn *turn, struct flight *f, uint
         run->head_stop_requested |= f->stop_requested;
     else
         run->mates[run->current - 1].stop_requested |= f->stop_requested;
-    f->stop_requested = f->stop_due = false;
+    f->stop_requested = f->stop_due = f->reach_due = false; /* that was said of the one before */
+    f->reach = (struct pool_reach){0};
     f->early_stop_ns = 0;
     move_to(d, f, element);
     return true;

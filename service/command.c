@@ -115,6 +115,7 @@ size_t command_jobs(const struct command *cmd)
     case CMD_DELIVERED:
     case CMD_CHANGE:
     case CMD_RETRY:
+    case CMD_REACH:
     case CMD_BATCH_BREAK:
     case CMD_BLOB:
     case CMD_BLOB_DELETE:

@@ -30,6 +30,7 @@ enum command_kind {
     CMD_FORGET,
     CMD_CHANGE,    /* other members of a job that waits */
     CMD_RETRY,     /* a finished job, once more */
+    CMD_REACH,     /* something is asked of a running job */
     CMD_BULK,      /* one verb on many jobs, of which each may refuse it */
     CMD_GRAPH,     /* a batch of jobs that may depend on each other */
     CMD_BATCH,     /* a new batch, with its first items */
@@ -49,6 +50,8 @@ enum command_kind {
     CMD_PARK,       /* come back when the topic changes or the deadline passes */
     CMD_UNPARK /* the client of a parked command is gone; never answered: the engine frees it */
 };
+
+enum reach_verb { REACH_SIGNAL, REACH_SUSPEND, REACH_RESUME };
 
 enum bulk_verb { BULK_CANCEL, BULK_RETRY, BULK_DELETE, BULK_VERB_COUNT };
 
@@ -243,6 +246,12 @@ struct command {
             struct job_id id;
             int64_t if_version; /* 0 = any */
         } retry;
+        struct {
+            struct job_id id;
+            enum reach_verb verb;
+            int32_t signal;
+            bool is_tree; /* the signal is for all of its processes */
+        } reach;
         struct {
             enum bulk_verb verb;
             const struct job_id *ids; /* in the request's memory */

@@ -298,6 +298,8 @@ void dispatch_mark(struct dispatch *d)
         f->marked.recording = f->recording;
         f->marked.stop_requested = f->stop_requested;
         f->marked.stop_due = f->stop_due;
+        f->marked.reach_due = f->reach_due;
+        f->marked.reach = f->reach;
         f->marked.current = f->chunk == NULL ? 0 : f->chunk->current;
     }
 }
@@ -309,6 +311,8 @@ void dispatch_back_to_mark(struct dispatch *d)
         f->recording = f->marked.recording;
         f->stop_requested = f->marked.stop_requested;
         f->stop_due = f->marked.stop_due;
+        f->reach_due = f->marked.reach_due;
+        f->reach = f->marked.reach;
         if (f->chunk != NULL && f->state >= FLIGHT_RUNNING)
             chunk_back_to(d, f, f->marked.current);
     }
@@ -357,7 +361,10 @@ void dispatch_committed(struct dispatch *d)
             chunk_committed(f);
         if (f->stop_due && f->state == FLIGHT_RUNNING)
             pool_stop(d->pool, f->place, f->stop_signal, f->stop_grace_us);
-        f->stop_due = false;
+        if (f->reach_due && f->state == FLIGHT_RUNNING)
+            pool_reach(d->pool, f->place, &f->reach);
+        f->stop_due = f->reach_due = false;
+        f->reach = (struct pool_reach){0};
     }
     for (uint32_t k = 0; k < d->n; k++)
         if (d->flights[k].outcome_applied)
@@ -373,7 +380,8 @@ void dispatch_rolled_back(struct dispatch *d)
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
         f->outcome_applied = false;
-        f->recording = false;
+        f->recording = f->reach_due = false;
+        f->reach = (struct pool_reach){0};
         if (f->stop_due) {
             f->stop_due = false;
             f->stop_requested = f->early_stop_ns != 0;

@@ -58,6 +58,8 @@ struct flight {
     bool stop_due;          /* a STOP frame leaves in publish */
     int32_t stop_signal;
     int64_t stop_grace_us;
+    bool reach_due; /* a REACH frame leaves in publish */
+    struct pool_reach reach;
     size_t rank;             /* RESERVED, OFFERED: its place in the ready order at the last claim */
     bool contested;          /* its queue was chosen by weight */
     bool start_seen;         /* its beginning is in the window of its queue */
@@ -68,7 +70,8 @@ struct flight {
     bool gang_never_began;   /* never_started, and so are all stages of its pipeline */
     struct chunk_run *chunk; /* neighbours that run behind it in the same turn; NULL: it is alone */
     struct {
-        bool recording, stop_requested, stop_due;
+        bool recording, stop_requested, stop_due, reach_due;
+        struct pool_reach reach;
         uint32_t current; /* of the chunk */
     } marked; /* by dispatch_mark */
 };

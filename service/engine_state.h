@@ -143,6 +143,8 @@ MUST_CHECK bool apply_birth(struct engine *e, struct submit_item *item, struct e
 MUST_CHECK bool apply_job_change(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64_t if_version,
                                 struct err *err);
+/* reach.c: what is asked of a running job leaves after the commit. */
+MUST_CHECK bool apply_reach(struct engine *e, struct command *cmd, struct err *err);
 /* bulk.c: the same and others on many. */
 MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
 /* pools.c, pool_verbs.c */

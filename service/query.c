@@ -58,6 +58,7 @@ static void add_live_facts(const struct query *q, struct job_view *job, struct a
         return;
     job->worker_pid = live.worker_pid;
     job->job_pid = live.job_pid;
+    job->is_suspended = live.suspended;
     job->output.bytes[0] = live.bytes[0];
     job->output.bytes[1] = live.bytes[1];
     add_progress(job, &live.progress, a);

@@ -222,6 +222,7 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_DELIVERED: return apply_delivered(e, cmd, err);
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
     case CMD_RETRY: return apply_job_retry(e, &cmd->retry.id, cmd->retry.if_version, err);
+    case CMD_REACH: return apply_reach(e, cmd, err);
     case CMD_BULK: return apply_bulk(e, cmd, err);
     case CMD_GRAPH: return apply_graph(e, cmd, err);
     case CMD_BATCH: return apply_batch(e, cmd, err);

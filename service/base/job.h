@@ -263,7 +263,8 @@ struct job_view {
     int64_t expires_us; /* when the result goes */
     int32_t slot;       /* worker's number while it runs and of the last attempt; -1 = none */
     int32_t worker_pid, job_pid; /* 0 = unknown; live facts, filled by the service */
-    double progress_fraction;    /* < 0: none */
+    bool is_suspended;
+    double progress_fraction; /* < 0: none */
     const char *progress_message;
     int64_t progress_at_us;
     enum job_result result;

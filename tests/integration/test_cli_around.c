@@ -159,7 +159,7 @@ SERVER_TEST(cli, bash_completes_commands_options_and_ids)
         "export GANGER_DATA='%s'; ganger() { '%s' \"$@\"; }; eval \"$(ganger completion bash)\"\n"
         "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _ganger; echo \"${COMPREPLY[@]}\"; "
         "}\n"
-        "try ganger su; try ganger ls --sta; try ganger ls --state succ; try ganger wait %.8s",
+        "try ganger sub; try ganger ls --sta; try ganger ls --state succ; try ganger wait %.8s",
         s->dir, binary, job.id);
     struct text path = file_with(s, "try.sh", script, strlen(script));
     AUTO_CALL c;
