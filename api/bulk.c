@@ -5,6 +5,7 @@
 #include "api/ndjson.h"
 #include "api/problem.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/view.h"
 
 #include <nettle/sha2.h>
@@ -134,7 +135,7 @@ static bool read_line(struct request *rq, struct bulk *b, struct slice line, str
     if (copy == NULL)
         return err_set(err, ERR_TOO_LARGE, "The line takes too much memory");
     const struct job_source source = submit_source(rq, (struct slice){copy, line.len}, &b->chunk);
-    if (!codec_read_job_from(&source, &item->spec, err))
+    if (!codec_read_job_from(&source, &item->spec, err) || !self_submits(rq, &item->spec, err))
         return false;
     if (b->has_key && item->spec.has_unique)
         return err_at(err, ERR_INVALID, "/unique",

@@ -3,6 +3,7 @@
 
 #include "api/blobs.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/submit.h"
 
 #include <microhttpd.h>
@@ -74,7 +75,7 @@ static bool check_route(struct request *rq, struct err *err)
     if (!token_allows(&rq->who, route->scope))
         return err_set(err, ERR_FORBIDDEN, "This needs a token with the scope \"%s\"",
                        scope_name(route->scope));
-    return true;
+    return self_may(rq, err);
 }
 
 /* In the order of the rules: framing, host, origin, token, then what exists, then what is accepted
@@ -95,7 +96,7 @@ static bool pass_gate(struct request *rq, struct err *err)
     if (!is_probe &&
         (!gate_check_host(head, &cfg->http_hosts, err) ||
          !gate_check_origin(head, &cfg->http_origins, err) ||
-         !token_find(&shared->tokens, head->header[HEADER_AUTHORIZATION], &rq->who, err)))
+         !self_identify(rq, err)))
         return false;
     if (!check_route(rq, err) ||
         !gate_check_body(head, rq->match.route->body, cfg->http_max_body, err) ||

@@ -2,6 +2,7 @@
 #include "api/request.h"
 
 #include "api/reply.h"
+#include "api/self.h"
 
 #include <microhttpd.h>
 #include <sys/epoll.h>
@@ -336,9 +337,7 @@ bool request_label(struct request *rq, const char **ret_key, const char **ret_va
 
 bool request_job_id(struct request *rq, struct job_id *ret, struct err *err)
 {
-    if (!job_id_parse(rq->match.args[0], ret))
-        return err_set(err, ERR_NOT_FOUND, "There is no job with this id");
-    return true;
+    return self_job_id(rq, rq->match.args[0], ret, err);
 }
 
 /* RFC 9110, section 13.1: "*", or a list of tags. The comparison is weak, which for our strong tags

@@ -25,7 +25,7 @@ const struct route routes[] = {
       {206, BYTES_TYPE, NULL}, {206, JSON_TYPE, NULL}, {206, TEXT_TYPE, NULL}},
      "The value itself; waits with Prefer."},
     {METHOD_GET, "/v1/jobs", job_list, SCOPE_READ, BODY_NONE, NULL,
-     {"state", "queue", "name", "label", "batch", "created_after", "order", "limit",
+     {"state", "queue", "name", "label", "batch", "parent", "created_after", "order", "limit",
       "cursor"},
      {{200, JSON_TYPE, "JobList"}},
      "List jobs, newest first, by cursor."},

@@ -4,6 +4,7 @@
 #include "api/codec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/view.h"
 
 #include <nettle/sha2.h>
@@ -196,7 +197,7 @@ static bool prepare_one(struct request *rq, struct err *err)
     if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
         return false;
     const struct job_source source = submit_source(rq, body, &rq->arena);
-    if (!codec_read_job_from(&source, &item->spec, err))
+    if (!codec_read_job_from(&source, &item->spec, err) || !self_submits(rq, &item->spec, err))
         return false;
     submit_add_trace(rq, &item->spec);
     return command_prepare(item, clock_wall_us(), &rq->arena, err);

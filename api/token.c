@@ -116,26 +116,28 @@ bool token_open(const char *data_dir, enum auth_mode mode, struct token_store *r
     return read_file(fd, &ret->first, err);
 }
 
+struct slice token_secret(struct slice authorization)
+{
+    static const char scheme[] = "bearer ";
+    const size_t len = sizeof(scheme) - 1;
+    if (authorization.len <= len || strncasecmp(authorization.ptr, scheme, len) != 0)
+        return (struct slice){0};
+    const struct slice secret = {authorization.ptr + len, authorization.len - len};
+    return is_secret(secret) ? secret : (struct slice){0};
+}
+
 bool token_find(const struct token_store *store, struct slice authorization, struct principal *ret,
                 struct err *err)
 {
-    static const char scheme[] = "bearer ";
+    const struct slice secret = token_secret(authorization);
+    uint8_t digest[32] = {0};
     if (!store->required) {
         *ret = (struct principal){.scopes = store->first.scopes};
         return true;
     }
-    struct slice secret = {0};
-    if (authorization.len > sizeof(scheme) - 1 &&
-        strncasecmp(authorization.ptr, scheme, sizeof(scheme) - 1) == 0)
-        secret = (struct slice){authorization.ptr + sizeof(scheme) - 1,
-                                authorization.len - (sizeof(scheme) - 1)};
-    uint8_t digest[32];
-    if (!is_secret(secret))
-        return err_set(err, ERR_UNAUTHORIZED,
-                       "Send Authorization: Bearer with the token of the file \"token\" in the "
-                       "data directory");
-    digest_of(secret, digest);
-    if (!text_equal_secret(digest, store->first.id, sizeof digest))
+    if (secret.ptr != NULL)
+        digest_of(secret, digest);
+    if (secret.ptr == NULL || !text_equal_secret(digest, store->first.id, sizeof digest))
         return err_set(err, ERR_UNAUTHORIZED,
                        "Send Authorization: Bearer with the token of the file \"token\" in the "
                        "data directory");

@@ -8,8 +8,9 @@
 
 /* Who asks. */
 struct principal {
-    uint8_t id[32];  /* digest of the token; zero without one */
-    uint32_t scopes; /* bit mask of enum scope */
+    uint8_t id[32];    /* digest of the token; zero without one */
+    uint32_t scopes;   /* bit mask of enum scope */
+    struct job_id job; /* a running job, by its own token (self.h); no = 0: it is none */
 };
 
 struct token_store {
@@ -27,6 +28,8 @@ MUST_CHECK bool token_open(const char *data_dir, enum auth_mode mode, struct tok
  * same words. */
 MUST_CHECK bool token_find(const struct token_store *store, struct slice authorization,
                            struct principal *ret, struct err *err);
+/* The secret of a bearer token; absent: the header holds nothing that could be one. */
+struct slice token_secret(struct slice authorization);
 bool token_allows(const struct principal *who, enum scope scope);
 
 #endif

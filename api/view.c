@@ -57,6 +57,19 @@ static void put_batch(struct buf *out, const struct job_view *job)
     buf_put_i64(out, job->index);
 }
 
+static void put_submitter(struct buf *out, const struct job_id *submitter)
+{
+    char id[37];
+    if (submitter->no == 0) {
+        PUT(out, ",\"parent\":null");
+        return;
+    }
+    job_id_format(submitter, id);
+    PUT(out, ",\"parent\":\"");
+    buf_append(out, id, 36);
+    buf_putc(out, '"');
+}
+
 /* Why a job failed, in words. */
 static const char *reason_title(enum job_reason reason)
 {
@@ -204,7 +217,7 @@ static void put_identity(struct buf *out, const struct job_view *job, const char
     PUT(out, ",\"metadata\":");
     put_raw(out, job->metadata, "{}");
     put_batch(out, job);
-    PUT(out, ",\"parent\":null");
+    put_submitter(out, &job->submitter);
 }
 
 static void put_times(struct buf *out, const struct job_view *job)
@@ -366,6 +379,7 @@ bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_v
         .priority = spec->priority,
         .labels = spec->labels,
         .metadata = spec->metadata,
+        .submitter = spec->submitter,
         .created_us = item->created_us,
         .due_us = item->due_us,
         .queued_us = item->birth == JOB_QUEUED ? item->created_us : 0,
@@ -402,6 +416,7 @@ void view_make_birth(struct job_view *job)
         .priority = job->priority,
         .labels = job->labels,
         .metadata = job->metadata,
+        .submitter = job->submitter,
         .created_us = job->created_us,
         .due_us = job->due_us,
         .slot = -1,

@@ -84,6 +84,7 @@ static bool make_task(const struct dispatch *d, struct flight *f, const struct m
             .name = name_of(f, source, &element, mate->row.no, &scratch),
             .attempt = f->attempt,
             .traceparent = f->info.traceparent,
+            .has_token = task_is_command(wire),
         };
         if (names.name == NULL)
             return false;

@@ -21,6 +21,7 @@
 #include "service/admission.h"
 #include "service/base/metrics.h"
 #include "service/chunk_run.h"
+#include "service/job_token.h"
 #include "service/starts.h"
 #include "service/turn.h"
 #include "storage/queue.h"
@@ -114,6 +115,7 @@ struct dispatch {
     struct pool *pool;
     struct store *store;
     struct starts starts;
+    struct job_token_key token_key; /* any thread may read it */
     const struct log *log;
     struct metrics *metrics;
     const char *url;
@@ -247,7 +249,7 @@ MUST_CHECK bool flight_take_offer(struct dispatch *d, struct turn *turn, struct 
                                   struct err *err);
 /* launch.c: what the environment of a task says about its job. `env` owns the texts: release its
  * arena. */
-#define MAX_START_ENV 5 /* the pool adds GANGER_RUN */
+#define MAX_START_ENV 6 /* the pool adds GANGER_RUN */
 struct start_env {
     struct arena arena;
     struct slice items[MAX_START_ENV];
@@ -259,6 +261,7 @@ struct start_names {
     const char *name;
     uint32_t attempt;
     struct slice traceparent;
+    bool has_token; /* of its own */
 };
 void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env);
 /* A committed reservation leaves for the worker, if it is idle. */

@@ -34,6 +34,9 @@ void engine_close(struct engine *engine);
 /* Any thread. Takes one place in the inbox; must be followed by engine_post. Fails with OVERLOADED
  * or DRAINING (submissions only: `submits`). */
 MUST_CHECK bool engine_reserve(struct engine *engine, bool submits, struct err *err);
+/* Any thread: whose token this is (job_token.h), or was; false: nobody's ever. */
+MUST_CHECK bool engine_job_token(const struct engine *engine, struct slice secret,
+                                 struct job_id *ret, uint32_t *ret_attempt);
 /* Any thread, without blocking. The command belongs to the engine now; engine_wake must follow
  * before the caller sleeps. */
 void engine_post(struct engine *engine, struct command *cmd);

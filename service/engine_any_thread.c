@@ -26,6 +26,12 @@ void engine_wake(struct engine *e)
     inbox_wake(&e->inbox);
 }
 
+bool engine_job_token(const struct engine *e, struct slice secret, struct job_id *ret,
+                      uint32_t *ret_attempt)
+{
+    return job_token_read(&e->dispatch.token_key, secret, ret, ret_attempt);
+}
+
 uint32_t engine_epoch(const struct engine *e, uint64_t topic)
 {
     return waiters_epoch(e->waiters, topic);

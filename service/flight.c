@@ -39,6 +39,7 @@ bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
     d->committed = must_alloc(max * sizeof *d->committed);
     d->ready = must_alloc(max * sizeof *d->ready);
     dispatch_fit(d, dispatch_room(pool_size(d->pool)));
+    job_token_key_make(&d->token_key);
     return admission_open(d, err) && starts_open(&d->starts, data_dir, err);
 }
 

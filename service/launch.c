@@ -30,6 +30,11 @@ void flight_env(const struct dispatch *d, const struct start_names *names, struc
     env_add(env, "GANGER_ATTEMPT", slice_of(attempt));
     if (d->url != NULL)
         env_add(env, "GANGER_URL", slice_of(d->url));
+    if (names->has_token) {
+        char token[JOB_TOKEN_SIZE];
+        job_token_write(&d->token_key, names->id, names->attempt, token);
+        env_add(env, "GANGER_TOKEN", slice_of(token));
+    }
     if (names->traceparent.len > 0)
         env_add(env, "TRACEPARENT", names->traceparent);
 }
@@ -41,7 +46,8 @@ static struct pool_task make_task(const struct dispatch *d, const struct flight 
     const struct start_names names = {.id = &f->info.row.id,
                                       .name = f->info.name,
                                       .attempt = f->attempt,
-                                      .traceparent = f->info.traceparent};
+                                      .traceparent = f->info.traceparent,
+                                      .has_token = task_is_command(f->info.task)};
     flight_env(d, &names, env);
     starts_note(&d->starts, f->info.row.no, f->attempt, env->note);
     struct pool_task task = {

@@ -112,6 +112,11 @@ bool query_mark(struct query *query, const struct job_id *id, struct job_mark *r
     return reader_mark(query->reader, id, ret, err);
 }
 
+bool query_submitter(struct query *query, int64_t no, struct job_id *ret, struct err *err)
+{
+    return reader_submitter(query->reader, no, ret, err);
+}
+
 bool query_batch(struct query *query, const struct job_id *id, struct arena *a,
                  struct batch_view *ret, struct err *err)
 {

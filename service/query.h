@@ -31,6 +31,9 @@ MUST_CHECK bool query_list(struct query *query, const struct job_filter *filter,
 /* The tries of a job's callbacks, those behind page->after. */
 MUST_CHECK bool query_tries(struct query *query, int64_t no, struct arena *a, struct try_page *page,
                             struct err *err);
+/* The job that has submitted this one; no = 0: it was none. */
+MUST_CHECK bool query_submitter(struct query *query, int64_t no, struct job_id *ret,
+                                struct err *err);
 /* Cheap look for long polls. */
 MUST_CHECK bool query_mark(struct query *query, const struct job_id *id, struct job_mark *ret,
                            struct err *err);

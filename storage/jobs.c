@@ -53,6 +53,18 @@ static bool spec_insert(struct store *store, int64_t no, const struct job_new *j
     return store_run(store, insert, err);
 }
 
+static bool offspring_insert(struct store *store, int64_t no, const struct job_id *submitter,
+                             struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_OFFSPRING_PUT);
+
+    bind_i64(insert, 1, no);
+    bind_i64(insert, 2, submitter->no);
+    bind_i64(insert, 3, (int64_t)submitter->ms);
+    bind_i64(insert, 4, submitter->salt);
+    return store_run(store, insert, err);
+}
+
 static enum job_state birth_state(const struct job_new *job)
 {
     if (job->due_us > job->now_us)
@@ -82,7 +94,8 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
         .reason = REASON_NONE,
         .batch = job->batch,
         .idx = job->idx,
-        .flags = job->flags | (spec->callback_url.ptr != NULL ? (uint32_t)JOB_CALLBACK : 0),
+        .flags = job->flags | (spec->callback_url.ptr != NULL ? (uint32_t)JOB_CALLBACK : 0) |
+                 (spec->submitter.no != 0 ? (uint32_t)JOB_OFFSPRING : 0),
         .ukey = job->ukey,
     };
 
@@ -93,6 +106,8 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
     if (!queue_number(store, queue, &row.queue, err) || !queue_has_room(store, row.queue, err) ||
         !row_insert(store, &row, err) || !spec_insert(store, row.no, job, err) ||
         ((row.flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
+        ((row.flags & JOB_OFFSPRING) != 0 &&
+         !offspring_insert(store, row.no, &spec->submitter, err)) ||
         (job->batch != 0 && !batch_append(store, job->batch, row.no, err)))
         return false;
     store->newest = (struct newest){row.no, row.created_us};

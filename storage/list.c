@@ -154,7 +154,13 @@ static bool walk_begin(struct walk *walk, int64_t cursor, sqlite3_stmt **ret, st
     if (cursor == 0 && filter->oldest_first && filter->created_after_us > 0 &&
         !seek_created(walk->reader, filter->created_after_us, &from, err))
         return false;
-    *ret = reader_stmt(walk->reader, filter->oldest_first ? SQL_READ_OLDEST : SQL_READ_NEWEST);
+    if (filter->submitter != 0) {
+        *ret = reader_stmt(walk->reader, filter->oldest_first ? SQL_READ_OFFSPRING_OLDEST
+                                                              : SQL_READ_OFFSPRING_NEWEST);
+        bind_i64(*ret, 2, filter->submitter);
+    } else {
+        *ret = reader_stmt(walk->reader, filter->oldest_first ? SQL_READ_OLDEST : SQL_READ_NEWEST);
+    }
     bind_i64(*ret, 1, from);
     return true;
 }
@@ -297,6 +303,10 @@ bool reader_list(struct reader *reader, const struct job_filter *filter, struct 
     PRE(page->max > 0 && ERGO(filter->label_key != NULL, filter->label_value != NULL));
 
     page->n = 0;
+    if (filter->batch.no != 0 && filter->submitter != 0) {
+        page->cursor = 0; /* jobs submit jobs that are in no batch */
+        return true;
+    }
     if (filter->batch.no != 0)
         return batch_list(&walk, page, err);
     if (!walk_begin(&walk, page->cursor, &stmt, err))

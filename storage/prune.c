@@ -32,6 +32,8 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
            ((row->flags & (JOB_INPUTS | JOB_ITEM)) != JOB_INPUTS ||
             inputs_forget(store, row->no, err)) &&
            ((row->flags & JOB_CALLBACK) == 0 || callback_forget(store, row->no, err)) &&
+           ((row->flags & JOB_OFFSPRING) == 0 ||
+            store_run_no(store, SQL_OFFSPRING_DELETE, row->no, err)) &&
            row_delete(store, row, err);
 }
 

@@ -201,12 +201,30 @@ static bool blobs_fill(struct reader *reader, const struct row *row, struct aren
     return true;
 }
 
+bool reader_submitter(struct reader *reader, int64_t no, struct job_id *ret, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_SUBMITTER);
+    bool found;
+
+    *ret = (struct job_id){0};
+    bind_i64(get, 1, no);
+    if (!db_next(&reader->db, get, &found, err))
+        return false;
+    if (found)
+        *ret = (struct job_id){.ms = (uint64_t)sqlite3_column_int64(get, 1),
+                               .no = sqlite3_column_int64(get, 0),
+                               .salt = (uint32_t)sqlite3_column_int64(get, 2)};
+    return true;
+}
+
 bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
                  struct job_view *ret, struct err *err)
 {
     row_fill(row, ret);
     return spec_fill(reader, row, a, ret, err) && batch_fill(reader, row, ret, err) &&
            queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err) &&
+           ((row->flags & JOB_OFFSPRING) == 0 ||
+            reader_submitter(reader, row->no, &ret->submitter, err)) &&
            ((row->flags & JOB_CALLBACK) == 0 ||
             reader_callback(reader, row->no, a, &ret->callback, err)) &&
            ((row->flags & JOB_OUTPUTS) == 0 || blobs_fill(reader, row, a, ret, err));

@@ -50,6 +50,10 @@ MUST_CHECK bool reader_parents(struct reader *reader, int64_t child, struct pare
 /* Bytes of an inline output; none when it is empty or spooled. */
 MUST_CHECK bool reader_output(struct reader *reader, const struct output_ref *which,
                               struct chunk *chunk, struct err *err);
+/* The job that has submitted this one; no = 0: it was none. Whether the row is there is not asked.
+ */
+MUST_CHECK bool reader_submitter(struct reader *reader, int64_t no, struct job_id *ret,
+                                 struct err *err);
 /* NOT_FOUND when the row is gone. Cheap. */
 MUST_CHECK bool reader_mark(struct reader *reader, const struct job_id *id, struct job_mark *ret,
                             struct err *err);

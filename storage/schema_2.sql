@@ -143,6 +143,15 @@ CREATE TABLE inputs (
     PRIMARY KEY (no, k)
 ) STRICT, WITHOUT ROWID;
 
+-- Jobs that a running job has submitted, with the id of that one: it may be forgotten before them.
+CREATE TABLE offspring (
+    child       INTEGER PRIMARY KEY,
+    parent      INTEGER NOT NULL,
+    parent_ms   INTEGER NOT NULL,  -- with these two its id
+    parent_salt INTEGER NOT NULL
+) STRICT;
+CREATE INDEX offspring_parent ON offspring (parent);
+
 -- `callback` of jobs and batches.
 CREATE TABLE callbacks (
     no       INTEGER PRIMARY KEY,

@@ -226,6 +226,9 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     /* callbacks */                                                                                \
     X(CALLBACK_INSERT, HOT,  "INSERT INTO callbacks (no, url, receiver, states)"                   \
                              " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(OFFSPRING_PUT,   HOT,  "INSERT INTO offspring (child, parent, parent_ms, parent_salt)"       \
+                             " VALUES (?1, ?2, ?3, ?4)")                                           \
+    X(OFFSPRING_DELETE, HOT, "DELETE FROM offspring WHERE child = ?1")                             \
     X(CALLBACK_DELETE, HOT,  "DELETE FROM callbacks WHERE no = ?1")                                \
     X(DELIVERY_INSERT, HOT,  "INSERT INTO deliveries (no, is_batch, receiver, state, version,"     \
                              " due_us, created_us)"                                                \
@@ -361,6 +364,12 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2")  \
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \
+    X(READ_OFFSPRING_NEWEST, HOT, TEXT_ROW "JOIN offspring ON child = no"                          \
+                             " WHERE parent = ?2 AND child < ?1 ORDER BY child DESC")              \
+    X(READ_OFFSPRING_OLDEST, HOT, TEXT_ROW "JOIN offspring ON child = no"                          \
+                             " WHERE parent = ?2 AND child > ?1 ORDER BY child")                   \
+    X(READ_SUBMITTER,  HOT,  "SELECT parent, parent_ms, parent_salt FROM offspring"               \
+                             " WHERE child = ?1")                                                  \
     X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \
     X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1") \
     X(READ_WAIT,       HOT,  "SELECT n FROM waits WHERE child = ?1")                               \

@@ -60,11 +60,12 @@ enum job_flag {
     JOB_WAITS = 4,  /* for a parent that has not ended */
     JOB_GATED = 8,  /* its batch lets it in later: max_parallel, or the batch itself waits */
     JOB_CALLBACK = 16,
-    JOB_GANG = 32,    /* a stage of a pipeline: starts together with the others */
-    JOB_UNIQUE = 64,  /* holds a unique key while it lives */
-    JOB_INPUTS = 128, /* takes results of its parents */
-    JOB_CHILD = 256,  /* was born waiting for parents */
-    JOB_OUTPUTS = 512 /* leaves files that become blobs */
+    JOB_GANG = 32,       /* a stage of a pipeline: starts together with the others */
+    JOB_UNIQUE = 64,     /* holds a unique key while it lives */
+    JOB_INPUTS = 128,    /* takes results of its parents */
+    JOB_CHILD = 256,     /* was born waiting for parents */
+    JOB_OUTPUTS = 512,   /* leaves files that become blobs */
+    JOB_OFFSPRING = 1024 /* submitted by a running job */
 };
 
 enum job_reason {
@@ -161,7 +162,7 @@ struct job_spec {
     struct slice cwd; /* absent: the job's own directory (the service's default) */
     struct slice stdin_bytes;
     struct slice name, queue; /* absent name: "job-<no>" */
-    struct slice pool; /* that it has named; absent: the one that has its queue */
+    struct slice pool;        /* that it has named; absent: the one that has its queue */
     struct slice labels;      /* raw JSON object, or absent */
     struct slice metadata;    /* raw JSON value exactly as sent, or absent */
     struct slice traceparent; /* valid header value, or absent */
@@ -193,7 +194,8 @@ struct job_spec {
     uint32_t n_outputs;
     struct slice callback_url, callback_receiver; /* absent: none */
     uint32_t callback_states;                     /* bit mask of TO(): the ends that are told */
-    bool has_unique; /* with UNIQUE_REPLACE `parents` has room for one more */
+    struct job_id submitter; /* the running job whose token came with it; no = 0: none */
+    bool has_unique;         /* with UNIQUE_REPLACE `parents` has room for one more */
     enum unique_policy on_conflict;
     uint8_t unique_key[UNIQUE_KEY_BYTES];
 };
@@ -275,6 +277,7 @@ struct job_view {
     uint32_t n_blobs;
     struct job_id batch;            /* no = 0: of none */
     int64_t index;                  /* its place there */
+    struct job_id submitter;        /* the job that has submitted it; no = 0: none */
     uint32_t flags;                 /* enum job_flag */
     struct callback_view *callback; /* with JOB_CALLBACK, else NULL */
     struct job_attempt *attempts;   /* earlier attempts, oldest first */
@@ -319,6 +322,7 @@ struct job_filter {
     const char *label_key, *label_value;
     int64_t created_after_us; /* later than this; 0 = any */
     struct job_id batch;      /* no = 0: any */
+    int64_t submitter;        /* only what this job has submitted; 0: any */
     bool oldest_first;
 };
 

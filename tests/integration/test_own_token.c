@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/* A job's own token: what it is for, what it is not for, and that it dies with its attempt. */
+#include "integration/cli_call.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+static const char registry[] = "[function echo]\n"
+                               "kind = command\n"
+                               "command = [\"printf\", \"%s\", \"{text}\"]\n"
+                               "args = [{\"name\":\"text\",\"type\":\"string\"}]\n"
+                               "\n"
+                               "[function hold]\n"
+                               "kind = command\n"
+                               "command = [\"cat\", \"{path}\"]\n"
+                               "args = [{\"name\":\"path\",\"type\":\"string\"}]\n";
+
+static void start(struct server *s, const char *auth)
+{
+    char dir[128], path[200];
+    temp_dir_make(dir, sizeof dir);
+    (void)snprintf(path, sizeof path, "%s/ganger.conf", dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && write(fd, registry, strlen(registry)) == (ssize_t)strlen(registry), "%s",
+          path);
+    (void)close(fd);
+    const struct server_options options = {.workers = 4,
+                                           .args = {"--config", path, "--auth", auth}};
+    server_start(s, &options);
+    temp_dir_remove(dir);
+}
+
+#define OWN_TEST(name, auth)                  \
+    static void own_##name(struct server *s); \
+    PLAIN_TEST(own, name)                     \
+    {                                         \
+        struct server server;                 \
+        start(&server, auth);                 \
+        own_##name(&server);                  \
+        server_stop(&server);                 \
+    }                                         \
+    static void own_##name(struct server *s)
+
+/* A job that runs until its fifo is released, and its token. */
+struct holder {
+    struct job_ref job;
+    struct text fifo;
+    char token[140];
+    char header[180];
+};
+
+static void take_token(struct holder *h, const char *path)
+{
+    await_file(path, 20);
+    AUTO_TEXT token = file_read(path, NULL);
+    CHECK(strlen(token) > 100 && strspn(token, "0123456789abcdef-.") == strlen(token), "\"%s\"",
+          token);
+    (void)snprintf(h->token, sizeof h->token, "%s", token);
+    (void)snprintf(h->header, sizeof h->header, "Authorization: Bearer %s", token);
+}
+
+static struct holder hold(struct server *s, const char *name)
+{
+    struct holder h = {.fifo = fifo_make(s, name)};
+    struct text path = text_of("%s/%s.token", s->scratch, name);
+    h.job = job_submit(s,
+                       "{'command':['sh','-c','printf %%s $GANGER_TOKEN >%s.new; mv %s.new %s; "
+                       "cat %s'],'name':'%s'}",
+                       path.s, path.s, path.s, h.fifo.s, name);
+    take_token(&h, path.s);
+    return h;
+}
+
+static struct response *ask(struct server *s, const struct holder *h, const char *method,
+                            const char *path, const char *body)
+{
+    return http(s, method, path, body, h->header, NULL);
+}
+
+static void expect_end(struct server *s, const struct holder *h)
+{
+    AUTO_RESPONSE r = ask(s, h, "GET", "/v1/jobs/self", NULL);
+    expect_problem(r, 401, "unauthorized");
+}
+
+OWN_TEST(a_job_finds_itself, "token")
+{
+    struct holder h = hold(s, "me");
+    AUTO_RESPONSE self = ask(s, &h, "GET", "/v1/jobs/self", NULL);
+    expect_status(self, 200);
+    expect_text(self, "id", h.job.id);
+    expect_text(self, "name", "me");
+    expect_text(self, "state", "running");
+    cr_assert(json_is_null(self, "parent"));
+    AUTO_RESPONSE by_id = ask(s, &h, "GET", text_of("/v1/jobs/%s", h.job.id).s, NULL);
+    expect_status(by_id, 200);
+    AUTO_RESPONSE processes = ask(s, &h, "GET", "/v1/jobs/self/processes", NULL);
+    expect_status(processes, 200);
+    AUTO_RESPONSE out = ask(s, &h, "GET", "/v1/jobs/self/stdout", NULL);
+    expect_status(out, 200);
+    AUTO_RESPONSE of_none = http_get(s, "/v1/jobs/self");
+    expect_problem(of_none, 404, "not-found");
+    fifo_release(h.fifo.s);
+    AUTO_RESPONSE over = job_await(s, h.job);
+    expect_outcome(over, "succeeded", NULL);
+    expect_end(s, &h);
+}
+
+/* Whoever asks first thing, before the row says that the job runs. */
+OWN_TEST(a_job_that_asks_at_once_is_running, "token")
+{
+    AUTO_RESPONSE lines = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
+    expect_status(lines, 202);
+    for (int i = 0; i < 12; i++) {
+        struct text out = text_of("%s/out.%d", s->scratch, i);
+        (void)job_submit(s, "{'command':['sh','-c','%s show self --json >%s.new; mv %s.new %s']}",
+                         ganger_binary(), out.s, out.s, out.s);
+    }
+    for (int i = 0; i < 12; i++) {
+        struct text out = text_of("%s/out.%d", s->scratch, i);
+        await_file(out.s, 60);
+        CHECK(file_has(out.s, "\"state\":\"running\""), "%s", out.s);
+    }
+}
+
+/* Neighbours that one worker runs in one turn are different jobs with different tokens. */
+OWN_TEST(each_element_of_a_chunk_is_itself, "token")
+{
+    AUTO_RESPONSE r = http(
+        s, "POST", "/v1/batches",
+        text_of("{'command':['sh','-c','%s show self --json >%s/{index}.new; mv %s/{index}.new "
+                "%s/{index}'],'items':[0,1,2,3],'chunksize':4}",
+                ganger_binary(), s->scratch, s->scratch, s->scratch)
+            .s,
+        NULL);
+    expect_status(r, 202);
+    for (int i = 0; i < 4; i++) {
+        struct text out = text_of("%s/%d", s->scratch, i);
+        await_file(out.s, 60);
+        CHECK(file_has(out.s, text_of("\"index\":%d,", i).s), "%s", out.s);
+        CHECK(file_has(out.s, "\"state\":\"running\""), "%s", out.s);
+    }
+}
+
+OWN_TEST(a_job_submits_children, "token")
+{
+    struct holder h = hold(s, "parent");
+    AUTO_RESPONSE other = job_run(s, "{'function':'echo','args':['other']}");
+    AUTO_RESPONSE child = http(s, "POST", "/v1/jobs", "{'function':'echo','args':['one']}",
+                               h.header, "Prefer: wait=20", NULL);
+    expect_status(child, 200);
+    expect_text(child, "parent", h.job.id);
+    AUTO_RESPONSE lines = http(s, "POST", "/v1/jobs",
+                               "{'function':'echo','args':['two']}\n{'command':['true']}\n{'"
+                               "function':'echo','args':['three']}\n",
+                               h.header, "Content-Type: application/x-ndjson", NULL);
+    expect_status(lines, 200);
+    cr_assert_not_null(strstr(lines->body, text_of("\"parent\":\"%s\"", h.job.id).s));
+    cr_assert_not_null(strstr(lines->body, "/problems/forbidden"), "%s", lines->body);
+    struct job_ref ref = job_of(child);
+    AUTO_RESPONSE value = ask(s, &h, "GET", text_of("/v1/jobs/%s/result", ref.id).s, NULL);
+    expect_status(value, 200);
+    cr_assert_str_eq(value->body, "one");
+    AUTO_RESPONSE mine = ask(s, &h, "GET", "/v1/jobs?order=oldest", NULL);
+    expect_status(mine, 200);
+    cr_assert_eq(cJSON_GetArraySize(json_find(mine, "items")), 3);
+    expect_text(mine, "items.0.id", ref.id);
+    AUTO_RESPONSE page = ask(s, &h, "GET", "/v1/jobs?parent=self&limit=2", NULL);
+    cr_assert_eq(cJSON_GetArraySize(json_find(page, "items")), 2);
+    AUTO_RESPONSE rest = ask(
+        s, &h, "GET", text_of("/v1/jobs?limit=2&cursor=%s", json_text(page, "next_cursor")).s,
+        NULL);
+    cr_assert_eq(cJSON_GetArraySize(json_find(rest, "items")), 1);
+    expect_text(rest, "items.0.id", ref.id);
+    AUTO_RESPONSE all = http_get(s, "/v1/jobs?parent=%s&state=succeeded&order=oldest", h.job.id);
+    expect_text(all, "items.0.parent", h.job.id);
+    AUTO_RESPONSE shown = job_show(s, ref);
+    expect_text(shown, "parent", h.job.id);
+    AUTO_RESPONSE none = http_get(s, "/v1/jobs?parent=%s", ref.id);
+    cr_assert_eq(cJSON_GetArraySize(json_find(none, "items")), 0);
+    /* The child does not end with its parent, and says whose it was when that one is forgotten. */
+    AUTO_RESPONSE over = job_cancel(s, h.job, "{'grace':0}", 20);
+    AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/jobs/%s", h.job.id).s, NULL, NULL);
+    expect_status(gone, 204);
+    AUTO_RESPONSE orphan = job_show(s, ref);
+    expect_text(orphan, "parent", h.job.id);
+    AUTO_RESPONSE dropped = http(s, "DELETE", text_of("/v1/jobs/%s", ref.id).s, NULL, NULL);
+    expect_status(dropped, 204);
+    AUTO_RESPONSE fewer = http_get(s, "/v1/jobs?parent=%s", h.job.id);
+    cr_assert_eq(cJSON_GetArraySize(json_find(fewer, "items")), 2);
+}
+
+OWN_TEST(a_child_goes_on_when_its_parent_ends, "token")
+{
+    struct holder h = hold(s, "parent");
+    struct text fifo = fifo_make(s, "child");
+    AUTO_RESPONSE r = http(s, "POST", "/v1/jobs",
+                           text_of("{'function':'hold','args':['%s']}", fifo.s).s, h.header, NULL);
+    expect_status(r, 202);
+    AUTO_RESPONSE running = job_await_state(s, job_of(r), "running");
+    AUTO_RESPONSE over = job_cancel(s, h.job, "{'grace':0}", 20);
+    expect_text(over, "job.state", "cancelled");
+    AUTO_RESPONSE still = job_show(s, job_of(r));
+    expect_text(still, "state", "running");
+    fifo_release(fifo.s);
+    AUTO_RESPONSE end = job_await(s, job_of(r));
+    expect_outcome(end, "succeeded", NULL);
+}
+
+OWN_TEST(nothing_else_is_allowed, "token")
+{
+    struct holder h = hold(s, "me"), other = hold(s, "other");
+    AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
+    struct job_ref secret = job_of(foreign);
+    static const char *const of_jobs[] = {"",        "/result",  "/stdout",   "/stderr",
+                                          "/events", "/explain", "/processes"};
+    for (size_t i = 0; i < COUNT_OF(of_jobs); i++) {
+        AUTO_RESPONSE a = ask(s, &h, "GET", text_of("/v1/jobs/%s%s", secret.id, of_jobs[i]).s,
+                              NULL);
+        expect_problem(a, 404, "not-found");
+        AUTO_RESPONSE b = ask(s, &h, "GET", text_of("/v1/jobs/%s%s", other.job.id, of_jobs[i]).s,
+                              NULL);
+        expect_problem(b, 404, "not-found");
+    }
+    static const struct {
+        const char *method, *path, *body;
+    } forbidden[] = {
+        {"POST", "/v1/jobs/self/cancel", NULL},
+        {"POST", "/v1/jobs/self/retry", NULL},
+        {"POST", "/v1/jobs/self/signal", "{'signal':'USR1'}"},
+        {"POST", "/v1/jobs/self/suspend", NULL},
+        {"DELETE", "/v1/jobs/self", NULL},
+        {"PATCH", "/v1/jobs/self", "{'priority':1}"},
+        {"POST", "/v1/jobs/cancel", "{'all':true}"},
+        {"POST", "/v1/batches", "{'function':'echo','items':['x']}"},
+        {"POST", "/v1/pipelines", "{'stages':[]}"},
+        {"GET", "/v1/batches", NULL},
+        {"GET", "/v1/events", NULL},
+        {"POST", "/v1/wait", "{'jobs':[]}"},
+        {"POST", "/v1/as-completed", "{'jobs':[]}"},
+        {"GET", "/v1/queues", NULL},
+        {"PUT", "/v1/queues/x", "{}"},
+        {"GET", "/v1/workers", NULL},
+        {"GET", "/v1/stats", NULL},
+        {"GET", "/metrics", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(forbidden); i++) {
+        AUTO_RESPONSE r = ask(s, &h, forbidden[i].method, forbidden[i].path, forbidden[i].body);
+        CHECK(r->status == 403, "%s %s: %ld", forbidden[i].method, forbidden[i].path, r->status);
+        expect_problem(r, 403, "forbidden");
+    }
+    static const char *const no_exec[] = {
+        "{'command':['true']}",
+        "{'function':'echo','args':['x'],'env':{'A':'b'}}",
+        "{'function':'echo','args':['x'],'stdin':'x'}",
+        "{'function':'echo','args':['x'],'unique':{'key':'k','on_conflict':'replace'}}",
+    };
+    for (size_t i = 0; i < COUNT_OF(no_exec); i++) {
+        AUTO_RESPONSE r = ask(s, &h, "POST", "/v1/jobs", no_exec[i]);
+        expect_problem(r, 403, "forbidden");
+    }
+    AUTO_RESPONSE reach = ask(
+        s, &h, "POST", "/v1/jobs",
+        text_of("{'function':'echo','args':['x'],'depends_on':['%s']}", secret.id).s);
+    expect_problem(reach, 422, "invalid-request");
+    AUTO_RESPONSE list = ask(s, &h, "GET", text_of("/v1/jobs?parent=%s", other.job.id).s, NULL);
+    expect_problem(list, 422, "invalid-request");
+    AUTO_RESPONSE empty = ask(s, &h, "GET", "/v1/jobs", NULL);
+    cr_assert_eq(cJSON_GetArraySize(json_find(empty, "items")), 0);
+    /* Its own children it may wait for. */
+    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
+    AUTO_RESPONSE next = http(
+        s, "POST", "/v1/jobs",
+        text_of("{'function':'echo','args':['y'],'depends_on':['%s']}", job_of(child).id).s,
+        h.header, "Prefer: wait=20", NULL);
+    expect_status(next, 200);
+    AUTO_RESPONSE not_mine = ask(s, &other, "GET", text_of("/v1/jobs/%s", job_of(child).id).s,
+                                 NULL);
+    expect_problem(not_mine, 404, "not-found");
+    fifo_release(h.fifo.s);
+    fifo_release(other.fifo.s);
+}
+
+OWN_TEST(tokens_that_are_none, "token")
+{
+    struct holder h = hold(s, "me"), wrong = h;
+    wrong.header[strlen(wrong.header) - 1] ^= 1;
+    expect_end(s, &wrong);
+    (void)snprintf(wrong.header, sizeof wrong.header, "Authorization: Bearer %.100s", h.token);
+    expect_end(s, &wrong);
+    (void)snprintf(wrong.header, sizeof wrong.header, "Authorization: Basic %s", h.token);
+    expect_end(s, &wrong);
+    (void)snprintf(wrong.header, sizeof wrong.header, "Authorization: Bearer %064d", 0);
+    expect_end(s, &wrong);
+    fifo_release(h.fifo.s);
+}
+
+/* Each attempt has a token of its own, and the one before has none any more. */
+OWN_TEST(a_token_dies_with_its_attempt, "token")
+{
+    struct text path = text_of("%s/token", s->scratch), hold_2 = fifo_make(s, "2");
+    struct holder first = {.fifo = fifo_make(s, "1")}, second = {0};
+    struct job_ref job = job_submit(
+        s,
+        "{'command':['sh','-c','printf %%s $GANGER_TOKEN >%s.new; mv %s.new %s.$GANGER_ATTEMPT; "
+        "cat %s/$GANGER_ATTEMPT; test $GANGER_ATTEMPT = 2'],'retry':{'max_attempts':2,'delay':0}}",
+        path.s, path.s, path.s, s->scratch);
+    take_token(&first, text_of("%s.1", path.s).s);
+    AUTO_RESPONSE child = http(s, "POST", "/v1/jobs", "{'function':'echo','args':['x']}",
+                               first.header, "Idempotency-Key: step-1", NULL);
+    expect_status(child, 202);
+    fifo_release(first.fifo.s);
+    take_token(&second, text_of("%s.2", path.s).s);
+    cr_assert_str_neq(first.token, second.token);
+    expect_end(s, &first);
+    AUTO_RESPONSE self = ask(s, &second, "GET", "/v1/jobs/self", NULL);
+    expect_text(self, "id", job.id);
+    expect_int(self, "attempt", 2);
+    /* The same client, for its keys. */
+    AUTO_RESPONSE again = http(s, "POST", "/v1/jobs", "{'function':'echo','args':['x']}",
+                               second.header, "Idempotency-Key: step-1", NULL);
+    expect_status(again, 202);
+    expect_text(again, "id", job_of(child).id);
+    expect_header(again, "Idempotency-Replayed", "true");
+    fifo_release(hold_2.s);
+    AUTO_RESPONSE over = job_await(s, job);
+    expect_outcome(over, "succeeded", NULL);
+    expect_end(s, &second);
+}
+
+OWN_TEST(a_token_dies_however_its_attempt_ends, "token")
+{
+    struct holder cancelled = hold(s, "cancelled"), lost = hold(s, "lost");
+    AUTO_RESPONSE shown = job_show(s, lost.job);
+    AUTO_RESPONSE over = job_cancel(s, cancelled.job, "{'grace':0}", 20);
+    expect_end(s, &cancelled);
+    cr_assert_eq(kill((pid_t)json_int(shown, "worker.pid"), SIGKILL), 0);
+    AUTO_RESPONSE end = job_await(s, lost.job);
+    expect_outcome(end, "failed", "lost");
+    expect_end(s, &lost);
+    struct holder last = hold(s, "last");
+    server_kill(s);
+    server_restart(s, &(struct server_options){.workers = 2});
+    expect_end(s, &last);
+}
+
+static bool dir_has(const char *dir, const char *needle)
+{
+    DIR *d = opendir(dir);
+    bool found = false;
+    for (const struct dirent *e; d != NULL && !found && (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        struct text path = text_of("%s/%s", dir, e->d_name);
+        size_t len = 0;
+        AUTO_TEXT bytes = e->d_type == DT_REG ? file_read(path.s, &len) : NULL;
+        found = (bytes != NULL && memmem(bytes, len, needle, strlen(needle)) != NULL) ||
+                (e->d_type == DT_DIR && strstr(path.s, "scratch") == NULL &&
+                 dir_has(path.s, needle));
+    }
+    if (d != NULL)
+        (void)closedir(d);
+    return found;
+}
+
+OWN_TEST(a_token_is_told_to_its_job_alone, "token")
+{
+    struct holder h = hold(s, "me");
+    struct text marker = text_of("%s", "a-marker-that-is-stored");
+    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs",
+                              text_of("{'function':'echo','args':['%s']}", marker.s).s);
+    expect_status(child, 202);
+    AUTO_RESPONSE end = job_await(s, job_of(child));
+    struct response *r[] = {job_show(s, h.job), http_get(s, "/v1/jobs"),
+                            http_get(s, "/v1/jobs/%s/processes", h.job.id),
+                            http_get(s, "/v1/jobs/%s/explain", h.job.id), http_get(s, "/metrics")};
+    for (size_t i = 0; i < COUNT_OF(r); i++) {
+        CHECK(strstr(r[i]->body, h.token) == NULL, "%s", r[i]->path);
+        response_free(r[i]);
+        r[i] = NULL;
+    }
+    cr_assert(!server_log_has(s, h.token));
+    cr_assert(dir_has(s->dir, marker.s), "the search sees what is there");
+    cr_assert(!dir_has(s->dir, h.token));
+    fifo_release(h.fifo.s);
+}
+
+/* Nobody needs a token, but a job that brings its own is that job. */
+OWN_TEST(without_authentication_a_job_is_still_known, "none")
+{
+    struct holder h = hold(s, "me");
+    AUTO_RESPONSE self = ask(s, &h, "GET", "/v1/jobs/self", NULL);
+    expect_text(self, "id", h.job.id);
+    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
+    expect_text(child, "parent", h.job.id);
+    AUTO_RESPONSE plain = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
+    cr_assert(json_is_null(plain, "parent"));
+    fifo_release(h.fifo.s);
+}
