@@ -59,8 +59,28 @@ bool codec_only_one_stdin(struct job_reader *r, const char *pointer)
     return true;
 }
 
+/* {"open": true} */
+static bool read_open(struct job_reader *r, struct slice value, const char *pointer)
+{
+    struct json_iter it;
+    struct slice key, is_open;
+    char place[80];
+    json_iter_init(&it, value);
+    while (json_next_member(&it, &key, &is_open)) {
+        codec_pointer(pointer, key, place);
+        if (!json_string_eq(key, "open"))
+            return err_at(r->err, ERR_INVALID, place, "is not known here");
+        if (json_type_of(is_open) != JSON_TRUE)
+            return codec_wrong_type(r->err, place, "true");
+        r->spec->stdin_open = true;
+    }
+    return r->spec->stdin_open || codec_wrong_type(r->err, pointer, "text, or {\"open\": true}");
+}
+
 bool codec_stdin(struct job_reader *r, struct slice value, const char *pointer)
 {
+    if (json_type_of(value) == JSON_OBJECT)
+        return codec_only_one_stdin(r, pointer) && read_open(r, value, pointer);
     return codec_only_one_stdin(r, pointer) && codec_text(r, value, pointer, &r->spec->stdin_bytes);
 }
 

@@ -287,6 +287,10 @@ bool codec_job_end(struct job_reader *r)
         return false;
     if (!r->has_command)
         return err_at(r->err, ERR_INVALID, "/command", "is missing: what shall run?");
+    if (r->spec->stdin_open && r->spec->max_attempts > 1)
+        return err_at(r->err, ERR_INVALID, "/stdin",
+                      "that is open does not go with more than one attempt: what was fed to the "
+                      "first is not there for the next");
     if (r->has_delay && r->has_run_at)
         return err_at(r->err, ERR_INVALID, "/run_at",
                       "\"delay\" and \"run_at\" must not come together");

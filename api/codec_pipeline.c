@@ -74,6 +74,7 @@ static void stage_begin(const struct pipeline_request *req, uint32_t i, struct j
     if (i == 0)
         return;
     ret->stdin_bytes = (struct slice){0};
+    ret->stdin_open = false;
     ret->n_parents = ret->n_inputs = 0;
     ret->delay_us = ret->run_at_us = 0;
 }

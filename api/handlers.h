@@ -21,6 +21,8 @@ void job_processes(struct request *rq);
 void job_signal(struct request *rq);
 void job_suspend(struct request *rq);
 void job_resume(struct request *rq);
+/* feed.c */
+void job_feed(struct request *rq);
 /* batches.c */
 void batch_create(struct request *rq);
 void batch_list(struct request *rq);

@@ -2,6 +2,8 @@
 #include "api/receive.h"
 
 #include "api/blobs.h"
+#include "api/feed.h"
+#include "api/handlers.h"
 #include "api/reply.h"
 #include "api/self.h"
 #include "api/submit.h"
@@ -78,6 +80,11 @@ static bool check_route(struct request *rq, struct err *err)
     return self_may(rq, err);
 }
 
+static bool is_feed(const struct request *rq)
+{
+    return rq->match.route->handler == job_feed;
+}
+
 /* In the order of the rules: framing, host, origin, token, then what exists, then what is accepted
  * there. */
 static bool pass_gate(struct request *rq, struct err *err)
@@ -93,17 +100,15 @@ static bool pass_gate(struct request *rq, struct err *err)
     take_request_id(rq);
     route_match(head->method, head->path, &rq->match);
     bool is_probe = rq->match.route != NULL && rq->match.route->scope == SCOPE_NOBODY;
-    if (!is_probe &&
-        (!gate_check_host(head, &cfg->http_hosts, err) ||
-         !gate_check_origin(head, &cfg->http_origins, err) ||
-         !self_identify(rq, err)))
+    if (!is_probe && (!gate_check_host(head, &cfg->http_hosts, err) ||
+                      !gate_check_origin(head, &cfg->http_origins, err) || !self_identify(rq, err)))
         return false;
     if (!check_route(rq, err) ||
         !gate_check_body(head, rq->match.route->body, cfg->http_max_body, err) ||
         !request_check_params(rq, err))
         return false;
     if (rq->match.route->body == BODY_BYTES)
-        return blob_begin(rq, err);
+        return is_feed(rq) ? feed_begin(rq, err) : blob_begin(rq, err);
     return head->body_type != BODY_JSON || request_charge(rq, head->content_length, err);
 }
 
@@ -162,7 +167,9 @@ static void take_json(struct request *rq, const char *bytes, size_t len)
 static void take_stream(struct request *rq, const char *bytes, size_t *len)
 {
     const struct slice part = {bytes, *len};
-    size_t taken = rq->head.body_type == BODY_BYTES ? blob_take(rq, part) : submit_take(rq, part);
+    size_t taken = rq->head.body_type != BODY_BYTES ? submit_take(rq, part)
+                   : is_feed(rq)                    ? feed_take(rq, part)
+                                                    : blob_take(rq, part);
     *len -= taken;
     if (rq->refusal.code != ERR_NONE)
         rq->dropped_bytes += taken;

@@ -17,6 +17,7 @@ command_fn command_ps;      /* reach.c */
 command_fn command_signal;
 command_fn command_suspend;
 command_fn command_resume;
+command_fn command_feed;    /* feed.c */
 command_fn command_ls;     /* list.c */
 command_fn command_logs;   /* logs.c */
 command_fn command_events; /* events.c */

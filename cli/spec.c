@@ -331,6 +331,10 @@ static void put_ties(struct buf *out, const struct args *args)
                &(struct nested){"stdin_from", "blob", args->value[OPT_STDIN_BLOB], NULL, NULL});
     put_inputs(out, &args->input);
     put_words(out, "outputs", &args->output);
+    if (args_has(args, OPT_STDIN_OPEN)) {
+        put_name(out, "stdin");
+        buf_puts(out, "{\"open\":true}");
+    }
     put_nested(out, &(struct nested){"unique", "key", args->value[OPT_UNIQUE], "on_conflict",
                                      args->value[OPT_ON_CONFLICT]});
     put_nested(out, &(struct nested){"callback", "url", args->value[OPT_CALLBACK], NULL, NULL});

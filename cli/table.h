@@ -65,6 +65,7 @@ typedef uint64_t command_set;
 #define IN_SIGNAL COMMAND_BIT(58)
 #define IN_SUSPEND COMMAND_BIT(59)
 #define IN_RESUME COMMAND_BIT(60)
+#define IN_FEED COMMAND_BIT(61)
 
 enum operand_kind {
     OPERAND_NONE,
@@ -157,6 +158,7 @@ enum option_id {
     OPT_JSON,
     OPT_JSON_ITEMS,
     OPT_KEEP,
+    OPT_KEEP_OPEN,
     OPT_KEEP_ORDER,
     OPT_KWARG,
     OPT_KWARGS,
@@ -192,6 +194,7 @@ enum option_id {
     OPT_STDIN,
     OPT_STDIN_BLOB,
     OPT_STDIN_FROM,
+    OPT_STDIN_OPEN,
     OPT_STDOUT,
     OPT_STRINGS,
     OPT_TIMEOUT,

@@ -167,6 +167,14 @@ const struct command commands[] = {
      "",
      "  ganger resume 01990b6e-…\n"},
 
+    {IN_FEED, "feed", command_feed, "[OPTION…] ID", OPERAND_ID, 1, 1, false,
+     "Give standard input to a running job, as it comes.",
+     "For a job that was submitted with --stdin-open. Bytes are taken as fast as the job reads\n"
+     "them. At the end of the input the job's ends too, unless --keep-open is given. When the\n"
+     "connection breaks it fails, rather than give something twice.\n",
+     "  id=$(ganger submit --stdin-open -- sort)\n"
+     "  ls | ganger feed $id\n"},
+
     {IN_RETRY, "retry", command_retry, "[OPTION…] [ID…]", OPERAND_ID, 0, ANY_NUMBER, false,
      "Run finished jobs once more.",
      "Each gets one attempt more. With selectors instead of ids it takes all finished jobs\n"

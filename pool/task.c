@@ -16,7 +16,8 @@ enum wire_flag {
     WIRE_OUTPUT_LIMIT_FAILS = 2,
     WIRE_HAS_FILES = 4,
     WIRE_HAS_OUTPUTS = 8,
-    WIRE_ALL_FLAGS = 15
+    WIRE_STDIN_OPEN = 16,
+    WIRE_ALL_FLAGS = 31
 };
 
 bool task_is_native(struct slice wire)
@@ -27,6 +28,11 @@ bool task_is_native(struct slice wire)
 bool task_is_command(struct slice wire)
 {
     return wire.len >= 4 && wire.ptr[1] == TASK_COMMAND;
+}
+
+bool task_stdin_is_open(struct slice wire)
+{
+    return wire.len >= 4 && ((unsigned char)wire.ptr[2] & WIRE_STDIN_OPEN) != 0;
 }
 
 int64_t task_stop_grace(struct slice wire)
@@ -95,6 +101,8 @@ static bool check_task(const struct task *task, struct err *err)
     if (task->limit_output > INT64_MAX || task->limit_memory > INT64_MAX ||
         task->limit_file_size > INT64_MAX)
         return err_set(err, ERR_INVALID, "a size is too large");
+    if (task->stdin_open && (task->kind != TASK_COMMAND || task->stdin_bytes.len > 0))
+        return err_set(err, ERR_INVALID, "the standard input is of two kinds");
     if (task->stop_signal < 0 || task->stop_signal > WIRE_MAX_SIGNAL)
         return err_set(err, ERR_INVALID, "unknown signal %d", task->stop_signal);
     return check_strings(task, err) && check_files(task, err) && check_outputs(task, err);
@@ -121,7 +129,8 @@ bool task_encode(const struct task *task, struct buf *out, struct err *err)
     const int flags = (task->cwd.ptr != NULL ? WIRE_HAS_CWD : 0) |
                       (task->output_limit_fails ? WIRE_OUTPUT_LIMIT_FAILS : 0) |
                       (task->n_files > 0 ? WIRE_HAS_FILES : 0) |
-                      (task->n_outputs > 0 ? WIRE_HAS_OUTPUTS : 0);
+                      (task->n_outputs > 0 ? WIRE_HAS_OUTPUTS : 0) |
+                      (task->stdin_open ? WIRE_STDIN_OPEN : 0);
     const char head[4] = {WIRE_VERSION, (char)task->kind, (char)flags, (char)stop_signal};
 
     buf_append(out, head, sizeof(head));
@@ -183,6 +192,7 @@ bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct er
     const unsigned flags = (unsigned char)wire.ptr[2];
     task.kind = (enum task_kind)(unsigned char)wire.ptr[1];
     task.stop_signal = (unsigned char)wire.ptr[3];
+    task.stdin_open = (flags & WIRE_STDIN_OPEN) != 0;
     task.output_limit_fails = (flags & WIRE_OUTPUT_LIMIT_FAILS) != 0;
     r.at += 4;
     task.timeout_us = wire_read_i64(&r);

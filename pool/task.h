@@ -34,6 +34,7 @@ struct task {
     uint32_t n_env;
     struct slice cwd; /* terminated; ptr NULL: a fresh directory of the worker's */
     struct slice stdin_bytes;
+    bool stdin_open; /* its standard input comes by a pipe with the START, which others feed */
     struct task_file *files; /* n_files; only without cwd */
     uint32_t n_files;
     struct slice *outputs; /* paths in that directory of files that are kept; terminated */
@@ -53,6 +54,7 @@ struct task {
 /* What the server wants to know of a stored task without decoding it. */
 bool task_is_native(struct slice wire);
 bool task_is_command(struct slice wire);
+bool task_stdin_is_open(struct slice wire);
 int64_t task_stop_grace(struct slice wire);
 
 /* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a

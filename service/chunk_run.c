@@ -76,8 +76,8 @@ static bool make_task(const struct dispatch *d, struct flight *f, const struct m
                                     .index = mate->row.idx,
                                     .deadline_us = mate->row.deadline_us};
     arena_init(&scratch, MAX_MATE_BYTES);
-    if (!element_task(&element, &scratch, &wire, &ignored))
-        return false;
+    if (!element_task(&element, &scratch, &wire, &ignored) || task_stdin_is_open(wire))
+        return false; /* a pipe goes beside a START alone */
     if (!task_is_native(wire)) {
         const struct start_names names = {
             .id = &mate->row.id,

@@ -28,6 +28,7 @@ bool command_encode(const struct job_spec *spec, const struct command_frame *fra
         .n_env = spec->n_env,
         .cwd = spec->cwd,
         .stdin_bytes = spec->stdin_bytes,
+        .stdin_open = spec->stdin_open,
         .timeout_us = spec->timeout_us,
         .deadline_us = frame->deadline_us,
         .stop_signal = spec->stop_signal,
@@ -116,6 +117,8 @@ size_t command_jobs(const struct command *cmd)
     case CMD_CHANGE:
     case CMD_RETRY:
     case CMD_REACH:
+    case CMD_FEED:
+    case CMD_FEED_BREAK:
     case CMD_BATCH_BREAK:
     case CMD_BLOB:
     case CMD_BLOB_DELETE:

@@ -28,13 +28,16 @@ enum command_kind {
     CMD_SUBMIT, /* one or more jobs */
     CMD_CANCEL,
     CMD_FORGET,
-    CMD_CHANGE,    /* other members of a job that waits */
-    CMD_RETRY,     /* a finished job, once more */
-    CMD_REACH,     /* something is asked of a running job */
-    CMD_BULK,      /* one verb on many jobs, of which each may refuse it */
-    CMD_GRAPH,     /* a batch of jobs that may depend on each other */
-    CMD_BATCH,     /* a new batch, with its first items */
-    CMD_BATCH_ADD, /* more items */
+    CMD_CHANGE,     /* other members of a job that waits */
+    CMD_RETRY,      /* a finished job, once more */
+    CMD_REACH,      /* something is asked of a running job */
+    CMD_FEED,       /* its standard input is lent to a request, or given back */
+    CMD_FEED_BREAK, /* given back by a request that ended before; never answered: the engine frees
+                       it */
+    CMD_BULK,       /* one verb on many jobs, of which each may refuse it */
+    CMD_GRAPH,      /* a batch of jobs that may depend on each other */
+    CMD_BATCH,      /* a new batch, with its first items */
+    CMD_BATCH_ADD,  /* more items */
     CMD_BATCH_CANCEL,
     CMD_BATCH_RETRY,
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
@@ -191,6 +194,20 @@ struct pool_ask {
     int64_t grace_us;   /* < 0: the job's own */
 };
 
+/* The standard input of a job (feed.h). */
+struct feed_ask {
+    struct job_id id;
+    bool is_done; /* it is given back; else it is lent */
+    bool is_eof;  /* with is_done: nothing follows */
+    bool has_offset;
+    uint64_t offset; /* so many bytes must have been fed before */
+    uint64_t n;      /* with is_done: fed by this request */
+    uint64_t holder; /* with is_done; else answer */
+    /* Answer. */
+    uint64_t total; /* fed so far */
+    int fd;         /* the request's to close */
+};
+
 struct command {
     struct command *next;
     enum command_kind kind;
@@ -215,6 +232,7 @@ struct command {
         struct graph_ask graph;
         struct batch_ask batch;
         struct batch_pick pick;
+        struct feed_ask feed;
         struct pipeline_ask pipeline;
         struct blob_ask blob;
         struct pool_ask pool;

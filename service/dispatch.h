@@ -21,6 +21,7 @@
 #include "service/admission.h"
 #include "service/base/metrics.h"
 #include "service/chunk_run.h"
+#include "service/feed.h"
 #include "service/job_token.h"
 #include "service/starts.h"
 #include "service/turn.h"
@@ -46,6 +47,7 @@ struct flight {
     struct blob_cache *cache;
     uint64_t blobs[MAX_JOB_BLOBS];
     uint32_t n_blobs;
+    struct feed *feed; /* its standard input, if clients feed it; from its START on */
     uint32_t attempt;
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */

@@ -63,6 +63,7 @@ struct engine {
     size_t n_touched;
 
     uint64_t settings_epoch; /* of the settings that publish_queues has seen last */
+    uint64_t n_feeds;        /* how often a standard input was lent */
     uint64_t salt_state;     /* of the generator for the random part of ids */
     int64_t next_due_us;     /* lower bound of the store's next timer; INT64_MAX = none */
     uint64_t lazy_until_ns;  /* outcomes that nobody waits for may gather until then; 0 = none wait
@@ -145,6 +146,9 @@ MUST_CHECK bool apply_job_retry(struct engine *e, const struct job_id *id, int64
                                 struct err *err);
 /* reach.c: what is asked of a running job leaves after the commit. */
 MUST_CHECK bool apply_reach(struct engine *e, struct command *cmd, struct err *err);
+/* feed.c: whether it runs; lending and giving back follow the commit. */
+MUST_CHECK bool apply_feed(struct engine *e, struct command *cmd, struct err *err);
+void publish_feed(struct engine *e, struct command *cmd); /* it is about to go back */
 /* bulk.c: the same and others on many. */
 MUST_CHECK bool apply_bulk(struct engine *e, struct command *cmd, struct err *err);
 /* pools.c, pool_verbs.c */

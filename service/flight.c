@@ -47,6 +47,7 @@ void dispatch_close(struct dispatch *d)
 {
     for (uint32_t k = 0; k < d->made_n && d->flights != NULL; k++) {
         chunk_free(&d->flights[k]);
+        feed_free(d->flights[k].feed);
         arena_release(&d->flights[k].arena);
     }
     blob_cache_free(d->blobs);
@@ -65,6 +66,7 @@ void flight_free(struct flight *f)
     for (uint32_t i = 0; i < f->n_blobs; i++)
         blob_cache_give(f->cache, f->blobs[i], clock_mono_ns());
     struct arena arena = f->arena;
+    feed_free(f->feed);
     arena_clear(&arena);
     *f = (struct flight){.arena = arena};
 }

@@ -119,12 +119,20 @@ bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends 
     struct err err = {0};
     struct start_env env;
     int blobs[MAX_JOB_BLOBS];
+    struct pool_ends own = ends == NULL ? (struct pool_ends){-1, -1} : *ends;
+    int in = -1; /* closed here as soon as the worker has it: one that stayed would be a reader */
+    bool is_fed = task_stdin_is_open(f->info.task) && own.in < 0;
     struct pool_task task = make_task(d, f, f->place, &env);
-    task.ends = ends;
+    bool started = !is_fed || feed_open(&f->feed, &in, &err);
+    own.in = is_fed ? in : own.in;
+    task.ends = own.in >= 0 || own.out >= 0 ? &own : NULL;
     task.blobs = blobs;
-    bool started = take_blobs(d, f, blobs, &err) && pool_start(d->pool, &task, &err);
+    started = started && take_blobs(d, f, blobs, &err) && pool_start(d->pool, &task, &err);
+    auto_close(&in);
     arena_release(&env.arena);
     if (!started) {
+        feed_free(f->feed);
+        f->feed = NULL;
         log_error(d->log, "start failed", &err);
         return false;
     }
@@ -185,6 +193,8 @@ bool flight_start_reserved(struct dispatch *d, uint32_t slot)
 static bool offer_one(struct dispatch *d, struct flight *f, struct place place)
 {
     struct start_env env;
+    if (task_stdin_is_open(f->info.task))
+        return false; /* a pipe goes beside a START alone */
     struct pool_task task = make_task(d, f, place, &env);
     bool offered = pool_offer(d->pool, &task);
     arena_release(&env.arena);

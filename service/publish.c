@@ -20,6 +20,8 @@ void publish_answer(struct engine *e, struct command *cmd)
 {
     if (cmd->kind == CMD_DELIVERED)
         publish_delivered(e, cmd);
+    else if (cmd->kind == CMD_FEED)
+        publish_feed(e, cmd);
     answer(e, cmd);
     inbox_unreserve(&e->inbox);
 }
@@ -85,6 +87,8 @@ static void finish_break(struct engine *e, struct command *cmd)
         e->put_off = cmd;
         return;
     }
+    if (cmd->kind == CMD_FEED_BREAK)
+        publish_feed(e, cmd);
     inbox_unreserve(&e->inbox);
     free(cmd);
 }
@@ -227,7 +231,7 @@ void publish_commands(struct engine *e)
 {
     publish_parks(e);
     for (size_t i = 0; i < e->n_batch; i++) {
-        if (e->batch[i]->kind == CMD_BATCH_BREAK)
+        if (e->batch[i]->kind == CMD_BATCH_BREAK || e->batch[i]->kind == CMD_FEED_BREAK)
             finish_break(e, e->batch[i]);
         else
             publish_answer(e, e->batch[i]);

@@ -222,6 +222,8 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_DELIVERED: return apply_delivered(e, cmd, err);
     case CMD_CHANGE: return apply_job_change(e, cmd, err);
     case CMD_RETRY: return apply_job_retry(e, &cmd->retry.id, cmd->retry.if_version, err);
+    case CMD_FEED:
+    case CMD_FEED_BREAK: return apply_feed(e, cmd, err);
     case CMD_REACH: return apply_reach(e, cmd, err);
     case CMD_BULK: return apply_bulk(e, cmd, err);
     case CMD_GRAPH: return apply_graph(e, cmd, err);

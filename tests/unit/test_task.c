@@ -362,3 +362,33 @@ Test(task, files_are_part_of_the_wire)
     arena_release(&a);
     buf_release(&wire);
 }
+
+/* One input, and only what has an input of its own. */
+Test(task, an_open_stdin_is_part_of_the_wire)
+{
+    struct buf wire;
+    struct arena a;
+    struct err err = {0};
+    struct task in = full_task(), out = {0};
+
+    arena_init(&a, ARENA);
+    in.stdin_open = true;
+    buf_init(&wire, 1 << 20);
+    cr_assert(!task_encode(&in, &wire, &err), "there are bytes as well");
+    in.stdin_bytes = (struct slice){0};
+    in.kind = TASK_NATIVE;
+    buf_clear(&wire);
+    cr_assert(!task_encode(&in, &wire, &err));
+    in.kind = TASK_COMMAND;
+    buf_clear(&wire);
+    cr_assert(task_encode(&in, &wire, &err), "%s", err.detail);
+    cr_assert(task_stdin_is_open(buf_slice(&wire)));
+    cr_assert(task_decode(buf_slice(&wire), &a, &out, &err), "%s", err.detail);
+    cr_assert(out.stdin_open);
+    in.stdin_open = false;
+    buf_clear(&wire);
+    cr_assert(task_encode(&in, &wire, &err));
+    cr_assert(!task_stdin_is_open(buf_slice(&wire)));
+    buf_release(&wire);
+    arena_release(&a);
+}
