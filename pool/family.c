@@ -159,11 +159,13 @@ static void meet_all_children(struct family *f, const struct family_member *pare
  * process's by that time, and those children are not to be trusted. */
 static bool walk(struct family *f, const struct family_member *root)
 {
+    char path[64];
     bool is_whole = true;
 
     f->n = 0;
     f->is_cut = false;
-    meet_all_children(f, root, root->pid);
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", root->pid, root->pid);
+    meet_children(f, path, root, root->pid);
     for (size_t i = 0; i < f->n; i++) {
         const size_t before = f->n;
         const struct family_member parent = f->all[i]; /* the list may move */

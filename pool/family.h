@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* All living descendants of a process, as proc(5) tells it. Numbers of processes are used again, so
- * a process is named by its number and the time of its start, and each member was a child of the
- * root or of another member when it was looked at. Any process and thread may look; nothing is
- * locked, and what is forked meanwhile is seen at the next look. */
+/* All living descendants of the main thread of a process, as proc(5) tells it: a worker's other
+ * thread has the warm runners, which are no part of a command. Of descendants all threads count.
+ * Numbers of processes are used again, so a process is named by its number and the time of its
+ * start, and each member was a child of the root or of another member when it was looked at. Any
+ * process and thread may look; nothing is locked, and what is forked meanwhile is seen at the next
+ * look. */
 #ifndef GANGER_POOL_FAMILY_H
 #define GANGER_POOL_FAMILY_H
 

@@ -3,6 +3,24 @@
 #include "pool/family.h"
 #include "pool/pool_state.h"
 
+static bool has(const struct family *f, pid_t pid)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->all[i].pid == pid)
+            return true;
+    return false;
+}
+
+/* A runner is a child of another thread of the worker, and the process of what it runs. */
+static void look_at_runner(struct family *f, pid_t runner, pid_t worker)
+{
+    struct family_member first;
+    if (!family_look(f, runner, worker) || !family_look_at(runner, &first))
+        f->n = 0;
+    else
+        family_put_first(f, &first);
+}
+
 bool pool_family(const struct pool *pool, uint32_t slot, int64_t job_no, struct family *ret)
 {
     struct pool_live live, after;
@@ -14,6 +32,8 @@ bool pool_family(const struct pool *pool, uint32_t slot, int64_t job_no, struct 
         !family_look(ret, live.worker_pid, pool->zygote_pid) ||
         !pool_live(pool, slot, job_no, &after) || after.worker_pid != live.worker_pid)
         return false;
+    if (after.job_pid > 0 && !has(ret, after.job_pid))
+        look_at_runner(ret, after.job_pid, after.worker_pid);
     if (after.is_call && family_look_at(live.worker_pid, &worker))
         family_put_first(ret, &worker);
     return true;

@@ -30,33 +30,46 @@ static const struct family_member *find(const struct family *f, pid_t pid)
     return NULL;
 }
 
-static int release_fd[2];
+static int told_fd[2];
 
 static void *fork_in_thread(void *arg)
 {
-    fork_sleeper(arg);
-    (void)!write(release_fd[1], "x", 1);
+    pid_t pid;
+    (void)arg;
+    fork_sleeper(&pid);
+    (void)!write(told_fd[1], &pid, sizeof(pid));
     for (;;)
         (void)pause();
     return NULL;
 }
 
-/* A child is its thread's, and the kernel lists it there. */
+/* A child is its thread's, and the kernel lists it there. Of a descendant all threads count; of the
+ * root itself the main thread alone. */
 Test(pool_family, children_of_other_threads)
 {
     AUTO_FAMILY struct family f;
     pthread_t thread;
-    pid_t pid = 0;
-    char byte;
+    pid_t grandchild, other;
 
-    cr_assert_eq(pipe(release_fd), 0);
-    cr_assert_eq(pthread_create(&thread, NULL, fork_in_thread, &pid), 0);
-    cr_assert_eq(read(release_fd[0], &byte, 1), 1);
+    cr_assert_eq(pipe(told_fd), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)pthread_create(&thread, NULL, fork_in_thread, NULL);
+        for (;;)
+            (void)pause();
+    }
+    cr_assert_eq(read(told_fd[0], &grandchild, sizeof(grandchild)), (ssize_t)sizeof(grandchild));
+    cr_assert_eq(pthread_create(&thread, NULL, fork_in_thread, NULL), 0);
+    cr_assert_eq(read(told_fd[0], &other, sizeof(other)), (ssize_t)sizeof(other));
     family_init(&f, 100);
     cr_assert(family_look(&f, getpid(), 0));
-    cr_assert_not_null(find(&f, pid));
-    cr_assert_eq(find(&f, pid)->ppid, getpid());
-    end(pid);
+    cr_assert_not_null(find(&f, child));
+    cr_assert_not_null(find(&f, grandchild));
+    cr_assert_eq(find(&f, grandchild)->ppid, child);
+    cr_assert_null(find(&f, other));
+    (void)kill(grandchild, SIGKILL);
+    end(child);
+    end(other);
 }
 
 Test(pool_family, is_bounded)
