@@ -15,7 +15,11 @@ static const char registry[] = "[function echo]\n"
                                "[function hold]\n"
                                "kind = command\n"
                                "command = [\"cat\", \"{path}\"]\n"
-                               "args = [{\"name\":\"path\",\"type\":\"string\"}]\n";
+                               "args = [{\"name\":\"path\",\"type\":\"string\"}]\n"
+                               "\n"
+                               "[function misbehave]\n"
+                               "kind = native\n"
+                               "module = " GANGER_HELPER_DIR "/native_misbehave.so\n";
 
 static void start(struct server *s, const char *auth)
 {
@@ -398,4 +402,30 @@ OWN_TEST(without_authentication_a_job_is_still_known, "none")
     AUTO_RESPONSE plain = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
     cr_assert(json_is_null(plain, "parent"));
     fifo_release(h.fifo.s);
+}
+
+/* A call inside a worker has no processes of its own to signal; what it shows is the worker. */
+OWN_TEST(a_native_call_is_out_of_reach, "token")
+{
+    struct job_ref job = job_submit(s, "{'function':'misbehave','args':['cancel']}");
+    AUTO_RESPONSE running = job_await_state(s, job, "running");
+    static const struct {
+        const char *verb, *body;
+    } verbs[] = {{"signal", "{'signal':'USR1'}"}, {"suspend", NULL}, {"resume", NULL}};
+    for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+        AUTO_RESPONSE r = http(s, "POST", text_of("/v1/jobs/%s/%s", job.id, verbs[i].verb).s,
+                               verbs[i].body, NULL);
+        expect_problem(r, 409, "state-conflict");
+        cr_assert_not_null(strstr(r->body, "no command"), "%s", r->body);
+    }
+    struct response *shown = http_get(s, "/v1/jobs/%s/processes", job.id);
+    for (uint64_t until = deadline_in(20); json_find(shown, "processes.0") == NULL;) {
+        CHECK(!deadline_passed(until), "%s", shown->body);
+        response_free(shown);
+        shown = http_get(s, "/v1/jobs/%s/processes", job.id);
+    }
+    cr_assert_eq(json_int(shown, "processes.0.pid"), json_int(shown, "worker.pid"));
+    response_free(shown);
+    AUTO_RESPONSE over = job_cancel(s, job, NULL, 20);
+    expect_text(over, "job.state", "cancelled");
 }
