@@ -146,12 +146,13 @@ size_t feed_take(struct request *rq, struct slice bytes)
         f->pause_ns = FIRST_PAUSE_NS;
         return (size_t)n;
     }
+    const unsigned long long given = f->total + f->n;
     const bool waits = errno == EAGAIN
                            ? wait_for_room(rq, f)
                            : err_set(&rq->refusal, ERR_STATE_CONFLICT,
                                      "The job does not read its standard input any more; it has "
                                      "been given %llu bytes",
-                                     (unsigned long long)(f->total + f->n));
+                                     given);
     return waits ? 0 : bytes.len;
 }
 

@@ -67,9 +67,9 @@ static void put_process(struct buf *out, const struct process_view *p)
     buf_putc(out, '}');
 }
 
-static void put_processes(struct buf *out, const struct job_view *job,
-                          const struct process_list *list)
+static void put_processes(struct buf *out, const struct process_list *list)
 {
+    const struct job_view *job = &list->job;
     char id[37];
     job_id_format(&job->id, id);
     buf_printf(out,
@@ -92,7 +92,6 @@ void job_processes(struct request *rq)
 {
     AUTO_ARENA struct arena a = {0};
     struct job_id id;
-    struct job_view job;
     struct process_list list;
     struct err err = {0};
     arena_init(&a, PROCESSES_BYTES);
@@ -100,12 +99,12 @@ void job_processes(struct request *rq)
         reply_problem(rq, &err);
         return;
     }
-    if (!query_processes(rq->thread->query, &id, &a, &job, &list, &err)) {
+    if (!query_processes(rq->thread->query, &id, &a, &list, &err)) {
         change_refused(rq, &id, &err);
         return;
     }
     buf_clear(&rq->out);
-    put_processes(&rq->out, &job, &list);
+    put_processes(&rq->out, &list);
     reply_json(rq, 200);
 }
 

@@ -39,7 +39,8 @@ static bool is_known(const struct process_list *list, const struct family_member
 static bool fill_all(const struct query *q, const struct family *family, struct arena *a,
                      struct process_list *ret)
 {
-    *ret = (struct process_list){.is_cut = family->is_cut};
+    ret->n = 0;
+    ret->is_cut = family->is_cut;
     ret->items = arena_alloc(a, (family->n + 1) * sizeof *ret->items);
     for (size_t i = 0; ret->items != NULL && i < family->n; i++) {
         if (is_known(ret, &family->all[i]))
@@ -58,17 +59,17 @@ static bool not_running(const struct job_view *job, struct err *err)
 }
 
 bool query_processes(struct query *query, const struct job_id *id, struct arena *a,
-                     struct job_view *ret_job, struct process_list *ret, struct err *err)
+                     struct process_list *ret, struct err *err)
 {
     AUTO_FAMILY struct family family = {0};
     struct job_view after;
 
-    if (!query_job(query, id, a, ret_job, err))
+    if (!query_job(query, id, a, &ret->job, err))
         return false;
-    if (ret_job->state != JOB_RUNNING && ret_job->state != JOB_STOPPING)
-        return not_running(ret_job, err);
+    if (ret->job.state != JOB_RUNNING && ret->job.state != JOB_STOPPING)
+        return not_running(&ret->job, err);
     family_init(&family, MAX_PROCESSES);
-    if (!pool_family(engine_pool(query->engine), (uint32_t)ret_job->slot, id->no, &family)) {
+    if (!pool_family(engine_pool(query->engine), (uint32_t)ret->job.slot, id->no, &family)) {
         /* It begins or ends in this moment. */
         if (!query_job(query, id, a, &after, err))
             return false;

@@ -18,6 +18,7 @@ struct process_view {
 };
 
 struct process_list {
+    struct job_view job; /* whose they are */
     struct process_view *items;
     uint32_t n;
     bool is_cut; /* there are more than MAX_PROCESSES */
@@ -26,7 +27,6 @@ struct process_list {
 /* The processes of a job, parents before their children, and the job itself. STATE_CONFLICT when it
  * does not run. Bytes go to `a`. */
 MUST_CHECK bool query_processes(struct query *query, const struct job_id *id, struct arena *a,
-                                struct job_view *ret_job, struct process_list *ret,
-                                struct err *err);
+                                struct process_list *ret, struct err *err);
 
 #endif
