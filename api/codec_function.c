@@ -232,9 +232,6 @@ static bool check_native(const struct job_reader *r)
 /* A runner has a process, but many calls share it. */
 static bool check_runner(const struct job_reader *r)
 {
-    if (codec_job_names(r, SLICE_LIT("inputs")))
-        return err_at(r->err, ERR_INVALID, "/inputs",
-                      "do not reach runners; give the id of the blob as an argument");
     return has_none_of_a_process(r) &&
            (r->spec->limit_cpu_us == 0 ||
             err_at(r->err, ERR_INVALID, "/limits/cpu",

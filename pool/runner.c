@@ -94,10 +94,10 @@ static const char *obstacle(const struct runner_call *call, const struct task *t
     return NULL;
 }
 
-enum drive_result runners_run(struct runners *all, struct bank *bank, const struct task *task,
-                              const struct task_extra *extra)
+enum drive_result runners_run(struct runners *all, struct bank *bank, const struct inputs *inputs)
 {
-    struct runner_call call = {.all = all, .bank = bank, .task = task};
+    const struct task *task = inputs->task;
+    struct runner_call call = {.all = all, .bank = bank, .task = task, .inputs = inputs};
 
     call.function = find_function(all, task->argv[0]);
     const char *why = obstacle(&call, task);
@@ -107,7 +107,7 @@ enum drive_result runners_run(struct runners *all, struct bank *bank, const stru
     make_places(all);
     call.past = &all->past[call.function - all->functions->items];
     call.runner = find_runner(all, call.function);
-    init_call(&call, extra);
+    init_call(&call, inputs->extra);
     if (call.runner == NULL && call.past->failed >= RUNNER_MAX_FAILED &&
         clock_mono_ns() < call.past->not_before_ns) {
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, call.past->text);

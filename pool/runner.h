@@ -10,7 +10,7 @@
 #define GANGER_POOL_RUNNER_H
 
 #include "pool/drive.h"
-#include "pool/extra.h"
+#include "pool/inputs.h"
 #include "service/base/function.h"
 #include "service/base/log.h"
 
@@ -35,8 +35,7 @@ struct runners {
 };
 
 /* Runs a task of kind RUNNER; the bank holds the outcome unless it is DRIVE_ABANDONED. */
-enum drive_result runners_run(struct runners *all, struct bank *bank, const struct task *task,
-                              const struct task_extra *extra);
+enum drive_result runners_run(struct runners *all, struct bank *bank, const struct inputs *inputs);
 
 /* While no task runs: what runners say then, whether they live. Fills `fds`, returns how many. */
 size_t runners_watch(const struct runners *all, struct pollfd fds[RUNNERS_MAX_FDS]);

@@ -32,7 +32,8 @@ struct runner_call {
     const struct function *function;
     struct bank *bank; /* NULL: no task, only what comes between tasks is heard */
     const struct task *task;
-    struct slice id, name; /* the job's */
+    const struct inputs *inputs; /* its blobs; with a task */
+    struct slice id, name;       /* the job's */
     char number[24];
     enum call_phase phase;
     struct capture out[2];

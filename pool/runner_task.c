@@ -5,6 +5,7 @@
 #include "service/base/json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #define KEYS_MAX 900 /* of a header with its verb, id and length */
 #define INBOX_PATH "/proc/self/fd/5"
@@ -94,6 +95,19 @@ static void put_keys(const struct runner_call *call, const char *codec, struct b
     }
 }
 
+/* What this process holds open as long as the task runs. */
+static void put_inputs(const struct inputs *inputs, struct buf *keys)
+{
+    char key[80], path[96];
+    for (uint32_t i = 0; i < inputs->n_blobs; i++) {
+        const struct input_blob *blob = &inputs->blobs[i];
+        (void)snprintf(key, sizeof(key), "input.%.*s", (int)blob->name.len, blob->name.ptr);
+        (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d:%" PRIu64, getpid(), blob->fd,
+                       blob->size);
+        runner_key_put(keys, key, slice_of(path));
+    }
+}
+
 static bool fill_inbox(const struct runner *r, struct slice body)
 {
     size_t sent = 0;
@@ -124,6 +138,9 @@ bool runner_call_send(struct runner_call *call)
     if (!(is_json ? put_json(call, arguments, &body) : put_raw(call, arguments, &body)))
         return false;
     put_keys(call, is_json ? "json" : "raw", &keys);
+    put_inputs(call->inputs, &keys);
+    if (!buf_ok(&keys))
+        return refuse(call, "Error: the names of the inputs are too long for a runner");
     struct slice inlined = buf_slice(&body);
     if (body.len > RUNNER_SHM && (r->caps & CAP_SHM) != 0 && fill_inbox(r, inlined)) {
         buf_printf(&keys, " shm=" INBOX_PATH ":%zu", body.len);

@@ -91,19 +91,19 @@ static bool run_command(struct worker *w, struct bank *bank, struct inputs *inpu
 static bool run_function(struct worker *w, struct bank *bank, struct inputs *inputs,
                          const struct frame_fds *fds)
 {
-    const bool is_native = inputs->task->kind == TASK_NATIVE;
     bool takes_others = fds->fd[START_STDIN] >= 0 || fds->fd[START_STDOUT] >= 0;
 
     for (uint32_t i = 0; i < inputs->extra->n_inputs; i++) {
         const struct task_input *input = &inputs->extra->inputs[i];
-        takes_others = takes_others || !is_native || !input->is_blob || input->kind != INPUT_FILE;
+        takes_others = takes_others || !input->is_blob || input->kind != INPUT_FILE;
     }
     if (takes_others) {
-        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "a function takes its arguments alone");
+        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL,
+                     "a function takes its arguments and blobs alone");
         return true;
     }
-    if (!is_native)
-        return runners_run(&w->runners, bank, inputs->task, inputs->extra) == DRIVE_DONE;
+    if (inputs->task->kind == TASK_RUNNER)
+        return runners_run(&w->runners, bank, inputs) == DRIVE_DONE;
     native_run(&w->native, bank, inputs);
     return true;
 }

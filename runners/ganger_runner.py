@@ -14,6 +14,7 @@ generator yields partial results. What it raises is the job's error. Inside of a
 
     import ganger_runner
     ganger_runner.task.id, .name, .attempt, .deadline      # whose call this is
+    open(ganger_runner.task.inputs["data"], "rb")          # a blob among the job's inputs
     ganger_runner.progress(3, 10, "tile 3")
     ganger_runner.log("half of it", level="warning")
 
@@ -48,6 +49,7 @@ class Task:
     id = name = None
     attempt = 0
     deadline = None  # time.monotonic() when it must be over
+    inputs = {}  # paths of the job's blobs, by name
 
 
 task = Task()
@@ -231,6 +233,7 @@ def attempt(ident, keys, body):
 
 def run(ident, keys, body):
     task.id, task.name, task.attempt = ident, keys.get("name"), int(keys.get("attempt", 1))
+    task.inputs = {key[6:]: value.rpartition(":")[0] for key, value in keys.items() if key.startswith("input.")}
     left = keys.get("deadline_ms")
     task.deadline = None if left is None else time.monotonic() + int(left) / 1000
     try:

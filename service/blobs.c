@@ -214,17 +214,20 @@ static bool sweep_one(struct engine *e, int dir_fd, const char *name, uint32_t *
 
 bool blobs_sweep(struct engine *e, struct err *err)
 {
-    AUTO_CLOSE int fd = openat(e->spool_fd, BLOB_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int fd = openat(e->spool_fd, BLOB_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     uint32_t n = 0;
     bool ok = true;
     if (fd < 0 && errno == ENOENT)
         return true; /* there has never been one */
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (dir == NULL)
-        return err_sys(err, ERR_STORAGE, "open the directory of blobs");
+    if (dir == NULL) {
+        (void)err_sys(err, ERR_STORAGE, "open the directory of blobs");
+        if (fd >= 0)
+            (void)close(fd);
+        return false;
+    }
     for (const struct dirent *entry; ok && (entry = readdir(dir)) != NULL;)
         ok = sweep_one(e, fd, entry->d_name, &n, err);
-    fd = -1; /* the stream's */
     (void)closedir(dir);
     if (n > 0)
         log_event(e->parts.log, LOG_INFO, "removed blobs that had not become one",

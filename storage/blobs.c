@@ -66,6 +66,7 @@ bool blob_find_by_no(struct store *store, int64_t no, struct blob *ret, struct e
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BLOB_GET);
     bool found;
 
+    *ret = (struct blob){0};
     bind_i64(get, 1, no);
     if (!db_next(&store->db, get, &found, err))
         return false;
@@ -102,8 +103,8 @@ static bool row_drop(struct store *store, const struct blob *blob, struct err *e
 
 bool blob_delete(struct store *store, const struct job_id *id, uint64_t *ret_file, struct err *err)
 {
-    struct blob blob;
-    bool used;
+    struct blob blob = {0};
+    bool used = false;
 
     if (!blob_find(store, id, &blob, err) || !is_used(store, id->no, &used, err))
         return false;
@@ -146,31 +147,24 @@ static bool first_used(struct store *store, int64_t no, int64_t *ret_blob, struc
     return true;
 }
 
-/* One that has only waited for its last user goes at the next look. */
-static bool unuse_one(struct store *store, int64_t blob, int64_t no, int64_t now_us, bool *ret_gone,
-                      struct err *err)
+static bool unuse(struct store *store, int64_t blob, int64_t no, bool *ret_last, struct err *err)
 {
-    sqlite3_stmt *unuse = store_stmt(store, SQL_BLOB_UNUSE);
-    struct blob row;
-    bool used;
+    sqlite3_stmt *delete = store_stmt(store, SQL_BLOB_UNUSE);
+    bool used = false;
 
-    bind_i64(unuse, 1, blob);
-    bind_i64(unuse, 2, no);
-    if (!store_run(store, unuse, err) || !is_used(store, blob, &used, err))
+    bind_i64(delete, 1, blob);
+    bind_i64(delete, 2, no);
+    if (!store_run(store, delete, err) || !is_used(store, blob, &used, err))
         return false;
-    if (used)
-        return true;
-    if (!blob_find_by_no(store, blob, &row, err))
-        return false;
-    if (row.gone_us != 0)
-        return true;
-    *ret_gone = true;
-    return set_gone(store, blob, now_us, err);
+    *ret_last = !used;
+    return true;
 }
 
 bool blob_unuse(struct store *store, int64_t no, int64_t now_us, bool *ret_gone, struct err *err)
 {
-    int64_t blob;
+    struct blob row = {0};
+    int64_t blob = 0;
+    bool is_last = false;
 
     *ret_gone = false;
     for (;;) {
@@ -178,7 +172,14 @@ bool blob_unuse(struct store *store, int64_t no, int64_t now_us, bool *ret_gone,
             return false;
         if (blob == 0)
             return true;
-        if (!unuse_one(store, blob, no, now_us, ret_gone, err))
+        if (!unuse(store, blob, no, &is_last, err) ||
+            (is_last && !blob_find_by_no(store, blob, &row, err)))
+            return false;
+        if (!is_last || row.gone_us != 0)
+            continue;
+        /* It has only waited for its last user, and goes at the next look. */
+        *ret_gone = true;
+        if (!set_gone(store, blob, now_us, err))
             return false;
     }
 }

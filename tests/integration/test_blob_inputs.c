@@ -325,3 +325,26 @@ CONFIGURED_TEST(blobs, large_arguments_and_results_pass_by_the_server, registry)
     if (slow_factor() == 1) /* sanitizers have memory of their own */
         cr_assert_lt(grown_kib, 2048, "grown by %ld KiB", grown_kib);
 }
+
+static const char runner[] =
+    "[function behave]\nkind = runner\nrunner = [\"python3\", \"" GANGER_SOURCE_DIR
+    "/runners/ganger_runner.py\"]\ncall = behave:behave\n"
+    "env = {\"PYTHONPATH\": \"" GANGER_SOURCE_DIR
+    "/tests/runners\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n";
+
+/* The runner stays, and each task has blobs of its own. */
+CONFIGURED_TEST(blobs, a_runner_gets_the_paths_of_its_task, runner)
+{
+    for (int i = 0; i < 3; i++) {
+        struct text bytes = text_of("blob %d", i);
+        struct job_ref blob = blob_put(s, bytes.s, strlen(bytes.s), "");
+        AUTO_RESPONSE r = job_run(s,
+                                  "{'function':'behave','args':['input','data.bin'],"
+                                  "'inputs':{'data.bin':{'blob':'%s'}}}",
+                                  blob.id);
+        expect_outcome(r, "succeeded", NULL);
+        expect_output(s, job_of(r), "result", bytes.s);
+    }
+    AUTO_RESPONSE none = job_run(s, "{'function':'behave','args':['input','data.bin']}");
+    expect_outcome(none, "failed", "function_error");
+}

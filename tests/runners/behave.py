@@ -60,6 +60,9 @@ def behave(what, arg=None, *, suffix=""):
         return None
     if what == "task":
         return [ganger_runner.task.name, ganger_runner.task.attempt, ganger_runner.task.deadline is not None]
+    if what == "input":
+        with open(ganger_runner.task.inputs[arg], "rb") as file:
+            return file.read()
     raise KeyError(what)
 
 
