@@ -218,7 +218,11 @@ bool blobs_sweep(struct engine *e, struct err *err)
     uint32_t n = 0;
     bool ok = true;
     if (fd < 0 && errno == ENOENT)
-        return true; /* there has never been one */
+        return true;                   /* there has never been one */
+    if (SEEDED_BUG("no-blob-sweep")) { /* negative control of tests/crash/blobs.c */
+        (void)close(fd);
+        return true;
+    }
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (dir == NULL) {
         (void)err_sys(err, ERR_STORAGE, "open the directory of blobs");

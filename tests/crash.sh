@@ -37,6 +37,7 @@ program crash_depth 1000000
 program crash_million 1000000
 program crash_calls 10000
 program crash_large 1024
+program crash_blobs 100
 if [ "$failed" -ne 0 ]; then
     echo "crash: $failed failed"
     exit 1
