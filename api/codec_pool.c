@@ -79,6 +79,15 @@ static bool read_max_rss(struct slice value, const char *pointer, struct pool_se
                   "\"512MiB\"; or null");
 }
 
+static bool read_start_timeout(struct slice value, const char *pointer, struct pool_settings *to,
+                               struct err *err)
+{
+    struct job_reader r = {.err = err};
+    return codec_duration(&r, value, pointer, &to->start_timeout_us) &&
+           (to->start_timeout_us >= 10000 ||
+            err_at(err, ERR_INVALID, pointer, "must be at least 10 ms"));
+}
+
 static bool read_start_failures(struct slice value, const char *pointer, struct pool_settings *to,
                                 struct err *err)
 {
@@ -125,14 +134,15 @@ static const struct {
     {"idle", POOL_IDLE, read_idle},
     {"max_jobs_per_worker", POOL_MAX_JOBS, read_max_jobs},
     {"max_rss", POOL_MAX_RSS, read_max_rss},
+    {"start_timeout", POOL_START_TIMEOUT, read_start_timeout},
     {"start_failures", POOL_START_FAILURES, read_start_failures},
     {"on_worker_death", POOL_ON_DEATH, read_on_death},
     {"isolation", POOL_ISOLATION, read_isolation},
 };
 
-#define OF_FUNCTION                                                               \
-    "is not a pool's: a function of kind runner has its own program, `init` and " \
-    "`start_timeout`, and names its pool"
+#define OF_FUNCTION                                                                             \
+    "is not a pool's: a function of kind runner has its own program and `init`, and names its " \
+    "pool"
 
 static const struct {
     const char *name, *why;
@@ -143,7 +153,6 @@ static const struct {
     {"initializer", OF_FUNCTION},
     {"init_base64", OF_FUNCTION},
     {"codec", OF_FUNCTION},
-    {"start_timeout", OF_FUNCTION},
 };
 
 static bool read_setting(struct slice key, struct slice value, struct pool_change *ret,

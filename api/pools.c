@@ -67,6 +67,8 @@ static void put_settings(struct buf *out, const struct pool_settings *s)
     put_number(out, "max_jobs_per_worker", s->max_jobs);
     buf_putc(out, ',');
     put_number(out, "max_rss", (int64_t)s->max_rss);
+    buf_puts(out, ",\"start_timeout\":");
+    buf_json_seconds_us(out, s->start_timeout_us);
     buf_printf(out, ",\"start_failures\":%u,\"on_worker_death\":\"%s\",\"isolation\":",
                s->start_failures, worker_death_name(s->on_death));
     const char *isolation = pool_isolation_name(s->isolation);

@@ -235,6 +235,7 @@ struct pool_rules {
     uint64_t idle_ns;   /* those above min end after so long without a task; UINT64_MAX: never */
     uint32_t max_tasks; /* of one worker, which is then replaced; 0: no limit */
     uint64_t max_rss_bytes;      /* of one worker after a task, the same; 0: no limit */
+    uint64_t start_timeout_ns;   /* a worker that is not ready by then is killed; 0: never */
     uint32_t max_start_failures; /* in a row: then the group is broken, and tries on with pauses */
 };
 /* From now on. Running tasks end as they would have. */

@@ -363,6 +363,7 @@ static void on_spawned(struct pool *pool, struct seat *seat, const struct frame 
     atomic_store(&seat->facts.pid, frame->pid);
     atomic_store(&seat->facts.is_alive, true);
     atomic_store(&seat->facts.started_us, clock_wall_us());
+    pool_starts(pool, seat);
 }
 
 static void spawn_failed(struct pool *pool, struct seat *seat, int error)
@@ -490,5 +491,7 @@ void pool_do_due(struct pool *pool, uint64_t now_ns)
             pool_call_kill_due(pool, seat, now_ns);
         if (seat->state == SEAT_EMPTY && seat->restart_at_ns <= now_ns && pool->control >= 0)
             ask_for_worker(pool, seat, now_ns);
+        else if (seat->state != SEAT_EMPTY && seat->restart_at_ns <= now_ns)
+            pool_start_is_due(pool, seat);
     }
 }

@@ -426,9 +426,28 @@ void pool_start_failed(struct pool *pool, struct seat *seat, const char *why)
         set_broken(pool, seat, true);
 }
 
+void pool_starts(struct pool *pool, struct seat *seat)
+{
+    const uint64_t timeout_ns = group_of(pool, seat)->rules.start_timeout_ns;
+    if (timeout_ns != 0)
+        pool_set_due(pool, seat, clock_mono_ns() + timeout_ns);
+}
+
+void pool_start_is_due(struct pool *pool, struct seat *seat)
+{
+    struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
+    pool_set_due(pool, seat, UINT64_MAX);
+    if (seat->state != SEAT_BOOTING)
+        return;
+    (void)snprintf(head->why, sizeof(head->why), "a worker was not ready within %.3g s",
+                   (double)group_of(pool, seat)->rules.start_timeout_ns / 1e9);
+    kill_worker(pool, seat);
+}
+
 void pool_started(struct pool *pool, struct seat *seat)
 {
     struct pool_group *g = group_of(pool, seat);
+    pool_set_due(pool, seat, UINT64_MAX);
     seat->was_ready = true;
     atomic_store(&seat->facts.is_ready, true);
     g->failures = 0;

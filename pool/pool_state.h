@@ -167,6 +167,9 @@ bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on);
 void pool_seat_left(struct pool *pool, struct seat *seat);
 void pool_start_failed(struct pool *pool, struct seat *seat, const char *why);
 void pool_started(struct pool *pool, struct seat *seat);
+/* Its worker has been forked; and the time is up that was set then. */
+void pool_starts(struct pool *pool, struct seat *seat);
+void pool_start_is_due(struct pool *pool, struct seat *seat);
 /* Whether one more offer may lie with its worker, which has n. */
 bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n);
 uint64_t pool_idle_deadline_ns(const struct pool *pool);

@@ -26,6 +26,8 @@ static void take_members(struct pool_settings *s, unsigned members, const struct
         s->max_rss = to->max_rss;
     if ((members & POOL_ON_DEATH) != 0)
         s->on_death = to->on_death;
+    if ((members & POOL_START_TIMEOUT) != 0)
+        s->start_timeout_us = to->start_timeout_us;
     if ((members & POOL_ISOLATION) != 0)
         s->isolation = to->isolation;
 }

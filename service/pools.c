@@ -80,6 +80,7 @@ void pool_settings_of_config(const struct config *cfg, struct pool_settings *ret
         .idle_us = cfg->pool_idle_us,
         .max_jobs = cfg->pool_max_jobs_per_worker,
         .start_failures = cfg->pool_start_failures,
+        .start_timeout_us = cfg->pool_start_timeout_us,
         .max_rss = cfg->pool_max_rss,
         .on_death = cfg->pool_on_worker_death,
     };
@@ -108,6 +109,7 @@ static struct pool_rules rules_of(const struct pool_entry *pool)
         .idle_ns = s->idle_us == 0 ? UINT64_MAX : (uint64_t)s->idle_us * 1000,
         .max_tasks = s->max_jobs,
         .max_rss_bytes = s->max_rss,
+        .start_timeout_ns = (uint64_t)s->start_timeout_us * 1000,
         .max_start_failures = s->start_failures,
     };
 }

@@ -52,6 +52,7 @@ struct config {
     uint32_t pool_max_jobs_per_worker;
     uint64_t pool_max_rss;
     uint32_t pool_start_failures;  /* 3 */
+    int64_t pool_start_timeout_us; /* 10 s */
     uint32_t pool_on_worker_death; /* enum worker_death */
     /* job defaults */
     int64_t job_timeout_us;    /* 1 h */

@@ -83,6 +83,8 @@ const struct option_row config_options[] = {
     {"pool.max_rss",            BYTES(pool_max_rss),              "0",        0,        1024 * GIB,
          NULL, NULL, "A worker that holds more memory than this after a job is replaced; 0 = no "
                      "limit."},
+    {"pool.start_timeout",      DURATION(pool_start_timeout_us),  "10s",      10 * MS,  HOUR,
+         NULL, NULL, "How long a worker may take to become ready."},
     {"pool.start_failures",     UINT(pool_start_failures),        "3",        1,        1000,
          NULL, NULL, "After so many starts of workers in a row that fail the pool is broken."},
     {"pool.on_worker_death",    ENUM(pool_on_worker_death),       "fail_job", 0,        0,

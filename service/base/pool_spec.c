@@ -6,9 +6,13 @@
 #define MAX_SIZE 1024
 #define MAX_COUNT 1000000000
 #define DEFAULT_IDLE_US INT64_C(60000000)
+#define DEFAULT_START_US INT64_C(10000000)
 
-const struct pool_settings pool_settings_default = {
-    .size = 0, .min = 0, .idle_us = DEFAULT_IDLE_US, .start_failures = 3};
+const struct pool_settings pool_settings_default = {.size = 0,
+                                                    .min = 0,
+                                                    .idle_us = DEFAULT_IDLE_US,
+                                                    .start_failures = 3,
+                                                    .start_timeout_us = DEFAULT_START_US};
 
 const char *pool_isolation_name(uint32_t isolation)
 {
@@ -95,6 +99,9 @@ static bool set_one(struct pool_settings *s, const char *key, struct slice value
     if (strcmp(key, "idle") == 0)
         return text_to_duration_us(value, &s->idle_us) ||
                err_set(err, ERR_INVALID, "must be a time such as 60s; 0: idle workers stay");
+    if (strcmp(key, "start_timeout") == 0)
+        return (text_to_duration_us(value, &s->start_timeout_us) && s->start_timeout_us > 0) ||
+               err_set(err, ERR_INVALID, "must be a time such as 10s");
     if (strcmp(key, "max_rss") == 0)
         return text_to_bytes(value, &s->max_rss) ||
                err_set(err, ERR_INVALID, "must be a size such as 512MiB; 0: no limit");
@@ -104,7 +111,7 @@ static bool set_one(struct pool_settings *s, const char *key, struct slice value
         return set_word(value, pool_isolation_name, POOL_ISOLATIONS, &s->isolation, err);
     return err_set(err, ERR_INVALID,
                    "is not a setting of a pool; there are size, min, idle, max_jobs_per_worker, "
-                   "max_rss, start_failures, on_worker_death, isolation");
+                   "max_rss, start_timeout, start_failures, on_worker_death, isolation");
 }
 
 bool pool_list_set(struct pool_list *list, const char *key, struct slice value, struct err *err)

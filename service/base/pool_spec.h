@@ -37,14 +37,15 @@ const char *worker_death_name(uint32_t on_death);
 #define POOL_MIN_ALL UINT32_MAX
 
 struct pool_settings {
-    uint32_t size;           /* workers at most */
-    uint32_t min;            /* kept when there is nothing to do; POOL_MIN_ALL: as many as size */
-    int64_t idle_us;         /* those above min end after so long without a job; 0: they stay */
-    uint32_t max_jobs;       /* of one worker, which is then replaced; 0: no limit */
-    uint32_t start_failures; /* in a row, until the pool is broken */
-    uint64_t max_rss;        /* bytes of one worker after a job, the same; 0: no limit */
-    uint32_t on_death;       /* enum worker_death */
-    uint32_t isolation;      /* enum pool_isolation */
+    uint32_t size;            /* workers at most */
+    uint32_t min;             /* kept when there is nothing to do; POOL_MIN_ALL: as many as size */
+    int64_t idle_us;          /* those above min end after so long without a job; 0: they stay */
+    uint32_t max_jobs;        /* of one worker, which is then replaced; 0: no limit */
+    uint32_t start_failures;  /* in a row, until the pool is broken */
+    int64_t start_timeout_us; /* until a worker must be ready */
+    uint64_t max_rss;         /* bytes of one worker after a job, the same; 0: no limit */
+    uint32_t on_death;        /* enum worker_death */
+    uint32_t isolation;       /* enum pool_isolation */
 };
 /* Of a pool that says nothing; the size must be said. */
 extern const struct pool_settings pool_settings_default;
@@ -57,7 +58,8 @@ enum pool_member {
     POOL_START_FAILURES = 16,
     POOL_MAX_RSS = 32,
     POOL_ON_DEATH = 64,
-    POOL_ISOLATION = 128
+    POOL_ISOLATION = 128,
+    POOL_START_TIMEOUT = 256
 };
 
 /* A pool as it is remembered. */

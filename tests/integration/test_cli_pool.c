@@ -15,7 +15,7 @@ SERVER_TEST(cli, pool_verbs)
                        "9", "--max-rss", "1GiB", "--on-worker-death", "retry", "--json"));
     expect_code(&set, 0);
     CHECK(strstr(set.out, "{\"size\":3,\"min\":1,\"idle\":300,\"max_jobs_per_worker\":9,"
-                          "\"max_rss\":1073741824,\"start_failures\":3,"
+                          "\"max_rss\":1073741824,\"start_timeout\":10,\"start_failures\":3,"
                           "\"on_worker_death\":\"retry\",\"isolation\":null}") != NULL,
           "%s", set.out);
     AUTO_CALL unset;

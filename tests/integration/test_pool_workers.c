@@ -209,6 +209,28 @@ MODULE_TEST(complaint_workers_that_cannot_start_break_the_pool, 1)
     cr_assert(server_log_has(s, "pool broken") && server_log_has(s, "pool mended"));
 }
 
+/* A module that never returns from loading: here its file is a pipe that nobody writes to. */
+MODULE_TEST(a_worker_that_does_not_become_ready_is_killed, 1)
+{
+    AWAIT(worker_pid(s, 0) > 0, 10);
+    cr_assert_eq(unlink(place->module), 0);
+    cr_assert_eq(mkfifo(place->module, 0600), 0);
+    pool_set(s, "{'start_timeout':'50ms','start_failures':2}");
+    response_free(http(s, "POST", "/v1/workers/worker-0/terminate", NULL, NULL));
+    AWAIT(pool_number(s, "start_failures") >= 2, 20);
+    AUTO_RESPONSE pool = http_get(s, "/v1/pool");
+    expect_text(pool, "state", "broken");
+    cr_assert_not_null(strstr(json_text(pool, "reason"), "not ready within 0.05 s"), "%s",
+                       pool->body);
+    cr_assert_eq(unlink(place->module), 0);
+    put_module(place);
+    pool_set(s, "{'start_timeout':'20s'}");
+    pool_verb(s, "reopen", NULL);
+    AWAIT(worker_pid(s, 0) > 0 && pool_number(s, "idle") == 1, 10);
+    AUTO_RESPONSE r = job_run(s, "{'function':'misbehave','args':['text']}");
+    expect_outcome(r, "succeeded", NULL);
+}
+
 /* A worker that lives keeps the pool going, whatever becomes of the others. */
 MODULE_TEST(a_pool_with_a_living_worker_is_not_broken, 2)
 {
