@@ -117,6 +117,8 @@ bool self_submits(struct request *rq, struct job_spec *spec, struct err *err)
     /* It may be another's key: whose job that is would be told, or even ended. */
     if (spec->has_unique)
         return err_at(err, ERR_FORBIDDEN, "/unique", "a job's own token cannot ask for it");
+    if (spec->n_inputs > 0)
+        return err_at(err, ERR_FORBIDDEN, "/inputs", "a job's own token has no blobs");
     for (uint32_t i = 0; i < spec->n_parents; i++) {
         bool mine;
         if (!is_mine(rq, &spec->parents[i].id, &mine, err))

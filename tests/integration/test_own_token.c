@@ -309,6 +309,15 @@ OWN_TEST(a_child_is_a_function_and_depends_on_its_family_alone, "token")
         AUTO_RESPONSE r = ask(s, &h, "POST", "/v1/jobs", no_exec[i]);
         expect_problem(r, 403, "forbidden");
     }
+    AUTO_RESPONSE blob = http(s, "POST", "/v1/blobs", "x", "Content-Type: application/octet-stream",
+                              NULL);
+    expect_status(blob, 201);
+    AUTO_RESPONSE takes = ask(
+        s, &h, "POST", "/v1/jobs",
+        text_of("{'function':'echo','args':['x'],'inputs':{'x':{'blob':'%s'}}}",
+                json_text(blob, "id"))
+            .s);
+    expect_problem(takes, 403, "forbidden");
     static const char after[] = "{'function':'echo','args':['x'],'depends_on':['%s']}";
     AUTO_RESPONSE reach = ask(s, &h, "POST", "/v1/jobs", text_of(after, job_of(foreign).id).s);
     expect_problem(reach, 422, "invalid-request");
