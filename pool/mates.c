@@ -11,7 +11,8 @@ struct record {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2], result_bytes;
     uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type, has_data;
+    uint8_t has_result, result_spooled, result_type, has_data, no_retry;
+    uint16_t runner_starts, runner_failures;
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -92,6 +93,9 @@ static void keep(struct bank *bank, struct mates_log *log)
         .result_spooled = bank->result_spooled,
         .result_type = bank->result_type,
         .has_data = bank->has_data,
+        .no_retry = bank->no_retry,
+        .runner_starts = bank->runner_starts,
+        .runner_failures = bank->runner_failures,
     };
     char *to = put(&bank->log[log->at], (const char *)&record, sizeof(record));
     to = put(to, bank->error_text, record.error_bytes);
@@ -113,6 +117,8 @@ void mates_turn(struct bank *bank, struct mates_log *log, uint32_t next)
     bank->job_no = bank->mates[next - 1].job_no;
     bank->started_us = 0;
     bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
+    bank->no_retry = 0;
+    bank->runner_starts = bank->runner_failures = 0;
     bank->result_bytes = 0;
     atomic_store_explicit(&bank->live_job_no, 0, memory_order_release);
     atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
@@ -206,6 +212,9 @@ bool mates_read(const struct bank *bank, struct mates_cursor *cursor, struct tas
         .max_rss_bytes = record.max_rss_bytes,
         .mate = record.mate,
         .has_data = record.has_data != 0,
+        .no_retry = record.no_retry != 0,
+        .runner_starts = record.runner_starts,
+        .runner_failures = record.runner_failures,
     };
     struct slice rest = {&bank->log[cursor->at + sizeof(record)], record.size - sizeof(record)};
     if (!take(&rest, record.error_bytes, sizeof(ret->error_text) - 1, &error) ||

@@ -77,6 +77,8 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     atomic_store_explicit(&bank->suspended, 0, memory_order_relaxed);
     bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
     bank->n_blobs = 0;
+    bank->no_retry = 0;
+    bank->runner_starts = bank->runner_failures = 0;
     struct seat_bank *mine = pool_bank(pool, task->place);
     mine->is_native = task_is_native(task->wire);
     mine->is_command = task_is_command(task->wire);

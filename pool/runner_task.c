@@ -42,6 +42,32 @@ static bool put_json(struct runner_call *call, struct slice arguments, struct bu
     return buf_ok(out) || refuse(call, "MemoryError: the arguments take too much memory");
 }
 
+/* {"$py":"base64"} as the only argument: a pickle that the service does not look into. */
+static bool put_pickle(struct slice arguments, struct buf *out)
+{
+    struct slice args, kwargs, key, value, text, more;
+    struct json_iter it;
+    AUTO_ARENA struct arena a = {0};
+
+    if (!json_find(arguments, "args", &args) || !json_find(arguments, "kwargs", &kwargs))
+        return false;
+    json_iter_init(&it, kwargs);
+    if (json_next_member(&it, &key, &more))
+        return false;
+    json_iter_init(&it, args);
+    if (!json_next_element(&it, &value) || json_next_element(&it, &more) ||
+        json_type_of(value) != JSON_OBJECT)
+        return false;
+    json_iter_init(&it, value);
+    if (!json_next_member(&it, &key, &text) || !slice_is(key, "$py") ||
+        json_type_of(text) != JSON_STRING || json_next_member(&it, &key, &more))
+        return false;
+    arena_init(&a, text.len + 64);
+    size_t len = 0;
+    const char *base64 = json_string_dup(text, &a, &len);
+    return base64 != NULL && buf_unbase64(out, (struct slice){base64, len}) && buf_ok(out);
+}
+
 /* The only argument: a string as it is, anything else as its JSON text. */
 static bool put_raw(struct runner_call *call, struct slice arguments, struct buf *out)
 {
@@ -135,9 +161,13 @@ bool runner_call_send(struct runner_call *call)
     buf_init(&keys, RUNNER_LINE_MAX);
     if (arguments.len < 2 || json_type_of(arguments) != JSON_OBJECT)
         return refuse(call, "Error: the stored arguments are damaged");
-    if (!(is_json ? put_json(call, arguments, &body) : put_raw(call, arguments, &body)))
-        return false;
-    put_keys(call, is_json ? "json" : "raw", &keys);
+    const bool is_pickle = (r->codecs & CODEC_PICKLE) != 0 && put_pickle(arguments, &body);
+    if (!is_pickle) {
+        buf_clear(&body);
+        if (!(is_json ? put_json(call, arguments, &body) : put_raw(call, arguments, &body)))
+            return false;
+    }
+    put_keys(call, is_pickle ? "pickle" : is_json ? "json" : "raw", &keys);
     put_inputs(call->inputs, &keys);
     if (!buf_ok(&keys))
         return refuse(call, "Error: the names of the inputs are too long for a runner");

@@ -125,6 +125,9 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
         if (!read_output(bank, stream, &outcome.out[stream]))
             return false;
     outcome.has_data = bank->has_data != 0;
+    outcome.no_retry = bank->no_retry != 0;
+    outcome.runner_starts = bank->runner_starts;
+    outcome.runner_failures = bank->runner_failures;
     if (bank->has_data > 1 || !read_result(bank, &outcome.result) ||
         bank->n_blobs > TASK_MAX_OUTPUTS)
         return false;

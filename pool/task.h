@@ -129,6 +129,8 @@ struct task_outcome {
     uint32_t n_blobs;
     uint32_t mate; /* of several tasks in one bank: whose outcome it is; 0: the bank's own task */
     bool has_data; /* partial results: `<no>.<attempt>.dat` */
+    bool no_retry; /* the function says that another attempt would fail likewise */
+    uint32_t runner_starts, runner_failures; /* starts of runners for it, those that failed */
 };
 
 #endif

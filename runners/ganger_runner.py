@@ -9,7 +9,9 @@
     env = {"PYTHONPATH": "/srv/app"}
 
 `call` is "module:name" (name may have dots). What the function returns is the job's result: JSON where
-that is possible, bytes as they are, and with the argument --pickle a pickle of anything else. A
+that is possible, bytes as they are, and with the argument --pickle a pickle of anything else. Then a call whose only
+argument is {"$py": base64 of pickle.dumps((args, kwargs))} gets these, and gives a pickle: whoever may call such a
+function can run any code. A
 generator yields partial results. What it raises is the job's error. Inside of a call:
 
     import ganger_runner
@@ -125,8 +127,10 @@ def find(name):
     return found
 
 
-def encode(value):
+def encode(value, codec="json"):
     """Returns codec and bytes."""
+    if codec == "pickle":
+        return codec, pickle.dumps(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "raw", bytes(value)
     try:
@@ -159,16 +163,16 @@ def describe(error):
     return "ERROR", body.encode(), {"type": name[:100], "codec": "json"}
 
 
-def call(fn, args, kwargs, ident):
+def call(fn, args, kwargs, ident, codec):
     value = find(fn)(*args, **kwargs)
     if isinstance(value, types.GeneratorType):
         try:
             while True:
-                codec, body = encode(next(value))
-                frames.put("DATA", ident, body, codec=codec)
+                said, body = encode(next(value), codec)
+                frames.put("DATA", ident, body, codec=said)
         except StopIteration as end:
             value = end.value
-    return encode(value)
+    return encode(value, codec)
 
 
 def flush():
@@ -216,8 +220,9 @@ def attempt(ident, keys, body):
     try:
         interrupts.pending = False
         interrupts.armed = True
-        fn, args, kwargs = decode(keys.get("codec", "json"), body, keys)
-        codec, value = call(fn, args, kwargs, ident)
+        asked = keys.get("codec", "json")
+        fn, args, kwargs = decode(asked, body, keys)
+        codec, value = call(fn, args, kwargs, ident, asked)
         return "RESULT", value, {"codec": codec}
     except Cancelled:
         raise

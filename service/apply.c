@@ -91,6 +91,8 @@ bool apply_outcome(struct engine *e, struct attempt_facts *facts,
         if (!jobs_retry_policy(e->store, no, &facts->policy, err))
             return false;
     }
+    metrics_add(e->parts.metrics, COUNT_RUNNER_STARTS, outcome->runner_starts);
+    metrics_add(e->parts.metrics, COUNT_RUNNER_FAILURES, outcome->runner_failures);
     struct job_end end;
     outcome_of(facts, outcome, &end);
     const bool is_over = job_state_is_end(end.state);

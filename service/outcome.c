@@ -116,7 +116,7 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
     }
     ret->state = JOB_FAILED;
     ret->reason = facts->drain_stop && outcome->stop_sent ? REASON_LOST : reason_of(outcome->end);
-    if (!facts->stop_requested)
+    if (!facts->stop_requested && !outcome->no_retry)
         apply_policy(facts, ret);
 }
 

@@ -22,6 +22,8 @@
     X(WORKER_DEATHS,   "ganger_worker_deaths_total",      "Workers that ended unasked.")           \
     X(WORKER_STARTS,   "ganger_worker_starts_total",      "Workers started.")                      \
     X(WORKERS_REPLACED, "ganger_workers_replaced_total",  "Workers sent away: recycled, idle, too many.") \
+    X(RUNNER_STARTS,   "ganger_runner_starts_total",      "Runners started.")                      \
+    X(RUNNER_FAILURES, "ganger_runner_start_failures_total", "Runners that did not come up.")      \
     X(HTTP_REQUESTS,   "ganger_http_requests_total",      "Requests answered.")                    \
     X(HTTP_REFUSED,    "ganger_http_refused_total",       "Requests refused by the gate.")         \
     X(HTTP_ERRORS,     "ganger_http_errors_total",        "Requests answered with 5xx.")           \

@@ -8,29 +8,30 @@
 
 #define ODD "runner = [\"python3\", \"" GANGER_SOURCE_DIR "/tests/runners/odd.py\""
 
-static const char registry[] = "[function odd]\nkind = runner\n" ODD ", \"well\", \"\"]\n"
-                               "call = some:thing\n"
-                               "[function shm]\nkind = runner\n" ODD ", \"well\", \"shm\"]\n"
-                               "[function soft]\nkind = runner\n" ODD ", \"well\", \"cancel\"]\n"
-                               "[function raw]\nkind = runner\n" ODD ", \"well\", \"\", \"raw\"]\n"
-                               "[function pinged]\nkind = runner\n" ODD "]\nping = 100ms\n"
-                               "[function late_body]\nkind = runner\n" ODD
-                               ", \"well\", \"\", \"json\", \"late_body\"]\n"
-                               "[function init]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
-                               "init = some words\n"
-                               "[function init_fails]\nkind = runner\n" ODD
-                               ", \"well\", \"init\"]\n"
-                               "init = fail\n"
-                               "[function init_hangs]\nkind = runner\n" ODD
-                               ", \"well\", \"init\"]\n"
-                               "init = never\n"
-                               "[function no_init]\nkind = runner\n" ODD "]\ninit = words\n"
-                               "[function silent]\nkind = runner\n" ODD ", \"silent\"]\n"
-                               "start_timeout = 100ms\n"
-                               "[function version]\nkind = runner\n" ODD ", \"version\"]\n"
-                               "[function early]\nkind = runner\n" ODD ", \"early\"]\n"
-                               "[function fails]\nkind = runner\n" ODD ", \"fail\"]\n"
-                               "[function gone]\nkind = runner\nrunner = [\"/nowhere/at/all\"]\n";
+#define MORE(number) "[function more" number "]\nkind = runner\n" ODD "]\n"
+
+static const char registry[] =
+    "[function odd]\nkind = runner\n" ODD ", \"well\", \"\"]\n"
+    "call = some:thing\n"
+    "[function shm]\nkind = runner\n" ODD ", \"well\", \"shm\"]\n"
+    "[function soft]\nkind = runner\n" ODD ", \"well\", \"cancel\"]\n"
+    "[function raw]\nkind = runner\n" ODD ", \"well\", \"\", \"raw\"]\n"
+    "[function pinged]\nkind = runner\n" ODD "]\nping = 100ms\n"
+    "[function late_body]\nkind = runner\n" ODD ", \"well\", \"\", \"json\", \"late_body\"]\n"
+    "[function init]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
+    "init = some words\n"
+    "[function init_fails]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
+    "init = fail\n"
+    "[function init_hangs]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
+    "init = never\n"
+    "[function no_init]\nkind = runner\n" ODD "]\ninit = words\n"
+    "[function silent]\nkind = runner\n" ODD ", \"silent\"]\n"
+    "start_timeout = 100ms\n"
+    "[function version]\nkind = runner\n" ODD ", \"version\"]\n"
+    "[function early]\nkind = runner\n" ODD ", \"early\"]\n"
+    "[function fails]\nkind = runner\n" ODD ", \"fail\"]\n" MORE("0") MORE("1") MORE("2") MORE("3")
+        MORE("4") MORE("5")
+            MORE("6") "[function gone]\nkind = runner\nrunner = [\"/nowhere/at/all\"]\n";
 
 RUNNER_TESTS(runners, registry)
 
@@ -321,10 +322,82 @@ RUNNER_TEST(rule_12_lengths_are_bounded_before_anything_is_allocated)
     expect_outcome(huge, "failed", "timeout");
 }
 
+RUNNER_TEST(rule_11_the_runner_that_was_not_used_for_the_longest_time_goes)
+{
+    const pid_t first = (pid_t)runner_int(s, "odd", "'pid'");
+    const int64_t second = runner_int(s, "soft", "'pid'");
+    for (int i = 0; i < 7; i++)
+        (void)runner_int(s, text_of("more%d", i).s, "'pid'");
+    AWAIT(!proc_is_alive(first), 20);
+    cr_assert_eq(runner_int(s, "soft", "'pid'"), second);
+    cr_assert_neq(runner_int(s, "odd", "'pid'"), first);
+}
+
 RUNNER_TEST(rule_13_a_json_body_is_one_line)
 {
-    AUTO_RESPONSE r = job_run(s, "{'function':'odd','args':['echo',\n[1,\r\n2]\n]}");
-    expect_outcome(r, "succeeded", NULL); /* odd.py reads by length: see the sh runner as well */
+    AUTO_RESPONSE r = job_run(s, "{'function':'odd','args':['breaks',\n[1,\r\n2]\n]}");
+    AUTO_TEXT breaks = job_read(s, job_of(r), "result");
+    cr_assert_str_eq(breaks, "0");
+}
+
+/* ---- complaints about other pools ---- */
+
+/* Pool.get() hangs for ever when a worker dies; ProcessPoolExecutor loses all jobs. */
+RUNNER_TEST(a_worker_that_dies_takes_its_runner_along_and_one_job)
+{
+    const pid_t pid = (pid_t)runner_int(s, "odd", "'pid'");
+    const struct job_ref job = job_submit(s, "{'function':'odd','args':['ignore']}");
+    const struct job_ref next = job_submit(s, "{'function':'odd','args':['pid']}");
+    await_progress(s, job, "waits");
+    cr_assert_eq(kill(proc_parent(pid), SIGKILL), 0);
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "failed", "lost");
+    AWAIT(!proc_is_alive(pid), 20);
+    AUTO_RESPONSE other = job_await(s, next);
+    expect_outcome(other, "succeeded", NULL);
+}
+
+/* max_tasks_per_child stops ProcessPoolExecutor. */
+RUNNER_TEST(workers_that_are_replaced_stop_nothing)
+{
+    AUTO_RESPONSE set = http(s, "PATCH", "/v1/pool", "{'max_jobs_per_worker':2}", NULL);
+    expect_status(set, 200);
+    const struct job_ref batch = batch_submit(
+        s, "{'function':'odd','star':true,'items':[['pid'],['pid'],['pid'],['pid'],['pid'],"
+           "['pid'],['pid'],['pid'],['pid'],['pid']]}");
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_int(over, "counts.succeeded", 10);
+}
+
+/* Workers grow. */
+RUNNER_TEST(a_runner_that_grows_is_replaced)
+{
+    AUTO_RESPONSE set = http(s, "PATCH", "/v1/pool", "{'max_rss':'150MiB'}", NULL);
+    expect_status(set, 200);
+    const pid_t pid = (pid_t)runner_int(s, "odd", "'hold',200000000");
+    AWAIT(!proc_is_alive(pid), 20);
+    cr_assert_neq(runner_int(s, "odd", "'pid'"), pid);
+}
+
+RUNNER_TEST(an_error_can_say_that_another_try_is_in_vain)
+{
+    AUTO_RESPONSE r = job_run(s, "{'function':'odd','args':['for_ever'],"
+                                 "'retry':{'max_attempts':5,'delay':0}}");
+    expect_outcome(r, "failed", "function_error");
+    expect_int(r, "attempt", 1);
+    AUTO_RESPONSE twice = job_run(s, "{'function':'odd','args':['error'],"
+                                     "'retry':{'max_attempts':2,'delay':0}}");
+    expect_int(twice, "attempt", 2);
+}
+
+RUNNER_TEST(starts_are_counted)
+{
+    runner_value(s, "odd", "'bytes',[104]", "h");
+    runner_value(s, "odd", "'bytes',[104]", "h");
+    AUTO_RESPONSE fails = runner_call(s, "fails", "1");
+    AUTO_RESPONSE r = http_get(s, "/metrics");
+    cr_assert_not_null(strstr(r->body, "ganger_runner_starts_total 4\n"));
+    cr_assert_not_null(strstr(r->body, "ganger_runner_start_failures_total 3\n"));
 }
 
 /* ---- partial results ---- */

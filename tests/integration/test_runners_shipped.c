@@ -2,88 +2,33 @@
 /* The runners in runners/: each behaviour with each of them. */
 #include "integration/harness_runner.h"
 
-#define RUNNER(name, program, file)                                                       \
-    "[function " name "]\nkind = runner\nrunner = [\"" program "\", \"" GANGER_SOURCE_DIR \
-    "/runners/" file "\""
+/* clang-format off */
 #define TESTS GANGER_SOURCE_DIR "/tests/runners"
+#define RUNNER(name, program, file) \
+    "[function " name "]\nkind = runner\nrunner = [\"" program "\", \"" GANGER_SOURCE_DIR "/runners/" file "\"]\n"
+#define PY(name) \
+    RUNNER(name, "python3", "ganger_runner.py") "call = behave:behave\n" \
+    "env = {\"PYTHONPATH\": \"" TESTS "\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n"
+#define PL(name) \
+    RUNNER(name, "perl", "ganger_runner.pl") "call = Behave:behave\n" "env = {\"PERL5LIB\": \"" TESTS "\"}\n"
+#define JS(name) RUNNER(name, "node", "ganger_runner.js") "call = " TESTS "/behave.js:behave\n"
 
 static const char registry[] =
-    RUNNER(
-        "py", "python3",
-        "ganger_runner.py") "]\ncall = behave:behave\n"
-                            "env = {\"PYTHONPATH\": \"" TESTS
-                            "\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n" RUNNER("js", "node", "ganger_runner.js") "]\ncall = " TESTS "/behave.js:behave\n" RUNNER(
-                                "pl", "perl",
-                                "ganger_runner.pl") "]\ncall = Behave:behave\n"
-                                                    "env = {\"PERL5LIB\": \"" TESTS "\"}\n" RUNNER(
-                                                        "sh", "sh",
-                                                        "ganger_runner.sh") ", \"" TESTS
-                                                                            "/behave.sh\"]"
-                                                                            "\ncall = "
-                                                                            "behave\n" RUNNER(
-                                                                                "py_init",
-                                                                                "python3",
-                                                                                "ganger_runner."
-                                                                                "py") "]\ncall "
-                                                                                      "= "
-                                                                                      "behave:"
-                                                                                      "behave\n"
-                                                                                      "init = "
-                                                                                      "behave:"
-                                                                                      "start\nen"
-                                                                                      "v = "
-                                                                                      "{\"PYTHON"
-                                                                                      "PATH\": "
-                                                                                      "\"" TESTS
-                                                                                      "\"}"
-                                                                                      "\n" RUNNER(
-                                                                                          "js_init",
-                                                                                          "node",
-                                                                                          "ganger_"
-                                                                                          "runner."
-                                                                                          "js") "]"
-                                                                                                "\n"
-                                                                                                "ca"
-                                                                                                "ll"
-                                                                                                " ="
-                                                                                                " " TESTS
-                                                                                                "/b"
-                                                                                                "eh"
-                                                                                                "av"
-                                                                                                "e."
-                                                                                                "js"
-                                                                                                ":b"
-                                                                                                "eh"
-                                                                                                "av"
-                                                                                                "e"
-                                                                                                "\n"
-                                                                                                "in"
-                                                                                                "it"
-                                                                                                " ="
-                                                                                                " " TESTS
-                                                                                                "/b"
-                                                                                                "eh"
-                                                                                                "av"
-                                                                                                "e."
-                                                                                                "js"
-                                                                                                ":s"
-                                                                                                "ta"
-                                                                                                "rt"
-                                                                                                "\n" RUNNER(
-                                                                                                    "pl_init",
-                                                                                                    "perl",
-                                                                                                    "ganger_runner.pl") "]\ncall = Behave:behave\n"
-                                                                                                                        "init = Behave:start\nenv = {\"PERL5LIB\": \"" TESTS "\"}\n" RUNNER("py_bad_init",
-                                                                                                                                                                                            "python3",
-                                                                                                                                                                                            "ganger_runner.py") "]\ncall = behave:behave\n"
-                                                                                                                                                                                                                "init = behave:fail_to_start\nenv = {\"PYTHONPATH\": \"" TESTS "\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n" RUNNER("py_pickle", "python3", "ganger_runner.py") ", \"--pickle\"]\ncall = behave:behave\n"
-                                                                                                                                                                                                                                                                                                                                                                              "env = {\"PYTHONPATH\": \"" TESTS "\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n" RUNNER("mean", "python3", "ganger_runner.py") "]\ncall = statistics:mean\n" RUNNER("len",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                               "python3",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                               "ganger_runner.py") "]\n" RUNNER("basename",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                "node",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                "ganger_runner.js") "]\ncall = node:path:basename\n" RUNNER("eval",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            "sh",
-                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                            "ganger_runner.sh") "]\ncall = eval\n";
+    PY("py")
+    JS("js")
+    PL("pl")
+    RUNNER("sh", "sh", "ganger_runner.sh\", \"" TESTS "/behave.sh") "call = behave\n"
+    PY("py_init") "init = behave:start\n"
+    JS("js_init") "init = " TESTS "/behave.js:start\n"
+    PL("pl_init") "init = Behave:start\n"
+    PY("py_bad_init") "init = behave:fail_to_start\n"
+    RUNNER("py_pickle", "python3", "ganger_runner.py\", \"--pickle") "call = behave:behave\n"
+    "env = {\"PYTHONPATH\": \"" TESTS "\", \"PYTHONDONTWRITEBYTECODE\": \"1\"}\n"
+    RUNNER("mean", "python3", "ganger_runner.py") "call = statistics:mean\n"
+    RUNNER("len", "python3", "ganger_runner.py")
+    RUNNER("basename", "node", "ganger_runner.js") "call = node:path:basename\n"
+    RUNNER("eval", "sh", "ganger_runner.sh") "call = eval\n";
+/* clang-format on */
 
 RUNNER_TESTS(shipped, registry)
 #define SHIPPED(name) RUNNER_TEST_OF(shipped, name)
@@ -283,6 +228,21 @@ SHIPPED(a_result_that_cannot_be_encoded_fails_one_job)
     AUTO_RESPONSE value = http_get(s, "/v1/jobs/%s/result", job_of(job).id);
     expect_header(value, "Content-Type", "application/octet-stream");
     cr_assert_eq((unsigned char)value->body[0], 0x80, "it is no pickle");
+}
+
+/* pickle.dumps((["echo", {1, 2}], {})) and pickle.dumps({1, 2}), protocol 2 */
+SHIPPED(pickles_pass_unseen)
+{
+    AUTO_RESPONSE job = runner_call(
+        s, "py_pickle",
+        "{'$py':'gAJdcQAoWAQAAABlY2hvcQFjX19idWlsdGluX18Kc2V0CnECXXEDKEsBSwJlhXEEUnEFZX1xBoZxBy4='"
+        "}");
+    expect_outcome(job, "succeeded", NULL);
+    AUTO_RESPONSE value = http_get(s, "/v1/jobs/%s/result", job_of(job).id);
+    expect_header(value, "Content-Type", "application/octet-stream");
+    cr_assert_eq((unsigned char)value->body[0], 0x80);
+    AUTO_RESPONSE unasked = runner_call(s, "py", "'echo',{'$py':'gAI='}");
+    expect_outcome(unasked, "succeeded", NULL);
 }
 
 SHIPPED(a_death_in_a_batch_fails_one_element)

@@ -174,6 +174,12 @@ def work(ident, call, header):
     elif what == "data_not_json":
         put("DATA", ident, b"{1}", " codec=json")
         result(ident, 1)
+    elif what == "hold":
+        global held
+        held = bytearray(more[0])
+        result(ident, os.getpid())
+    elif what == "for_ever":
+        put("ERROR", ident, {"type": "OddError", "message": "never"}, " retry=0")
     # errors
     elif what == "error":
         put("ERROR", ident, {"type": "OddError", "message": "it is odd", "traceback": "line 1\nline 2"}, " type=OddError")
@@ -231,6 +237,8 @@ def main():
             put("PONG", ident)
         if verb == "TASK" and "raw" in codecs:
             put("RESULT", ident, body, " codec=raw")
+        elif verb == "TASK" and json.loads(body)["args"][0] == "breaks":
+            result(ident, body.count(b"\n"))
         elif verb == "TASK":
             work(ident, json.loads(body), line.decode())
 
