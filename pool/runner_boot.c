@@ -5,7 +5,7 @@
 
 #define PUMP_BUDGET ((size_t)8 << 20)
 #define DRAIN_MAX_NS (200 * MS_NS) /* a thread of the runner may write on */
-#define FIRST_PAUSE_NS (50 * MS_NS)
+#define FIRST_PAUSE_NS (20 * MS_NS)
 #define FIRST_BACKOFF_NS (1000 * MS_NS)
 #define MAX_BACKOFF_NS (60000 * MS_NS)
 #define MAX_DOUBLINGS 6

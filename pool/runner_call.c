@@ -3,24 +3,17 @@
 #include "pool/runner_call.h"
 
 #include "pool/frame.h"
-#include "service/base/json.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #define PUMP_BUDGET ((size_t)8 << 20)
-#define DRAIN_MAX_NS (200 * MS_NS) /* a thread of the runner may write on */
 #define MAX_WAIT_NS (60000 * MS_NS)
 #define MAX_WALL_WAIT_NS (5000 * MS_NS)
 #define TERM_NS (1000 * MS_NS) /* between TERM and KILL, unless the grace is shorter */
-#define EOF_NS (1000 * MS_NS)  /* who closes descriptor 4 ends within that */
-#define FIRST_PAUSE_NS (50 * MS_NS)
-#define FIRST_BACKOFF_NS (1000 * MS_NS)
-#define MAX_BACKOFF_NS (60000 * MS_NS)
-#define MAX_DOUBLINGS 6
+#define EOF_NS (500 * MS_NS)   /* who closes descriptor 4 ends within that */
 #define OUTPUT_PERIOD_NS (20 * MS_NS)
 
 enum watch { ON_SOCK, ON_TERM, ON_PID, ON_FROM, ON_TO, ON_OUT, ON_ERR, ON_CHILD, WATCH_COUNT };
@@ -63,13 +56,14 @@ static void begin_stop(struct runner_call *call, enum cause cause, int signal, i
     const uint64_t now_ns = clock_mono_ns();
     const uint64_t grace_ns = grace_us <= 0 ? 0 : (uint64_t)grace_us * 1000;
     const bool is_first = call->cause == CAUSE_NONE;
+    const bool can_stop = call->phase == CALL_RUN && call->runner != NULL && call->runner->is_ready;
 
     if (call->answer != ANSWER_NONE)
         return;
     call->stop_sent = call->stop_sent || cause == CAUSE_STOP;
     if (is_first)
         call->cause = cause;
-    if (signal == SIGKILL || grace_ns == 0 || call->phase != CALL_RUN || !call->runner->is_ready)
+    if (signal == SIGKILL || grace_ns == 0 || !can_stop)
         kill_it(call);
     else if (is_first)
         ask_to_stop(call, now_ns, grace_ns);
@@ -261,7 +255,7 @@ static uint64_t wait_ns(const struct runner_call *call, uint64_t now_ns)
         at_ns = MIN(at_ns, call->timeout_at_ns);
     if (call->phase == CALL_PAUSE)
         at_ns = MIN(at_ns, call->start_at_ns);
-    else if (!call->runner->is_ready)
+    else if (call->runner != NULL && !call->runner->is_ready)
         at_ns = MIN(at_ns, call->runner->boot_by_ns);
     if (has_news(call))
         at_ns = MIN(at_ns, call->told_at_ns + OUTPUT_PERIOD_NS);

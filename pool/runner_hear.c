@@ -2,21 +2,12 @@
 /* What a runner says. */
 #include "pool/runner_call.h"
 
-#include "pool/spool.h"
 #include "service/base/json.h"
-#include "service/base/value.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 
-#define RESULT_STREAM 2
 #define READ_SIZE ((size_t)64 << 10)
 #define HEAR_BUDGET ((size_t)4 << 20) /* of one look */
-#define RESULT_JSON_NODES (1u << 22)
 
 /* ------------------------------------------------------------------------------------------------
  * HELLO, READY */

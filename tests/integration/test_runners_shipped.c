@@ -182,7 +182,7 @@ SHIPPED(a_task_that_does_not_stop_is_killed)
         AUTO_RESPONSE r = job_run(s,
                                   "{'function':'%s','args':[%s],'timeout':%s,"
                                   "'stop':{'grace':0.02}}",
-                                  l->name, args_of(l, "stubborn", "1").s, "0.4");
+                                  l->name, args_of(l, "stubborn", "1").s, "0.15");
         expect_outcome(r, "failed", "timeout");
         gives(s, l, "length", "'12345'", "5");
     }
