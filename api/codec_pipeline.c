@@ -107,9 +107,10 @@ static bool read_stage(struct job_reader *whole, const struct pipeline_request *
             return false;
     }
     if (i > 0 && r.spec->n_inputs > 0)
-        return err_set(r.err, ERR_INVALID,
-                       "Only the first stage takes results of other jobs, and blobs; the others read "
-                       "what the stage before them writes");
+        return err_set(
+            r.err, ERR_INVALID,
+            "Only the first stage takes results of other jobs, and blobs; the others read "
+            "what the stage before them writes");
     return codec_job_end(&r);
 }
 

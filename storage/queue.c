@@ -185,10 +185,9 @@ bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t 
         }
         if (n == max)
             return err_set(err, ERR_INTERNAL, "More than %zu attempts are in flight.", max);
-        ret[n++] = (struct inflight){(uint32_t)sqlite3_column_int64(all, 0),
-                                     sqlite3_column_int64(all, 1),
-                                     (uint32_t)sqlite3_column_int64(all, 2),
-                                     sqlite3_column_int64(all, 3)};
+        ret[n++] = (struct inflight){
+            (uint32_t)sqlite3_column_int64(all, 0), sqlite3_column_int64(all, 1),
+            (uint32_t)sqlite3_column_int64(all, 2), sqlite3_column_int64(all, 3)};
     }
     return false;
 }
