@@ -100,6 +100,8 @@ static bool put_batch(struct explanation *x, struct err *err)
     else if (batch.max_parallel > 0)
         put_blocker(x, "batch", "Its batch has max_parallel %lld, and %lld of its jobs come first",
                     (long long)batch.max_parallel, (long long)batch_active(&batch));
+    else if (batch.chunksize > 1)
+        put_blocker(x, "batch", "It runs behind the others of its chunk");
     else
         put_blocker(x, "batch", "Its batch has not let it in yet");
     close_blocker(x);

@@ -17,6 +17,11 @@
 
 #define NEVER UINT64_MAX
 #define RESULT_STREAM 2
+/* Within a turn the timer of a long timeout stays as it is for this long: it comes so much earlier
+ * than it could, and setting it costs more than a short call. It is never left to a call that it
+ * might hit for another one's time. */
+#define ARMED_EARLY_NS UINT64_C(10000000)
+#define ARMED_LEFT_NS UINT64_C(1000000000)
 
 struct native_symbol {
     const char *name;
@@ -191,8 +196,29 @@ static bool asks_too_much(const struct task *task)
            task->limit_open_files != 0;
 }
 
+static void disarm_now(struct native *n)
+{
+    const struct itimerspec never = {0};
+    if (n->armed_at_ns != 0)
+        (void)timer_settime(n->timer, 0, &never, NULL);
+    n->armed_at_ns = 0;
+}
+
+static void die_with_zygote(struct native *n, bool does)
+{
+    if (n->dies_with_zygote != does)
+        (void)prctl(PR_SET_PDEATHSIG, does ? SIGKILL : SIGTERM);
+    n->dies_with_zygote = does;
+}
+
+void native_turn_over(struct native *n)
+{
+    disarm_now(n);
+    die_with_zygote(n, false);
+}
+
 /* False: the deadline has passed. */
-static bool arm(const struct native *n, struct bank *bank, const struct task *task)
+static bool arm(struct native *n, struct bank *bank, const struct task *task)
 {
     const uint64_t now_ns = clock_mono_ns();
     uint64_t left_ns = NEVER;
@@ -209,20 +235,27 @@ static bool arm(const struct native *n, struct bank *bank, const struct task *ta
             end = TASK_DEADLINE;
         }
     }
-    atomic_store(&bank->call_kill_at_ns, left_ns == NEVER ? NEVER : now_ns + left_ns);
+    const uint64_t at_ns = left_ns == NEVER ? NEVER : now_ns + left_ns;
+    const bool is_set = n->armed_at_ns != 0 && at_ns - n->armed_at_ns <= ARMED_EARLY_NS;
+    atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : at_ns);
     atomic_store(&bank->call_kill_end, end);
-    if (left_ns == NEVER)
+    if (is_set)
         return true;
+    if (left_ns == NEVER) {
+        disarm_now(n);
+        return true;
+    }
+    n->armed_at_ns = at_ns;
     const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(left_ns / 1000000000),
                                                .tv_nsec = (long)(left_ns % 1000000000)}};
     return timer_settime(n->timer, 0, &at, NULL) == 0;
 }
 
-static void disarm(const struct native *n, const struct bank *bank)
+/* The call has returned. */
+static void disarm(struct native *n, const struct bank *bank)
 {
-    const struct itimerspec never = {0};
-    if (atomic_load_explicit(&bank->call_kill_at_ns, memory_order_relaxed) != NEVER)
-        (void)timer_settime(n->timer, 0, &never, NULL);
+    if (bank->n_mates == 0 || n->armed_at_ns < clock_mono_ns() + ARMED_LEFT_NS)
+        disarm_now(n);
 }
 
 /* limits.memory of a call: so much more than the worker has now. The highest mark of the resident
@@ -329,7 +362,7 @@ static void end_children(const struct native *n, struct bank *bank)
         bank->end = TASK_UNKILLABLE;
 }
 
-static int call_guarded(struct native_call *call, ganger_function function)
+static int call_guarded(struct native *n, struct native_call *call, ganger_function function)
 {
     struct bank *bank = call->bank;
     struct rlimit before = {0};
@@ -338,12 +371,13 @@ static int call_guarded(struct native_call *call, ganger_function function)
 
     limit_memory(bank, call->task, &before);
     /* When the zygote dies nobody is left to end a call that does not end. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    die_with_zygote(n, true);
     const int said = function(&call->seen);
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (bank->n_mates == 0)
+        die_with_zygote(n, false);
     if (call->task->limit_memory != 0)
         (void)setrlimit(RLIMIT_AS, &before);
-    disarm(call->native, bank);
+    disarm(n, bank);
     if (!atomic_compare_exchange_strong(&bank->call, &running, CALL_OVER + mate))
         for (;;)
             (void)pause(); /* the signal that kills us is on its way */
@@ -362,8 +396,9 @@ static const char *obstacle(const struct native_call *call, ganger_function func
     return NULL;
 }
 
-static void note_usage(struct bank *bank, const struct rusage *before, uint64_t started_ns)
+static void note_usage(struct native *n, struct bank *bank, uint64_t started_ns)
 {
+    const struct rusage *before = &n->used;
     struct rusage after;
 
     (void)getrusage(RUSAGE_SELF, &after);
@@ -372,6 +407,7 @@ static void note_usage(struct bank *bank, const struct rusage *before, uint64_t 
     bank->user_us = time_us(after.ru_utime) - time_us(before->ru_utime);
     bank->system_us = time_us(after.ru_stime) - time_us(before->ru_stime);
     bank->max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
+    n->used = after;
 }
 
 void native_run(struct native *n, struct bank *bank, const struct inputs *inputs)
@@ -381,8 +417,9 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
     struct native_call call = {
         .native = n, .bank = bank, .task = task, .inputs = inputs, .result_fd = -1};
     const char *why = obstacle(&call, function);
-    struct rusage before;
 
+    if (bank->mate == 0)
+        (void)getrusage(RUSAGE_SELF, &n->used);
     if (why == NULL && !native_call_init(&call))
         why = "the stored arguments are damaged";
     if (why == NULL && !native_call_map(&call))
@@ -392,7 +429,6 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
         native_call_unmap(&call);
         return;
     }
-    (void)getrusage(RUSAGE_SELF, &before);
     const uint64_t started_ns = clock_mono_ns();
     atomic_store(&bank->call, CALL_RUNNING + bank->mate * CALL_MATE);
     if (!arm(n, bank, task)) {
@@ -401,10 +437,10 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
         native_call_unmap(&call);
         return;
     }
-    const int said = call_guarded(&call, function);
+    const int said = call_guarded(n, &call, function);
     native_call_unmap(&call);
     (void)fflush(stdout);
-    note_usage(bank, &before, started_ns);
+    note_usage(n, bank, started_ns);
     bank->stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;
     report(&call, said);
     end_children(n, bank);

@@ -10,6 +10,7 @@
 #include "service/base/function.h"
 #include "service/base/log.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 struct native_symbol;
@@ -21,6 +22,10 @@ struct native {
      * outlives the worker. */
     int out_fd[2];
     timer_t timer; /* its signal is SIGKILL */
+    /* What a turn of several calls need not do for each of them; 0, false: not done now. */
+    uint64_t armed_at_ns; /* when the timer kills */
+    bool dies_with_zygote;
+    struct rusage used; /* when the call before ended */
     struct log log;
     int data_fd;
     int sock;     /* to the server */
@@ -40,5 +45,7 @@ MUST_CHECK bool native_open(struct native *n, const struct function_list *functi
 /* Calls the function; the bank holds the outcome. Returns only when nothing that it has forked is
  * left, or the outcome is TASK_UNKILLABLE; or not at all. */
 void native_run(struct native *n, struct bank *bank, const struct inputs *inputs);
+/* The last call of the bank has ended. */
+void native_turn_over(struct native *n);
 
 #endif

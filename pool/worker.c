@@ -97,7 +97,8 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
 {
     struct err err;
 
-    *w = (struct worker){.cfg = cfg, .slot = slot, .progress = PROGRESS_PIPE_NONE, .starts_fd = -1};
+    *w = (struct worker){
+        .cfg = cfg, .slot = slot, .progress = PROGRESS_PIPE_NONE, .notes = {.fd = -1}};
     set_inherited(w);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         die(w, "cannot become a subreaper");
@@ -213,30 +214,6 @@ static void sit_in_quarantine(struct worker *w)
     send_ready(w);
 }
 
-/* The note says that the task has begun, for a server that finds it after a crash of this one.
- * Without the note it must not begin. */
-static bool write_note(struct worker *w, const struct bank *bank, uint32_t number)
-{
-    const off_t at = (off_t)sizeof(bank->note) * ((off_t)w->slot * SLOT_BANKS + number);
-    const size_t len = MIN((size_t)bank->note_bytes, sizeof(bank->note));
-
-    if (len == 0 || w->cfg->starts_file == NULL)
-        return true;
-    if (w->starts_fd < 0)
-        w->starts_fd = openat(w->cfg->data_fd, w->cfg->starts_file, O_WRONLY | O_CLOEXEC);
-    return w->starts_fd >= 0 && !FAULT("worker-note") &&
-           pwrite(w->starts_fd, bank->note, len, at) == (ssize_t)len;
-}
-
-/* The same for a task behind the bank's own. */
-static bool write_mate_note(struct worker *w, struct bank *bank, uint32_t number, uint32_t mate)
-{
-    const size_t at = bank->note_no_at;
-    if (bank->note_bytes > 0 && at <= sizeof(bank->note) - sizeof(int64_t))
-        memcpy(&bank->note[at], &bank->mates[mate - 1].job_no, sizeof(int64_t));
-    return write_note(w, bank, number);
-}
-
 /* A function hears nothing, so a turn of many of them looks in between: false when server or zygote
  * has died. */
 static bool is_wanted_still(const struct worker *w)
@@ -260,13 +237,15 @@ static void tell_over(const struct worker *w, struct bank *bank, const struct fr
 static bool run_mates(struct worker *w, struct bank *bank, const struct frame *over)
 {
     struct mates_log log = {0};
+    notes_map(&w->notes);
     struct frame_fds none = frame_no_fds();
+    const uint32_t place = w->slot * SLOT_BANKS + over->bank;
     uint64_t looked_ns = clock_mono_ns();
     uint32_t next;
 
     while ((next = mates_take(bank, &log)) > 0) {
         const struct bank_mate *mate = &bank->mates[next - 1];
-        if (!write_mate_note(w, bank, over->bank, next)) {
+        if (!notes_change(&w->notes, bank, place, mate->job_no)) {
             atomic_store(&bank->turns[next - 1], MATE_WAITS);
             return true;
         }
@@ -330,7 +309,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     bool is_wanted = true;
     if (bank->n_mates > 0)
         atomic_store(&bank->told_ns, clock_mono_ns());
-    if (!write_note(w, bank, number))
+    if (!notes_write(&w->notes, w->cfg, bank, w->slot * SLOT_BANKS + number))
         drive_refuse(bank, TASK_START_FAILED, EIO, "cannot note the start of the task");
     else if (!open_input(bank, fds->fd[START_INPUT], &input))
         drive_refuse(bank, TASK_START_FAILED, ENOMEM, "cannot read the task's input");
@@ -341,6 +320,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     arena_clear(&w->arena);
     if (is_wanted && bank->n_mates > 0)
         is_wanted = run_mates(w, bank, &over);
+    native_turn_over(&w->native);
     if (!is_wanted)
         leave(w);
     if (FAULT("worker-before-done"))

@@ -6,6 +6,7 @@
 #include "pool/drive.h"
 #include "pool/frame.h"
 #include "pool/native.h"
+#include "pool/notes.h"
 #include "pool/progress.h"
 #include "pool/runner.h"
 #include "pool/workdir.h"
@@ -22,7 +23,7 @@ struct worker {
     struct native native;
     struct runners runners;
     struct worker_config own; /* what cfg points to when the log was moved */
-    int starts_fd;            /* -1: not opened yet */
+    struct notes notes;
 };
 
 /* Runs the task in `input`, with what came beside its START; the bank holds the outcome. Takes

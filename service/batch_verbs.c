@@ -16,7 +16,7 @@ static bool stop_flights(struct engine *e, const struct batch_range *range, cons
         struct job_cancel cancel = {row->no, e->turn.now_us, why};
         enum job_state state;
         if (f->state != FLIGHT_FREE && f->chunk != NULL && row->batch == range->batch &&
-            !chunk_settle_range(&e->dispatch, &e->turn, f, range->first, range->n, err))
+            !chunk_settle_range(&e->dispatch, &e->turn, f, range, err))
             return false;
         if (f->state == FLIGHT_FREE || row->batch != range->batch || row->idx < range->first ||
             row->idx - range->first >= range->n)

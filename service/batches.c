@@ -5,6 +5,7 @@
 #include "service/engine_state.h"
 
 #define MAX_RELEASED 512   /* elements that one step lets in */
+#define MAX_LOOKED 20000   /* … and looks at, to find them in chunks */
 #define MAX_CANCELLED 4096 /* … or cancels */
 #define BROKEN_OFF "The upload of the batch's items broke off"
 
@@ -70,7 +71,8 @@ static bool insert_element(struct engine *e, struct element_source *source, stru
         .batch = b->no,
         .idx = b->n,
         .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0) |
-                 (b->flags & (JOB_INPUTS | JOB_OUTPUTS)),
+                 (b->flags & (JOB_INPUTS | JOB_OUTPUTS)) |
+                 (b->chunksize > 1 ? (unsigned)JOB_CHUNKED : 0),
     };
     if (!jobs_insert(e->store, &job, &ignored, err))
         return false;
@@ -113,7 +115,7 @@ static bool settle_flights(struct engine *e, int64_t no, struct err *err)
         struct flight *f = &e->dispatch.flights[k];
         bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED;
         if (f->state > FLIGHT_RESERVED && f->chunk != NULL && f->info.row.batch == no &&
-            !chunk_settle_range(&e->dispatch, &e->turn, f, 0, INT64_MAX, err))
+            !chunk_settle_range(&e->dispatch, &e->turn, f, &CHUNK_WHOLE, err))
             return false;
         if (waits && f->info.row.batch == no &&
             !dispatch_settle(&e->dispatch, &e->turn, f->info.row.no, err))
@@ -182,7 +184,8 @@ bool batch_fill(struct engine *e, const struct batch *b, struct err *err)
 static bool release_chunks(struct engine *e, const struct batch *b, struct err *err)
 {
     struct batch after = *b;
-    for (int i = 0; i < MAX_RELEASED && (after.work & BATCH_WORK_RELEASE) != 0; i++)
+    const int64_t steps = MIN(MAX_RELEASED, MAX_LOOKED / after.chunksize + 1);
+    for (int64_t i = 0; i < steps && (after.work & BATCH_WORK_RELEASE) != 0; i++)
         if (!chunk_begin(e, &after, err))
             return false;
     return batch_put(e->store, &after, e->turn.now_us, err);

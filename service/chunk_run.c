@@ -27,7 +27,7 @@ static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, 
     const struct job_row *row = &run->head;
     const struct batch *b;
     *ret = 0;
-    if (row->batch == 0 || (row->flags & ~(uint32_t)JOB_PARENT) != JOB_ITEM)
+    if (row->batch == 0 || (row->flags & ~(uint32_t)(JOB_PARENT | JOB_CHUNKED)) != JOB_ITEM)
         return true;
     if (!batch_get_by_no(d->store, row->batch, &b, err))
         return false;
@@ -122,7 +122,7 @@ bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source
                  struct err *err)
 {
     struct chunk_run run = {.head = f->info.row, .span = 1};
-    struct mate_list list = {0};
+    struct mate_list list = {.max_bytes = BANK_IN_SIZE};
     int64_t end = 0;
     /* What more than its task and its streams belongs to an element needs a START of its own. */
     if (source->template_bytes.ptr == NULL || f->n_inputs > 0 ||
@@ -291,12 +291,13 @@ bool chunk_settle(struct dispatch *d, struct turn *turn, struct flight *f, uint3
     return f->state == FLIGHT_RESERVED || record(d, turn, f, mate, err);
 }
 
-bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct flight *f, int64_t first,
-                        int64_t n, struct err *err)
+bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct flight *f,
+                        const struct batch_range *range, struct err *err)
 {
     for (uint32_t mate = 1; f->chunk != NULL && mate <= f->chunk->n; mate++) {
         const struct job_row *row = &f->chunk->mates[mate - 1].row;
-        if (row->idx >= first && row->idx - first < n && !chunk_settle(d, turn, f, mate, err))
+        if (row->idx >= range->first && row->idx - range->first < range->n &&
+            !chunk_settle(d, turn, f, mate, err))
             return false;
     }
     return true;
@@ -326,33 +327,40 @@ bool chunk_has(struct store *store, struct batch_range range, uint32_t states, b
     return true;
 }
 
-bool chunk_first_gated(struct store *store, int64_t batch, int64_t from, struct job_row *ret,
+bool chunk_first_gated(struct store *store, struct batch_range range, struct job_row *ret,
                        struct err *err)
 {
-    int64_t no;
-    struct due_list list = {&no, 1, 0};
+    const int64_t end = range.first + range.n;
+    int64_t no = 0;
     *ret = (struct job_row){0};
-    if (!batch_gated(store, batch, from, &list, err))
-        return err_wrap(err, "find what a batch holds back");
-    return list.n == 0 || jobs_get_by_no(store, no, ret, err);
+    while (no == 0 && range.first < end) {
+        struct batch_range part = {range.batch, range.first, end - range.first};
+        if (!batch_gated_in(store, &part, &no, err))
+            return err_wrap(err, "find what a chunk holds back");
+        range.first += part.n;
+    }
+    return no == 0 || jobs_get_by_no(store, no, ret, err);
 }
 
-bool chunk_go_on(struct dispatch *d, const struct turn *turn, const struct batch *b, int64_t chunk,
-                 bool checks, struct err *err)
+bool chunk_go_on(struct dispatch *d, const struct turn *turn, const struct chunk_place *place,
+                 struct err *err)
 {
     const uint32_t begun = 1u << JOB_QUEUED | 1u << JOB_RUNNING | 1u << JOB_STOPPING;
-    const int64_t chunksize = b->chunksize, first = chunk * chunksize;
-    const int64_t n = MIN(chunksize, b->n - first);
+    const struct batch *b = place->batch;
+    const int64_t no = b->no, first = place->idx - place->idx % b->chunksize;
+    const int64_t end = MIN(first + b->chunksize, b->n), behind = place->idx + 1;
     struct job_row next;
     bool is_begun = false;
     if (b->phase == BATCH_HALTED || (b->flags & JOB_WAITS) != 0 || b->gated == 0)
         return true;
-    if (!chunk_first_gated(d->store, b->no, first, &next, err))
+    if (!chunk_first_gated(d->store, (struct batch_range){no, behind, end - behind}, &next, err) ||
+        (next.no == 0 &&
+         !chunk_first_gated(d->store, (struct batch_range){no, first, behind - first}, &next, err)))
         return false;
-    if (next.no == 0 || next.idx / chunksize != chunk)
+    if (next.no == 0)
         return true;
-    if (checks &&
-        !chunk_has(d->store, (struct batch_range){next.batch, first, n}, begun, &is_begun, err))
+    if (place->checks &&
+        !chunk_has(d->store, (struct batch_range){no, first, end - first}, begun, &is_begun, err))
         return false;
     if (is_begun)
         return true;

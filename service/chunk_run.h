@@ -62,9 +62,11 @@ struct flight *chunk_find(struct dispatch *d, int64_t no, uint32_t *ret_mate);
 /* Before anything is decided about a mate (1 …): it is taken back, or its row becomes RUNNING. */
 MUST_CHECK bool chunk_settle(struct dispatch *d, struct turn *turn, struct flight *f, uint32_t mate,
                              struct err *err);
-/* The same for all with an index in [first, first + n). */
+/* The same for all of a range of indexes. */
 MUST_CHECK bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct flight *f,
-                                   int64_t first, int64_t n, struct err *err);
+                                   const struct batch_range *range, struct err *err);
+/* Every element there is. */
+#define CHUNK_WHOLE ((struct batch_range){.n = INT64_MAX})
 /* Without a transaction: nothing more of it begins. */
 void chunk_cut(struct dispatch *d, struct flight *f);
 /* The element that runs now is recorded as such. */
@@ -73,13 +75,17 @@ MUST_CHECK bool chunk_record_now(struct dispatch *d, struct turn *turn, struct f
 /* Whether one of these elements is in one of the states (bits of TO). */
 MUST_CHECK bool chunk_has(struct store *store, struct batch_range range, uint32_t states, bool *ret,
                           struct err *err);
-/* The first element that the gate holds back from this index on; no = 0: none. */
-MUST_CHECK bool chunk_first_gated(struct store *store, int64_t batch, int64_t from,
+/* The first of these elements that the gate holds back; no = 0: none. */
+MUST_CHECK bool chunk_first_gated(struct store *store, struct batch_range range,
                                   struct job_row *ret, struct err *err);
-/* Lets in the next element of this chunk (its number), whoever ended; checks: unless one is under
- * way, which only a start after a crash does not know. */
-MUST_CHECK bool chunk_go_on(struct dispatch *d, const struct turn *turn, const struct batch *b,
-                            int64_t chunk, bool checks, struct err *err);
+/* Lets in the next element of a chunk, whoever has ended. */
+struct chunk_place {
+    const struct batch *batch;
+    int64_t idx; /* one of its elements: those behind it come first */
+    bool checks; /* not when one is under way, which only a start after a crash does not know */
+};
+MUST_CHECK bool chunk_go_on(struct dispatch *d, const struct turn *turn,
+                            const struct chunk_place *place, struct err *err);
 /* Whether the flight is one of elements of this chunk; first: its first index. */
 bool chunk_is_of(const struct flight *f, int64_t batch, int64_t first, int64_t chunksize);
 

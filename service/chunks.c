@@ -30,25 +30,27 @@ static bool is_in_flight(const struct engine *e, const struct batch *b, int64_t 
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
     const bool recovers = atomic_load(&e->shared.phase) == PHASE_STARTING;
-    const int64_t chunk = ended / b->chunksize;
-    return is_in_flight(e, b, chunk * b->chunksize) ||
-           chunk_go_on(&e->dispatch, &e->turn, b, chunk, recovers, err);
+    const struct chunk_place place = {b, ended, recovers};
+    return is_in_flight(e, b, ended - ended % b->chunksize) ||
+           chunk_go_on(&e->dispatch, &e->turn, &place, err);
 }
 
 /* Those before it may have ended while the batch waited, so it need not be the first of its chunk.
  * When one of them lives, it was let in by itself and its end lets the next one in. */
 bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
 {
+    const int64_t first = b->place, n = MIN(b->chunksize, b->n - first);
     struct job_row next;
     bool is_begun;
-    if (!chunk_first_gated(e->store, b->no, b->place, &next, err))
-        return false;
-    if (next.no == 0) {
+    if (n <= 0) {
         b->work &= ~(uint32_t)BATCH_WORK_RELEASE;
         return true;
     }
-    int64_t first = next.idx - next.idx % b->chunksize;
     b->place = first + b->chunksize;
+    if (!chunk_first_gated(e->store, (struct batch_range){b->no, first, n}, &next, err))
+        return false;
+    if (next.no == 0)
+        return true;
     if (!any_alive(e, (struct batch_range){b->no, first, next.idx - first}, &is_begun, err))
         return false;
     is_begun = is_begun || is_in_flight(e, b, first);
@@ -133,13 +135,14 @@ static bool apply_last(struct engine *e, struct flight *f, struct err *err)
     return true;
 }
 
-static bool let_next_in(struct engine *e, const struct job_row *head, struct err *err)
+static bool let_next_in(struct engine *e, const struct job_row *head, int64_t idx, struct err *err)
 {
     struct err gone = {0};
     const struct batch *b;
     if (!batch_get_by_no(e->store, head->batch, &b, &gone))
         return gone.code == ERR_NOT_FOUND || err_set(err, gone.code, "%s", gone.detail);
-    return chunk_go_on(&e->dispatch, &e->turn, b, head->idx / b->chunksize, false, err);
+    const struct chunk_place place = {b, idx, false};
+    return chunk_go_on(&e->dispatch, &e->turn, &place, err);
 }
 
 bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
@@ -152,5 +155,5 @@ bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
             return false;
     if (f->state == FLIGHT_RUNNING)
         return chunk_record_now(&e->dispatch, &e->turn, f, err);
-    return apply_last(e, f, err) && let_next_in(e, &run->head, err);
+    return apply_last(e, f, err) && let_next_in(e, &run->head, f->info.row.idx, err);
 }

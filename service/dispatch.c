@@ -47,7 +47,7 @@ bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue
         struct flight *f = &d->flights[k];
         if (f->state != FLIGHT_FREE && f->info.row.queue == queue &&
             (!dispatch_settle(d, turn, f->info.row.no, err) ||
-             !chunk_settle_range(d, turn, f, 0, INT64_MAX, err)))
+             !chunk_settle_range(d, turn, f, &CHUNK_WHOLE, err)))
             return false;
     }
     d->dirty = true;

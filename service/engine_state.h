@@ -240,8 +240,8 @@ MUST_CHECK bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
 MUST_CHECK bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
                               struct err *err);
 MUST_CHECK bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err);
-/* Lets in the first element that is held back of the first chunk from `place` on, and moves `place`
- * behind that chunk; without one, the work of releasing is over. `b` is the caller's copy. */
+/* Lets in the first element that is held back of the chunk at `place`, and moves `place` behind it;
+ * without one, the work of releasing is over. `b` is the caller's copy. */
 MUST_CHECK bool chunk_begin(struct engine *e, struct batch *b, struct err *err);
 /* batch_verbs.c */
 MUST_CHECK bool apply_batch_cancel(struct engine *e, struct command *cmd, struct err *err);

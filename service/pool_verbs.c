@@ -74,7 +74,7 @@ static bool stop_flights(struct engine *e, uint32_t pool, const struct pool_ask 
         enum job_state state;
         if (f->state == FLIGHT_FREE || dispatch_pool_of(&e->dispatch, f->info.row.queue) != pool)
             continue;
-        if (f->chunk != NULL && !chunk_settle_range(&e->dispatch, &e->turn, f, 0, INT64_MAX, err))
+        if (f->chunk != NULL && !chunk_settle_range(&e->dispatch, &e->turn, f, &CHUNK_WHOLE, err))
             return false;
         struct job_cancel cancel = {f->info.row.no, e->turn.now_us, POOL_TERMINATED_WORDS};
         if (f->state < FLIGHT_CLAIMED && !dispatch_settle(&e->dispatch, &e->turn, cancel.no, err))

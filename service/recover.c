@@ -57,8 +57,10 @@ static bool go_on(struct dispatch *d, const struct turn *turn, const struct infl
     }
     if (no - entry->no == entry->n)
         return true;
-    return batch_get_by_no(d->store, row.batch, &b, err) && b->chunksize > 0 &&
-           chunk_go_on(d, turn, b, row.idx / b->chunksize, true, err);
+    if (!batch_get_by_no(d->store, row.batch, &b, err))
+        return false;
+    const struct chunk_place place = {b, row.idx, true};
+    return chunk_go_on(d, turn, &place, err);
 }
 
 /* Of a chunk the first ones have begun, up to the last note; each of them stands for itself. */

@@ -127,6 +127,27 @@ bool batch_find(struct store *store, struct batch_range *range, uint32_t states,
     return false;
 }
 
+bool batch_gated_in(struct store *store, struct batch_range *range, int64_t *ret_no,
+                    struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *find = store_stmt(store, SQL_BATCH_GATED_IN);
+    int64_t first_no = 0;
+    bool found;
+
+    *ret_no = 0;
+    if (!range_cut(store, range, &first_no, &found, err))
+        return false;
+    if (!found)
+        return true;
+    bind_i64(find, 1, first_no);
+    bind_i64(find, 2, first_no + range->n);
+    if (!db_next(&store->db, find, &found, err))
+        return false;
+    if (found)
+        *ret_no = sqlite3_column_int64(find, 0);
+    return true;
+}
+
 bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us, const char *why,
                   struct err *err)
 {

@@ -27,11 +27,12 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end, s
                  struct mate_list *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_MATES);
+    size_t left = ret->max_bytes;
     bool found;
 
     bind_i64(get, 1, head->no);
     bind_i64(get, 2, head->no + (end - head->idx));
-    bind_i64(get, 3, JOB_ITEM | JOB_GATED | JOB_PARENT);
+    bind_i64(get, 3, JOB_ITEM | JOB_GATED | JOB_PARENT | JOB_CHUNKED);
     bind_i64(get, 4, head->batch);
     bind_i64(get, 5, head->queue);
     bind_i64(get, 6, head->priority);
@@ -59,8 +60,10 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end, s
         mate->row.started_us = 0;
         mate->row.flags = (uint32_t)sqlite3_column_int64(get, 9);
         item = column_slice(get, 10);
-        if (item.ptr == NULL) /* its payload is gone; it says so when it is started alone */
+        /* Its payload is gone, which it says when it is started alone; or it has no room. */
+        if (item.ptr == NULL || item.len > left)
             return true;
+        left -= item.len;
         mate->item = (struct slice){arena_dup(a, item), item.len};
         if (mate->item.ptr == NULL)
             return true; /* as many as there is room for */

@@ -83,6 +83,21 @@ static bool part_put(struct store *store, struct batch_cached *slot, struct err 
     return store_run(store, put, err);
 }
 
+static bool ends_put(struct store *store, struct batch_cached *slot, struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_END_INSERT);
+
+    if (slot->ends.n == 0)
+        return true;
+    bind_i64(insert, 1, slot->batch.no);
+    bind_i64(insert, 2, slot->batch.ended);
+    bind_i64(insert, 3, slot->ends.no);
+    bind_i64(insert, 4, slot->ends.version);
+    bind_i64(insert, 5, slot->ends.n);
+    slot->ends.n = 0;
+    return store_run(store, insert, err);
+}
+
 static bool slot_write(struct store *store, struct batch_cached *slot, struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_BATCH_PUT);
@@ -90,7 +105,7 @@ static bool slot_write(struct store *store, struct batch_cached *slot, struct er
 
     if (!slot->is_dirty)
         return true;
-    if (!part_put(store, slot, err))
+    if (!part_put(store, slot, err) || !ends_put(store, slot, err))
         return false;
     b->version++;
     bind_i64(put, 1, b->no);
@@ -197,16 +212,20 @@ static void note_end(struct store *store, struct batch *b, int64_t now_us)
 
 /* ---- counting ---- */
 
-static bool end_insert(struct store *store, struct batch *b, const struct row *row, struct err *err)
+static bool end_note(struct store *store, struct batch_cached *slot, const struct row *row,
+                     struct err *err)
 {
-    sqlite3_stmt *insert = store_stmt(store, SQL_END_INSERT);
+    struct ends_run *ends = &slot->ends;
+    bool goes_on = ends->n > 0 && row->no == ends->no + ends->n && row->version == ends->version;
 
-    b->ended++;
-    bind_i64(insert, 1, b->no);
-    bind_i64(insert, 2, b->ended);
-    bind_i64(insert, 3, row->no);
-    bind_i64(insert, 4, row->version);
-    return store_run(store, insert, err);
+    if (!goes_on) {
+        if (!ends_put(store, slot, err))
+            return false;
+        *ends = (struct ends_run){row->no, row->version, 0};
+    }
+    ends->n++;
+    slot->batch.ended++;
+    return true;
 }
 
 /* The counts tell what happened, also of what is forgotten. */
@@ -249,7 +268,7 @@ bool batch_count_move(struct store *store, const struct row *row, enum job_state
         b->failed_first = -1;
     if (to == JOB_FAILED && b->failed_first < 0)
         b->failed_first = row->idx;
-    if (from != to && job_state_is_end(to) && !end_insert(store, b, row, err))
+    if (from != to && job_state_is_end(to) && !end_note(store, slot, row, err))
         return false;
     if (from != JOB_BIRTH)
         note_end(store, b, row->finished_us);

@@ -40,7 +40,7 @@ MUST_CHECK bool batch_put(struct store *store, const struct batch *changed, int6
 MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_head *ret,
                            struct err *err);
 
-/* The first elements from an index on that the gate holds back. */
+/* The first elements from an index on that the gate holds back; not those of chunks. */
 MUST_CHECK bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_list *ret,
                             struct err *err);
 /* Elements that the gate holds back and that may run behind `head` in the same turn of a worker:
@@ -55,6 +55,7 @@ struct mate {
 struct mate_list {
     struct mate *mates; /* room for max; the caller's */
     size_t max, n;
+    size_t max_bytes; /* of all items */
 };
 MUST_CHECK bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
                             struct arena *a, struct mate_list *ret, struct err *err);
@@ -78,6 +79,11 @@ MUST_CHECK bool batch_cancel(struct store *store, struct batch_range *range, int
  * becomes less when the list is full or they lie in several parts: go on behind it. */
 MUST_CHECK bool batch_find(struct store *store, struct batch_range *range, uint32_t states,
                            struct due_list *ret, struct err *err);
+
+/* The number of the first of them that the gate holds back, also of a chunk; 0: none. n becomes
+ * less when they lie in several parts: go on behind it. */
+MUST_CHECK bool batch_gated_in(struct store *store, struct batch_range *range, int64_t *ret_no,
+                               struct err *err);
 
 /* Retention: a batch goes when it would as a job, but not before its elements. At most so many rows
  * of all kinds are deleted. */

@@ -11,6 +11,11 @@
 struct store;
 struct row;
 
+/* Neighbours that have ended one after another with the same version; n = 0: none. */
+struct ends_run {
+    int64_t no, version, n;
+};
+
 /* More batches than this in one transaction cost a read and a write each time one is met again. */
 #define BATCH_CACHE_SIZE 64
 struct batch_cached {
@@ -18,6 +23,7 @@ struct batch_cached {
     bool is_dirty;
     struct batch_part part; /* the last one; n = 0: not read yet, or none */
     bool part_is_dirty;
+    struct ends_run ends; /* the last ones, which have no row yet */
 };
 struct batch_cache {
     struct batch_cached slots[BATCH_CACHE_SIZE]; /* at no % size */

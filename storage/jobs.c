@@ -280,13 +280,23 @@ bool jobs_put_words(struct store *store, int64_t no, const char *detail, struct 
     return store_run(store, put, err);
 }
 
+/* What is returned lies in the row itself: it is all that there is, and short. */
+#define SHORT_VALUE 64
+static bool has_short_value(const struct job_end *end)
+{
+    const struct slice *out = end->inline_out;
+
+    return out[0].len == 0 && out[1].len == 0 && out[STREAM_VALUE].len > 0 &&
+           out[STREAM_VALUE].len <= SHORT_VALUE;
+}
+
 static bool output_put(struct store *store, const struct row *row, const struct job_end *end,
                        struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_OUTPUT_PUT);
     const struct slice *out = end->inline_out;
 
-    if (out[0].len == 0 && out[1].len == 0 && out[STREAM_VALUE].len == 0)
+    if ((out[0].len == 0 && out[1].len == 0 && out[STREAM_VALUE].len == 0) || has_short_value(end))
         return true;
     bind_i64(put, 1, row->no);
     bind_i64(put, 2, row->attempt);
@@ -322,6 +332,8 @@ static void row_take_end(struct row *row, const struct job_end *end)
     row->output = end->output;
     row->output.expired = false;
     row->keep_us = end->keep_us;
+    if (has_short_value(end))
+        row->value = end->inline_out[STREAM_VALUE];
 }
 
 /* The row leaves the queue for good, with what is known of its last attempt. */

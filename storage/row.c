@@ -330,6 +330,7 @@ static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
     bind_i64(move, 24, row_output_flags(row));
     bind_i64(move, 25, row->flags);
     bind_or_null(move, 26, row->output.has_value, (int64_t)row->output.bytes[STREAM_VALUE]);
+    bind_blob(move, 27, row->value);
     return move;
 }
 
@@ -366,6 +367,7 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
     counts_change(&store->counts, row->queue, to, +1);
     *row = moved;
     *cache_slot(store, row->no) = moved;
+    cache_slot(store, row->no)->value = (struct slice){0};
     if (!gate_changed(store, row, was_gated, is_gated(row, to), err))
         return false;
     if (!was_gated || !job_state_is_end(to))

@@ -53,6 +53,7 @@ struct row {
     int64_t batch, idx; /* batch 0 = none; idx: its place there */
     uint32_t flags;     /* enum job_flag */
     struct slice ukey;  /* for row_insert alone: 16 bytes, or absent */
+    struct slice value; /* for row_move alone: what a function has returned, when it lies here */
 };
 
 /* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a

@@ -17,6 +17,8 @@ ALTER TABLE jobs ADD COLUMN ukey BLOB;
 -- What a function has returned: its size; its type is in output_flags. NULL: nothing.
 ALTER TABLE jobs ADD COLUMN value_bytes INTEGER;
 ALTER TABLE outputs ADD COLUMN value BLOB;
+-- The same when it is short and nothing else is in `outputs`: a row there would cost more than what it holds.
+ALTER TABLE jobs ADD COLUMN value BLOB;
 
 -- Of a chunk: the attempts of the jobs from `no` on that one worker was given together, so many numbers.
 ALTER TABLE inflight ADD COLUMN n INTEGER NOT NULL DEFAULT 1;
@@ -29,8 +31,9 @@ ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;
 -- to its end holds its key no more.
 CREATE UNIQUE INDEX jobs_unique ON jobs (ukey) WHERE ukey IS NOT NULL AND state < 4;
 
--- Elements that their batch lets in later, in the order in which it does. 8 = JOB_GATED.
-CREATE INDEX jobs_gated ON jobs (batch, idx) WHERE flags & 8;
+-- Elements that their batch lets in later, in the order in which it does. 8 = JOB_GATED. Those of chunks (2048 =
+-- JOB_CHUNKED) are not in it: most of them end behind the gate, and are looked for in their chunk alone.
+CREATE INDEX jobs_gated ON jobs (batch, idx) WHERE flags & 2056 = 8;
 
 -- Jobs that were submitted together. `no` comes from the same sequence as jobs.no, so an id names a job or a batch.
 -- Counts and `ended` are written once per commit, however many elements have moved.
@@ -93,12 +96,14 @@ CREATE TABLE batch_parts (
 ) STRICT, WITHOUT ROWID;
 
 -- The order in which elements have ended: what a stream of results is a cursor into. An element that is retried ends
--- once more, with a new place.
+-- once more, with a new place. Neighbours that end one after another, as those of a chunk do, have one row together:
+-- the jobs no, no + 1 ... no + n - 1 at the places seq - n + 1 ... seq.
 CREATE TABLE ends (
     batch   INTEGER NOT NULL,
     seq     INTEGER NOT NULL,  -- 1, 2, 3 ... in each batch
     no      INTEGER NOT NULL,
     version INTEGER NOT NULL,  -- of the job at this end: when it has moved on, this is no result any more
+    n       INTEGER NOT NULL,
     PRIMARY KEY (batch, seq)
 ) STRICT, WITHOUT ROWID;
 

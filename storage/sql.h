@@ -12,6 +12,7 @@
 #define TEXT_QUEUED "2"
 #define TEXT_HOLDS_KEY "state < 4"
 #define TEXT_GATED "flags & 8"
+#define TEXT_LISTED "flags & 2056 = 8"
 _Static_assert(JOB_BLOCKED == 1, "TEXT_BLOCKED names this state by its number");
 _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
@@ -19,6 +20,7 @@ _Static_assert(JOB_STOPPING == 4,
                "jobs_unique in schema_2.sql and TEXT_HOLDS_KEY name this state by its number");
 _Static_assert(JOB_GATED == 8,
                "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
+_Static_assert((JOB_GATED | JOB_CHUNKED) == 2056, "jobs_gated and TEXT_LISTED name these flags");
 _Static_assert(JOB_STATE_COUNT == 8,
                "the CHECK of jobs.state and the columns of queues list the states");
 
@@ -38,16 +40,22 @@ _Static_assert(JOB_STATE_COUNT == 8,
 #define TEXT_RESULT                                                                   \
     " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
     " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
-    " j.value_bytes, o.value,"                                                        \
+    " j.value_bytes, coalesce(j.value, o.value),"                                                        \
     " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
     " THEN j.batch END)) FROM "
 #define TEXT_RESULT_SIDES                                                             \
     " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND (j.stdout_bytes > 0 OR" \
-    " j.value_bytes > 0) THEN j.no"                                                   \
+    " j.value_bytes > 0 AND j.value IS NULL) THEN j.no"                               \
     " END AND o.attempt = j.attempt"                                                  \
     " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
 _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
+
+/* What an attempt has left in the database: one row, or none. */
+#define TEXT_OUTPUT                                                                 \
+    "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2"      \
+    " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
+    " AND value IS NOT NULL"
 
 /* A batch; batch_read knows the order. */
 #define TEXT_BATCH                                                                         \
@@ -94,15 +102,15 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
                              " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
                              " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
-                             " flags = ?25, value_bytes = ?26"                                                        \
+                             " flags = ?25, value_bytes = ?26, value = ?27"                        \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
     X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
                              " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
                              " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \
                              " max_attempts = ?12, retry = ?13 WHERE no = ?1")                     \
     X(ROW_FLAGS,       HOT,  "UPDATE jobs SET flags = ?2 WHERE no = ?1")                           \
-    X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4"         \
-                             " WHERE no = ?1")                                                     \
+    X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4,"        \
+                             " value = NULL WHERE no = ?1")                                        \
     X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
     X(KEY_HOLDER,      HOT,  "SELECT no FROM jobs WHERE ukey = ?1 AND " TEXT_HOLDS_KEY)            \
     X(KEY_ENDING,      HOT,  "SELECT old.no FROM jobs AS new JOIN deps ON deps.child = new.no"     \
@@ -174,8 +182,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(PARTS_DELETE,    HOT,  "DELETE FROM batch_parts WHERE batch = ?1 AND first_index <= ?2")     \
     X(END_NTH,         HOT,  "SELECT seq FROM ends WHERE batch = ?1 ORDER BY seq LIMIT 1 OFFSET ?2")\
     X(ENDS_DELETE,     HOT,  "DELETE FROM ends WHERE batch = ?1 AND seq <= ?2")                    \
-    X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_GATED                \
+    X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_LISTED               \
                              " AND idx >= ?2 ORDER BY idx LIMIT ?3")                               \
+    X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND " TEXT_GATED      \
+                             " ORDER BY no LIMIT 1")                                               \
     X(BATCH_MATES,     HOT,  "SELECT j.no, j.idx, j.salt, j.created_us, j.version, j.max_attempts," \
                              " j.keep_us, j.deadline_us, j.due_us, j.flags, s.task"                \
                              " FROM jobs j CROSS JOIN specs s ON s.no = j.no"                      \
@@ -203,7 +213,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " VALUES (?1, ?2, ?3, ?4)")                                           \
     X(PART_OF_INDEX,   HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
-    X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no, version) VALUES (?1, ?2, ?3, ?4)") \
+    X(END_INSERT,      HOT,  "INSERT INTO ends (batch, seq, no, version, n)"                       \
+                             " VALUES (?1, ?2, ?3, ?4, ?5)")                                       \
     /* dependencies */                                                                             \
     X(DEP_ADD,         HOT,  "INSERT OR IGNORE INTO deps (parent, child) VALUES (?1, ?2)")         \
     X(DEP_DELETE,      HOT,  "DELETE FROM deps WHERE parent = ?1 AND child = ?2")                  \
@@ -217,7 +228,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(INPUTS_GET,      HOT,  "SELECT kind, parent, stream, argument, at, len, name FROM inputs"    \
                              " WHERE no = ?1 ORDER BY k")                                          \
     X(INPUTS_DELETE,   HOT,  "DELETE FROM inputs WHERE no = ?1")                                   \
-    X(OUTPUT_GET,      HOT,  "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2")  \
+    X(OUTPUT_GET,      HOT,  TEXT_OUTPUT)                                                          \
     X(TELLING_PUT,     HOT,  "INSERT OR REPLACE INTO telling (parent, state, is_batch, created_us,"\
                              " salt) VALUES (?1, ?2, ?3, ?4, ?5)")                                 \
     X(TELLING_FIRST,   HOT,  "SELECT parent, state, is_batch, created_us, salt FROM telling"       \
@@ -313,9 +324,11 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " AND first_index >= ?2 ORDER BY first_index")                        \
     X(READ_PART_OF,    HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
-    X(READ_RESULTS,    HOT,  "SELECT e.seq," TEXT_RESULT "ends e"                                  \
-                             " CROSS JOIN jobs j ON j.no = e.no AND j.version = e.version"         \
-                             TEXT_RESULT_SIDES "WHERE e.batch = ?1 AND e.seq > ?2 ORDER BY e.seq") \
+    X(READ_RESULTS,    HOT,  "SELECT e.seq - e.n + 1 + j.no - e.no," TEXT_RESULT "ends e"          \
+                             " CROSS JOIN jobs j ON j.no >= e.no AND j.no < e.no + e.n"            \
+                             " AND j.version = e.version"                                          \
+                             TEXT_RESULT_SIDES "WHERE e.batch = ?1 AND e.seq > ?2"                 \
+                             " AND j.no > e.no + (?2 - e.seq + e.n - 1) ORDER BY e.seq, j.no")     \
     X(READ_RESULTS_OF, HOT,  "SELECT 0," TEXT_RESULT "jobs j" TEXT_RESULT_SIDES                    \
                              "WHERE j.no >= ?1 AND j.no < ?2 ORDER BY j.no")                       \
     X(READ_END_OF,     HOT,  "SELECT created_us, salt, state, finished_us FROM jobs WHERE no = ?1")\
@@ -361,7 +374,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " ORDER BY due_us LIMIT ?3")                                          \
     X(READ_NEXT_DUE,   HOT,  "SELECT due_us FROM deliveries WHERE due_us > ?1"                     \
                              " ORDER BY due_us LIMIT 1")                                           \
-    X(READ_OUTPUT,     HOT,  "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2")  \
+    X(READ_OUTPUT,     HOT,  TEXT_OUTPUT)                                                          \
     X(READ_NEWEST,     HOT,  TEXT_ROW "WHERE no < ?1 ORDER BY no DESC")                            \
     X(READ_OLDEST,     HOT,  TEXT_ROW "WHERE no > ?1 ORDER BY no")                                 \
     X(READ_OFFSPRING_NEWEST, HOT, TEXT_ROW "JOIN offspring ON child = no"                          \

@@ -60,12 +60,13 @@ enum job_flag {
     JOB_WAITS = 4,  /* for a parent that has not ended */
     JOB_GATED = 8,  /* its batch lets it in later: max_parallel, or the batch itself waits */
     JOB_CALLBACK = 16,
-    JOB_GANG = 32,       /* a stage of a pipeline: starts together with the others */
-    JOB_UNIQUE = 64,     /* holds a unique key while it lives */
-    JOB_INPUTS = 128,    /* takes results of its parents */
-    JOB_CHILD = 256,     /* was born waiting for parents */
-    JOB_OUTPUTS = 512,   /* leaves files that become blobs */
-    JOB_OFFSPRING = 1024 /* submitted by a running job */
+    JOB_GANG = 32,        /* a stage of a pipeline: starts together with the others */
+    JOB_UNIQUE = 64,      /* holds a unique key while it lives */
+    JOB_INPUTS = 128,     /* takes results of its parents */
+    JOB_CHILD = 256,      /* was born waiting for parents */
+    JOB_OUTPUTS = 512,    /* leaves files that become blobs */
+    JOB_OFFSPRING = 1024, /* submitted by a running job */
+    JOB_CHUNKED = 2048    /* of a chunk: what the gate holds back there is found by its number */
 };
 
 enum job_reason {
@@ -161,7 +162,7 @@ struct job_spec {
     uint32_t n_env;
     struct slice cwd; /* absent: the job's own directory (the service's default) */
     struct slice stdin_bytes;
-    bool stdin_open; /* clients feed it while it runs */
+    bool stdin_open;          /* clients feed it while it runs */
     struct slice name, queue; /* absent name: "job-<no>" */
     struct slice pool;        /* that it has named; absent: the one that has its queue */
     struct slice labels;      /* raw JSON object, or absent */

@@ -43,12 +43,16 @@ static void check_file(struct plan *p, const struct server *s, int64_t n_batches
     int64_t n = n_batches * p->items;
     CHECK(sqlite3_open_v2(path.s, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK, "open %s",
           path.s);
-    want(p, db, n, "SELECT count(*) FROM ends");
-    want(p, db, n, "SELECT count(DISTINCT no) FROM ends");
-    want(p, db, n, "SELECT count(*) FROM ends JOIN jobs USING (no) WHERE state > 4");
+    want(p, db, n, "SELECT sum(n) FROM ends");
+    want(p, db, n,
+         "SELECT count(DISTINCT j.no) FROM ends e JOIN jobs j ON j.no >= e.no AND j.no < e.no + "
+         "e.n");
+    want(p, db, n,
+         "SELECT count(*) FROM ends e JOIN jobs j ON j.no >= e.no AND j.no < e.no + e.n"
+         " WHERE j.state > 4 AND j.version = e.version AND j.batch = e.batch");
     want(p, db, n, "SELECT count(DISTINCT batch * 1000000 + idx) FROM jobs");
     want(p, db, 0,
-         "SELECT count(*) FROM (SELECT max(seq) - count(*) AS gap FROM ends GROUP BY batch)"
+         "SELECT count(*) FROM (SELECT max(seq) - sum(n) AS gap FROM ends GROUP BY batch)"
          " WHERE gap <> 0");
     want(p, db, n, "SELECT sum(succeeded + failed + cancelled) FROM batches");
     want(p, db, 0,

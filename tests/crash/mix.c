@@ -322,10 +322,11 @@ static const char *const rules[] = {
     " (SELECT count(*) FROM jobs WHERE batch = b.no AND state = 5) OR failed <>"
     " (SELECT count(*) FROM jobs WHERE batch = b.no AND state = 6))",
     "batches b WHERE n <> (SELECT coalesce(sum(n), 0) FROM batch_parts WHERE batch = b.no)",
-    "batches b WHERE ended <> (SELECT count(*) FROM ends WHERE batch = b.no) OR ended <>"
+    "batches b WHERE ended <> (SELECT coalesce(sum(n), 0) FROM ends WHERE batch = b.no) OR"
+    " ended <>"
     " (SELECT coalesce(max(seq), 0) FROM ends WHERE batch = b.no)",
     "jobs j WHERE batch IS NOT NULL AND 1 <> (SELECT count(*) FROM ends e WHERE"
-    " e.batch = j.batch AND e.no = j.no AND e.version = j.version)",
+    " e.batch = j.batch AND j.no >= e.no AND j.no < e.no + e.n AND e.version = j.version)",
     "jobs j WHERE batch IS NOT NULL AND batch NOT IN (SELECT no FROM batches)",
     "(SELECT 1 FROM jobs WHERE batch IS NOT NULL GROUP BY batch, idx HAVING count(*) > 1)",
     "specs WHERE no NOT IN (SELECT no FROM jobs)",

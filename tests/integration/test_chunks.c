@@ -128,8 +128,50 @@ CHUNK_TEST(ends_are_seen_while_the_turn_goes_on, 1)
         hold.s);
     await_state(s, batch, 2, "running");
     AWAIT(strcmp(states_of(s, batch).s, "ssrb") == 0, 20);
+    AUTO_RESPONSE why = http_get(s, "/v1/jobs/%s/explain", element_of(s, batch, 3).id);
+    expect_text(why, "blockers.0.detail", "It runs behind the others of its chunk");
     fifo_release(hold.s);
     expect_states(s, batch, "ssss");
+}
+
+/* Each beginning counts, so there every element begins by itself. */
+CHUNK_TEST(a_rate_counts_elements, 2)
+{
+    AUTO_RESPONSE set = http(s, "PUT", "/v1/queues/slow", "{'rate':'3/1h'}", NULL);
+    expect_status(set, 201);
+    const struct job_ref batch = batch_submit(
+        s, "{'function':'noop','queue':'slow','chunksize':5,'items':[0,1,2,3,4]}");
+    AWAIT(batch_count(s, batch, "succeeded") == 3, 20);
+    cr_assert_str_eq(states_of(s, batch).s, "sssqb");
+    AUTO_RESPONSE cut = batch_post(s, batch, "cancel", NULL);
+    expect_states(s, batch, "ssscc");
+}
+
+/* Items that are too large for one turn are not read for it. */
+CHUNK_TEST(large_items_take_several_turns, 1)
+{
+    enum { ITEMS = 9, PIECES = 100 };
+    char piece[1001];
+    memset(piece, 'x', sizeof piece - 1);
+    piece[sizeof piece - 1] = '\0';
+    struct text_builder b = {0};
+    text_add(&b, "{\"command\":[\"wc\",\"-c\"],\"stdin\":\"{}\",\"chunksize\":9,\"items\":[");
+    for (int i = 0; i < ITEMS * PIECES; i++)
+        text_add(&b, "%s%s%s",
+                 i % PIECES > 0 ? ""
+                 : i == 0       ? "\""
+                                : ",\"",
+                 piece, i % PIECES == PIECES - 1 ? "\"" : "");
+    text_add(&b, "]}");
+    const struct call call = {
+        .method = "POST", .path = "/v1/batches", .body = b.text, .body_len = b.len};
+    AUTO_RESPONSE r = http_send(s, &call);
+    expect_status(r, 202);
+    text_free(&b);
+    const struct job_ref batch = job_of(r);
+    expect_states(s, batch, "sssssssss");
+    for (int i = 0; i < ITEMS; i++)
+        expect_output(s, element_of(s, batch, i), "stdout", "100000\n");
 }
 
 /* Outputs of a chunk lie in memory until they are stored; what has no room ends the turn. */

@@ -283,7 +283,7 @@ Test(batches, cancelling_many_is_the_same_as_cancelling_each)
     cr_assert_eq(a.count[JOB_CANCELLED], 15);
     cr_assert_eq(a.count[JOB_RUNNING], 1);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM errors WHERE detail = 'why'"), 30);
-    cr_assert_eq(ask(&f, "SELECT count(DISTINCT no) FROM ends"), 32);
+    cr_assert_eq(ask(&f, "SELECT sum(n) FROM ends"), 32);
     counts_check(&f);
     integrity_check(&f);
 }
@@ -443,10 +443,10 @@ Test(batches, forgetting_takes_small_steps)
 
     tx_begin(&f);
     int64_t batch = batch_add(0), no[10];
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 10; i++)
         no[i] = element_add(batch, 0);
+    for (int i = 9; i >= 0; i--) /* backwards: each end has a row of its own */
         element_end(no[i], JOB_SUCCEEDED);
-    }
     phase_set(batch, BATCH_CLOSED);
     for (int i = 0; i < 10; i++)
         must(jobs_forget(f.store, no[i], files, &n_files, err));

@@ -120,6 +120,26 @@ Test(results, in_the_order_of_their_ends)
 
 /* ---- what a function has returned ---- */
 
+Test(results, neighbours_that_end_one_after_another_share_a_row)
+{
+    enum { N = 6 };
+    static const int order[] = {1, 2, 3, 5, 4, 0};
+    int64_t no[N];
+    for (int i = 0; i < N; i++)
+        no[i] = add();
+    for (int i = 0; i < N; i++)
+        run(no[order[i]]);
+    tx_commit(&f);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM ends"), 4);
+    cr_assert_eq(ask(&f, "SELECT no FROM ends WHERE seq = 3 AND n = 3"), no[1]);
+    for (int64_t after = 0; after < N; after++) { /* also from the middle of a row */
+        struct result_ask ask_for = read_from(RESULTS_BY_END, after, N);
+        cr_assert_eq(got.n, (size_t)(N - after));
+        cr_assert_eq(ask_for.after, N);
+        cr_assert(got.rows[0].seq == after + 1 && got.rows[0].id.no == no[order[after]]);
+    }
+}
+
 static struct result_row value_row;
 static char seen_value[16];
 
