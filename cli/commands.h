@@ -17,7 +17,7 @@ command_fn command_ps;      /* reach.c */
 command_fn command_signal;
 command_fn command_suspend;
 command_fn command_resume;
-command_fn command_feed;    /* feed.c */
+command_fn command_feed;   /* feed.c */
 command_fn command_ls;     /* list.c */
 command_fn command_logs;   /* logs.c */
 command_fn command_events; /* events.c */
@@ -50,11 +50,11 @@ command_fn command_workers;
 command_fn command_worker_terminate;
 command_fn command_top;       /* top.c */
 command_fn command_functions; /* functions.c */
-command_fn command_blob_put; /* blobs.c */
+command_fn command_blob_put;  /* blobs.c */
 command_fn command_blob_get;
 command_fn command_blob_ls;
 command_fn command_blob_rm;
-command_fn command_health;    /* service.c */
+command_fn command_health; /* service.c */
 command_fn command_version;
 command_fn command_completion; /* completion.c */
 command_fn command_help;       /* help.c */

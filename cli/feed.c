@@ -35,8 +35,8 @@ static bool put_piece(struct cli *cli, const char *id, const struct buf *piece, 
     struct reply AUTO_REPLY reply = {0};
     const bool is_end = piece->len == 0 && !args_has(cli->args, OPT_KEEP_OPEN);
     int len = *total < 0 ? snprintf(path, sizeof(path), "/v1/jobs/%s/stdin?eof=%d", id, is_end)
-                         : snprintf(path, sizeof(path),
-                                    "/v1/jobs/%s/stdin?eof=%d&offset=%" PRId64, id, is_end, *total);
+                         : snprintf(path, sizeof(path), "/v1/jobs/%s/stdin?eof=%d&offset=%" PRId64,
+                                    id, is_end, *total);
     struct call call = {.method = "PUT",
                         .path = path,
                         .body = buf_slice(piece),

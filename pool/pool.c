@@ -94,7 +94,8 @@ static struct pool *new_pool(const struct pool_config *cfg)
         seat->sock = -1;
         seat->banks = &pool->banks[(size_t)slot * SLOT_BANKS];
         seat->restart_at_ns = UINT64_MAX;
-        seat->group = seat->facts.group = NO_GROUP;
+        seat->facts.group = NO_GROUP;
+        seat->group = NO_GROUP;
         seat->facts.last_status = -1;
         seat->kill_at_ns = seat->look_at_ns = UINT64_MAX;
         seat->output_fd[0] = seat->output_fd[1] = -1;

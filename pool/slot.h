@@ -105,7 +105,8 @@ struct bank {
     uint64_t max_rss_bytes, out_bytes[2];
     uint8_t truncated[2], spooled[2], stop_sent;
     uint8_t has_result, result_spooled, result_type, has_data, no_retry;
-    uint16_t runner_starts, runner_failures; /* starts of runners for this task, those that failed */
+    uint16_t runner_starts, runner_failures; /* starts of runners for this task, those that failed
+                                              */
     uint64_t result_bytes;
     uint32_t mate; /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];

@@ -122,7 +122,7 @@ bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source
                  struct err *err)
 {
     struct chunk_run run = {.head = f->info.row, .span = 1};
-    struct mate_list list = {.max_bytes = BANK_IN_SIZE};
+    struct mate_list list = {.max_bytes = BANK_IN_SIZE, .arena = &f->arena};
     int64_t end = 0;
     /* What more than its task and its streams belongs to an element needs a START of its own. */
     if (source->template_bytes.ptr == NULL || f->n_inputs > 0 ||
@@ -134,7 +134,7 @@ bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source
         return true;
     AUTO_FREE struct mate *mates = must_alloc(list.max * sizeof *mates);
     list.mates = mates;
-    if (!batch_mates(d->store, &run.head, end, &f->arena, &list, err))
+    if (!batch_mates(d->store, &run.head, end, &list, err))
         return err_wrap(err, "look for the rest of a chunk");
     if (list.n == 0)
         return true;

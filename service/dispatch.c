@@ -71,11 +71,10 @@ bool dispatch_next_idle(const struct dispatch *d, uint32_t group, uint32_t *slot
     return false;
 }
 
-static bool read_start(struct dispatch *d, const struct turn *turn, int64_t no, struct flight *f,
-                       bool *ret_ok, struct err *err)
+/* All that its start takes beside its row. */
+static bool fit_out(struct dispatch *d, const struct turn *turn, struct flight *f, bool *ret_ok,
+                    struct err *err)
 {
-    if (!queue_start_info(d->store, no, &f->arena, &f->info, err))
-        return false;
     struct chunk_source source = {.name = f->info.name};
     if (f->info.item.ptr != NULL)
         source.template_bytes = f->info.task;
@@ -100,7 +99,8 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
         if (!admission_board(d, ready->queue))
             return true;
         f->attempt = ready->attempt + 1;
-        if (!read_start(d, turn, ready->no, f, &ok, err)) {
+        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
+            !fit_out(d, turn, f, &ok, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }

@@ -76,7 +76,7 @@ struct flight {
         bool recording, stop_requested, stop_due, reach_due;
         struct pool_reach reach;
         uint32_t current; /* of the chunk */
-    } marked; /* by dispatch_mark */
+    } marked;             /* by dispatch_mark */
 };
 
 /* A row of `inflight` as the database has it. A row whose attempt has ended is left until the place

@@ -3,10 +3,16 @@
 #include "service/dispatch.h"
 #include "service/outcome.h"
 
-/* The attempt of this one job. `reached`: the highest number of the entry that may have begun. */
-static bool recover_job(struct dispatch *d, struct turn *turn, const struct inflight *entry,
-                        int64_t reached, struct recovery *ret, struct err *err)
+struct leftover {
+    const struct inflight *entry; /* `no` is this job's, `n` the whole chunk's */
+    bool may_have_begun;          /* as far as the notes tell */
+};
+
+/* The attempt of this one job. */
+static bool recover_job(struct dispatch *d, struct turn *turn, const struct leftover *left,
+                        struct recovery *ret, struct err *err)
 {
+    const struct inflight *entry = left->entry;
     struct attempt_facts facts = {.attempt = entry->attempt, .now_us = turn->now_us};
     struct err missing = {0};
     if (!jobs_get_by_no(d->store, entry->no, &facts.row, &missing))
@@ -18,7 +24,7 @@ static bool recover_job(struct dispatch *d, struct turn *turn, const struct infl
                                  : waits && facts.row.attempt + 1 == entry->attempt;
     if (!is_this_attempt)
         return true; /* its outcome was stored */
-    if (state != JOB_STOPPING && entry->no > reached) {
+    if (state != JOB_STOPPING && !left->may_have_begun) {
         if (!begun)
             return true; /* only reserved: it is simply queued */
         ret->requeued++;
@@ -70,9 +76,11 @@ static bool recover_one(struct dispatch *d, struct turn *turn, const struct infl
     const int64_t n = MAX(entry->n, (int64_t)1);
     const int64_t reached = starts_reached(&d->starts, entry->no, n, entry->attempt);
     struct inflight one = *entry;
-    for (; one.no - entry->no < n; one.no++)
-        if (!recover_job(d, turn, &one, reached, ret, err))
+    for (; one.no - entry->no < n; one.no++) {
+        const struct leftover left = {&one, one.no <= reached};
+        if (!recover_job(d, turn, &left, ret, err))
             return false;
+    }
     return n == 1 || go_on(d, turn, entry, err);
 }
 

@@ -23,7 +23,7 @@ bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_li
     return false;
 }
 
-bool batch_mates(struct store *store, const struct job_row *head, int64_t end, struct arena *a,
+bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
                  struct mate_list *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_MATES);
@@ -64,7 +64,7 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end, s
         if (item.ptr == NULL || item.len > left)
             return true;
         left -= item.len;
-        mate->item = (struct slice){arena_dup(a, item), item.len};
+        mate->item = (struct slice){arena_dup(ret->arena, item), item.len};
         if (mate->item.ptr == NULL)
             return true; /* as many as there is room for */
         ret->n++;

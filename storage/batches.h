@@ -55,10 +55,11 @@ struct mate {
 struct mate_list {
     struct mate *mates; /* room for max; the caller's */
     size_t max, n;
-    size_t max_bytes; /* of all items */
+    size_t max_bytes; /* of all items, which lie in the arena */
+    struct arena *arena;
 };
 MUST_CHECK bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
-                            struct arena *a, struct mate_list *ret, struct err *err);
+                            struct mate_list *ret, struct err *err);
 /* Lets one of them in: into the queue, unless it waits for something else. */
 MUST_CHECK bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err);
 

@@ -40,7 +40,7 @@ _Static_assert(JOB_STATE_COUNT == 8,
 #define TEXT_RESULT                                                                   \
     " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
     " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
-    " j.value_bytes, coalesce(j.value, o.value),"                                                        \
+    " j.value_bytes, coalesce(j.value, o.value),"                                     \
     " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
     " THEN j.batch END)) FROM "
 #define TEXT_RESULT_SIDES                                                             \
@@ -52,8 +52,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
 
 /* What an attempt has left in the database: one row, or none. */
-#define TEXT_OUTPUT                                                                 \
-    "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2"      \
+#define TEXT_OUTPUT                                                                \
+    "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2"     \
     " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
     " AND value IS NOT NULL"
 
@@ -73,8 +73,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 /* A blob; blob_read knows the order. */
 #define TEXT_BLOB "SELECT no, created_us, salt, file, bytes, sha256, gone_us FROM blobs "
 /* The same with the job that has left it. */
-#define TEXT_BLOB_VIEW                                                                            \
-    "SELECT b.no, b.created_us, b.salt, b.file, b.bytes, b.sha256, b.gone_us, b.name, j.no,"      \
+#define TEXT_BLOB_VIEW                                                                       \
+    "SELECT b.no, b.created_us, b.salt, b.file, b.bytes, b.sha256, b.gone_us, b.name, j.no," \
     " j.created_us, j.salt FROM blobs b LEFT JOIN jobs j ON j.no = b.job "
 
 /* clang-format off */

@@ -156,7 +156,8 @@ SERVER_TEST(cli, bash_completes_commands_options_and_ids)
     CHECK(realpath(ganger_binary(), binary) != NULL, "no binary: %s", strerror(errno));
     (void)snprintf(
         script, sizeof(script),
-        "export GANGER_DATA='%s'; unset GANGER_TOKEN; ganger() { '%s' \"$@\"; }; eval \"$(ganger completion bash)\"\n"
+        "export GANGER_DATA='%s'; unset GANGER_TOKEN; ganger() { '%s' \"$@\"; }; eval \"$(ganger "
+        "completion bash)\"\n"
         "try() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _ganger; echo \"${COMPREPLY[@]}\"; "
         "}\n"
         "try ganger sub; try ganger ls --sta; try ganger ls --state succ; try ganger wait %.8s",

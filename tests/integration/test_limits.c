@@ -19,8 +19,6 @@ static const struct {
     {"'function':'fib'", "/function"},
     {"'args':[1]", "/args"},
     {"'kwargs':{}", "/kwargs"},
-    {"'inputs':{}", "/inputs"},
-    {"'outputs':[]", "/outputs"},
     {"'session':'x'", "/session"},
     {"'locks':['x']", "/locks"},
     {"'env_secret':{}", "/env_secret"},

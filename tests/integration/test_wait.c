@@ -333,7 +333,8 @@ static bool raise_files(rlim_t wanted)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted;
 }
 
-/* Each waits in one of the three ways; one commit answers them all. What others notice of them is measured by
+/* Each waits in one of the three ways; one commit answers them all. What others notice of them is
+ * measured by
  * ./dev bench P9. */
 PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
 {

@@ -73,7 +73,8 @@ static void turn_start(struct run *run)
     must(queue_peek(run->f.store, &list, err));
     for (size_t i = 0; i < list.n; i++) {
         must(inflight_put(run->f.store,
-                          &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1, 1}, err));
+                          &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1, 1},
+                          err));
         must(jobs_start(run->f.store,
                         &(struct job_start){ready[i].no, ready[i].attempt + 1, (uint32_t)i, NOW_US},
                         err));
