@@ -319,7 +319,7 @@ static _Atomic uint64_t *sync_time(void)
 
 static void add_item(struct client *client, const char *id)
 {
-    static const char body[] = "{\"items\":[0]}";
+    static const char body[] = "{\"items\":[[]]}";
     struct answer answer;
     char path[128];
     snprintf(path, sizeof(path), "/v1/batches/%s/jobs", id);
