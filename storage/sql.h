@@ -324,11 +324,12 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " AND first_index >= ?2 ORDER BY first_index")                        \
     X(READ_PART_OF,    HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index <= ?2 ORDER BY first_index DESC LIMIT 1")           \
+    /* One lower bound: of two SQLite seeks to the first it finds and tests the rest row by row. */ \
     X(READ_RESULTS,    HOT,  "SELECT e.seq - e.n + 1 + j.no - e.no," TEXT_RESULT "ends e"          \
-                             " CROSS JOIN jobs j ON j.no >= e.no AND j.no < e.no + e.n"            \
-                             " AND j.version = e.version"                                          \
+                             " CROSS JOIN jobs j ON j.no >= e.no + max(0, ?2 - e.seq + e.n)"       \
+                             " AND j.no < e.no + e.n AND j.version = e.version"                    \
                              TEXT_RESULT_SIDES "WHERE e.batch = ?1 AND e.seq > ?2"                 \
-                             " AND j.no > e.no + (?2 - e.seq + e.n - 1) ORDER BY e.seq, j.no")     \
+                             " ORDER BY e.seq, j.no")                                              \
     X(READ_RESULTS_OF, HOT,  "SELECT 0," TEXT_RESULT "jobs j" TEXT_RESULT_SIDES                    \
                              "WHERE j.no >= ?1 AND j.no < ?2 ORDER BY j.no")                       \
     X(READ_END_OF,     HOT,  "SELECT created_us, salt, state, finished_us FROM jobs WHERE no = ?1")\
