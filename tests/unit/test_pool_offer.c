@@ -66,9 +66,9 @@ Test(pool, offers_are_bounded_and_taken_in_their_order)
 
     fixture_open(&f, 1);
     const struct place a = fixture_start(&f, &first, NULL);
-    for (int i = 0; i < MAX_OFFERS; i++) {
+    for (uint32_t i = 0; i < MAX_OFFERS; i++) {
         cr_assert_eq(pool_least_offers(f.pool), i);
-        cr_assert_eq(pool_find_offer(f.pool, 0, &none), i != FEW_OFFERS, "%d", i);
+        cr_assert_eq(pool_find_offer(f.pool, 0, &none), i != FEW_OFFERS, "%u", i);
         if (i == FEW_OFFERS)
             pool_set_offers(f.pool, MAX_OFFERS);
         offer(&f, &other, &next[i]);
