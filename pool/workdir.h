@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The fresh directory that a task without its own one gets: `<data>/work/<slot>-<random>`, 0700.
- * One that a task left untouched is as good as a fresh one, so it is kept for the next; any other
- * is removed with all it holds. Owner: the worker of the slot. Symbolic links are never followed.
+/* The fresh directory that a task without its own one gets, `<slot>-<random>` in the
+ * subdirectory `work` of the data directory, mode 0700. One that a task left untouched is as good
+ * as a fresh one, so it is kept for the next; any other is removed with all it holds. Owner: the
+ * worker of the slot. Symbolic links are never followed.
  */
 #ifndef GANGER_POOL_WORKDIR_H
 #define GANGER_POOL_WORKDIR_H

@@ -52,8 +52,8 @@ struct dep_end {
 /* Children that have not been told, oldest first, at most max. */
 MUST_CHECK bool deps_children(struct store *store, int64_t parent, struct due_list *ret,
                               struct err *err);
-/* The child has been told of this parent's end. *ret is what it waits for now; n < 0: for nothing,
- * it had ended before. */
+/* The child has been told of this parent's end. *ret is what it still waits for; n < 0: for
+ * nothing, it had ended before. */
 MUST_CHECK bool deps_tell(struct store *store, int64_t parent, int64_t child, struct dep_wait *ret,
                           struct err *err);
 

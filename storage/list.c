@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pages of jobs. A walk along the row numbers, since there is no index for each filter (an index
- * costs every job, a list is asked for now and then); so a page reads a bounded number of rows and
+ * costs every job, a list is rarely asked for); so a page reads a bounded number of rows and
  * may be short. */
 #include "storage/reader_batch.h"
 #include "storage/reader_impl.h"

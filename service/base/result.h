@@ -27,7 +27,7 @@ struct result_row {
 };
 
 struct result_sink {
-    bool (*take)(void *target, const struct result_row *row); /* false: no more for now */
+    bool (*take)(void *target, const struct result_row *row); /* false: no more in this piece */
     void *target;
 };
 
@@ -40,8 +40,8 @@ struct result_ask {
     int64_t after; /* in: 0 = from the start; out: after what was taken, or is gone */
     int64_t max;
     struct result_sink sink;
-    /* Answer: the walk has met its end for now: there is no later row, or BY_INDEX the next element
-     * has not ended. */
+    /* Answer: the walk has met what is the end at this moment: there is no later row, or BY_INDEX
+     * the next element has not ended. */
     bool is_at_end;
     int64_t next_no; /* BY_INDEX: the element that is waited for; 0: it does not exist yet */
 };
