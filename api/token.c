@@ -32,20 +32,6 @@ static void make_secret(char out[TOKEN_CHARS + 1])
     out[TOKEN_CHARS] = '\n';
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* Written beside its place, synced, then renamed: a crash leaves the whole token or none. The
  * caller holds the data lock, so nobody else writes here. */
 static bool make_file(int dir_fd, struct err *err)
@@ -57,7 +43,7 @@ static bool make_file(int dir_fd, struct err *err)
                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(err, ERR_STORAGE, "create the token file");
-    if (!write_all(fd, secret, sizeof secret) || fsync(fd) != 0)
+    if (!fd_write_all(fd, (struct slice){secret, sizeof secret}) || fsync(fd) != 0)
         return err_sys(err, ERR_STORAGE, "write the token file");
     if (renameat(dir_fd, "token.new", dir_fd, "token") != 0 || fsync(dir_fd) != 0)
         return err_sys(err, ERR_STORAGE, "name the token file");

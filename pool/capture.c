@@ -40,20 +40,6 @@ static void stop_keeping(struct capture *c)
     c->truncated = true;
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        const ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 static void announce(struct capture *c)
 {
     atomic_store_explicit(&c->bank->live_bytes[c->stream], c->kept, memory_order_release);
@@ -70,7 +56,7 @@ bool capture_spool(struct capture *c)
                                                             c->bank->attempt, c->stream, &err);
     if (fd < 0)
         return false;
-    if (!write_all(fd, c->bank->out[c->stream], (size_t)c->kept)) {
+    if (!fd_write_all(fd, (struct slice){c->bank->out[c->stream], (size_t)c->kept})) {
         spool_remove(c->data_fd, c->bank->job_no, c->bank->attempt, c->stream);
         return false;
     }
@@ -111,7 +97,7 @@ static ssize_t copy_to_file(struct capture *c, size_t max)
     do
         n = read(c->pipe_fd, scratch, MIN(max, (size_t)BANK_OUT_SIZE));
     while (n < 0 && errno == EINTR);
-    if (n > 0 && write_all(c->file_fd, scratch, (size_t)n))
+    if (n > 0 && fd_write_all(c->file_fd, (struct slice){scratch, (size_t)n}))
         c->kept += (uint64_t)n;
     else if (n > 0)
         stop_keeping(c);
@@ -216,7 +202,7 @@ void capture_put(struct capture *c, struct slice bytes)
         return;
     if (c->file_fd < 0)
         memcpy(c->bank->out[c->stream] + c->kept, bytes.ptr, len);
-    else if (!write_all(c->file_fd, bytes.ptr, len)) {
+    else if (!fd_write_all(c->file_fd, (struct slice){bytes.ptr, len})) {
         stop_keeping(c);
         return;
     }

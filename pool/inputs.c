@@ -255,19 +255,6 @@ bool inputs_put_arguments(struct inputs *in, struct arena *a)
 
 /* ---- files ---- */
 
-static bool write_all(int fd, struct slice bytes)
-{
-    for (size_t at = 0; at < bytes.len;) {
-        const ssize_t n = write(fd, bytes.ptr + at, bytes.len - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
 /* Inside the kernel; where the file system can share blocks, it does. */
 static bool copy_all(int from_fd, int to_fd, uint64_t size)
 {
@@ -310,7 +297,7 @@ static bool make_input_file(struct inputs *in, const struct task_input *input, i
         return fail(in, errno, "cannot make the file", input->name.ptr);
     errno = 0;
     const bool ok = input->is_spooled ? copy_all(from_fd, fd, input->size)
-                                      : write_all(fd, input->bytes);
+                                      : fd_write_all(fd, input->bytes);
     return ok || fail(in, errno == 0 ? EIO : errno, "cannot write the file", input->name.ptr);
 }
 
@@ -323,7 +310,7 @@ bool inputs_make_files(struct inputs *in, int dir_fd)
         AUTO_CLOSE int fd = make_file(dir_fd, file->name);
         if (fd < 0)
             return fail(in, errno, "cannot make the file", file->name.ptr);
-        if (!write_all(fd, file->bytes))
+        if (!fd_write_all(fd, file->bytes))
             return fail(in, errno, "cannot write the file", file->name.ptr);
     }
     for (uint32_t i = 0; i < in->extra->n_inputs; i++) {

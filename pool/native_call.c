@@ -6,7 +6,6 @@
 #include "pool/spool.h"
 #include "service/base/json.h"
 
-#include <errno.h>
 #include <sys/mman.h>
 
 #define RESULT_STREAM 2
@@ -116,20 +115,6 @@ void native_call_drop_result(struct native_call *call)
     spool_remove(call->native->data_fd, call->bank->job_no, call->bank->attempt, RESULT_STREAM);
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        const ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 static bool spool_result(struct native_call *call, const char *bytes, size_t len)
 {
     struct err err;
@@ -138,7 +123,7 @@ static bool spool_result(struct native_call *call, const char *bytes, size_t len
     if (fd < 0)
         return false;
     call->result_fd = steal_fd(&fd);
-    return write_all(call->result_fd, bytes, len);
+    return fd_write_all(call->result_fd, (struct slice){bytes, len});
 }
 
 static int api_result(struct ganger_call *seen, const void *bytes, size_t len, int type)

@@ -72,20 +72,6 @@ static int make_file(int data_fd, uint64_t file)
     return openat(data_fd, path, flags, 0600);
 }
 
-static bool write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        const ssize_t n = FAULT("output-write") ? (errno = ENOSPC, -1) : write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 /* What is hashed is what is written, whatever happens to the source meanwhile: it is read once and
  * never mapped. */
 static bool copy(int from_fd, int to_fd, struct task_blob *ret)
@@ -100,7 +86,10 @@ static bool copy(int from_fd, int to_fd, struct task_blob *ret)
     while ((n = read(from_fd, piece, PIECE)) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 || !write_all(to_fd, piece, (size_t)n))
+        if (n < 0)
+            return false;
+        errno = ENOSPC; /* what the fault simulates */
+        if (FAULT("output-write") || !fd_write_all(to_fd, (struct slice){piece, (size_t)n}))
             return false;
         sha256_update(&sha, (size_t)n, (const uint8_t *)piece);
         ret->bytes += (uint64_t)n;

@@ -29,17 +29,8 @@ static bool make_input(const struct pool_task *task, size_t extra_size, int *ret
     const struct slice parts[2] = {{extra, extra_len}, task->wire};
     AUTO_CLOSE int fd = memfd_create("ganger-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(parts); i++) {
-        for (size_t at = 0; at < parts[i].len;) {
-            const ssize_t n = write(fd, parts[i].ptr + at, parts[i].len - at);
-            if (n < 0 && errno == EINTR)
-                continue;
-            if (n <= 0)
-                return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
-            at += (size_t)n;
-        }
-    }
-    if (fd < 0 || fcntl(fd, F_ADD_SEALS, seals) != 0)
+    if (fd < 0 || !fd_write_all(fd, parts[0]) || !fd_write_all(fd, parts[1]) ||
+        fcntl(fd, F_ADD_SEALS, seals) != 0)
         return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
     *ret_fd = steal_fd(&fd);
     return true;

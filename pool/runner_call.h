@@ -95,7 +95,6 @@ void runner_call_result_begin(struct runner_call *call, uint64_t bytes);
 void runner_call_result_body(struct runner_call *call, struct slice body);
 bool runner_call_result(struct runner_call *call, const struct runner_frame *frame,
                         struct slice body);
-bool runner_write_all(int fd, struct slice bytes);
 /* Forgets a result, or the part of it that has come. */
 void runner_call_drop_result(struct runner_call *call);
 

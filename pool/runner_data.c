@@ -59,7 +59,7 @@ bool runner_call_data(struct runner_call *call, const struct runner_frame *frame
     buf_puts(&line, "}\n");
     if (!buf_ok(&line) || (limit != 0 && call->data_bytes + line.len > limit))
         return failed(call, "ResultTooLarge", "the partial results pass limits.output");
-    if (!open_file(call) || !runner_write_all(call->data_fd, buf_slice(&line)))
+    if (!open_file(call) || !fd_write_all(call->data_fd, buf_slice(&line)))
         return failed(call, "ResultLost", "a partial result cannot be written to the disk");
     call->n_data++;
     call->data_bytes += line.len;

@@ -65,19 +65,6 @@ static bool open_result(struct runner_call *call)
     return call->result_fd >= 0;
 }
 
-bool runner_write_all(int fd, struct slice bytes)
-{
-    while (bytes.len > 0) {
-        const ssize_t n = write(fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes = (struct slice){bytes.ptr + n, bytes.len - (size_t)n};
-    }
-    return true;
-}
-
 /* A result in the outbox is copied out, never mapped: the runner may make the outbox smaller. */
 static const char *take_outbox(struct runner_call *call, uint64_t bytes)
 {
@@ -197,5 +184,5 @@ void runner_call_result_body(struct runner_call *call, struct slice body)
     if (call->result_fd < 0)
         buf_append(&call->runner->body, body.ptr, body.len);
     else
-        call->is_dropped = !runner_write_all(call->result_fd, body);
+        call->is_dropped = !fd_write_all(call->result_fd, body);
 }

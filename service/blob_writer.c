@@ -73,21 +73,12 @@ static bool begin(struct blob_writer *w, struct command *cmd)
 static bool write_piece(struct command *cmd)
 {
     struct blob_upload *u = cmd->blob.upload;
-    struct slice piece = cmd->blob.piece;
+    const struct slice piece = cmd->blob.piece;
     sha256_update(&u->sha, piece.len, (const uint8_t *)piece.ptr);
-    while (piece.len > 0) {
-        ssize_t n = write(u->fd, piece.ptr, piece.len);
-        if (FAULT("blob-write")) {
-            errno = ENOSPC;
-            n = -1;
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail(cmd, "write the blob");
-        piece = (struct slice){piece.ptr + n, piece.len - (size_t)n};
-        u->bytes += (uint64_t)n;
-    }
+    errno = ENOSPC; /* what the fault simulates */
+    if (FAULT("blob-write") || !fd_write_all(u->fd, piece))
+        return fail(cmd, "write the blob");
+    u->bytes += piece.len;
     if (u->bytes - u->synced >= SYNC_STEP) {
         (void)sync_file_range(u->fd, (off_t)u->synced, 0, SYNC_FILE_RANGE_WRITE);
         u->synced = u->bytes;

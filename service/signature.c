@@ -64,19 +64,6 @@ void signing_keys_wipe(struct signing_keys *keys)
 
 /* ---- the file ---- */
 
-static bool write_all(int fd, struct slice bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        bytes = (struct slice){bytes.ptr + n, bytes.len - (size_t)n};
-    }
-    return true;
-}
-
 static bool write_fresh(int fd)
 {
     uint8_t bytes[FRESH_BYTES];
@@ -84,7 +71,7 @@ static bool write_fresh(int fd)
     random_bytes(bytes, sizeof bytes);
     base64_encode_raw(line + sizeof PREFIX - 1, sizeof bytes, bytes);
     line[sizeof line - 1] = '\n';
-    bool ok = write_all(fd, (struct slice){line, sizeof line}) && fsync(fd) == 0;
+    bool ok = fd_write_all(fd, (struct slice){line, sizeof line}) && fsync(fd) == 0;
     explicit_bzero(bytes, sizeof bytes);
     explicit_bzero(line, sizeof line);
     return ok;

@@ -96,21 +96,6 @@ static void put_text_line(struct buf *line, enum log_level level, const char *ev
     buf_putc(line, '\n');
 }
 
-static void write_line(int fd, struct buf *line)
-{
-    const char *at = line->ptr;
-    size_t left = line->len;
-    while (left > 0) {
-        ssize_t n = write(fd, at, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return; /* there is no place left to complain */
-        at += n;
-        left -= (size_t)n;
-    }
-}
-
 void log_fields(const struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields, size_t n)
 {
@@ -129,7 +114,7 @@ void log_fields(const struct log *log, enum log_level level, const char *event,
         const struct log_field note[] = {LOG_STR("note", "fields left out: too long"), LOG_END};
         put_json_line(&line, level, event, note, ARRAY_LEN(note));
     }
-    write_line(log->fd, &line);
+    (void)!fd_write_all(log->fd, buf_slice(&line)); /* there is no place left to complain */
     errno = saved_errno;
 }
 

@@ -30,6 +30,19 @@ void *must_realloc(void *p, size_t size)
     return q;
 }
 
+bool fd_write_all(int fd, struct slice bytes)
+{
+    while (bytes.len > 0) {
+        const ssize_t n = write(fd, bytes.ptr, bytes.len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        bytes = (struct slice){bytes.ptr + n, bytes.len - (size_t)n};
+    }
+    return true;
+}
+
 uint64_t clock_mono_ns(void)
 {
     struct timespec ts;

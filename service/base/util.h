@@ -86,6 +86,10 @@ static inline bool slice_is(struct slice a, const char *s)
     return slice_eq(a, slice_of(s));
 }
 
+/* Writes all of it, however often a signal comes between; for descriptors that block. False: errno
+ * says why. */
+MUST_CHECK bool fd_write_all(int fd, struct slice bytes);
+
 /* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend,
  * guarantees.md G10); what is stored or shown uses wall-clock microseconds since 1970. */
 uint64_t clock_mono_ns(void);
