@@ -68,6 +68,12 @@ server_forget()
     rm -rf "${work:?}/$1" "$work/$1.log"
 }
 
+server_end()
+{
+    server_stop "$1"
+    server_forget "$1"
+}
+
 load()
 {
     local mode=$1

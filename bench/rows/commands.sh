@@ -68,8 +68,7 @@ bench_P1()
         measure P1.pairs load pairs -c 8 -n "$bulk_jobs" -q "pairs-$r" -N ganger_pairs_c8 /bin/true
         p1_peers
     done
-    server_stop commands
-    server_forget commands
+    server_end commands
     row P1 "\`/bin/true\`, one NDJSON POST of $bulk_jobs" jobs/s P1.bulk P1.limit "spawn clone3, 2 spawners" '>=' 0.90
     row P1 "\`/bin/true\`, one batch of $bulk_jobs, POST to the end of its stream" jobs/s P1.through P1.limit \
         "spawn clone3, 2 spawners" '>=' 0.90
@@ -90,8 +89,7 @@ bench_P2()
         measure P2.tiny_limit "$tools/spawn" vfork 1 1 "$seconds" 2 0 "$tools/tiny"
         measure P2.tiny load bulk -n "$jobs" -q "tiny-$r" -N ganger_bulk_tiny "$tools/tiny"
     done
-    server_stop tiny
-    server_forget tiny
+    server_end tiny
     row "P2 (a)" "a static program of one system call, bulk" jobs/s P2.tiny P2.tiny_limit "spawn vfork, 2 spawners" '>=' 0.60
 }
 
@@ -109,8 +107,7 @@ bench_P7()
         port=$webhook_port measure P7.webhook load get -c 1 -n 300 -N webhook_true_c1 /hooks/true
         record P7.webhook_p50 "$(printf '%s\n' "$line" | number_at 2)"
     done
-    server_stop latency
-    server_forget latency
+    server_end latency
     stop "$webhook_pid"
     row "P7 (b)" "\`/bin/true\`, POST with Prefer: wait, one connection, p50" us P7.ganger P7.webhook_p50 webhook '<=' 1.25
 }

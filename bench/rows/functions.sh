@@ -14,6 +14,13 @@ write_functions_conf()
     sed "s,build/dev/examples/native,$modules," "$root/examples/native/ganger.conf" >"$functions_conf"
 }
 
+# functions_start NAME: a server that has them.
+functions_start()
+{
+    write_functions_conf
+    server_start "$1" --config "$functions_conf"
+}
+
 # peer_calls KEY WHAT: one number of CPython's pools; the row says so when there is no python3.
 peer_calls()
 {
@@ -24,15 +31,13 @@ peer_calls()
 bench_P4()
 {
     local r
-    write_functions_conf
-    server_start calls --config "$functions_conf"
+    functions_start calls
     for r in $(seq "$rounds"); do
         measure P4.limit "$tools/sqlq" "$work" full 100 "$seconds" 0 life
         measure P4.ganger load calls -c 64 -n "$call_jobs" -q "calls-$r" -f noop -N ganger_calls_c64
         peer_calls P4.python submit
     done
-    server_stop calls
-    server_forget calls
+    server_end calls
     row P4 "a native no-op, POST with Prefer: wait, 64 connections" calls/s P4.ganger P4.limit \
         sqlite_life_full_batch100 '>=' 0.50
     row P4 "the same" calls/s P4.ganger P4.python "CPython submit + as_completed, in memory" '>=' 2.0
@@ -41,15 +46,13 @@ bench_P4()
 bench_P5()
 {
     local r
-    write_functions_conf
-    server_start batches --config "$functions_conf"
+    functions_start batches
     for r in $(seq "$rounds"); do
         measure P5.limit "$tools/sqlq" "$work" full 100 "$seconds" 0 life
         measure P5.ganger load batches -c 8 -n "$call_jobs" -q "batches-$r" -f noop -N ganger_batches_c8
         peer_calls P5.python imap1
     done
-    server_stop batches
-    server_forget batches
+    server_end batches
     row P5 "a native no-op, batches of 100 and their streams, 8 connections" calls/s P5.ganger P5.limit \
         sqlite_life_full_batch100 '>=' 1.0
     row P5 "the same" calls/s P5.ganger P5.python "CPython Pool.imap_unordered, in memory" '>=' 1.5
@@ -58,15 +61,13 @@ bench_P5()
 bench_P6()
 {
     local r
-    write_functions_conf
-    server_start chunks --config "$functions_conf"
+    functions_start chunks
     for r in $(seq "$rounds"); do
         measure P6.ganger load through -n "$call_jobs" -k 100 -q "chunks-$r" -f noop -N ganger_chunks_of_100
         peer_calls P6.map1 map1
         peer_calls P6.imap100 imap100
     done
-    server_stop chunks
-    server_forget chunks
+    server_end chunks
     row P6 "a native no-op, one batch of $call_jobs in chunks of 100 and its stream" calls/s P6.ganger P6.map1 \
         "CPython Executor.map(chunksize=1)" '>=' 12
     row P6 "the same" calls/s P6.ganger P6.imap100 "CPython Pool.imap_unordered(chunksize=100)" '>=' 0.2
@@ -76,8 +77,7 @@ bench_P6()
 p7_calls()
 {
     local r sum
-    write_functions_conf
-    server_start call-latency --config "$functions_conf"
+    functions_start call-latency
     durpost_start sqlite
     write_post_lua
     for r in $(seq "$rounds"); do
@@ -91,8 +91,7 @@ p7_calls()
         peer_calls P7.python call
     done
     durpost_stop
-    server_stop call-latency
-    server_forget call-latency
+    server_end call-latency
     row "P7 (a)" "a native no-op, POST with Prefer: wait, one connection, p50" us P7.call P7.call_limit \
         "durpost_sqlite_c1 + fdatasync_overwrite + ipc_pipe_split" '<=' 1.3
     row "P7 (a)" "the same" us P7.call P7.python "CPython submit + result, in memory" '<=' 2.0
@@ -102,8 +101,7 @@ p7_calls()
 p12_fib()
 {
     local r call_ms
-    write_functions_conf
-    server_start fib --config "$functions_conf"
+    functions_start fib
     for r in $(seq "$rounds"); do
         measure P12.call load wait -n 500 -q "call-$r" -f noop -N ganger_wait_noop
         call_ms=$(calc "$(printf '%s\n' "$line" | number_at 1) / 1000")
@@ -114,8 +112,7 @@ p12_fib()
         record P12.fib_times40 "$(calc "40 * $(printf '%s\n' "$line" | number_at 2)")"
         peer_calls P12.fib_python fib
     done
-    server_stop fib
-    server_forget fib
+    server_end fib
     row P12 "fib(25) to fib(35) as 11 native calls" ms P12.fib P12.fib_limit "1.05 x fib.c on 2 workers + one P7 (a)" '<=' 1.0
     row P12 "40 times that" ms P12.fib_times40 P12.fib_python "CPython ProcessPoolExecutor(2)" '<=' 1.0
 }

@@ -30,8 +30,7 @@ bench_P3()
             measure "P3.$n.log" wrk_post "durpost_log_c$n" "$durpost_port" "$n"
         done
         durpost_stop
-        server_stop submit
-        server_forget submit
+        server_end submit
     done
     for n in 8 64 256; do
         row P3 "durable submits, $n connections" req/s "P3.$n.ganger" "P3.$n.limit" durpost_sqlite '>=' 0.80
@@ -82,8 +81,7 @@ p9_memory()
     server_start idle --http-connection-memory "$memory" --http-idle-timeout 10m
     idle_kib_per_connection "P9.$memory.ganger" "$port" "${server_pid[idle]}" /livez
     p9_beside_idle "$memory"
-    server_stop idle
-    server_forget idle
+    server_end idle
 }
 
 # One client's submissions without and with 5,000 requests that wait for another job.
@@ -92,8 +90,7 @@ p9_beside_waiters()
     server_start waiters
     measure P9.nobody_waits load beside -n 300 -N ganger_submit_alone 0
     measure P9.many_wait load beside -n 300 -N ganger_submit_beside_5000_waiters 5000
-    server_stop waiters
-    server_forget waiters
+    server_end waiters
 }
 
 p9_neighbours()
@@ -104,8 +101,7 @@ p9_neighbours()
     for n in 127 128 129 255 256 257 512; do
         measure "P9.c$n" wrk_post "ganger_submit_c$n" "$port" "$n"
     done
-    server_stop counts
-    server_forget counts
+    server_end counts
 }
 
 bench_P9()

@@ -85,8 +85,7 @@ bench_P10()
         p10_download
         load call DELETE "/v1/jobs/$big_id" >/dev/null || die "P10: delete failed"
     done
-    server_stop big
-    server_forget big
+    server_end big
     row "P10 (a)" "a command that writes 1 GiB, until succeeded" GiB/s P10.ganger P10.limit "bigpipe splice + fdatasync" '>=' 0.85
     row_bound "P10 (a)" "the server's peak memory over its RSS before" MiB P10.memory '<=' 4
     row "P10 (b)" "GET of that stdout, one curl" GiB/s P10.get P10.nginx "nginx, same file" '>=' 0.8
@@ -114,8 +113,7 @@ p11_drop()
         measure P11.insert "$tools/sqlq" "$work" full 1000 "$seconds" 0 insert
         measure P11.drop load drop -n 100000 -q "drop-$r" -N ganger_drop /bin/true
     done
-    server_stop drop
-    server_forget drop
+    server_end drop
     row "P11 (d)" "100,000 queued jobs cancelled by one call" jobs/s P11.drop P11.insert \
         "sqlite_insert_full_batch1000" '>=' 0.5
 }
@@ -129,10 +127,8 @@ bench_P11()
     for r in $(seq "$rounds"); do
         p11_streams "$r"
     done
-    server_stop results
-    server_forget results
-    server_stop lag
-    server_forget lag
+    server_end results
+    server_end lag
     row "P11 (a)" "results of a finished batch of 100,000 as NDJSON" events/s P11.results P11.oneway \
         "pingpong, one way, 128 B" '>=' 1.0
     row "P11 (b)" "commit of an end to its line on an open stream, p50" us P11.lag P11.roundtrip "pingpong, round trip" \
@@ -148,8 +144,7 @@ bench_P11()
         measure P11.ganger load cancel -n 100 -q "cancel-$r" -N ganger_cancel sleep 60
     done
     durpost_stop
-    server_stop cancel
-    server_forget cancel
+    server_end cancel
     row "P11 (c)" "cancel of a running job with grace 0 until the 200, p50" us P11.ganger P11.limit \
         "kill_to_reaped + durpost_sqlite_c1" '<=' 1.5
     p11_drop
@@ -182,8 +177,7 @@ bench_P12()
         load pairs -c 8 -n 1000 -q warm -N ganger_warm /bin/true >>"$raw" || die "P12: jobs failed"
         record P12.ganger "$(tree_pss_kib "${server_pid[rest]}")"
         printf 'ganger_pss: %s KiB\n' "$(tree_pss_kib "${server_pid[rest]}")" | tee -a "$raw" >&2
-        server_stop rest
-        server_forget rest
+        server_end rest
         if webhook_start; then
             port=$webhook_port load get -c 8 -n 1000 -N webhook_warm /hooks/true >>"$raw" || die "P12: webhook failed"
             record P12.webhook "$(tree_pss_kib "$webhook_pid")"
