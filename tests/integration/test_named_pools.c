@@ -2,9 +2,9 @@
 /* Pools beside the default one: workers and a queue of their own, made by a client or named by the
  * configuration. */
 #include "integration/harness_batch.h"
+#include "integration/harness_config.h"
 #include "integration/harness_pool.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 static void make_pool(struct server *s, const char *body)
@@ -244,28 +244,10 @@ static const char registry[] = "[pool warm]\n"
                                "module = " GANGER_HELPER_DIR "/native_misbehave.so\n"
                                "pool = warm\n";
 
-struct config_file {
-    char dir[128], path[200];
-};
-
-static struct config_file write_config(const char *text)
-{
-    struct config_file file;
-    temp_dir_make(file.dir, sizeof file.dir);
-    (void)snprintf(file.path, sizeof file.path, "%s/ganger.conf", file.dir);
-    int fd = open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "cannot write %s",
-          file.path);
-    (void)close(fd);
-    return file;
-}
-
 PLAIN_TEST(pools, a_function_runs_in_the_pool_of_the_configuration)
 {
     struct server server, *s = &server;
-    const struct config_file file = write_config(registry);
-    const struct server_options options = {.workers = 1, .args = {"--config", file.path}};
-    server_start(s, &options);
+    server_start_configured(s, 1, registry);
     AUTO_RESPONSE pool = http_get(s, "/v1/pools/warm");
     expect_int(pool, "size", 2);
     expect_text(pool, "settings.isolation", "reuse");
@@ -287,7 +269,6 @@ PLAIN_TEST(pools, a_function_runs_in_the_pool_of_the_configuration)
     AUTO_RESPONSE stays = http(s, "DELETE", "/v1/pools/warm", NULL, NULL);
     expect_problem(stays, 409, "state-conflict");
     server_stop(s);
-    temp_dir_remove(file.dir);
 }
 
 PLAIN_TEST(pools, a_bad_pool_of_the_configuration_is_named)
@@ -302,10 +283,10 @@ PLAIN_TEST(pools, a_bad_pool_of_the_configuration_is_named)
         "[pool x]\nsize = 1\nisolation = fork\n",
     };
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
-        const struct config_file file = write_config(texts[i]);
+        const struct config_file file = config_write(texts[i]);
         cr_assert_eq(server_start_failing(
                          &(struct server_options){.workers = 1, .args = {"--config", file.path}}),
                      2, "%s", texts[i]);
-        temp_dir_remove(file.dir);
+        config_remove(&file);
     }
 }

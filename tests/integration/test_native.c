@@ -2,11 +2,10 @@
 /* Native functions from a request to a result: what they return, how they fail, and that a call
  * that ends badly costs itself alone. */
 #include "integration/harness_batch.h"
+#include "integration/harness_config.h"
+#include "integration/harness_test.h"
 
-#include <fcntl.h>
 #include <unistd.h>
-
-#define EXAMPLES GANGER_HELPER_DIR "/../examples/native"
 
 static const char registry[] = "[function misbehave]\n"
                                "kind = native\n"
@@ -14,7 +13,7 @@ static const char registry[] = "[function misbehave]\n"
                                "\n"
                                "[function fib]\n"
                                "kind = native\n"
-                               "module = " EXAMPLES "/fib.so\n"
+                               "module = " EXAMPLE_MODULES "/fib.so\n"
                                "symbol = ganger_fib\n"
                                "args = [{\"name\":\"n\",\"type\":\"integer\",\"minimum\":0,"
                                "\"maximum\":60,\"default\":10}]\n"
@@ -22,58 +21,25 @@ static const char registry[] = "[function misbehave]\n"
                                "\n"
                                "[function primes]\n"
                                "kind = native\n"
-                               "module = " EXAMPLES "/primes.so\n"
+                               "module = " EXAMPLE_MODULES "/primes.so\n"
                                "symbol = ganger_primes\n"
                                "\n"
                                "[function matrix]\n"
                                "kind = native\n"
-                               "module = " EXAMPLES "/matrix.so\n"
+                               "module = " EXAMPLE_MODULES "/matrix.so\n"
                                "symbol = ganger_matrix\n"
                                "\n"
                                "[function row_means]\n"
                                "kind = native\n"
-                               "module = " EXAMPLES "/row_means.so\n"
+                               "module = " EXAMPLE_MODULES "/row_means.so\n"
                                "symbol = ganger_row_means\n"
                                "\n"
                                "[function noop]\n"
                                "kind = native\n"
-                               "module = " EXAMPLES "/noop.so\n"
+                               "module = " EXAMPLE_MODULES "/noop.so\n"
                                "symbol = ganger_noop\n";
 
-struct config_file {
-    char dir[128], path[200];
-};
-
-static struct config_file config_write(const char *text)
-{
-    struct config_file file;
-    temp_dir_make(file.dir, sizeof file.dir);
-    (void)snprintf(file.path, sizeof file.path, "%s/ganger.conf", file.dir);
-    int fd = open(file.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "cannot write %s",
-          file.path);
-    (void)close(fd);
-    return file;
-}
-
-static void start(struct server *s)
-{
-    const struct config_file file = config_write(registry);
-    const struct server_options options = {.workers = 2, .args = {"--config", file.path}};
-    server_start(s, &options);
-    temp_dir_remove(file.dir);
-}
-
-#define NATIVE_TEST(name)                               \
-    static void native_##name##_body(struct server *s); \
-    PLAIN_TEST(native, name)                            \
-    {                                                   \
-        struct server server;                           \
-        start(&server);                                 \
-        native_##name##_body(&server);                  \
-        server_stop(&server);                           \
-    }                                                   \
-    static void native_##name##_body(struct server *s)
+#define NATIVE_TEST(name) CONFIGURED_TEST(native, name, registry)
 
 static bool are_workers_there(struct server *s)
 {
@@ -147,11 +113,8 @@ NATIVE_TEST(a_result_outlives_a_restart)
 {
     AUTO_RESPONSE job = job_run(s, "{'function':'fib','args':[20]}");
     const struct job_ref ref = job_of(job);
-    const struct config_file file = config_write(registry);
-    const struct server_options options = {.workers = 2, .args = {"--config", file.path}};
     server_kill(s);
-    server_restart(s, &options);
-    temp_dir_remove(file.dir);
+    server_restart_configured(s, 2, registry);
     AUTO_TEXT value = job_read(s, ref, "result");
     cr_assert_str_eq(value, "6765");
 }
@@ -338,5 +301,5 @@ PLAIN_TEST(native, a_module_that_cannot_be_loaded_stops_the_start)
         "[function gone]\nkind = native\nmodule = /nowhere/at/all.so\n");
     const struct server_options options = {.args = {"--config", file.path}};
     cr_assert_neq(server_start_failing(&options), 0);
-    temp_dir_remove(file.dir);
+    config_remove(&file);
 }
