@@ -120,21 +120,29 @@ Test(pool, a_recalled_offer_never_runs)
     fixture_close(&f);
 }
 
+/* A worker that runs one task and has another one offered is killed. Where the first one runs. */
+static struct place offer_and_kill(struct fixture *f, struct offered *next)
+{
+    struct pool_worker worker;
+    TASK_OF(first, "sleep", "1000");
+    TASK_OF(second, "true");
+
+    fixture_open(f, 1);
+    (void)fixture_await(f, POOL_READY, NULL);
+    const struct place a = fixture_start(f, &first, NULL);
+    offer(f, &second, next);
+    cr_assert(pool_worker_info(f->pool, 0, &worker));
+    cr_assert_eq(kill(worker.pid, SIGKILL), 0);
+    return a;
+}
+
 Test(pool, an_offer_outlives_its_worker)
 {
     struct fixture f;
     struct offered next;
-    struct pool_worker worker;
     struct place again;
-    TASK_OF(first, "sleep", "1000");
-    TASK_OF(second, "true");
 
-    fixture_open(&f, 1);
-    (void)fixture_await(&f, POOL_READY, NULL);
-    const struct place a = fixture_start(&f, &first, NULL);
-    offer(&f, &second, &next);
-    cr_assert(pool_worker_info(f.pool, 0, &worker));
-    cr_assert_eq(kill(worker.pid, SIGKILL), 0);
+    const struct place a = offer_and_kill(&f, &next);
     (void)fixture_await(&f, POOL_LOST, &a);
     const struct pool_event back = fixture_await(&f, POOL_RETURNED, &next.task.place);
     cr_assert_eq(back.job_no, next.task.job_no);
@@ -156,21 +164,14 @@ Test(pool, an_offer_can_be_recalled_after_its_worker_died)
     struct fixture f;
     struct offered next;
     struct pool_worker worker;
-    TASK_OF(first, "sleep", "1000");
-    TASK_OF(second, "true");
 
-    fixture_open(&f, 1);
-    (void)fixture_await(&f, POOL_READY, NULL);
-    const struct place a = fixture_start(&f, &first, NULL);
-    offer(&f, &second, &next);
-    cr_assert(pool_worker_info(f.pool, 0, &worker));
-    cr_assert_eq(kill(worker.pid, SIGKILL), 0);
-    while (worker.alive) { /* nothing is handed out */
+    const struct place a = offer_and_kill(&f, &next);
+    do { /* nothing is handed out */
         struct pollfd ready = {.fd = pool_fd(f.pool), .events = POLLIN};
         (void)poll(&ready, 1, 100);
         cr_assert_eq(pool_collect(f.pool, NULL, 0), 0);
         cr_assert(pool_worker_info(f.pool, 0, &worker));
-    }
+    } while (worker.alive);
     cr_assert(pool_recall(f.pool, next.task.place));
     (void)fixture_await(&f, POOL_LOST, &a);
     pool_release(f.pool, a);
