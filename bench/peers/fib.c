@@ -2,6 +2,7 @@
 /* fib: naive Fibonacci numbers 25 to 35 on W forked workers that pull from one pipe.
  * usage: fib WORKERS */
 #define _GNU_SOURCE
+#include "../../examples/native/fib.h"
 #include "common.h"
 
 #include <fcntl.h>
@@ -12,12 +13,6 @@
 struct result {
     long n, value;
 };
-
-/* NOLINTNEXTLINE(misc-no-recursion): the recursion is the work */
-static __attribute__((noinline)) long fib(long n)
-{
-    return n < 2 ? n : fib(n - 1) + fib(n - 2);
-}
 
 static void work(int from, int to)
 {

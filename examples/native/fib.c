@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* fib(n), the slow way: work for a processor. */
+#include "fib.h"
 #include "numbers.h"
 
 #include <stdio.h>
 
 GANGER_PLUGIN
-
-static unsigned long fib(long n)
-{
-    return n < 2 ? (unsigned long)n : fib(n - 1) + fib(n - 2);
-}
 
 GANGER_FUNCTION(ganger_fib)
 {
@@ -17,6 +13,6 @@ GANGER_FUNCTION(ganger_fib)
     long n;
     if (!read_whole(call, (struct place){0, "n"}, 60, &n))
         return 1;
-    const int len = snprintf(text, sizeof text, "%lu", fib(n));
+    const int len = snprintf(text, sizeof text, "%ld", fib(n));
     return ganger_result(call, text, (size_t)len, GANGER_JSON);
 }
