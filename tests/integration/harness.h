@@ -101,8 +101,8 @@ void server_restart(struct server *s, const struct server_options *opt);
  * waits until it is ready (false: it ended instead, and must be reaped by server_wait_exit). */
 void server_begin(struct server *s, const struct server_options *opt);
 bool server_await_ready(struct server *s);
-/* SIGTERM, once more when a job goes on, waits for the end, wants exit code 0, then removes the
- * directory. */
+/* SIGTERM, once more when a job ran before it and goes on, waits for the end, wants exit code 0,
+ * then removes the directory. */
 void server_stop(struct server *s);
 /* kill -9 and reap. The directory stays. */
 void server_kill(struct server *s);

@@ -291,15 +291,27 @@ void server_forget(struct server *s)
     (void)unlink(s->log);
 }
 
+/* Jobs run. No answer, or one that is refused: it must end by one signal. */
+static bool is_busy(struct server *s)
+{
+    const struct call call = {.method = "GET", .path = "/v1/stats"};
+    const bool unchecked = s->unchecked;
+    s->unchecked = true;
+    AUTO_RESPONSE r = http_try(s, &call);
+    s->unchecked = unchecked;
+    return r != NULL && r->status == 200 && json_int(r, "workers.busy") > 0;
+}
+
 void server_stop(struct server *s)
 {
     CHECK(s->pid > 0, "no server runs");
     int code = 0;
+    const bool busy = is_busy(s);
     (void)kill(s->pid, SIGTERM);
-    if (!has_exited(s, 0.3, &code)) { /* a job still runs, and nobody wants its end any more */
-        (void)kill(s->pid, SIGTERM);
+    if (busy && !has_exited(s, 0.3, &code))
+        (void)kill(s->pid, SIGTERM); /* nobody wants the end of that job any more */
+    if (s->pid > 0)
         code = server_wait_exit(s, 30);
-    }
     CHECK(code == 0, "the server ended with code %d after SIGTERM", code);
     server_check_log(s);
     server_forget(s);
