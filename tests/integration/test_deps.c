@@ -361,6 +361,7 @@ SERVER_TEST(deps, telling_goes_on_after_kill_9)
     AUTO_RESPONSE cancel = job_cancel(s, other, NULL, 5);
     AWAIT(count_of(s, "blocked") == 0, 60);
     cr_assert_eq(count_of(s, "cancelled"), 2, "the parents alone");
+    cr_assert_eq(count_of(s, "failed"), 0, "on_parent_failure was forgotten");
 }
 
 /* A turn may see the end of a child before it tells that of the parent: the child waits no more. */
