@@ -4,6 +4,10 @@
 #include <dirent.h>
 #include <nettle/sha2.h>
 
+#define MODULE "kind = native\nmodule = " GANGER_HELPER_DIR "/native_blob.so\n"
+const char blob_functions[] = "[function copy]\n" MODULE "[function sum]\n" MODULE
+                              "[function spoil]\n" MODULE;
+
 /* Bytes that are not the same anywhere. */
 char *blob_bytes(size_t n, uint64_t seed)
 {

@@ -7,6 +7,8 @@
 
 #define BLOB_TYPE "Content-Type: application/octet-stream"
 
+/* A configuration with the functions copy, sum and spoil of tests/native/blob.c. */
+extern const char blob_functions[];
 /* Bytes that are not the same anywhere. The caller frees them. */
 char *blob_bytes(size_t n, uint64_t seed);
 /* POST of these bytes, with one more header or NULL. */

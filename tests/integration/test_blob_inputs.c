@@ -3,14 +3,10 @@
  * needed. */
 #include "integration/harness_blob.h"
 #include "integration/harness_config.h"
-#include "integration/harness_test.h"
+#include "integration/harness_pool.h"
 
 #include <dirent.h>
 #include <unistd.h>
-
-#define MODULE "kind = native\nmodule = " GANGER_HELPER_DIR "/native_blob.so\n"
-static const char registry[] = "[function copy]\n" MODULE "[function sum]\n" MODULE
-                               "[function spoil]\n" MODULE;
 
 SERVER_TEST(blobs, a_job_has_its_input_as_a_file_and_as_a_variable)
 {
@@ -199,10 +195,31 @@ SERVER_TEST(blobs, a_retried_job_needs_its_blob_again)
     struct job_ref blob = blob_put(s, "x", 1, "");
     struct text path = text_of("/v1/blobs/%s", blob.id);
     struct text gate = fifo_make(s, "gate");
-    AUTO_RESPONSE first = job_run(
-        s, "{'command':['sh','-c','test -e ran && cat %s; exit 1'],'inputs':{'a':{'blob':'%s'}}}",
-        gate.s, blob.id);
+    AUTO_RESPONSE first = job_run(s,
+                                  "{'command':['sh','-c','[ $GANGER_ATTEMPT = 1 ] && exit 1; "
+                                  "cat %s a'],'inputs':{'a':{'blob':'%s'}}}",
+                                  gate.s, blob.id);
     expect_outcome(first, "failed", "exit_code");
+    struct job_ref job = job_of(first);
+    AUTO_RESPONSE again = http(s, "POST", text_of("/v1/jobs/%s/retry", job.id).s, NULL, NULL);
+    expect_status(again, 202);
+    AUTO_RESPONSE runs = job_await_state(s, job, "running");
+    AUTO_RESPONSE busy = http(s, "DELETE", path.s, NULL, NULL);
+    expect_problem(busy, 409, "state-conflict");
+    fifo_release(gate.s);
+    AUTO_RESPONSE second = job_await(s, job);
+    expect_outcome(second, "succeeded", NULL);
+    expect_int(second, "attempt", 2);
+    expect_output(s, job, "stdout", "x");
+    AUTO_RESPONSE gone = http(s, "DELETE", path.s, NULL, NULL);
+    expect_status(gone, 204);
+}
+
+SERVER_TEST(blobs, a_batch_needs_its_blob_until_it_is_over)
+{
+    struct job_ref blob = blob_put(s, "x", 1, "");
+    struct text path = text_of("/v1/blobs/%s", blob.id);
+    struct text gate = fifo_make(s, "gate");
     AUTO_RESPONSE r = http(s, "POST", "/v1/batches",
                            text_of("{'command':['cat','%s'],'items':[1],"
                                    "'inputs':{'a':{'blob':'%s'}}}",
@@ -220,11 +237,13 @@ SERVER_TEST(blobs, a_retried_job_needs_its_blob_again)
     expect_status(gone, 204);
 }
 
-/* The worker that fills the memory dies before it is sealed: the job is lost, the next one fills
- * it. */
+/* The worker that fills the memory dies before it is sealed: its job is lost, and nothing else.
+ * That the next worker fills the same memory anew is in tests/unit/test_pool_blob.c. */
 SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_fills_the_memory_costs_its_job_only,
                  .env = {"GANGER_FP=blob-filled:kill:1"}, .workers = 1)
 {
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "whole", 5, "");
     AUTO_RESPONSE first = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}",
                                   blob.id);
@@ -240,10 +259,28 @@ SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_fills_the_memory_costs_its_j
 SERVER_TEST_WITH(blobs, no_memory_for_it_is_no_fault_of_the_job,
                  .env = {"GANGER_FP=blob-memfd:error:1"})
 {
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "x", 1, "");
     AUTO_RESPONSE r = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}", blob.id);
     expect_outcome(r, "succeeded", NULL);
     expect_int(r, "attempt", 1);
+    cr_assert(server_log_has(s, "no memory for a blob"), "the fault was not met");
+}
+
+/* The gauge of the last commit. */
+static double blob_memory(struct server *s)
+{
+    AUTO_RESPONSE later = job_run(s, "{'command':['true']}");
+    return metric_of(s, "ganger_blob_memory_bytes");
+}
+
+SERVER_TEST(blobs, memory_stays_for_the_next_job)
+{
+    struct job_ref blob = blob_put(s, "four", 4, "");
+    AUTO_RESPONSE r = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}", blob.id);
+    expect_outcome(r, "succeeded", NULL);
+    cr_assert_eq(blob_memory(s), 4);
 }
 
 SERVER_TEST_WITH(blobs, memory_goes_when_nobody_uses_it, .args = {"--blobs-memory", "0"})
@@ -251,9 +288,7 @@ SERVER_TEST_WITH(blobs, memory_goes_when_nobody_uses_it, .args = {"--blobs-memor
     struct job_ref blob = blob_put(s, "x", 1, "");
     AUTO_RESPONSE r = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}", blob.id);
     expect_outcome(r, "succeeded", NULL);
-    AUTO_RESPONSE later = job_run(s, "{'command':['true']}"); /* numbers are of the last commit */
-    AUTO_RESPONSE metrics = http_get(s, "/metrics");
-    cr_assert_not_null(strstr(metrics->body, "\nganger_blob_memory_bytes 0\n"));
+    cr_assert_eq(blob_memory(s), 0);
 }
 
 SERVER_TEST(blobs, a_damaged_file_is_found_where_it_is_read)
@@ -270,7 +305,7 @@ SERVER_TEST(blobs, a_damaged_file_is_found_where_it_is_read)
     expect_problem(get, 503, "storage-unavailable");
 }
 
-CONFIGURED_TEST(blobs, a_native_function_reads_it_where_it_lies, registry)
+CONFIGURED_TEST(blobs, a_native_function_reads_it_where_it_lies, blob_functions)
 {
     char bytes[100000];
     memset(bytes, 2, sizeof bytes);
@@ -287,7 +322,7 @@ CONFIGURED_TEST(blobs, a_native_function_reads_it_where_it_lies, registry)
     expect_output(s, job_of(r), "result", "");
 }
 
-CONFIGURED_TEST(blobs, a_function_that_writes_to_it_ends_by_a_signal, registry)
+CONFIGURED_TEST(blobs, a_function_that_writes_to_it_ends_by_a_signal, blob_functions)
 {
     struct job_ref blob = blob_put(s, "same", 4, "");
     AUTO_RESPONSE r = job_run(s, "{'function':'spoil','inputs':{'data':{'blob':'%s'}}}", blob.id);
@@ -299,7 +334,7 @@ CONFIGURED_TEST(blobs, a_function_that_writes_to_it_ends_by_a_signal, registry)
 
 /* A sixteenth of a gigabyte each way, by a function and by a command, and the server's memory grows
  * by a thirty-second of that at most; `./dev crash` does it with all of it. */
-CONFIGURED_TEST(blobs, large_arguments_and_results_pass_by_the_server, registry)
+CONFIGURED_TEST(blobs, large_arguments_and_results_pass_by_the_server, blob_functions)
 {
     const size_t n = slow_factor() == 1 ? 64u << 20 : 4u << 20;
     AUTO_TEXT bytes = blob_bytes(n, 13);

@@ -184,6 +184,8 @@ PLAIN_TEST(blobs, after_kill_9_of_the_server_an_upload_leaves_nothing_and_the_ot
  * used again. */
 PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
 {
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
     struct server s;
     static const struct server_options options = {.env = {"GANGER_FP=blob-durable:kill:1"},
                                                   .unchecked = true};
@@ -204,6 +206,8 @@ PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
 SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
                  .env = {"GANGER_FP=blob-write:error:2"})
 {
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
     AUTO_TEXT bytes = blob_bytes(600000, 3);
     AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
     expect_problem(full, 503, "disk-full");
@@ -215,6 +219,8 @@ SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
 SERVER_TEST_WITH(blobs, a_disk_without_room_refuses_before_the_body,
                  .env = {"GANGER_FP=blob-room:error:1"})
 {
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
     AUTO_CONN c = conn_open(s);
     cr_assert(conn_request(c, s, "POST /v1/blobs", "Content-Length: 100000000\r\n", NULL));
     cr_assert(conn_await_end(c, 10));
