@@ -229,6 +229,8 @@ static bool run_timers(struct engine *e, const void *unused, struct err *err)
         !idem_prune(e->store, e->turn.now_us - e->parts.cfg->idempotency_keep_us, MAX_PRUNED, err))
         return false;
     e->turn.n_files += prune.n_files;
+    if (SEEDED_BUG("due-times") && e->turn.n_blobs > 0) /* a negative control of the guard */
+        return err_set(err, ERR_INTERNAL, "a seeded fault");
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 

@@ -39,7 +39,7 @@ static bool run_careful(struct engine *e, const struct guarded *step, bool *ret_
                         struct err *err)
 {
     struct err why = {0};
-    const size_t n_files = e->turn.n_files;
+    const struct turn_mark mark = turn_mark(&e->turn);
     if (!store_savepoint(e->store, err))
         return false;
     dispatch_mark(&e->dispatch);
@@ -49,7 +49,7 @@ static bool run_careful(struct engine *e, const struct guarded *step, bool *ret_
     }
     store_savepoint_undo(e->store);
     dispatch_back_to_mark(&e->dispatch);
-    e->turn.n_files = n_files;
+    turn_back(&e->turn, mark);
     e->careful_until_ns = e->turn.now_ns + CAREFUL_NS;
     if (!is_droppable(e, &why))
         return refuse(step, &why, err);

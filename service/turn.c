@@ -14,6 +14,17 @@ void turn_begin(struct turn *turn)
     turn->owes = false;
 }
 
+struct turn_mark turn_mark(const struct turn *turn)
+{
+    return (struct turn_mark){turn->n_files, turn->n_blobs};
+}
+
+void turn_back(struct turn *turn, struct turn_mark mark)
+{
+    turn->n_files = mark.n_files;
+    turn->n_blobs = mark.n_blobs;
+}
+
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n)
 {
     for (size_t i = 0; i < n && turn->n_files < TURN_MAX_FILES; i++)

@@ -26,6 +26,12 @@ struct turn {
 };
 
 void turn_begin(struct turn *turn);
+/* What goes after the commit, as far as it is decided: a step that is undone decides nothing. */
+struct turn_mark {
+    size_t n_files, n_blobs;
+};
+struct turn_mark turn_mark(const struct turn *turn);
+void turn_back(struct turn *turn, struct turn_mark mark);
 /* They go after the commit. What a turn has no room for is left to the sweep at the next start. */
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n);
 void turn_drop_blob(struct turn *turn, uint64_t file);

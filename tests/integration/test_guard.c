@@ -2,6 +2,7 @@
 /* A step of the engine that fails by a bug of ours costs what it was to do, and nothing else is
  * refused for it. Needs a build with fault points. */
 #include "integration/harness_batch.h"
+#include "integration/harness_blob.h"
 #include "integration/harness_receiver.h"
 
 #include <signal.h>
@@ -72,6 +73,22 @@ SERVER_TEST_WITH(guard, a_child_that_cannot_be_told_does_not_hold_up_its_sibling
     for (int i = 0; i < 3; i++)
         left += job_is_done(s, child[i]) ? 0 : 1;
     cr_assert(left == 1 || left == 2, "%d", left);
+}
+
+/* What a step has decided is forgotten with it: the file of a blob whose row is still there. */
+SERVER_TEST_WITH(guard, due_times_that_fail_take_no_files, .env = {"GANGER_BUG=due-times"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct job_ref blob = blob_put(s, "kept", 4, "?keep=50ms");
+    AWAIT(metrics_value(s, DROPPED) >= 1, 20);
+    struct job_ref job = submit_at_last(s, "{'command':['true']}");
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "succeeded", NULL);
+    AUTO_RESPONSE kept = http_get(s, "/v1/blobs/%s", blob.id);
+    expect_status(kept, 200);
+    cr_assert_str_eq(kept->body, "kept");
+    cr_assert_eq(blob_files(s), 1);
 }
 
 /* The only worker. */
