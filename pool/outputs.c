@@ -115,7 +115,11 @@ static bool keep_one(const struct outputs *o, struct slice name, struct bank *ba
     if (to_fd < 0)
         return fail_errno(bank, ret->name);
     bank->n_blobs++; /* from here on it is to be taken back */
-    return copy(from_fd, to_fd, ret) || fail_errno(bank, ret->name);
+    if (!copy(from_fd, to_fd, ret))
+        return fail_errno(bank, ret->name);
+    if (SEEDED_BUG("one-output-file")) /* a bank that is damaged, tests/integration/test_guard.c */
+        ret->file = 1;
+    return true;
 }
 
 static bool sync_directory(int data_fd)

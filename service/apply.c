@@ -131,9 +131,11 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     if (f->chunk != NULL)
         return chunk_apply(e, f, err);
     struct task_outcome outcome = {.end = TASK_START_FAILED};
+    struct task_blob kept[TASK_MAX_OUTPUTS];
     if (!f->never_started)
         pool_outcome(e->parts.pool, f->place, &outcome);
-    apply_outputs_check(e, &outcome);
+    if (!apply_outputs_take(e, &outcome, kept, err))
+        return false;
     if (outcome.end == TASK_START_FAILED) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
         if (f->stages > 0)

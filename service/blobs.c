@@ -2,6 +2,7 @@
 /* Blobs, inside the turn's transaction and after it: rows of files that are there, and files whose
  * rows have gone. */
 #include "service/engine_state.h"
+#include "service/outcome.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,39 +71,48 @@ bool apply_blobs_prune(struct engine *e, struct err *err)
 /* ------------------------------------------------------------------------------------------------
  * what jobs leave */
 
-/* The bank is memory that a worker can still write to: nothing in it is looked at twice. */
-static bool take_output(const struct task_outcome *outcome, uint32_t i, struct task_blob *ret)
-{
-    *ret = outcome->blobs[i];
-    ret->name[sizeof ret->name - 1] = '\0';
-    return ret->file > 0 && ret->file <= INT64_MAX && ret->bytes <= INT64_MAX / TASK_MAX_OUTPUTS &&
-           blob_is_output_name(slice_of(ret->name));
-}
-
 void drop_outputs(struct engine *e, const struct task_outcome *outcome)
 {
-    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
-        struct task_blob blob;
-        if (take_output(outcome, i, &blob))
-            turn_drop_blob(&e->turn, blob.file);
-    }
+    for (uint32_t i = 0; i < outcome->n_blobs; i++)
+        turn_drop_blob(&e->turn, outcome->blobs[i].file);
 }
 
-void apply_outputs_check(const struct engine *e, struct task_outcome *outcome)
+/* A file that is a blob already is not this job's to keep, or to lose. */
+static bool take_new_ones(struct engine *e, struct task_outcome *outcome, struct task_blob *kept,
+                          bool *ret_sound, struct err *err)
+{
+    uint32_t n = 0;
+    *ret_sound = outcome_take_blobs(outcome, kept);
+    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
+        bool is_kept;
+        if (!blob_has_row(e->store, kept[i].file, &is_kept, err))
+            return false;
+        if (!is_kept)
+            kept[n++] = kept[i];
+    }
+    *ret_sound = *ret_sound && n == outcome->n_blobs;
+    outcome->n_blobs = n;
+    return true;
+}
+
+bool apply_outputs_take(struct engine *e, struct task_outcome *outcome,
+                        struct task_blob kept[TASK_MAX_OUTPUTS], struct err *err)
 {
     uint64_t bytes = store_blobs(e->store).bytes;
-    bool is_sound = true;
-    for (uint32_t i = 0; i < outcome->n_blobs; i++) {
-        struct task_blob blob;
-        is_sound = is_sound && take_output(outcome, i, &blob);
-        bytes += is_sound ? blob.bytes : 0;
-    }
-    if (outcome->n_blobs == 0 || (is_sound && bytes <= e->parts.cfg->blob_max_total))
-        return;
+    bool is_sound;
+    if (outcome->n_blobs == 0)
+        return true;
+    if (!take_new_ones(e, outcome, kept, &is_sound, err))
+        return err_wrap(err, "look at the files of a job");
+    for (uint32_t i = 0; i < outcome->n_blobs; i++)
+        bytes += kept[i].bytes;
+    if (is_sound && bytes <= e->parts.cfg->blob_max_total)
+        return true;
     outcome->end = TASK_FUNCTION_FAILED;
     (void)snprintf(outcome->error_text, sizeof outcome->error_text, "OutputError: %s",
                    is_sound ? "with the files of this job the blobs would pass blobs.max_total"
                             : "what the worker says of the files is damaged");
+    return true;
 }
 
 bool apply_outputs(struct engine *e, int64_t no, const struct task_outcome *outcome,
@@ -115,19 +125,17 @@ bool apply_outputs(struct engine *e, int64_t no, const struct task_outcome *outc
         return true;
     }
     for (uint32_t i = 0; i < outcome->n_blobs; i++) {
-        struct task_blob left;
+        const struct task_blob *left = &outcome->blobs[i];
         struct job_id ignored;
-        if (!take_output(outcome, i, &left))
-            return err_set(err, ERR_INTERNAL, "The files of job %lld are damaged", (long long)no);
-        const struct blob_new blob = {.file = left.file,
-                                      .bytes = left.bytes,
-                                      .sha256 = left.sha256,
+        const struct blob_new blob = {.file = left->file,
+                                      .bytes = left->bytes,
+                                      .sha256 = left->sha256,
                                       .now_us = e->turn.now_us,
                                       .keep_us = end->keep_us,
                                       .salt = apply_salt(e),
                                       .job = no,
                                       .k = i,
-                                      .name = slice_of(left.name)};
+                                      .name = slice_of(left->name)};
         if (!blob_insert(e->store, &blob, &ignored, err))
             return err_wrap(err, "keep what job %lld has left", (long long)no);
     }

@@ -120,6 +120,7 @@ static bool apply_last(struct engine *e, struct flight *f, struct err *err)
     struct task_outcome outcome = {.end = TASK_START_FAILED};
     if (!f->never_started)
         pool_outcome(e->parts.pool, f->place, &outcome);
+    outcome.n_blobs = 0; /* whoever leaves files runs alone (chunk_board) */
     uint32_t first_left = outcome.mate + 1;
     if (outcome.end == TASK_START_FAILED) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */

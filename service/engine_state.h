@@ -176,9 +176,11 @@ void publish_queues(struct engine *e); /* what HTTP threads must know, before th
 MUST_CHECK bool apply_blob(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blob_delete(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_blobs_prune(struct engine *e, struct err *err);
-/* Files that an attempt has left: those that would pass a limit make it fail. Then, its end is in
- * the store: they become blobs, or go. */
-void apply_outputs_check(const struct engine *e, struct task_outcome *outcome);
+/* Files that an attempt has left, out of memory that is not ours alone: damaged ones, and those
+ * that would pass a limit, make it fail. Then, its end is in the store: they become blobs, or go.
+ */
+MUST_CHECK bool apply_outputs_take(struct engine *e, struct task_outcome *outcome,
+                                   struct task_blob kept[TASK_MAX_OUTPUTS], struct err *err);
 MUST_CHECK bool apply_outputs(struct engine *e, int64_t no, const struct task_outcome *outcome,
                               const struct job_end *end, struct err *err);
 void drop_outputs(struct engine *e, const struct task_outcome *outcome);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/outcome.h"
 
+#include "service/base/blob.h"
+
 #include <signal.h>
 
 /* Of an attempt that failed. */
@@ -125,4 +127,34 @@ void outcome_lost(const struct attempt_facts *facts, struct job_end *ret)
     struct task_outcome unknown = {
         .end = TASK_LOST, .started_us = facts->row.started_us, .ended_us = facts->now_us};
     outcome_of(facts, &unknown, ret);
+}
+
+static bool is_sound(const struct task_blob *blob)
+{
+    return blob->file > 0 && blob->file <= INT64_MAX &&
+           blob->bytes <= INT64_MAX / TASK_MAX_OUTPUTS && blob_is_output_name(slice_of(blob->name));
+}
+
+static bool is_among(const struct task_blob *blobs, uint32_t n, const struct task_blob *blob)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (blobs[i].file == blob->file || strcmp(blobs[i].name, blob->name) == 0)
+            return true;
+    return false;
+}
+
+bool outcome_take_blobs(struct task_outcome *outcome, struct task_blob kept[TASK_MAX_OUTPUTS])
+{
+    const uint32_t n = MIN(outcome->n_blobs, (uint32_t)TASK_MAX_OUTPUTS);
+    uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct task_blob *blob = &kept[n_kept];
+        *blob = outcome->blobs[i];
+        blob->name[sizeof blob->name - 1] = '\0';
+        n_kept += is_sound(blob) && !is_among(kept, n_kept, blob);
+    }
+    const bool ok = n_kept == outcome->n_blobs;
+    outcome->blobs = kept;
+    outcome->n_blobs = n_kept;
+    return ok;
 }

@@ -25,4 +25,9 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
 /* The same for an attempt of which nothing is known but that it may have run. */
 void outcome_lost(const struct attempt_facts *facts, struct job_end *ret);
 
+/* The files that the task has left lie in memory that its worker can still write to: each is copied
+ * once, and from then on `outcome` speaks of the copies, of those that are sound. False: some are
+ * not, or are there twice. */
+bool outcome_take_blobs(struct task_outcome *outcome, struct task_blob kept[TASK_MAX_OUTPUTS]);
+
 #endif

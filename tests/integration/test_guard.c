@@ -91,6 +91,25 @@ SERVER_TEST_WITH(guard, due_times_that_fail_take_no_files, .env = {"GANGER_BUG=d
     cr_assert_eq(blob_files(s), 1);
 }
 
+/* A worker that names the file of another blob makes its job fail, and refuses nobody. */
+SERVER_TEST_WITH(guard, outputs_that_are_somebody_elses_fail_their_job_alone,
+                 .env = {"GANGER_BUG=one-output-file"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE twice = job_run(
+            s, "{'command':['sh','-c','echo x >a; echo y >b'],'outputs':['a','b']}");
+        expect_outcome(twice, "failed", "function_error");
+        cr_assert_not_null(strstr(json_text(twice, "error.detail"), "damaged"));
+        AUTO_RESPONSE end = job_run(s, "{'command':['sh','-c','echo x >a'],'outputs':['a']}");
+        expect_outcome(end, i == 0 ? "succeeded" : "failed", i == 0 ? NULL : "function_error");
+    }
+    AUTO_RESPONSE list = http_get(s, "/v1/blobs");
+    cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 1);
+    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
+}
+
 /* The only worker. */
 static pid_t worker_of(const struct server *s)
 {

@@ -257,3 +257,45 @@ Test(outcome, output_and_usage_are_carried)
     cr_assert(end.output.truncated[1] && end.output.spooled[1] && !end.output.truncated[0]);
     cr_assert_eq(end.output.bytes[1], 1u << 20);
 }
+
+/* ---- files that a task has left ---- */
+
+static struct task_blob blob_of(uint64_t file, const char *name)
+{
+    struct task_blob blob = {.file = file, .bytes = 1};
+    (void)snprintf(blob.name, sizeof blob.name, "%s", name);
+    return blob;
+}
+
+Test(outcome, files_are_copied_once)
+{
+    struct task_blob bank[] = {blob_of(7, "a"), blob_of(8, "d/b")}, kept[TASK_MAX_OUTPUTS];
+    struct task_outcome outcome = {.blobs = bank, .n_blobs = 2};
+    cr_assert(outcome_take_blobs(&outcome, kept));
+    bank[0] = blob_of(0, "../a"); /* the worker goes on writing */
+    cr_assert_eq(outcome.n_blobs, 2);
+    cr_assert_eq(outcome.blobs[0].file, 7);
+    cr_assert_str_eq(outcome.blobs[0].name, "a");
+    cr_assert_str_eq(outcome.blobs[1].name, "d/b");
+}
+
+Test(outcome, damaged_files_are_left_out)
+{
+    struct task_blob twice = blob_of(7, "other");
+    struct task_blob bank[] = {blob_of(7, "one"),
+                               twice,
+                               blob_of(8, "one"),
+                               blob_of(0, "none"),
+                               blob_of(9, "../up"),
+                               blob_of(UINT64_MAX, "far"),
+                               {.file = 10, .bytes = UINT64_MAX, .name = "large"},
+                               blob_of(9, "a")};
+    struct task_blob kept[TASK_MAX_OUTPUTS];
+    struct task_outcome outcome = {.blobs = bank, .n_blobs = sizeof bank / sizeof *bank};
+    memset(bank[7].name, 'a', sizeof bank[7].name);
+    cr_assert_not(outcome_take_blobs(&outcome, kept));
+    cr_assert_eq(outcome.n_blobs, 2);
+    cr_assert_eq(outcome.blobs[0].file, 7);
+    cr_assert_str_eq(outcome.blobs[0].name, "one");
+    cr_assert_eq(strlen(outcome.blobs[1].name), MAX_OUTPUT_NAME);
+}
