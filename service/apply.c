@@ -163,6 +163,12 @@ bool apply_savepoint_leave(struct engine *e, bool ok, const struct err *err)
     return ok;
 }
 
+/* What has ended and finds no room ends in the next turn. */
+static bool has_room(const struct engine *e)
+{
+    return e->turn.n_blobs + TASK_MAX_OUTPUTS <= TURN_BLOBS_OF_ENDS;
+}
+
 bool apply_ends(struct engine *e, struct err *err)
 {
     for (uint32_t k = 0; k < e->dispatch.n; k++) {
@@ -172,6 +178,8 @@ bool apply_ends(struct engine *e, struct err *err)
                 return false;
             continue;
         }
+        if (!has_room(e))
+            continue;
         struct err why = {0};
         if (!apply_end(e, f, &why)) {
             if (apply_is_store_failure(&why))

@@ -59,9 +59,8 @@ bool apply_blob_delete(struct engine *e, struct command *cmd, struct err *err)
 bool apply_blobs_prune(struct engine *e, struct err *err)
 {
     struct turn *turn = &e->turn;
-    struct blob_prune prune = {.now_us = turn->now_us,
-                               .files = &turn->blobs[turn->n_blobs],
-                               .max = (TURN_MAX_BLOBS - turn->n_blobs) / 4};
+    struct blob_prune prune = {
+        .now_us = turn->now_us, .files = &turn->blobs[turn->n_blobs], .max = TURN_BLOBS_OF_TIME};
     if (!blobs_prune(e->store, &prune, err))
         return err_wrap(err, "let blobs go");
     turn->n_blobs += prune.n;

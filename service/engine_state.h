@@ -18,6 +18,8 @@
 #define MAX_BATCH 512 /* commands of one turn */
 #define MAX_BATCH_JOBS \
     4096 /* jobs that they may hold together; the command that passes it is the turn's last */
+_Static_assert(TURN_BLOBS_OF_ENDS + TURN_BLOBS_OF_TIME + MAX_BATCH <= TURN_MAX_BLOBS,
+               "each command may drop a blob");
 #define MAX_TIMERS 500 /* rows that due times may change in one turn */
 #define MAX_PRUNED 100 /* rows that retention may change in one turn */
 #define MAX_BOXES 65   /* HTTP threads, and the one of the callbacks */

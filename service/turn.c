@@ -33,6 +33,6 @@ void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n
 
 void turn_drop_blob(struct turn *turn, uint64_t file)
 {
-    if (turn->n_blobs < TURN_MAX_BLOBS)
-        turn->blobs[turn->n_blobs++] = file;
+    PRE(turn->n_blobs < TURN_MAX_BLOBS);
+    turn->blobs[turn->n_blobs++] = file;
 }

@@ -10,7 +10,11 @@
 /* Spool files that a turn may free: OUTPUT_STREAMS for each of the rows that retention or FORGET
  * touch. */
 #define TURN_MAX_FILES 4096
-#define TURN_MAX_BLOBS 256
+/* Files of blobs: of ends, of those whose time is over, and one of each command. What has no room
+ * is left to the next turn. */
+#define TURN_BLOBS_OF_ENDS 448
+#define TURN_BLOBS_OF_TIME 64
+#define TURN_MAX_BLOBS 1024
 
 struct turn {
     int64_t now_us;
@@ -32,7 +36,8 @@ struct turn_mark {
 };
 struct turn_mark turn_mark(const struct turn *turn);
 void turn_back(struct turn *turn, struct turn_mark mark);
-/* They go after the commit. What a turn has no room for is left to the sweep at the next start. */
+/* They go after the commit. Output that a turn has no room for is left to the sweep at the next
+ * start; for blobs there is room. */
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n);
 void turn_drop_blob(struct turn *turn, uint64_t file);
 

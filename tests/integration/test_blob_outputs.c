@@ -4,6 +4,9 @@
 #include "integration/harness_config.h"
 #include "integration/harness_test.h"
 
+#include <signal.h>
+#include <sys/stat.h>
+
 SERVER_TEST(blobs, files_that_a_job_leaves_become_blobs)
 {
     AUTO_RESPONSE birth = http(s, "POST", "/v1/jobs",
@@ -114,6 +117,34 @@ SERVER_TEST(blobs, a_job_that_fails_leaves_no_files)
     cr_assert_str_neq(json_text(second, "outputs.0.id"), first);
     AUTO_RESPONSE old = http_get(s, "/v1/blobs/%s", first);
     expect_status(old, 200);
+}
+
+/* What many jobs have left goes, also when they are all heard of in one turn. */
+SERVER_TEST_WITH(blobs, files_of_many_ends_at_once_go, .workers = 32,
+                 .args = {"--blobs-max-total", "1"})
+{
+    enum { JOBS = 32, FILES = 16 };
+    struct text go = text_of("%s/go", s->dir);
+    struct job_ref jobs[JOBS];
+    for (int i = 0; i < JOBS; i++)
+        jobs[i] = job_submit(s,
+                             "{'command':['sh','-c','until [ -e %s ]; do sleep 0.05; done; for f "
+                             "in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo x >$f; done'],"
+                             "'outputs':['1','2','3','4','5','6','7','8','9','10','11','12','13',"
+                             "'14','15','16']}",
+                             go.s);
+    for (int i = 0; i < JOBS; i++) {
+        AUTO_RESPONSE runs = job_await_state(s, jobs[i], "running");
+    }
+    CHECK(kill(s->pid, SIGSTOP) == 0, "cannot stop the server");
+    CHECK(mkdir(go.s, 0700) == 0, "cannot let the jobs go on");
+    AWAIT(blob_files(s) == (size_t)JOBS * FILES, 60);
+    CHECK(kill(s->pid, SIGCONT) == 0, "cannot continue the server");
+    for (int i = 0; i < JOBS; i++) {
+        AUTO_RESPONSE end = job_await(s, jobs[i]);
+        expect_outcome(end, "failed", "function_error");
+    }
+    AWAIT(blob_files(s) == 0, 10);
 }
 
 /* Also in chunks: each element has files of its own. */
