@@ -12,20 +12,10 @@
 
 #define RESULT_STREAM 2
 
-static void set_kill(struct pool *pool, struct seat *seat, uint32_t bank, uint64_t at_ns)
-{
-    if (seat->kill_at_ns == UINT64_MAX && at_ns != UINT64_MAX)
-        pool->n_due++;
-    else if (seat->kill_at_ns != UINT64_MAX && at_ns == UINT64_MAX)
-        pool->n_due--;
-    seat->kill_at_ns = at_ns;
-    seat->kill_bank = bank;
-}
-
 void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == bank)
-        set_kill(pool, seat, bank, UINT64_MAX);
+        pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX);
 }
 
 void pool_call_stop(struct pool *pool, struct place place, const struct frame *stop)
@@ -40,7 +30,8 @@ void pool_call_stop(struct pool *pool, struct place place, const struct frame *s
     atomic_store(&bank->cancel, mate + 1);
     if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == place.bank && seat->kill_mate == mate)
         at_ns = MIN(at_ns, seat->kill_at_ns);
-    set_kill(pool, seat, place.bank, at_ns);
+    pool_set_time(pool, &seat->kill_at_ns, at_ns);
+    seat->kill_bank = place.bank;
     seat->kill_mate = mate;
     pool_call_kill_due(pool, seat, now_ns);
 }
@@ -57,14 +48,14 @@ void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns)
     bank = slots_bank(&pool->worker.slots, frame.slot, seat->kill_bank);
     const bool was_running = atomic_compare_exchange_strong(&bank->call, &call, CALL_KILLED + mate);
     if (!was_running && call >= CALL_OVER + mate) {
-        set_kill(pool, seat, seat->kill_bank, UINT64_MAX); /* its end is on its way */
+        pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX); /* its end is on its way */
         return;
     }
     /* Taken, but not begun: look again. */
     if (!was_running || frame_send(pool->control, &frame, -1) == FRAME_AGAIN)
-        set_kill(pool, seat, seat->kill_bank, now_ns + POOL_RETRY_NS);
+        pool_set_time(pool, &seat->kill_at_ns, now_ns + POOL_RETRY_NS);
     else
-        set_kill(pool, seat, seat->kill_bank, UINT64_MAX);
+        pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX);
 }
 
 /* What it had written before it died; more than fits into the slot is cut. */

@@ -55,12 +55,9 @@ void pool_close_seat(struct pool *pool, struct seat *seat)
 static void take_back(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     seat->banks[bank].owner = BANK_HELD;
-    for (int kind = 0; kind < WAITING_COUNT; kind++) {
-        if (!seat->has_waiting[kind] || seat->waiting[kind].bank != bank)
-            continue;
-        seat->has_waiting[kind] = false;
-        pool->n_due--;
-    }
+    for (int kind = 0; kind < WAITING_COUNT; kind++)
+        if (seat->has_waiting[kind] && seat->waiting[kind].bank == bank)
+            pool_set_flag(pool, &seat->has_waiting[kind], false);
     pool_call_forget(pool, seat, bank);
     pool_mates_forget(pool, seat);
     struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
@@ -343,7 +340,7 @@ static void on_gone(struct pool *pool, struct seat *seat, const struct frame *fr
                           now_ns - seat->ready_ns < QUICK_DEATH_NS;
     seat->quick_deaths = is_quick ? seat->quick_deaths + 1 : 0;
     if (seat->group != NO_GROUP)
-        pool_set_due(pool, seat, now_ns + backoff_ns(seat));
+        pool_set_time(pool, &seat->restart_at_ns, now_ns + backoff_ns(seat));
 }
 
 static void on_spawned(struct pool *pool, struct seat *seat, const struct frame *frame, int fd)
@@ -379,7 +376,8 @@ static void spawn_failed(struct pool *pool, struct seat *seat, int error)
         pool_start_failed(pool, seat, why);
     }
     if (seat->group != NO_GROUP)
-        pool_set_due(pool, seat, clock_mono_ns() + MAX(backoff_ns(seat), FIRST_BACKOFF_NS));
+        pool_set_time(pool, &seat->restart_at_ns,
+                      clock_mono_ns() + MAX(backoff_ns(seat), FIRST_BACKOFF_NS));
 }
 
 static void on_zygote_gone(struct pool *pool)
@@ -450,11 +448,10 @@ static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns
     const enum frame_status status = frame_send(pool->control, &frame, -1);
 
     if (status == FRAME_AGAIN) {
-        seat->restart_at_ns = now_ns + POOL_RETRY_NS;
+        pool_set_time(pool, &seat->restart_at_ns, now_ns + POOL_RETRY_NS);
         return;
     }
-    seat->restart_at_ns = UINT64_MAX;
-    pool->n_due--;
+    pool_set_time(pool, &seat->restart_at_ns, UINT64_MAX);
     if (status == FRAME_OK)
         seat->state = SEAT_SPAWNING;
     else
@@ -464,16 +461,11 @@ static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns
 void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
                      const struct frame *frame)
 {
-    const bool was_waiting = seat->has_waiting[kind];
     const struct frame copy = *frame; /* it may be the one that waits */
     const bool is_waiting = seat->sock >= 0 && frame_send(seat->sock, &copy, -1) == FRAME_AGAIN;
 
-    seat->has_waiting[kind] = is_waiting;
+    pool_set_flag(pool, &seat->has_waiting[kind], is_waiting);
     seat->waiting[kind] = copy;
-    if (is_waiting && !was_waiting)
-        pool->n_due++;
-    else if (!is_waiting && was_waiting)
-        pool->n_due--;
 }
 
 void pool_do_due(struct pool *pool, uint64_t now_ns)

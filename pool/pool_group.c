@@ -23,15 +23,6 @@ static struct pool_group *group_of(struct pool *pool, const struct seat *seat)
 /* ------------------------------------------------------------------------------------------------
  * seats are taken and given back */
 
-void pool_set_due(struct pool *pool, struct seat *seat, uint64_t at_ns)
-{
-    if (seat->restart_at_ns == UINT64_MAX && at_ns != UINT64_MAX)
-        pool->n_due++;
-    else if (seat->restart_at_ns != UINT64_MAX && at_ns == UINT64_MAX)
-        pool->n_due--;
-    seat->restart_at_ns = at_ns;
-}
-
 static void set_group(struct seat *seat, uint32_t group)
 {
     seat->group = group;
@@ -57,7 +48,7 @@ static bool grow(struct pool *pool, uint32_t group)
     set_group(free_seat, group);
     free_seat->leave = LEAVE_NOT;
     free_seat->quick_deaths = 0;
-    pool_set_due(pool, free_seat, 0);
+    pool_set_time(pool, &free_seat->restart_at_ns, 0);
     pool->groups[group].n++;
     atomic_store(&pool->top, MAX(pool_slots(pool), pool_slot_of(pool, free_seat) + 1));
     return true;
@@ -76,7 +67,7 @@ static void fill(struct pool *pool)
 static void give_back(struct pool *pool, struct seat *seat)
 {
     uint32_t top = pool_slots(pool);
-    pool_set_due(pool, seat, UINT64_MAX);
+    pool_set_time(pool, &seat->restart_at_ns, UINT64_MAX);
     seat->leave = LEAVE_NOT;
     set_group(seat, NO_GROUP);
     while (top > 0 && pool->seats[top - 1].group == NO_GROUP)
@@ -430,13 +421,13 @@ void pool_starts(struct pool *pool, struct seat *seat)
 {
     const uint64_t timeout_ns = group_of(pool, seat)->rules.start_timeout_ns;
     if (timeout_ns != 0)
-        pool_set_due(pool, seat, clock_mono_ns() + timeout_ns);
+        pool_set_time(pool, &seat->restart_at_ns, clock_mono_ns() + timeout_ns);
 }
 
 void pool_start_is_due(struct pool *pool, struct seat *seat)
 {
     struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
-    pool_set_due(pool, seat, UINT64_MAX);
+    pool_set_time(pool, &seat->restart_at_ns, UINT64_MAX);
     if (seat->state != SEAT_BOOTING)
         return;
     (void)snprintf(head->why, sizeof(head->why), "a worker was not ready within %.3g s",
@@ -447,7 +438,7 @@ void pool_start_is_due(struct pool *pool, struct seat *seat)
 void pool_started(struct pool *pool, struct seat *seat)
 {
     struct pool_group *g = group_of(pool, seat);
-    pool_set_due(pool, seat, UINT64_MAX);
+    pool_set_time(pool, &seat->restart_at_ns, UINT64_MAX);
     seat->was_ready = true;
     atomic_store(&seat->facts.is_ready, true);
     g->failures = 0;
@@ -462,7 +453,7 @@ void pool_mend(struct pool *pool, uint32_t group)
         if (seat->group != group || seat->state != SEAT_EMPTY)
             continue;
         seat->quick_deaths = 0;
-        pool_set_due(pool, seat, 0);
+        pool_set_time(pool, &seat->restart_at_ns, 0);
     }
 }
 

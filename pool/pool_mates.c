@@ -12,15 +12,6 @@ static struct bank *shared_bank(const struct pool *pool, const struct seat *seat
     return slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats), bank);
 }
 
-static void set_look(struct pool *pool, struct seat *seat, uint64_t at_ns)
-{
-    if (seat->look_at_ns == UINT64_MAX && at_ns != UINT64_MAX)
-        pool->n_due++;
-    else if (seat->look_at_ns != UINT64_MAX && at_ns == UINT64_MAX)
-        pool->n_due--;
-    seat->look_at_ns = at_ns;
-}
-
 void pool_mates_fill(struct pool *pool, const struct pool_task *task)
 {
     struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
@@ -50,12 +41,12 @@ void pool_mates_fill(struct pool *pool, const struct pool_task *task)
 void pool_mates_begin(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     if (seat->banks[bank].n_mates > 0)
-        set_look(pool, seat, clock_mono_ns() + LOOK_NS);
+        pool_set_time(pool, &seat->look_at_ns, clock_mono_ns() + LOOK_NS);
 }
 
 void pool_mates_forget(struct pool *pool, struct seat *seat)
 {
-    set_look(pool, seat, UINT64_MAX);
+    pool_set_time(pool, &seat->look_at_ns, UINT64_MAX);
 }
 
 static void tell_part(struct pool *pool, struct seat *seat, uint32_t bank)
@@ -75,7 +66,7 @@ void pool_mates_over(struct pool *pool, struct seat *seat, const struct frame *f
         return;
     tell_part(pool, seat, frame->bank);
     if (seat->state != SEAT_DEAD)
-        set_look(pool, seat, clock_mono_ns() + LOOK_NS);
+        pool_set_time(pool, &seat->look_at_ns, clock_mono_ns() + LOOK_NS);
 }
 
 void pool_mates_look(struct pool *pool, struct seat *seat, uint64_t now_ns)
@@ -86,13 +77,13 @@ void pool_mates_look(struct pool *pool, struct seat *seat, uint64_t now_ns)
         if (seat->banks[bank].owner != BANK_RUNNING || seat->banks[bank].n_mates == 0)
             continue;
         if (told_ns == 0 || now_ns < told_ns + LOOK_NS) { /* it has begun later than we thought */
-            set_look(pool, seat, now_ns + LOOK_NS);
+            pool_set_time(pool, &seat->look_at_ns, now_ns + LOOK_NS);
             return;
         }
         if (atomic_load(&shared->n_over) > 0)
             tell_part(pool, seat, bank);
     }
-    set_look(pool, seat, UINT64_MAX);
+    pool_set_time(pool, &seat->look_at_ns, UINT64_MAX);
 }
 
 /* Reads the log to its end. False: it is damaged. */

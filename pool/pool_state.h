@@ -137,6 +137,19 @@ static inline struct seat_bank *pool_bank(const struct pool *pool, struct place 
     return &pool->seats[place.slot].banks[place.bank];
 }
 
+/* Every time and flag of a seat that `n_due` counts is changed by these. */
+static inline void pool_set_time(struct pool *pool, uint64_t *at_ns, uint64_t value)
+{
+    pool->n_due += (uint32_t)(value != UINT64_MAX) - (uint32_t)(*at_ns != UINT64_MAX);
+    *at_ns = value;
+}
+
+static inline void pool_set_flag(struct pool *pool, bool *flag, bool value)
+{
+    pool->n_due += (uint32_t)value - (uint32_t)*flag;
+    *flag = value;
+}
+
 /* Reads what is ready; pushes events. */
 void pool_read_ready(struct pool *pool);
 /* Asks for the workers that are due and repeats frames that did not fit. */
@@ -157,8 +170,6 @@ static inline uint32_t pool_slot_of(const struct pool *pool, const struct seat *
 }
 
 /* pool_group.c */
-/* A worker is wanted there at this time. */
-void pool_set_due(struct pool *pool, struct seat *seat, uint64_t at_ns);
 /* Its worker has ended a task (`goes_on`: and begun the next one), or has become ready. True: it
  * leaves, and takes nothing more. */
 bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on);
