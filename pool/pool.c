@@ -151,7 +151,8 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
         if (pool->control >= 0)
             at_ns = MIN(at_ns, MIN(seat->restart_at_ns, seat->kill_at_ns));
         at_ns = MIN(at_ns, seat->look_at_ns);
-        if (seat->has_waiting[WAITING_STOP] || seat->has_waiting[WAITING_REACH])
+        if (seat->has_waiting[WAITING_STOP] || seat->has_waiting[WAITING_REACH] ||
+            seat->has_waiting_kill)
             at_ns = MIN(at_ns, clock_mono_ns() + POOL_RETRY_NS);
     }
     return at_ns;

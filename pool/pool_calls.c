@@ -38,24 +38,22 @@ void pool_call_stop(struct pool *pool, struct place place, const struct frame *s
 
 void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
-    const struct frame frame = {.type = FRAME_KILL, .slot = (uint32_t)(seat - pool->seats)};
     const uint32_t mate = seat->kill_mate * CALL_MATE;
     struct bank *bank;
     uint32_t call = CALL_RUNNING + mate;
 
     if (seat->kill_at_ns > now_ns || pool->control < 0)
         return;
-    bank = slots_bank(&pool->worker.slots, frame.slot, seat->kill_bank);
+    bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), seat->kill_bank);
     const bool was_running = atomic_compare_exchange_strong(&bank->call, &call, CALL_KILLED + mate);
-    if (!was_running && call >= CALL_OVER + mate) {
-        pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX); /* its end is on its way */
+    const bool is_killed = was_running || call == CALL_KILLED + mate;
+    if (!is_killed && call < CALL_OVER + mate) { /* taken, but not begun: look again */
+        pool_set_time(pool, &seat->kill_at_ns, now_ns + POOL_RETRY_NS);
         return;
     }
-    /* Taken, but not begun: look again. */
-    if (!was_running || frame_send(pool->control, &frame, -1) == FRAME_AGAIN)
-        pool_set_time(pool, &seat->kill_at_ns, now_ns + POOL_RETRY_NS);
-    else
-        pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX);
+    pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX);
+    if (is_killed) /* else its end is on its way */
+        pool_kill(pool, seat);
 }
 
 /* What it had written before it died; more than fits into the slot is cut. */

@@ -33,15 +33,20 @@ void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type 
     pool_push(pool, event_of(pool, seat, type, bank));
 }
 
-void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
+void pool_kill(struct pool *pool, struct seat *seat)
 {
     const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
-    log_event(&pool->log, LOG_ERROR, "worker broke the protocol", LOG_INT("slot", frame.slot),
-              LOG_STR("why", why));
-    if (seat->state != SEAT_DEAD)
-        seat->state = SEAT_DEAD;
-    if (pool->control >= 0)
-        (void)frame_send(pool->control, &frame, -1);
+    const bool is_waiting = pool->control >= 0 &&
+                            frame_send(pool->control, &frame, -1) == FRAME_AGAIN;
+    pool_set_flag(pool, &seat->has_waiting_kill, is_waiting);
+}
+
+void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
+{
+    log_event(&pool->log, LOG_ERROR, "worker broke the protocol",
+              LOG_INT("slot", pool_slot_of(pool, seat)), LOG_STR("why", why));
+    seat->state = SEAT_DEAD;
+    pool_kill(pool, seat);
 }
 
 void pool_close_seat(struct pool *pool, struct seat *seat)
@@ -321,6 +326,7 @@ static void on_gone(struct pool *pool, struct seat *seat, const struct frame *fr
         if (seat->banks[bank].owner == BANK_RUNNING)
             in_call = lose_task(pool, seat, bank, frame) || in_call;
     pool_close_output(seat);
+    pool_set_flag(pool, &seat->has_waiting_kill, false); /* it was for this one, not for the next */
     seat->state = SEAT_EMPTY;
     atomic_store(&seat->facts.is_alive, false);
     atomic_store(&seat->facts.is_ready, false);
@@ -477,6 +483,8 @@ void pool_do_due(struct pool *pool, uint64_t now_ns)
         for (int kind = 0; kind < WAITING_COUNT; kind++)
             if (seat->has_waiting[kind])
                 pool_send_frame(pool, seat, (enum waiting_frame)kind, &seat->waiting[kind]);
+        if (seat->has_waiting_kill)
+            pool_kill(pool, seat);
         if (seat->look_at_ns <= now_ns)
             pool_mates_look(pool, seat, now_ns);
         if (seat->kill_at_ns <= now_ns)

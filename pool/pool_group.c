@@ -205,13 +205,6 @@ bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n
     return max == 0 || seat->tasks + 1 + n < max; /* 1: it runs one */
 }
 
-static void kill_worker(const struct pool *pool, const struct seat *seat)
-{
-    const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
-    if (pool->control >= 0)
-        (void)frame_send(pool->control, &frame, -1);
-}
-
 bool pool_replace(struct pool *pool, uint32_t slot, const struct pool_stop_how *how)
 {
     struct seat *seat = slot < pool_slots(pool) ? &pool->seats[slot] : NULL;
@@ -219,7 +212,7 @@ bool pool_replace(struct pool *pool, uint32_t slot, const struct pool_stop_how *
         return false;
     leave(pool, seat, LEAVE_REPLACED);
     if (seat->state == SEAT_BOOTING || seat->state == SEAT_QUARANTINED)
-        kill_worker(pool, seat);
+        pool_kill(pool, seat);
     for (uint32_t bank = 0; bank < SLOT_BANKS && seat->state == SEAT_BUSY; bank++)
         pool_stop(pool, (struct place){slot, bank}, how->signal, how->grace_us);
     return true;
@@ -432,7 +425,7 @@ void pool_start_is_due(struct pool *pool, struct seat *seat)
         return;
     (void)snprintf(head->why, sizeof(head->why), "a worker was not ready within %.3g s",
                    (double)group_of(pool, seat)->rules.start_timeout_ns / 1e9);
-    kill_worker(pool, seat);
+    pool_kill(pool, seat);
 }
 
 void pool_started(struct pool *pool, struct seat *seat)

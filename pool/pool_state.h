@@ -66,6 +66,7 @@ struct seat {
     int sock;               /* -1: none */
     bool has_waiting[WAITING_COUNT];
     struct frame waiting[WAITING_COUNT];
+    bool has_waiting_kill; /* the zygote has to be told to KILL the worker */
     /* When a native call that was asked to stop is killed; UINT64_MAX: none is. */
     uint64_t kill_at_ns;
     uint32_t kill_bank, kill_mate;
@@ -111,8 +112,8 @@ struct pool {
     int epoll_fd;
     int data_fd;
     bool is_zygote_gone;
-    uint32_t n_due;     /* seats with a restart time, a waiting frame, a kill or a look; each counts
-                           once for each */
+    uint32_t n_due; /* seats with a restart time, a frame that waits, a kill or a look; each counts
+                       once for each */
     struct seat *seats; /* max_workers */
     /* Of all seats; apart from them, so that what no worker has used is never touched. */
     struct seat_bank *banks;
@@ -156,6 +157,8 @@ void pool_read_ready(struct pool *pool);
 void pool_do_due(struct pool *pool, uint64_t now_ns);
 /* The bank's task is the worker's now. */
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
+/* Ends the worker by way of the zygote, now or as soon as its socket has room. */
+void pool_kill(struct pool *pool, struct seat *seat);
 /* Now, or as soon as it fits. */
 void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
                      const struct frame *frame);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Native functions: each way in which a call can go, and that a bad one costs itself alone. */
+#include "pool/pool_state.h"
 #include "pool_fixture.h"
 
 #include <criterion/criterion.h>
@@ -300,6 +301,34 @@ Test(pool_native, who_does_not_see_the_cancel_is_killed_after_the_grace)
         cr_assert(i == 1 || o.wall_us >= SECOND_US / 5);
         pool_release(f.pool, place);
     }
+    (void)pid_of_worker();
+}
+
+/* As much as its socket takes, for a slot that there is not. */
+static void fill_socket_of_zygote(void)
+{
+    const struct frame nobody = {.type = FRAME_KILL, .slot = UINT32_MAX};
+    while (frame_send(f.pool->control, &nobody, -1) == FRAME_OK)
+        continue;
+}
+
+Test(pool_native, a_kill_that_does_not_fit_is_not_lost)
+{
+    struct task_outcome o;
+    struct call c;
+    int64_t no;
+    const struct place place = fixture_start(&f, call_of(&c, "loop"), &no);
+    await_progress(place, no, "round and round");
+    cr_assert_eq(kill(f.pool->zygote_pid, SIGSTOP), 0);
+    fill_socket_of_zygote();
+    pool_stop(f.pool, place, SIGKILL, -1);
+    cr_assert(f.pool->seats[0].has_waiting_kill);
+    cr_assert_lt(pool_next_deadline_ns(f.pool), UINT64_MAX, "it is sent again");
+    cr_assert_eq(kill(f.pool->zygote_pid, SIGCONT), 0);
+    (void)fixture_await(&f, POOL_LOST, &place);
+    pool_outcome(f.pool, place, &o);
+    cr_assert(o.end == TASK_SIGNALED && o.signal == SIGKILL && o.stop_sent);
+    pool_release(f.pool, place);
     (void)pid_of_worker();
 }
 
