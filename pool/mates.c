@@ -115,18 +115,7 @@ void mates_turn(struct bank *bank, struct mates_log *log, uint32_t next)
     keep(bank, log);
     bank->mate = next;
     bank->job_no = bank->mates[next - 1].job_no;
-    bank->started_us = 0;
-    bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
-    bank->no_retry = 0;
-    bank->runner_starts = bank->runner_failures = 0;
-    bank->result_bytes = 0;
-    atomic_store_explicit(&bank->live_job_no, 0, memory_order_release);
-    atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[2], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->listened, 0, memory_order_relaxed);
+    bank_clear_task(bank);
     atomic_store_explicit(&bank->live_job_no, bank->job_no, memory_order_release);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasks leave for their workers: by a frame to an idle one, as an offer to a busy one. */
 #include "pool/pool_state.h"
-#include "pool/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +46,6 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     bank->note_bytes = (uint32_t)task->note.len;
     if (task->note.len > 0)
         memcpy(bank->note, task->note.ptr, task->note.len);
-    bank->started_us = 0;
     bank->in_bytes = 0;
     if (extra_size + task->wire.len <= BANK_IN_SIZE) {
         const size_t n = task_extra_write(bank->in, &task->extra);
@@ -56,20 +54,9 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     } else if (!make_input(task, extra_size, ret_fd, err)) {
         return false;
     }
-    atomic_store_explicit(&bank->job_pid, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->watched, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[1], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->live_bytes[2], 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->listened, 0, memory_order_relaxed);
-    progress_clear(bank);
+    bank_clear_task(bank);
     atomic_store_explicit(&bank->call, CALL_NONE, memory_order_relaxed);
     atomic_store_explicit(&bank->cancel, 0, memory_order_relaxed);
-    atomic_store_explicit(&bank->suspended, 0, memory_order_relaxed);
-    bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
-    bank->n_blobs = 0;
-    bank->no_retry = 0;
-    bank->runner_starts = bank->runner_failures = 0;
     struct seat_bank *mine = pool_bank(pool, task->place);
     mine->is_native = task_is_native(task->wire);
     mine->is_command = task_is_command(task->wire);

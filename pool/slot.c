@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/slot.h"
 
+#include "pool/progress.h"
+
 #include <sys/mman.h>
 
 static size_t banks_size(uint32_t n)
@@ -43,6 +45,27 @@ struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank)
 {
     PRE(slot < slots->n && bank < SLOT_BANKS);
     return &slots->banks[(size_t)slot * SLOT_BANKS + bank];
+}
+
+void bank_clear_task(struct bank *bank)
+{
+    /* First, so that who reads the live fields for a number and finds the same number behind them
+     * has read the fields of that task. */
+    atomic_store(&bank->live_job_no, 0);
+    atomic_store_explicit(&bank->job_pid, 0, memory_order_release);
+    for (int stream = 0; stream < LIVE_STREAMS; stream++)
+        atomic_store_explicit(&bank->live_bytes[stream], 0, memory_order_release);
+    atomic_store_explicit(&bank->suspended, 0, memory_order_release);
+    /* Who sets one of these two and then finds another number knows that it was too late. */
+    atomic_store(&bank->watched, 0);
+    atomic_store(&bank->listened, 0);
+    progress_clear(bank);
+    bank->started_us = 0;
+    bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
+    bank->result_bytes = 0;
+    bank->n_blobs = 0;
+    bank->no_retry = 0;
+    bank->runner_starts = bank->runner_failures = 0;
 }
 
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot)

@@ -94,8 +94,8 @@ struct bank {
      */
     _Atomic uint64_t call_full_rss;
     _Atomic uint32_t suspended; /* 1 worker: all processes of the task stand still */
-    /* 1: somebody wants to hear of progress (then OUTPUT is sent). The server's, also while the
-     * task runs. */
+    /* 1: somebody wants to hear of progress (then OUTPUT is sent). Server, also while the task
+     * runs; the worker clears it when it goes on to a mate. */
     _Atomic uint32_t listened;
     struct bank_progress progress;
     /* Worker writes before DONE, server reads after it. */
@@ -137,6 +137,10 @@ struct slots {
 MUST_CHECK bool slots_map(struct slots *slots, uint32_t n, struct err *err);
 void slots_unmap(struct slots *slots);
 struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank);
+/* For the next task of the bank: nothing of the one before is left, and the live fields are
+ * nobody's until live_job_no says whose. Who owns the bank calls it; `call` and `cancel` name their
+ * mate and are left alone. */
+void bank_clear_task(struct bank *bank);
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot);
 /* Reads and validates what the worker left: every length within its array, every enum known. False:
  * the bank is corrupt. */

@@ -250,7 +250,6 @@ static bool run_mates(struct worker *w, struct bank *bank, const struct frame *o
             return true;
         }
         mates_turn(bank, &log, next);
-        progress_clear(bank);
         const uint64_t now_ns = clock_mono_ns();
         tell_over(w, bank, over, now_ns);
         if (now_ns - looked_ns >= TURN_LOOK_NS && !is_wanted_still(w))

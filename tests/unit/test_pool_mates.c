@@ -2,6 +2,7 @@
 /* Several tasks in one bank: each has its outcome, none begins that was taken back, and what a
  * broken worker leaves in the log is not believed. */
 #include "pool/mates.h"
+#include "pool/progress.h"
 #include "pool_fixture.h"
 
 #include <criterion/criterion.h>
@@ -174,6 +175,28 @@ Test(mates_log, ends_the_turn_before_it_is_full)
         cr_assert_eq(outcome.out[0].inline_bytes.len, BANK_OUT_SIZE);
     }
     cr_assert(mates_read(bank, &cursor, &outcome, &found) && !found);
+}
+
+Test(mates_log, nothing_of_a_task_is_left_for_the_next)
+{
+    AUTO_FREE struct bank *bank = new_bank(1);
+    struct mates_log log = {0};
+    struct progress progress;
+    bank->mates[0].job_no = 7;
+    bank->n_blobs = 1;
+    bank->has_result = bank->has_data = bank->no_retry = 1;
+    atomic_store(&bank->suspended, 1);
+    atomic_store(&bank->listened, 1);
+    atomic_store(&bank->watched, 2);
+    progress_put(bank, 500000, SLICE_LIT("half of it"));
+    mates_turn(bank, &log, mates_take(bank, &log));
+    cr_assert_eq(atomic_load(&bank->live_job_no), 7);
+    cr_assert_eq(bank->n_blobs, 0);
+    cr_assert(bank->has_result == 0 && bank->has_data == 0 && bank->no_retry == 0);
+    cr_assert(atomic_load(&bank->suspended) == 0 && atomic_load(&bank->listened) == 0 &&
+              atomic_load(&bank->watched) == 0);
+    progress_get(bank, &progress);
+    cr_assert_not(progress.is_known);
 }
 
 /* Any byte of a record may be anything: it is refused or read, and never leads out of the log. */
