@@ -249,6 +249,12 @@ void pool_watch(struct pool *pool, struct place place)
     if (!pool_is_with_worker(pool, place) ||
         !atomic_compare_exchange_strong(&bank->watched, &expected, 1))
         return;
+    /* The worker has gone on to another task, of which we have not heard: it would not take the
+     * frame for its own, and nobody could ask again. */
+    if (atomic_load(&bank->live_job_no) != held->now_no) {
+        atomic_store(&bank->watched, 0);
+        return;
+    }
     const struct frame frame = {.type = FRAME_WATCH,
                                 .slot = place.slot,
                                 .bank = place.bank,

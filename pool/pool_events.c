@@ -81,11 +81,13 @@ void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     struct seat_bank *mine = &seat->banks[bank];
     struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
+    int64_t nobody = 0;
 
     mine->owner = BANK_RUNNING;
     seat->state = SEAT_BUSY;
     atomic_store_explicit(&shared->offer, BANK_NOT_OFFERED, memory_order_relaxed);
-    atomic_store_explicit(&shared->live_job_no, mine->job_no, memory_order_release);
+    /* The worker may be with a mate already, and has said so. */
+    (void)atomic_compare_exchange_strong(&shared->live_job_no, &nobody, mine->job_no);
     atomic_store_explicit(&seat->facts.job_no, mine->job_no, memory_order_relaxed);
     pool_mates_begin(pool, seat, bank);
     (void)FAULT("pool-after-start"); /* however it began: by a frame, or as an offer */

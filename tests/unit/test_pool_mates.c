@@ -146,6 +146,36 @@ Test(pool_mates, the_death_of_the_worker_costs_the_one_that_runs)
     cr_assert_eq(pool_mate_now(f.pool, t.place), 1);
 }
 
+static void await_live(int64_t no, bool is_watched)
+{
+    struct pool_live live = {0};
+    const uint64_t until_ns = clock_mono_ns() + UINT64_C(20000000000);
+    while (!pool_live(f.pool, 0, no, &live) || (is_watched && !live.watched))
+        cr_assert_lt(clock_mono_ns(), until_ns);
+}
+
+/* The server has not heard yet that the second one runs. */
+Test(pool_mates, who_asked_for_the_one_before_can_ask_again)
+{
+    char script[128];
+    const char *scripts[] = {"exit 0", script};
+    struct turn t;
+    int codes[MAX_TASKS];
+    (void)snprintf(script, sizeof script, "cat %s/hold", f.dir);
+    cr_assert_eq(mkfifo(&script[4], 0600), 0);
+    turn_start(&t, scripts, 2, 0);
+    await_live(t.no + 1, false);
+    pool_watch(f.pool, t.place);
+    pool_mate_is_current(f.pool, t.place, 1, t.no + 1);
+    pool_watch(f.pool, t.place);
+    await_live(t.no + 1, true);
+    FILE *hold = fopen(&script[4], "we");
+    cr_assert_not_null(hold);
+    (void)fclose(hold);
+    turn_end(&t, POOL_DONE, codes);
+    EXPECT_CODES(codes, 0, 0);
+}
+
 /* ---- the log alone ---- */
 
 static struct bank *new_bank(uint32_t n_mates)
