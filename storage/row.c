@@ -294,11 +294,8 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */
-static sqlite3_stmt *move_bind(struct store *store, const struct row *row)
+static sqlite3_stmt *move_bind(sqlite3_stmt *move, const struct row *row)
 {
-    sqlite3_stmt *move = store_stmt(store,
-                                    row->state == JOB_RUNNING ? SQL_ROW_START : SQL_ROW_MOVE);
-
     bind_i64(move, 1, row->no);
     bind_i64(move, 2, job_state_sources(row->state));
     bind_i64(move, 3, (int64_t)row->state);
@@ -348,6 +345,7 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
 {
     enum job_state from = row->state;
     bool was_gated = is_gated(row, from);
+    enum writer_sql how = to == JOB_RUNNING ? SQL_ROW_START : SQL_ROW_MOVE;
     struct row moved = *row;
 
     moved.state = to;
@@ -356,7 +354,7 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
         moved.flags &= ~(uint32_t)JOB_GATED;
     if (!row_is_counted(store, row, err))
         return false;
-    if (!store_run(store, move_bind(store, &moved), err))
+    if (!store_run(store, move_bind(store_stmt(store, how), &moved), err))
         return false;
     /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
     if (sqlite3_changes(store->db.handle) != 1)
@@ -389,8 +387,10 @@ bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret
     *ret = false;
     if (store->counts.entries[row->queue - 1].now.count[JOB_BLOCKED] == 0)
         return true;
-    move = move_bind(store, &moved);
+    move = move_bind(store_stmt(store, SQL_ROW_LEAP), &moved);
     bind_i64(move, 2, INT64_C(1) << JOB_BLOCKED);
+    bind_i64(move, 28, row->version);
+    bind_i64(move, 29, row->flags);
     if (!store_run(store, move, err))
         return false;
     *ret = sqlite3_changes(store->db.handle) == 1;

@@ -77,8 +77,8 @@ MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct er
 MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
 /* From behind the gate to the end in one write, for an attempt that began and ended since the last
  * commit: nobody could see the steps between. *ret is false, with nothing changed, when the row
- * does not stand there (any more). Of `row` all but what the timer of a waiting job needs must be
- * right. */
+ * does not stand there any more, or not as `row` says (another version, other flags). Of `row` all
+ * but what the timer of a waiting job needs must be right. */
 MUST_CHECK bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret,
                          struct err *err);
 /* Writes what a client may change (queue, priority, times, keep, attempts) of the row `was`, and

@@ -57,6 +57,16 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
     " AND value IS NOT NULL"
 
+/* A row with all that the end of an attempt may say. */
+#define TEXT_ROW_MOVE                                                               \
+    "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6,"           \
+    " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"                 \
+    " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"                  \
+    " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"                 \
+    " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                          \
+    " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"                  \
+    " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
+
 /* A batch; batch_read knows the order. */
 #define TEXT_BATCH                                                                         \
     "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "    \
@@ -96,14 +106,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
-    X(ROW_MOVE,        HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
-                             " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"       \
-                             " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
-                             " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
-                             " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
-                             " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
-                             " flags = ?25, value_bytes = ?26, value = ?27"                        \
-                             " WHERE no = ?1 AND (?2 >> state) & 1")                               \
+    X(ROW_MOVE,        HOT,  TEXT_ROW_MOVE)                                                        \
+    X(ROW_LEAP,        HOT,  TEXT_ROW_MOVE " AND version = ?28 AND flags = ?29")                   \
     X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
                              " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
                              " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \

@@ -325,6 +325,24 @@ CHUNK_TEST(an_element_retried_in_the_middle_waits_for_the_turn, 2)
     expect_int(shown, "attempt", 2);
 }
 
+/* Whoever begins to wait for an element while its turn is under way hears of its end. */
+CHUNK_TEST(an_element_in_flight_becomes_a_parent, 1)
+{
+    const struct job_ref batch = batch_submit(
+        s, "{'function':'misbehave','chunksize':6,'items':['cancel',1,2,3,4,5]}");
+    await_state(s, batch, 0, "running");
+    struct job_ref children[5];
+    for (int i = 0; i < 5; i++)
+        children[i] = job_submit(s, "{'command':['true'],'depends_on':['%s']}",
+                                 element_of(s, batch, i + 1).id);
+    AUTO_RESPONSE go = job_cancel(s, element_of(s, batch, 0), "{'grace':5}", 20);
+    expect_states(s, batch, "csssss");
+    for (int i = 0; i < 5; i++) {
+        AUTO_RESPONSE child = job_await(s, children[i]);
+        expect_outcome(child, "succeeded", NULL);
+    }
+}
+
 /* ---- the service ends ---- */
 
 /* What ended and was stored stays; what had begun is lost; what had not, runs. */
