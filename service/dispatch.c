@@ -268,11 +268,10 @@ static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
         *row = (struct flight_row){.entry.k = k};
         return inflight_clear(d->store, k, err);
     }
-    if (row->entry.no == first->no && row->entry.attempt == f->attempt)
+    const int64_t n = f->chunk == NULL ? 1 : f->chunk->span;
+    if (row->entry.no == first->no && row->entry.attempt == f->attempt && row->entry.n == n)
         return true;
-    *row = (struct flight_row){.entry = {.k = k, .no = first->no, .attempt = f->attempt, .n = 1}};
-    if (f->chunk != NULL)
-        row->entry.n = f->chunk->span;
+    *row = (struct flight_row){.entry = {.k = k, .no = first->no, .attempt = f->attempt, .n = n}};
     return inflight_put(d->store, &row->entry, err);
 }
 

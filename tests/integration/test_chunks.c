@@ -2,6 +2,7 @@
 /* A chunk is one worker turn: its elements go to one worker back to back, and each of them still
  * ends, fails and is cancelled for itself. */
 #include "integration/harness_batch.h"
+#include "integration/harness_queue.h"
 #include "integration/harness_receiver.h"
 
 #include <fcntl.h>
@@ -345,6 +346,13 @@ CHUNK_TEST(an_element_in_flight_becomes_a_parent, 1)
 
 /* ---- the service ends ---- */
 
+/* A row says `running` a moment before the command has done anything. */
+static bool file_is(const char *path, const char *text)
+{
+    AUTO_TEXT found = file_read(path, NULL);
+    return found != NULL && strcmp(found, text) == 0;
+}
+
 /* What ended and was stored stays; what had begun is lost; what had not, runs. */
 CHUNK_TEST(kill_9_costs_those_that_had_begun, 1)
 {
@@ -355,7 +363,7 @@ CHUNK_TEST(kill_9_costs_those_that_had_begun, 1)
         "'items':['true','true','sleep 100','true','true','true']}",
         mark.s);
     await_state(s, batch, 2, "running");
-    AWAIT(strcmp(states_of(s, batch).s, "ssrbbb") == 0, 20);
+    AWAIT(strcmp(states_of(s, batch).s, "ssrbbb") == 0 && file_is(mark.s, "0\n1\n2\n"), 20);
     server_kill(s);
     server_restart(s, NULL);
     expect_states(s, batch, "ssfsss");
@@ -363,6 +371,30 @@ CHUNK_TEST(kill_9_costs_those_that_had_begun, 1)
     expect_text(lost, "reason", "lost");
     AUTO_TEXT text = file_read(mark.s, NULL);
     cr_assert_str_eq(text, "0\n1\n2\n3\n4\n5\n", "each has begun once, in order");
+}
+
+/* A head that boards once more, now with mates, is another entry for the next server. */
+CHUNK_TEST(kill_9_knows_mates_that_came_after_their_head, 1)
+{
+    struct text hold = fifo_make(s, "hold"), mark = text_of("%s/mark", s->scratch);
+    put_queue(s, "slow", "{'rate':'100/1h'}");
+    const struct job_ref first = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    AUTO_RESPONSE busy = job_await_state(s, first, "running");
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','echo {index} >> %s; {}'],'queue':'slow','chunksize':4,"
+        "'items':['true','true','sleep 100','true']}",
+        mark.s);
+    put_queue(s, "slow", "{}");
+    fifo_release(hold.s);
+    AWAIT(strcmp(states_of(s, batch).s, "ssrb") == 0 && file_is(mark.s, "0\n1\n2\n"), 20);
+    server_kill(s);
+    server_restart(s, NULL);
+    expect_states(s, batch, "ssfs");
+    AUTO_RESPONSE lost = job_show(s, element_of(s, batch, 2));
+    expect_text(lost, "reason", "lost");
+    AUTO_TEXT text = file_read(mark.s, NULL);
+    cr_assert_str_eq(text, "0\n1\n2\n3\n", "each has begun once, in order");
 }
 
 CHUNK_TEST(a_drain_lets_the_running_one_end_and_begins_no_other, 1)
