@@ -120,7 +120,7 @@ bool apply_outcome(struct engine *e, struct attempt_facts *facts,
     return true;
 }
 
-static bool is_lost_retried(const struct engine *e, uint32_t queue)
+bool apply_retries_lost(const struct engine *e, uint32_t queue)
 {
     const struct pool_entry *pool = &e->pools.now[dispatch_pool_of(&e->dispatch, queue)];
     return pool->settings.on_death == DEATH_RETRIES_JOB;
@@ -147,7 +147,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .attempt = f->attempt,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
-        .retries_lost = is_lost_retried(e, f->info.row.queue),
+        .retries_lost = apply_retries_lost(e, f->info.row.queue),
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };

@@ -73,7 +73,7 @@ static bool apply_element(struct engine *e, struct flight *f, const struct task_
         .attempt = f->attempt,
         .stop_requested = stop_requested || (element == run->current && f->stop_requested),
         .drain_stop = f->drain_stop,
-        .retries_lost = e->pools.now[0].settings.on_death == DEATH_RETRIES_JOB,
+        .retries_lost = apply_retries_lost(e, run->head.queue),
         .now_us = e->turn.now_us,
     };
     if (mate == NULL)

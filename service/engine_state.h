@@ -236,6 +236,8 @@ struct attempt_facts;
 MUST_CHECK bool apply_outcome(struct engine *e, struct attempt_facts *facts,
                               const struct task_outcome *outcome, const struct job_leap *leap,
                               struct err *err);
+/* Whether the pool of this queue has jobs whose worker died tried again (on_worker_death). */
+bool apply_retries_lost(const struct engine *e, uint32_t queue);
 /* chunks.c: all ends of a chunk in flight that are there by now; when the flight has ended, the
  * next of its chunk is let in. */
 MUST_CHECK bool chunk_apply(struct engine *e, struct flight *f, struct err *err);

@@ -226,6 +226,25 @@ CHUNK_TEST(a_timeout_costs_one_element, 1)
     expect_text(command, "reason", "timeout");
 }
 
+/* What the death of a worker means is a setting of the pool that it belongs to. */
+CHUNK_TEST(a_lost_element_follows_its_pool, 1)
+{
+    AUTO_RESPONSE made = http(s, "POST", "/v1/pools",
+                              "{'name':'side','size':1,'on_worker_death':'retry'}", NULL);
+    expect_status(made, 201);
+    for (int i = 0; i < 2; i++) {
+        const struct job_ref batch = batch_submit(
+            s,
+            "{'command':['sh','-c','test $GANGER_ATTEMPT = 2 || {}'],'pool':'%s','chunksize':3,"
+            "'items':['true','exec sleep 600','true'],"
+            "'retry':{'max_attempts':2,'delay':0,'on':['timeout']}}",
+            i == 0 ? "default" : "side");
+        AUTO_RESPONSE running = job_await_state(s, element_of(s, batch, 1), "running");
+        cr_assert_eq(kill((pid_t)json_int(running, "worker.pid"), SIGKILL), 0);
+        expect_states(s, batch, i == 0 ? "sfs" : "sss");
+    }
+}
+
 CHUNK_TEST(one_element_is_cancelled_before_it_begins, 1)
 {
     struct text hold = fifo_make(s, "hold"), mark = text_of("%s/mark", s->scratch);
