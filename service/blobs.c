@@ -11,7 +11,7 @@
 /* The names of what one job takes. */
 #define MAX_INPUT_BYTES ((size_t)4 << 20)
 
-static bool has_room(const struct engine *e, uint64_t bytes, struct err *err)
+static bool has_room(struct engine *e, uint64_t bytes, struct err *err)
 {
     const struct config *cfg = e->parts.cfg;
     const struct blob_totals all = store_blobs(e->store);

@@ -195,7 +195,7 @@ void publish_blob_unlinks(struct engine *e);
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
 /* verbs.c: whether more jobs are taken just now, and the random part of an id. */
-MUST_CHECK bool apply_admits(const struct engine *e, struct err *err);
+MUST_CHECK bool apply_admits(struct engine *e, struct err *err);
 uint32_t apply_salt(struct engine *e);
 
 /* key.c. Find: whether the key is known, with what was made then. Check: the same, and a known one

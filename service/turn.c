@@ -12,6 +12,7 @@ void turn_begin(struct turn *turn)
     turn->submitted = 0;
     turn->retried = 0;
     turn->owes = false;
+    turn->refuses_one = false;
 }
 
 struct turn_mark turn_mark(const struct turn *turn)

@@ -26,7 +26,8 @@ struct turn {
     size_t n_blobs;
     size_t n_told; /* children that have heard of an end */
     uint64_t submitted, retried;
-    bool owes; /* a callback has become due */
+    bool owes;        /* a callback has become due */
+    bool refuses_one; /* of the command at hand: the disk is low, and nothing of it was tried */
 };
 
 void turn_begin(struct turn *turn);

@@ -8,12 +8,13 @@ bool command_writes(const struct command *cmd)
     return cmd->kind != CMD_PARK && cmd->kind != CMD_UNPARK;
 }
 
-bool apply_admits(const struct engine *e, struct err *err)
+bool apply_admits(struct engine *e, struct err *err)
 {
     const struct config *cfg = e->parts.cfg;
     if (atomic_load(&e->shared.phase) != PHASE_RUNNING)
         return err_set(err, ERR_DRAINING, "The service is stopping; send the job to its successor");
-    if (store_disk_is_low(e->store))
+    e->turn.refuses_one = store_disk_is_low(e->store) || FAULT("disk-low");
+    if (e->turn.refuses_one)
         return err_set(err, ERR_DISK_FULL,
                        "The disk that holds the data directory is full; free some space and send "
                        "the job again");
@@ -252,10 +253,12 @@ bool apply_commands(struct engine *e, struct err *err)
         struct command *cmd = e->batch[i];
         e->verdicts[i] = VERDICT_ANSWER;
         cmd->err = (struct err){0};
+        e->turn.refuses_one = false;
         if (apply_command(e, cmd, &e->verdicts[i], &cmd->err))
             continue;
         e->verdicts[i] = VERDICT_ANSWER;
-        if (apply_is_store_failure(&cmd->err)) {
+        /* What else is in the turn must be stored all the more when the disk is low. */
+        if (apply_is_store_failure(&cmd->err) && !e->turn.refuses_one) {
             *err = cmd->err;
             return false;
         }

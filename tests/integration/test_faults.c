@@ -2,6 +2,7 @@
 /* The server, a worker or a commit fails at a named point (G2, G7, G8): nothing acknowledged is
  * lost, no job is doubled, and what is not known is called unknown. Needs a build with fault
  * points, as all but the release build are. */
+#include "integration/harness_receiver.h"
 #include "integration/harness_schema.h"
 #include "integration/harness_test.h"
 
@@ -138,6 +139,23 @@ SERVER_TEST_WITH(restart, a_commit_that_finds_the_disk_full_is_refused,
     }
     AUTO_RESPONSE list = http_get(s, "/v1/jobs?limit=1000");
     cr_assert_eq((size_t)cJSON_GetArraySize(json_find(list, "items")), accepted);
+}
+
+/* What is refused while the disk is low costs nobody else the turn: ends of jobs are stored then,
+ * and cancels. */
+SERVER_TEST_WITH(restart, a_disk_that_is_low_refuses_the_submission_alone,
+                 .env = {"GANGER_FP=disk-low:error:2"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct job_ref first = job_submit(s, "{'command':['true']}");
+    AUTO_RESPONSE refused = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
+    expect_problem(refused, 503, "disk-full");
+    AUTO_RESPONSE next = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
+    expect_status(next, 202);
+    AUTO_RESPONSE end = job_await(s, first);
+    expect_outcome(end, "succeeded", NULL);
+    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
 }
 
 /* G8: after an I/O error of the commit nobody knows. The server says so, stops with 74, and the
