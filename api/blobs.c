@@ -39,24 +39,25 @@ static bool read_keep(struct request *rq, int64_t *ret_us, struct err *err)
                    "The query parameter \"keep\" is a time such as 90, \"15m\" or \"24h\"");
 }
 
-/* What the reserve keeps free for the records of jobs is not for blobs. */
-static bool has_room(const struct request *rq, uint64_t bytes, struct err *err)
+/* Of all `total` bytes of the blob `left` are still to be written. What the reserve keeps free for
+ * the records of jobs is not for blobs. */
+static bool has_room(const struct request *rq, uint64_t total, uint64_t left, struct err *err)
 {
     const struct config *cfg = rq->thread->shared->cfg;
     struct engine_stats stats;
     struct statvfs fs;
     engine_stats(rq->thread->shared->engine, &stats);
-    if (engine_phase(rq->thread->shared->engine) != PHASE_RUNNING)
-        return err_set(err, ERR_DRAINING, "The service is stopping; send it to its successor");
-    if (stats.blob_bytes + bytes > cfg->blob_max_total)
-        return err_set(err, ERR_DISK_FULL,
-                       "All blobs together may have %llu bytes (the option blobs.max_total)",
+    if (stats.blob_bytes + total > cfg->blob_max_total)
+        return err_set(err, ERR_OVERLOADED,
+                       "All blobs together may have %llu bytes (the option blobs.max_total); "
+                       "delete some, or keep them for a shorter time",
                        (unsigned long long)cfg->blob_max_total);
     bool fits = statvfs(cfg->data, &fs) != 0 ||
-                (uint64_t)fs.f_bavail * fs.f_frsize >= bytes + cfg->store_reserve;
+                (uint64_t)fs.f_bavail * fs.f_frsize >= left + cfg->store_reserve;
     if (stats.disk_low || !fits || FAULT("blob-room"))
         return err_set(err, ERR_DISK_FULL,
-                       "The disk that holds the data directory has no room for it");
+                       "The disk that holds the data directory has no room for it; free some "
+                       "space, or delete blobs");
     return true;
 }
 
@@ -89,7 +90,9 @@ bool blob_begin(struct request *rq, struct err *err)
         return false;
     if (bytes > rq->thread->shared->cfg->blob_max_size)
         return too_large(rq, err);
-    if (!has_room(rq, bytes, err) || !request_charge(rq, PIECE_BYTES, err))
+    if (engine_phase(rq->thread->shared->engine) != PHASE_RUNNING)
+        return err_set(err, ERR_DRAINING, "The service is stopping; send it to its successor");
+    if (!has_room(rq, bytes, bytes, err) || !request_charge(rq, PIECE_BYTES, err))
         return false;
     struct upload *u = must_alloc(sizeof *u);
     u->keep_us = keep_us;
@@ -125,7 +128,9 @@ size_t blob_take(struct request *rq, struct slice bytes)
     size_t at = 0;
     while (at < bytes.len && rq->refusal.code == ERR_NONE) {
         if (u->n == PIECE_BYTES) {
-            if (send_piece(rq, u, false, piece_written))
+            /* Its length may not have been said, and others may have come meanwhile. */
+            if (has_room(rq, u->total, u->n, &rq->refusal) &&
+                send_piece(rq, u, false, piece_written))
                 break;
             continue;
         }

@@ -19,7 +19,7 @@ static bool has_room(struct engine *e, uint64_t bytes, struct err *err)
         return false;
     if (all.bytes + bytes > cfg->blob_max_total)
         return err_set(
-            err, ERR_DISK_FULL,
+            err, ERR_OVERLOADED,
             "All blobs together may have %llu bytes (the option blobs.max_total); delete "
             "some, or keep them for a shorter time",
             (unsigned long long)cfg->blob_max_total);

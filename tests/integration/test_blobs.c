@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blobs: what goes in comes out, nothing half is kept, nothing that is needed goes. */
 #include "integration/harness_blob.h"
+#include "integration/harness_receiver.h"
 #include "integration/harness_test.h"
 
 SERVER_TEST(blobs, what_goes_in_comes_out)
@@ -98,9 +99,9 @@ SERVER_TEST_WITH(blobs, what_is_too_large_is_refused_before_it_is_sent,
     AUTO_RESPONSE fits = blob_post(s, "/v1/blobs", bytes, 1u << 20, NULL);
     expect_status(fits, 201);
     AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 500000, NULL);
-    expect_problem(full, 503, "disk-full");
+    expect_problem(full, 503, "overloaded");
     AUTO_RESPONSE streamed = blob_post(s, "/v1/blobs", bytes, 500000, "Transfer-Encoding: chunked");
-    expect_problem(streamed, 503, "disk-full");
+    expect_problem(streamed, 503, "overloaded");
     AWAIT(blob_files(s) == 1, 10);
     AUTO_RESPONSE limits = http_get(s, "/v1/limits");
     cr_assert_eq(cJSON_GetObjectItem(json_find(limits, ""), "blobs.max_size")->valuedouble,
@@ -142,6 +143,48 @@ SERVER_TEST(blobs, its_time_ends)
     expect_problem(gone, 404, "not-found");
     AUTO_RESPONSE there = http_get(s, "/v1/blobs/%s", job_of(kept).id);
     expect_status(there, 200);
+}
+
+/* An upload of that length, of which half has been sent. */
+static struct conn *upload_half(struct server *s, const char *bytes, size_t n)
+{
+    struct conn *c = conn_open(s);
+    cr_assert(conn_request(c, s, "POST /v1/blobs", text_of("Content-Length: %zu\r\n", n).s, NULL));
+    cr_assert(conn_send(c, bytes, n / 2));
+    return c;
+}
+
+/* Neither was too much when it began. Who comes second is refused by the engine, and nobody else in
+ * its turn is. */
+SERVER_TEST_WITH(blobs, two_that_are_too_much_together_cost_nobody_else_a_write,
+                 .args = {"--blobs-max-total", "300000"})
+{
+    AUTO_TEXT bytes = blob_bytes(200000, 5);
+    AUTO_CONN one = upload_half(s, bytes, 200000);
+    AUTO_CONN two = upload_half(s, bytes, 200000);
+    cr_assert(conn_send(one, bytes + 100000, 100000));
+    cr_assert(conn_await_end(one, 10));
+    cr_assert_eq(one->status, 201);
+    cr_assert(conn_send(two, bytes + 100000, 100000));
+    cr_assert(conn_await_end(two, 10));
+    cr_assert_eq(two->status, 503);
+    cr_assert_not_null(strstr(two->body, "/problems/overloaded"));
+    AUTO_RESPONSE job = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
+    expect_status(job, 202);
+    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
+    AWAIT(blob_files(s) == 1, 10);
+}
+
+/* It never says how long it is: the limit is met before the sixth piece, which could not be
+ * written.
+ */
+SERVER_TEST_WITH(blobs, one_of_unknown_length_is_refused_at_the_limit,
+                 .args = {"--blobs-max-total", "1MiB"}, .env = {"GANGER_FP=blob-write:error:6"})
+{
+    AUTO_TEXT bytes = blob_bytes(2u << 20, 6);
+    AUTO_RESPONSE r = blob_post(s, "/v1/blobs", bytes, 2u << 20, "Transfer-Encoding: chunked");
+    expect_problem(r, 503, "overloaded");
+    AWAIT(blob_files(s) == 0, 10);
 }
 
 /* Sends the head and a first part of a body that would be longer. */
@@ -214,6 +257,17 @@ SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
     AWAIT(blob_files(s) == 0, 10);
     AUTO_RESPONSE fits = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
     expect_status(fits, 201);
+}
+
+SERVER_TEST_WITH(blobs, a_disk_whose_room_goes_meanwhile_ends_the_upload,
+                 .env = {"GANGER_FP=blob-room:error:3"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    AUTO_TEXT bytes = blob_bytes(600000, 3);
+    AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
+    expect_problem(full, 503, "disk-full");
+    AWAIT(blob_files(s) == 0, 10);
 }
 
 SERVER_TEST_WITH(blobs, a_disk_without_room_refuses_before_the_body,
