@@ -212,7 +212,7 @@ static const struct option_row *row_of(int code, command_set command)
     return NULL;
 }
 
-/* What a command that misses an operand is told to want. */
+/* What a command is told to want that misses an operand, or has another. */
 static const char *operand_wanted(const struct command *command)
 {
     switch (command->kind) {
@@ -220,6 +220,8 @@ static const char *operand_wanted(const struct command *command)
     case OPERAND_BATCH: return "the id of a batch";
     case OPERAND_BLOB: return "the id of a blob";
     case OPERAND_QUEUE: return "the name of a queue";
+    case OPERAND_POOL: return "the name of a pool";
+    case OPERAND_WORKER: return "the name of a worker";
     case OPERAND_COMMAND: return "a command to run";
     case OPERAND_CALL: return "the name of a function";
     case OPERAND_NONE:
@@ -228,19 +230,36 @@ static const char *operand_wanted(const struct command *command)
     return command->operands;
 }
 
+/* A name becomes a part of a path, too. */
+static bool is_name(const char *word)
+{
+    return text_is_token(slice_of(word), 64) && word[0] != '.';
+}
+
+static bool is_operand(const struct command *command, int i, const char *word)
+{
+    switch (command->kind) {
+    case OPERAND_ID:
+    case OPERAND_BLOB: return is_id(word);
+    case OPERAND_BATCH: /* `batch add` takes an id and items */
+        return is_id(word) || (command->bit == IN_BATCH_ADD && i > 0);
+    case OPERAND_QUEUE:
+    case OPERAND_POOL:
+    case OPERAND_WORKER: return is_name(word);
+    case OPERAND_NONE:
+    case OPERAND_COMMAND:
+    case OPERAND_CALL:
+    case OPERAND_WORD: break;
+    }
+    return true;
+}
+
 static bool operand_check(const struct command *command, int i, const char *word, struct err *err)
 {
     if (!text_is_utf8(slice_of(word)))
         return err_set(err, ERR_INVALID, "argument %d is not text in UTF-8", i + 1);
-    /* `batch add` takes an id and items. */
-    bool is_item = command->bit == IN_BATCH_ADD && i > 0;
-    if ((command->kind == OPERAND_ID || command->kind == OPERAND_BLOB) && !is_id(word))
-        return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a job", word);
-    if (command->kind == OPERAND_BATCH && !is_item && !is_id(word))
-        return err_set(err, ERR_INVALID, "\"%.60s\" is not the id of a batch", word);
-    if (command->kind == OPERAND_QUEUE && (!text_is_token(slice_of(word), 64) || word[0] == '.'))
-        return err_set(err, ERR_INVALID, "\"%.60s\" is not the name of a queue", word);
-    return true;
+    return is_operand(command, i, word) ||
+           err_set(err, ERR_INVALID, "\"%.60s\" is not %s", word, operand_wanted(command));
 }
 
 static bool operands_check(const struct args *args, struct err *err)

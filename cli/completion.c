@@ -83,22 +83,42 @@ static void put_verbs(struct buf *out)
                   "    fi\n");
 }
 
+/* The name of a branch of the last `case`; NULL: there is nothing to offer. */
+static const char *operands_of(const struct command *command)
+{
+    switch (command->kind) {
+    case OPERAND_ID: return "id";
+    case OPERAND_BLOB: return "blob";
+    case OPERAND_QUEUE: return "queue";
+    case OPERAND_POOL: return "pool";
+    case OPERAND_WORKER: return "worker";
+    case OPERAND_COMMAND: return "command";
+    case OPERAND_CALL: return "function";
+    case OPERAND_BATCH:
+    case OPERAND_NONE:
+    case OPERAND_WORD: break;
+    }
+    return command->bit == IN_HELP ? "name" : NULL;
+}
+
 static void put_command(struct buf *out, const struct command *command)
 {
+    const char *operands = operands_of(command);
     buf_printf(out, "    '%s') options=\"", command->name);
     put_options(out, command);
     buf_puts(out, "\"");
-    if (command->kind == OPERAND_ID)
-        buf_puts(out, " operands=id");
-    else if (command->kind == OPERAND_QUEUE)
-        buf_puts(out, " operands=queue");
-    else if (command->kind == OPERAND_COMMAND)
-        buf_puts(out, " operands=command");
-    else if (command->kind == OPERAND_CALL)
-        buf_puts(out, " operands=function");
-    else if (command->bit == IN_HELP)
-        buf_puts(out, " operands=name");
+    if (operands != NULL)
+        buf_printf(out, " operands=%s", operands);
     buf_puts(out, " ;;\n");
+}
+
+/* What the service knows: the words that `list` prints. */
+static void put_listed(struct buf *out, const char *operands, const char *list)
+{
+    buf_printf(out,
+               "    *,%s) mapfile -t COMPREPLY < <(compgen -W \\\n"
+               "        \"$(ganger %s -q 2>/dev/null)\" -- \"$word\") ;;\n",
+               operands, list);
 }
 
 static void put_bash(struct buf *out)
@@ -122,14 +142,14 @@ static void put_bash(struct buf *out)
         put_command(out, &commands[i]);
     buf_puts(out, "    esac\n"
                   "    case $word,$operands in\n"
-                  "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n"
-                  "    *,id) mapfile -t COMPREPLY < <(compgen -W \\\n"
-                  "        \"$(ganger ls -q --limit 100 2>/dev/null)\" -- \"$word\") ;;\n"
-                  "    *,queue) mapfile -t COMPREPLY < <(compgen -W \\\n"
-                  "        \"$(ganger queue ls -q 2>/dev/null)\" -- \"$word\") ;;\n"
-                  "    *,function) mapfile -t COMPREPLY < <(compgen -W \\\n"
-                  "        \"$(ganger functions -q 2>/dev/null)\" -- \"$word\") ;;\n"
-                  "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
+                  "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n");
+    put_listed(out, "id", "ls --limit 100");
+    put_listed(out, "blob", "blob ls");
+    put_listed(out, "queue", "queue ls");
+    put_listed(out, "pool", "pool ls");
+    put_listed(out, "worker", "workers");
+    put_listed(out, "function", "functions");
+    buf_puts(out, "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
                   "    *,name) mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\") ;;\n"
                   "    esac\n"
                   "}\n"

@@ -39,7 +39,7 @@ static struct path path_of(const struct cli *cli, const char *verb)
 {
     struct path path;
     const char *name = cli->args->n_operands == 0 ? "default" : cli->args->operands[0];
-    (void)snprintf(path.text, sizeof(path.text), "/v1/pools/%.64s%s", name, verb);
+    (void)snprintf(path.text, sizeof(path.text), "/v1/pools/%s%s", name, verb);
     return path;
 }
 
@@ -301,7 +301,7 @@ static bool terminate_one(struct cli *cli, const char *name, struct err *err)
     struct reply AUTO_REPLY reply = {0};
     buf_init(&body, 4096);
     put_stop(&body, cli->args);
-    (void)snprintf(path, sizeof(path), "/v1/workers/%.64s/terminate", name);
+    (void)snprintf(path, sizeof(path), "/v1/workers/%s/terminate", name);
     struct call call = {.method = "POST", .path = path, .body = buf_slice(&body)};
     if (args_has(cli->args, OPT_JSON))
         return facts_show(cli, &call, err);

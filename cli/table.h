@@ -74,6 +74,8 @@ enum operand_kind {
     OPERAND_BLOB,    /* the id of a blob */
     OPERAND_BATCH,   /* the id of a batch, and what more the command says */
     OPERAND_QUEUE,   /* the name of a queue */
+    OPERAND_POOL,    /* the name of a pool */
+    OPERAND_WORKER,  /* the name of a worker */
     OPERAND_CALL,    /* the name of a function, which ends the options, and its arguments */
     OPERAND_WORD
 };

@@ -271,45 +271,45 @@ const struct command commands[] = {
      "With --json each pool is one line.\n",
      "  ganger pool ls\n"},
 
-    {IN_POOL_NEW, "pool new", command_pool_new, "[OPTION…] POOL", OPERAND_WORD, 1, 1, false,
+    {IN_POOL_NEW, "pool new", command_pool_new, "[OPTION…] POOL", OPERAND_POOL, 1, 1, false,
      "Make a pool with workers and a queue of its own.",
      "Jobs that name it, or its queue, which has its name, are run by its workers. --size is\n"
      "needed.\n",
      "  ganger pool new --size 2 media && ganger submit --queue media -- true\n"},
 
-    {IN_POOL_SHOW, "pool show", command_pool_show, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_SHOW, "pool show", command_pool_show, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Show size, state and settings of the pool of workers.",
      "",
      "  ganger pool show\n"},
 
-    {IN_POOL_SET, "pool set", command_pool_set, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_SET, "pool set", command_pool_set, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Change the pool while it runs.",
      "What is not named stays as it is. It lasts over restarts, until the configuration of the\n"
      "pool is another one.\n",
      "  ganger pool set --size 8\n"
      "  ganger pool set --min 1 --idle 5m --max-jobs 1000\n"},
 
-    {IN_POOL_CLOSE, "pool close", command_pool_close, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_CLOSE, "pool close", command_pool_close, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Take no more jobs; those that were accepted run.",
      "",
      "  ganger pool close && ganger pool join\n"},
 
-    {IN_POOL_REOPEN, "pool reopen", command_pool_reopen, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_REOPEN, "pool reopen", command_pool_reopen, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Take jobs again; a broken pool tries at once to start workers.",
      "",
      "  ganger pool reopen\n"},
 
-    {IN_POOL_TERMINATE, "pool terminate", command_pool_terminate, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_TERMINATE, "pool terminate", command_pool_terminate, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Stop every running job, cancel every waiting one, end the workers.",
      "--yes is needed off a terminal.\n",
      "  ganger pool terminate --yes --signal KILL\n"},
 
-    {IN_POOL_JOIN, "pool join", command_pool_join, "[OPTION…] [POOL]", OPERAND_WORD, 0, 1, false,
+    {IN_POOL_JOIN, "pool join", command_pool_join, "[OPTION…] [POOL]", OPERAND_POOL, 0, 1, false,
      "Wait until a closed or terminated pool has nothing left to run.",
      "",
      "  ganger pool join --timeout 10m\n"},
 
-    {IN_POOL_RM, "pool rm", command_pool_rm, "[OPTION…] POOL", OPERAND_WORD, 1, 1, false,
+    {IN_POOL_RM, "pool rm", command_pool_rm, "[OPTION…] POOL", OPERAND_POOL, 1, 1, false,
      "Forget a pool whose jobs have ended.",
      "",
      "  ganger pool rm media\n"},
@@ -319,7 +319,7 @@ const struct command commands[] = {
      "With --json each worker is one line.\n",
      "  ganger workers\n"},
 
-    {IN_WORKER_TERMINATE, "worker terminate", command_worker_terminate, "[OPTION…] WORKER…", OPERAND_WORD,
+    {IN_WORKER_TERMINATE, "worker terminate", command_worker_terminate, "[OPTION…] WORKER…", OPERAND_WORKER,
      1, ANY_NUMBER, false,
      "Replace workers; what they run is killed.",
      "Its job fails with a signal, or is retried by its policy. --signal and --grace let it end\n"

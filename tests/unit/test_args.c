@@ -137,6 +137,11 @@ Test(args, words_of_the_new_kinds_are_checked)
     REFUSED("--defaults wants JSON, not \"{\"", "queue set", "--defaults", "{", "q");
     REFUSED("queue pause needs the name of a queue", "queue pause");
     REFUSED("\"a/b\" is not the name of a queue", "queue pause", "a/b");
+    REFUSED("\"a#b\" is not the name of a pool", "pool rm", "a#b");
+    REFUSED("\"../jobs/1\" is not the name of a pool", "pool rm", "../jobs/1");
+    REFUSED("\"..\" is not the name of a pool", "pool show", "..");
+    REFUSED("\"a?b\" is not the name of a worker", "worker terminate", "w", "a?b");
+    REFUSED("\"../jobs/1\" is not the id of a blob", "blob rm", "../jobs/1");
     REFUSED("batch show needs the id of a batch", "batch show");
     REFUSED("\"x.y\" is not the id of a batch", "batch add", "x.y", "a/b");
 }
