@@ -355,12 +355,24 @@ static bool takes(const struct pool_entry *pool, const struct job_spec *spec, st
                   pool->name);
 }
 
+/* Of a job that is for the queue of this pool. */
+static bool names_no_other(const struct pool_entry *pool, const struct job_spec *spec,
+                           struct err *err)
+{
+    return spec->pool.ptr == NULL || slice_is(spec->pool, pool->name) ||
+           err_at(err, ERR_INVALID, "/queue",
+                  "is that of the pool %s, whose workers run what is in it; name this pool, or "
+                  "another queue",
+                  pool->name);
+}
+
 bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err *err)
 {
     for (uint32_t i = 1; i < MAX_POOLS && e->dispatch.has_pools; i++) {
         const struct pool_entry *pool = &e->pools.now[i];
         if (pool->name[0] != '\0' && slice_is(spec->queue, pool->name))
-            return takes(pool, spec, err) && is_admitted(e, i, err);
+            return names_no_other(pool, spec, err) && takes(pool, spec, err) &&
+                   is_admitted(e, i, err);
     }
     if (spec->pool.ptr != NULL && !slice_is(spec->pool, DEFAULT_POOL))
         return err_at(err, ERR_INVALID, "/pool", "there is no pool %.*s", (int)spec->pool.len,

@@ -103,6 +103,9 @@ SERVER_TEST(pools, bad_pools_are_refused_by_place)
     AUTO_RESPONSE both = http(s, "POST", "/v1/jobs", "{'command':['true'],'pool':'p','queue':'q'}",
                               NULL);
     expect_invalid(both, "/queue");
+    AUTO_RESPONSE own_queue = http(s, "POST", "/v1/jobs",
+                                   "{'command':['true'],'pool':'default','queue':'p'}", NULL);
+    expect_invalid(own_queue, "/queue");
     AUTO_RESPONSE pipe = http(s, "POST", "/v1/pipelines",
                               "{'stages':[{'command':['true']}],'queue':'p'}", NULL);
     cr_assert_eq(pipe->status, 422, "%s", pipe->body);
