@@ -73,6 +73,8 @@ MUST_CHECK bool codec_read_limits(struct slice value, const char *pointer, struc
 /* What the configuration says about functions, read as a job's members are, so that no call fails
  * because of it. INVALID names function and line. */
 MUST_CHECK bool codec_check_functions(const struct config *cfg, struct err *err);
+/* The queue of its calls that name neither queue nor pool. */
+const char *codec_queue_of(const struct function *f);
 
 /* Version 00 of a W3C traceparent header. */
 bool codec_is_traceparent(struct slice value);

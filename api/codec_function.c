@@ -127,13 +127,23 @@ static bool check_limits_of_call(const struct job_reader *r)
     return true;
 }
 
+/* A pool of its own, with the queue of its name. */
+static bool has_pool(const struct function *f)
+{
+    return f->pool != NULL && strcmp(f->pool, DEFAULT_POOL) != 0;
+}
+
+const char *codec_queue_of(const struct function *f)
+{
+    return has_pool(f) ? f->pool : f->queue != NULL ? f->queue : "default";
+}
+
 bool codec_take_function(struct job_reader *r)
 {
     const struct function *f = r->function;
     if (f == NULL)
         return true;
-    const bool has_pool = f->pool != NULL && strcmp(f->pool, DEFAULT_POOL) != 0;
-    if (has_pool && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")) &&
+    if (has_pool(f) && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")) &&
         !codec_job_names(r, SLICE_LIT("pool")))
         r->spec->pool = slice_of(f->pool);
     else if (f->queue != NULL && !r->is_stage && !codec_job_names(r, SLICE_LIT("queue")))
@@ -311,6 +321,13 @@ static bool check_env(const struct function *f, struct err *err)
     return true;
 }
 
+static bool check_queue(const struct function *f, struct err *err)
+{
+    return f->queue == NULL || !has_pool(f) || strcmp(f->queue, f->pool) == 0 ||
+           err_at(err, ERR_INVALID, "/queue",
+                  "does not go with the pool %s, which has its own queue", f->pool);
+}
+
 static bool check_function(const struct config *cfg, const struct function *f, struct err *err)
 {
     AUTO_ARENA struct arena a = {0};
@@ -318,7 +335,7 @@ static bool check_function(const struct config *cfg, const struct function *f, s
     struct job_reader r = {.cfg = cfg, .a = &a, .spec = &spec, .err = err, .function = f};
     arena_init(&a, 1u << 20);
     codec_job_begin(&r);
-    return check_env(f, err) && codec_take_function(&r) && check_kind(&r);
+    return check_env(f, err) && check_queue(f, err) && codec_take_function(&r) && check_kind(&r);
 }
 
 bool codec_check_functions(const struct config *cfg, struct err *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* GET /v1/functions: what the configuration has registered, in its order. */
+#include "api/codec.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 
@@ -23,7 +24,7 @@ static void put_function(struct buf *out, const struct function *f)
     else
         buf_append(out, f->args.ptr, f->args.len);
     put_text(out, "doc", f->doc);
-    put_text(out, "queue", f->queue == NULL ? "default" : f->queue);
+    put_text(out, "queue", codec_queue_of(f));
     put_text(out, "pool", f->pool == NULL ? "default" : f->pool);
     buf_putc(out, '}');
 }

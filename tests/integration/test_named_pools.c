@@ -265,6 +265,8 @@ PLAIN_TEST(pools, a_function_runs_in_the_pool_of_the_configuration)
     }
     for (size_t i = 0; i + 2 < COUNT_OF(pids); i++) /* recycled, and never by the default pool's */
         cr_assert(pids[i] != pids[i + 2]);
+    AUTO_RESPONSE functions = http_get(s, "/v1/functions");
+    expect_text(functions, "items.0.queue", "warm");
     AUTO_RESPONSE own = http_get(s, "/v1/workers?pool=default");
     expect_int(own, "items.0.jobs_done", 0);
     AUTO_RESPONSE command = http(s, "POST", "/v1/jobs", "{'command':['true'],'pool':'warm'}", NULL);

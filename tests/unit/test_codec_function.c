@@ -118,6 +118,8 @@ Test(codec_function, a_function_that_cannot_work_ends_the_start)
          "the function a: limits: of a native function are \"memory\" and \"output\" alone"},
         {"[function a]\nkind = runner\nrunner = [\"r\"]\nlimits = {\"cpu\": 3}\n",
          "the function a: limits/cpu: cannot be kept for a runner, whose calls share one process"},
+        {"[function a]\nkind = command\ncommand = [\"x\"]\npool = p\nqueue = q\n",
+         "the function a: queue: does not go with the pool p, which has its own queue"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct config_set *set = load_text(cases[i].text);
