@@ -6,6 +6,7 @@
 #include "cli/facts.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/query.h"
 
 #include <inttypes.h>
 
@@ -289,8 +290,17 @@ static void put_row(struct buf *out, struct slice worker, struct arena *a)
 
 int command_workers(struct cli *cli)
 {
-    static const struct facts_table table = {
-        .path = "/v1/workers", .put_head = put_head, .put_row = put_row};
+    struct buf AUTO_BUF path;
+    buf_init(&path, 1024);
+    buf_puts(&path, "/v1/workers");
+    if (args_has(cli->args, OPT_POOL))
+        query_put(&path, "pool", slice_of(cli->args->value[OPT_POOL]));
+    AUTO_FREE char *text = buf_steal(&path);
+    if (text == NULL) {
+        output_error(cli->out, "the value of --pool is too long");
+        return CLI_USAGE;
+    }
+    const struct facts_table table = {.path = text, .put_head = put_head, .put_row = put_row};
     return facts_list(cli, &table);
 }
 

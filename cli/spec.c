@@ -344,6 +344,7 @@ bool spec_put_members(const struct args *args, struct buf *out, struct err *err)
 {
     put_text(out, "name", args->value[OPT_NAME]);
     put_text(out, "queue", args->value[OPT_QUEUE]);
+    put_text(out, "pool", args->value[OPT_POOL]);
     put_text(out, "run_at", args->value[OPT_AT]);
     put_duration(out, "delay", args, OPT_DELAY);
     put_duration(out, "timeout", args, OPT_TIMEOUT);

@@ -181,6 +181,7 @@ enum option_id {
     OPT_OPEN,
     OPT_OUTPUT,
     OPT_PLAIN,
+    OPT_POOL,
     OPT_PRIORITY,
     OPT_QUEUE,
     OPT_QUIET,

@@ -375,7 +375,8 @@ bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err
                    is_admitted(e, i, err);
     }
     if (spec->pool.ptr != NULL && !slice_is(spec->pool, DEFAULT_POOL))
-        return err_at(err, ERR_INVALID, "/pool", "there is no pool %.*s", (int)spec->pool.len,
-                      spec->pool.ptr);
+        return err_at(err, ERR_INVALID, "/pool",
+                      "there is no pool %.*s; GET /v1/pools lists them, POST /v1/pools makes one",
+                      (int)spec->pool.len, spec->pool.ptr);
     return is_admitted(e, 0, err);
 }

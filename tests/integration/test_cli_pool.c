@@ -59,6 +59,21 @@ SERVER_TEST(cli, pools_are_made_listed_and_forgotten)
     AUTO_CALL ran;
     cli_call_run(&ran, s, WORDS("run", "--queue", "media", "--", "echo", "there"));
     expect_out(&ran, "there\n");
+    AUTO_CALL named;
+    cli_call_run(&named, s, WORDS("run", "--pool", "media", "--", "echo", "here"));
+    expect_out(&named, "here\n");
+    struct job_ref job = cli_submit(s, WORDS("submit", "--pool", "media", "--wait", "--", "true"));
+    AUTO_RESPONSE where = job_show(s, job);
+    expect_text(where, "queue", "media");
+    AUTO_CALL nowhere;
+    cli_call_run(&nowhere, s, WORDS("map", "--pool", "none", "echo", ":::", "a"));
+    expect_err_has(&nowhere, "there is no pool none; GET /v1/pools lists them");
+    AUTO_CALL workers;
+    cli_call_run(&workers, s, WORDS("workers", "--pool", "media", "-q"));
+    AUTO_RESPONSE all = http_get(s, "/v1/workers?pool=media");
+    CHECK(strncmp(workers.out, json_text(all, "items.0.name"), 8) == 0 &&
+              strstr(workers.out, "worker-0") == NULL,
+          "%s", workers.out);
     AUTO_CALL top;
     cli_call_run(&top, s, WORDS("top"));
     CHECK(strstr(top.out, "pool media: open, 2 workers") != NULL, "%s", top.out);
