@@ -70,6 +70,19 @@ pid_t proc_parent(pid_t pid)
     return (pid_t)strtol(stat_field(pid, 4).s, NULL, 10);
 }
 
+static bool status_has_signal(const char *status, const char *set, int signo)
+{
+    const char *at = status == NULL ? NULL : strstr(status, set);
+    return at != NULL && (strtoull(at + strlen(set), NULL, 16) >> (signo - 1) & 1) != 0;
+}
+
+bool proc_minds_signal(pid_t pid, int signo)
+{
+    AUTO_TEXT status = file_read(text_of("/proc/%d/status", (int)pid).s, NULL);
+    return status_has_signal(status, "\nSigCgt:", signo) ||
+           status_has_signal(status, "\nSigBlk:", signo);
+}
+
 bool proc_is_alive(pid_t pid)
 {
     struct text state = stat_field(pid, 3);

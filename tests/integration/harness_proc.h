@@ -24,6 +24,8 @@ bool proc_is_alive(pid_t pid); /* a zombie is not */
 /* Name by PR_SET_NAME; "" when there is no such process. */
 struct text proc_name(pid_t pid);
 pid_t proc_parent(pid_t pid);
+/* It has a handler for the signal, or holds it back to read it from a descriptor. */
+bool proc_minds_signal(pid_t pid, int signo);
 long proc_rss_kib(pid_t pid);
 size_t proc_count_fds(pid_t pid);
 

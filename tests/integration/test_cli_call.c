@@ -132,11 +132,14 @@ CALL_TEST(ctrl_c_leaves_the_call_running)
         CHECK(!deadline_passed(until), "it does not run: %s", ls.err);
     }
     /* The client has its id, and minds signals, a moment later: until then one just ends it. */
+    AWAIT(proc_minds_signal(c.pid, SIGINT), 20);
     (void)kill(c.pid, SIGINT);
     cli_call_end(&c);
     expect_code(&c, 130);
     struct job_ref job = {0};
     memcpy(job.id, ls.out, 36);
+    expect_err_has(&c, text_of("ganger logs -f %s", job.id).s);
+    expect_err_has(&c, text_of("ganger cancel %s", job.id).s);
     AUTO_RESPONSE shown = job_show(s, job);
     expect_text(shown, "state", "running");
     AUTO_RESPONSE r = job_cancel(s, job, NULL, 20);

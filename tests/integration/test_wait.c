@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Waiting for many jobs: POST /v1/wait with the meaning of concurrent.futures.wait, and
  * POST /v1/as-completed. */
-#include "integration/harness_test.h"
+#include "integration/harness_pool.h"
 
 #include <sys/resource.h>
 
@@ -333,9 +333,40 @@ static bool raise_files(rlim_t wanted)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted;
 }
 
-/* Each waits in one of the three ways; one commit answers them all. What others notice of them is
- * measured by
- * ./dev bench P9. */
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* The median of single submissions, in seconds. None of them is news for anybody who waits. */
+static double submission_p50(struct server *s)
+{
+    enum { SUBMISSIONS = 100 };
+    double took[SUBMISSIONS];
+    const double woken = metric_of(s, "ganger_waiter_wakeups_total");
+    for (int i = 0; i < SUBMISSIONS; i++) {
+        uint64_t start = now_ns();
+        (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
+        took[i] = seconds_since(start);
+    }
+    cr_assert_eq(metric_of(s, "ganger_waiter_wakeups_total"), woken);
+    qsort(took, SUBMISSIONS, sizeof took[0], by_value);
+    return took[SUBMISSIONS / 2];
+}
+
+/* A coarse bound, for what walks through all waiters at each commit; ./dev bench P9 measures it.
+ * The machine may be busy with other things: one quiet moment is enough. */
+static void expect_no_burden(struct server *s, double alone)
+{
+    double beside = submission_p50(s);
+    for (int again = 0; again < 5 && beside >= 10 * alone; again++)
+        beside = submission_p50(s);
+    cr_assert(beside < 10 * alone, "%.2f ms instead of %.2f ms", beside * 1e3, alone * 1e3);
+}
+
+/* Each waits in one of the three ways; one commit answers them all, and until then nobody else
+ * notices them. */
 PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
 {
     enum { WAITERS = 5000 };
@@ -347,6 +378,7 @@ PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
     struct job_ref job = job_submit(s, "{'command':['cat','%s']}", hold.s);
     struct text body = text_of("{'jobs':['%s']}", job.id);
     struct conn **c = need_alloc(WAITERS * sizeof(struct conn *));
+    const double alone = submission_p50(s);
     for (int i = 0; i < WAITERS; i++) {
         c[i] = conn_open(s);
         if (i % 3 == 0)
@@ -362,6 +394,7 @@ PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
         parked = json_int(stats, "parked");
         cr_assert_not(deadline_passed(until), "only %d are parked", (int)parked);
     }
+    expect_no_burden(s, alone);
     fifo_release(hold.s);
     uint64_t start = now_ns();
     int answered = 0;
