@@ -253,8 +253,9 @@ static bool is_wanted(const struct engine *e, const struct pool_entry *pool,
            dispatch_pool_of(&e->dispatch, job->queue) == number_of(e, pool);
 }
 
-static bool walk_on(struct engine *e, struct pool_entry *pool, struct err *err)
+static bool walk_on(struct engine *e, const void *arg, struct err *err)
 {
+    struct pool_entry *pool = &e->pools.now[*(const uint32_t *)arg];
     AUTO_FREE struct walked_job *jobs = must_alloc(MAX_WALKED * sizeof *jobs);
     struct job_walk walk = {
         .after = pool->place, .up_to = pool->up_to, .jobs = jobs, .max = MAX_WALKED};
@@ -271,14 +272,39 @@ static bool walk_on(struct engine *e, struct pool_entry *pool, struct err *err)
     if (walk.n < walk.max && (walk.n == 0 || pool->place == jobs[walk.n - 1].no))
         pool->place = pool->up_to = 0;
     e->pools.is_dirty = true;
+    if (SEEDED_BUG("pool-walk")) /* a negative control of the guard */
+        return err_set(err, ERR_INTERNAL, "a seeded fault");
     return pools_put(e->store, pool, err);
+}
+
+/* What is left of its jobs stays; an administrator may say it again. */
+static bool walk_give_up(struct engine *e, const void *arg, struct err *err)
+{
+    struct pool_entry *pool = &e->pools.now[*(const uint32_t *)arg];
+    pool->place = pool->up_to = 0;
+    e->pools.is_dirty = true;
+    return pools_put(e->store, pool, err);
+}
+
+static bool work_on(struct engine *e, uint32_t pool, struct err *err)
+{
+    const struct pool_entry before = e->pools.now[pool];
+    struct guarded step = {.name = "cancel the jobs of a pool", .run = walk_on, .arg = &pool};
+    bool dropped;
+    if (!guard(e, &step, &dropped, err))
+        return false;
+    if (!dropped)
+        return true;
+    e->pools.now[pool] = before;
+    step.run = walk_give_up; /* when that is dropped too, the next start goes on */
+    return guard(e, &step, &dropped, err);
 }
 
 bool apply_pool_work(struct engine *e, struct err *err)
 {
     for (uint32_t i = 0; i < MAX_POOLS; i++)
-        if (e->pools.now[i].up_to != 0 && !walk_on(e, &e->pools.now[i], err))
-            return err_wrap(err, "cancel the jobs of a pool");
+        if (e->pools.now[i].up_to != 0 && !work_on(e, i, err))
+            return false;
     return true;
 }
 

@@ -110,6 +110,41 @@ SERVER_TEST_WITH(guard, outputs_that_are_somebody_elses_fail_their_job_alone,
     cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
 }
 
+/* Whether it has been taken: the first failure refuses one request. */
+static bool pool_is_terminated(struct server *s)
+{
+    AUTO_RESPONSE r = http(s, "POST", "/v1/pools/p/terminate", NULL, NULL);
+    return r->status == 200;
+}
+
+/* Its jobs stay as they were, and the pool can be told again. */
+SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BUG=pool-walk"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    AUTO_RESPONSE made = http(s, "POST", "/v1/pools", "{'name':'p','size':1}", NULL);
+    expect_status(made, 201);
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref first = job_submit(s, "{'command':['cat','%s'],'pool':'p'}", hold.s);
+    AUTO_RESPONSE runs = job_await_state(s, first, "running");
+    struct job_ref waits = job_submit(s, "{'command':['true'],'pool':'p'}");
+    AUTO_RESPONSE over = http(s, "POST", "/v1/pools/p/terminate", NULL, NULL);
+    expect_problem(over, 503, "storage-unavailable"); /* the first failure */
+    AWAIT(pool_is_terminated(s), 20);
+    AWAIT(metrics_value(s, DROPPED) >= 1, 20);
+    struct job_ref other = submit_at_last(s, "{'command':['true']}");
+    AUTO_RESPONSE ended = job_await(s, other);
+    expect_outcome(ended, "succeeded", NULL);
+    AUTO_RESPONSE stopped = job_await(s, first);
+    expect_outcome(stopped, "cancelled", NULL);
+    AUTO_RESPONSE kept = job_show(s, waits);
+    expect_text(kept, "state", "queued");
+    AUTO_RESPONSE open = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
+    expect_status(open, 200);
+    AUTO_RESPONSE end = job_await(s, waits);
+    expect_outcome(end, "succeeded", NULL);
+}
+
 /* The only worker. */
 static pid_t worker_of(const struct server *s)
 {
