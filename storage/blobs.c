@@ -203,23 +203,31 @@ static bool gone_first(struct store *store, int64_t now_us, int64_t *ret_no, str
     return true;
 }
 
-bool blobs_prune(struct store *store, struct blob_prune *prune, struct err *err)
+static bool prune_one(struct store *store, int64_t no, struct blob_prune *prune, struct err *err)
 {
     struct blob blob;
-    int64_t no;
     bool used;
 
-    while (prune->n < prune->max) {
+    if (!is_used(store, no, &used, err))
+        return false;
+    if (used)
+        return set_gone(store, no, 0, err);
+    if (!blob_find_by_no(store, no, &blob, err) || !row_drop(store, &blob, err))
+        return false;
+    prune->files[prune->n++] = blob.file;
+    return true;
+}
+
+bool blobs_prune(struct store *store, struct blob_prune *prune, struct err *err)
+{
+    for (size_t looked = 0; looked < prune->max; looked++) {
+        int64_t no;
         if (!gone_first(store, prune->now_us, &no, err))
             return false;
         if (no == 0)
             return true;
-        if (!is_used(store, no, &used, err) || !blob_find_by_no(store, no, &blob, err))
+        if (!prune_one(store, no, prune, err))
             return false;
-        if (used ? !set_gone(store, no, 0, err) : !row_drop(store, &blob, err))
-            return false;
-        if (!used)
-            prune->files[prune->n++] = blob.file;
     }
     return true;
 }

@@ -35,10 +35,11 @@ MUST_CHECK bool blob_unuse(struct store *store, int64_t no, int64_t now_us, bool
 /* The job runs once more: what it has left before is its no more. */
 MUST_CHECK bool blobs_disown(struct store *store, int64_t job, struct err *err);
 
-/* Those whose time is over go, except where a job needs them: then they go after it. */
+/* Those whose time is over go, except where a job needs them: then they go after it. At most max
+ * are looked at. */
 struct blob_prune {
     int64_t now_us;
-    uint64_t *files; /* to be unlinked after the commit */
+    uint64_t *files; /* to be unlinked after the commit: n */
     size_t n, max;
 };
 MUST_CHECK bool blobs_prune(struct store *store, struct blob_prune *prune, struct err *err);
