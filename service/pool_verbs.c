@@ -89,11 +89,10 @@ static bool stop_flights(struct engine *e, uint32_t pool, const struct pool_ask 
     return true;
 }
 
-static bool begin_walk(struct engine *e, struct pool_entry *pool)
+static void begin_walk(struct engine *e, struct pool_entry *pool)
 {
     pool->place = 0;
     pool->up_to = pools_newest(e->store);
-    return true;
 }
 
 static bool set_phase(struct engine *e, struct pool_entry *pool, const struct pool_ask *ask,
@@ -104,10 +103,13 @@ static bool set_phase(struct engine *e, struct pool_entry *pool, const struct po
         if (pool->phase == POOL_IS_TERMINATED)
             return true;
         pool->phase = POOL_IS_CLOSED;
-        return !ask->cancel_queued || begin_walk(e, pool);
+        if (ask->cancel_queued)
+            begin_walk(e, pool);
+        return true;
     case POOL_TERMINATE:
         pool->phase = POOL_IS_TERMINATED;
-        return begin_walk(e, pool) && stop_flights(e, number_of(e, pool), ask, err);
+        begin_walk(e, pool);
+        return stop_flights(e, number_of(e, pool), ask, err);
     case POOL_REOPEN:
         if (pool->up_to != 0)
             return err_set(err, ERR_STATE_CONFLICT,
@@ -271,7 +273,7 @@ static bool walk_on(struct engine *e, const void *arg, struct err *err)
     }
     if (walk.n < walk.max && (walk.n == 0 || pool->place == jobs[walk.n - 1].no))
         pool->place = pool->up_to = 0;
-    e->pools.is_dirty = true;
+    e->pools.has_walked = true;
     if (SEEDED_BUG("pool-walk")) /* a negative control of the guard */
         return err_set(err, ERR_INTERNAL, "a seeded fault");
     return pools_put(e->store, pool, err);
@@ -282,7 +284,7 @@ static bool walk_give_up(struct engine *e, const void *arg, struct err *err)
 {
     struct pool_entry *pool = &e->pools.now[*(const uint32_t *)arg];
     pool->place = pool->up_to = 0;
-    e->pools.is_dirty = true;
+    e->pools.has_walked = true;
     return pools_put(e->store, pool, err);
 }
 

@@ -184,15 +184,17 @@ static void count_jobs(struct engine *e)
 void pools_committed(struct engine *e)
 {
     struct pools *pools = &e->pools;
-    if (pools->is_dirty) {
-        pools->is_dirty = false;
+    if (pools->is_dirty || pools->has_walked) {
         for (uint32_t i = 0; i < MAX_POOLS; i++)
             pool_board_put(&pools->boards[i], &pools->now[i]);
         memcpy(pools->committed, pools->now, sizeof pools->now);
+    }
+    if (pools->is_dirty) {
         pools->news = UINT32_MAX;
         make_rules(e);
         pools_tell_dispatch(e);
     }
+    pools->is_dirty = pools->has_walked = false;
     count_jobs(e);
 }
 
@@ -214,7 +216,7 @@ void pools_publish(struct engine *e)
 void pools_rolled_back(struct engine *e)
 {
     memcpy(e->pools.now, e->pools.committed, sizeof e->pools.now);
-    e->pools.is_dirty = false;
+    e->pools.is_dirty = e->pools.has_walked = false;
     pools_tell_dispatch(e);
 }
 

@@ -26,8 +26,10 @@ void pool_board_get(const struct pool_board *board, struct pool_entry *ret); /* 
 /* Entry i is group i of the workers. */
 struct pools {
     struct pool_entry now[MAX_POOLS], committed[MAX_POOLS];
-    bool is_dirty; /* `now` is not `committed` */
-    uint32_t news; /* bits of pools: for those who wait for one of them */
+    bool is_dirty;   /* `now` is not `committed` */
+    bool has_walked; /* the same, but only in how far terminations are: workers and waiters need
+                        not hear of it */
+    uint32_t news;   /* bits of pools: for those who wait for one of them */
     /* Jobs of each pool as of the last commit; any thread. */
     _Atomic int64_t queued[MAX_POOLS], unfinished[MAX_POOLS];
     bool is_drained; /* the service is stopping */
