@@ -162,6 +162,46 @@ struct place fixture_start_joined(struct fixture *f, const struct task *task,
     return place;
 }
 
+struct place fixture_hold(struct fixture *f, const char *name)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    cr_assert_eq(mkfifo(path, 0600), 0, "%s: %s", path, strerror(errno));
+    TASK_OF(task, "cat", path);
+    return fixture_start(f, &task, NULL);
+}
+
+void fixture_let_go(const struct fixture *f, const char *name)
+{
+    const uint64_t until_ns = clock_mono_ns() + GIVE_UP_NS;
+    char path[128];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+        cr_assert_eq(errno, ENXIO, "%s: %s", path, strerror(errno));
+        cr_assert_lt(clock_mono_ns(), until_ns, "nobody reads %s", path);
+        (void)poll(NULL, 0, 1);
+    }
+    (void)close(fd);
+}
+
+bool fixture_offer(struct fixture *f, const struct task *task, struct offered *ret)
+{
+    struct err err = {0};
+
+    buf_init(&ret->wire, 4096);
+    cr_assert(task_encode(task, &ret->wire, &err), "task_encode: %s", err.detail);
+    ret->task = (struct pool_task){
+        .job_no = f->next_no + 1, .attempt = 1, .wire = buf_slice(&ret->wire)};
+    if (!pool_find_offer(f->pool, 0, &ret->task.place))
+        return false;
+    f->next_no++;
+    cr_assert(pool_offer(f->pool, &ret->task));
+    return true;
+}
+
 struct place fixture_run(struct fixture *f, const struct task *task, struct task_outcome *ret)
 {
     const struct place place = fixture_start(f, task, NULL);

@@ -42,6 +42,16 @@ struct place fixture_start(struct fixture *f, const struct task *task, int64_t *
 /* The same with ends of pipes. */
 struct place fixture_start_joined(struct fixture *f, const struct task *task,
                                   const struct pool_ends *ends, int64_t *ret_no);
+/* Starts a task that goes on until it is let go: it reads the named pipe f->dir/name. */
+struct place fixture_hold(struct fixture *f, const char *name);
+void fixture_let_go(const struct fixture *f, const char *name);
+
+/* A task for a worker that is busy. False: nobody takes one more. */
+struct offered {
+    struct buf wire; /* released by the test in any case */
+    struct pool_task task;
+};
+bool fixture_offer(struct fixture *f, const struct task *task, struct offered *ret);
 /* The next event of this type; of this place unless it is NULL. Fails the test when it does not
  * come. */
 struct pool_event fixture_await(struct fixture *f, enum pool_event_type type,

@@ -8,26 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 
-struct offered {
-    struct buf wire;
-    struct pool_task task;
-};
-
-/* False: nobody takes one more. */
-static bool offer(struct fixture *f, const struct task *task, struct offered *ret)
-{
-    struct err err;
-    buf_init(&ret->wire, 4096);
-    cr_assert(task_encode(task, &ret->wire, &err));
-    ret->task = (struct pool_task){
-        .job_no = f->next_no + 1, .attempt = 1, .wire = buf_slice(&ret->wire)};
-    if (!pool_find_offer(f->pool, 0, &ret->task.place))
-        return false;
-    f->next_no++;
-    cr_assert(pool_offer(f->pool, &ret->task));
-    return true;
-}
-
 static void set_rules(struct fixture *f, uint32_t size, uint32_t max_tasks)
 {
     pool_set_rules(f->pool, 0,
@@ -49,15 +29,14 @@ Test(pool_group, a_worker_too_many_ends_after_its_task)
 {
     struct fixture f;
     struct offered next[2];
-    TASK_OF(slow, "sleep", "0.2");
     TASK_OF(other, "true");
 
     fixture_open(&f, 2);
     (void)fixture_await(&f, POOL_READY, NULL);
     (void)fixture_await(&f, POOL_READY, NULL);
-    const struct place a = fixture_start(&f, &slow, NULL), b = fixture_start(&f, &slow, NULL);
+    const struct place a = fixture_hold(&f, "a"), b = fixture_hold(&f, "b");
     cr_assert_neq(a.slot, b.slot);
-    cr_assert(offer(&f, &other, &next[0]) && offer(&f, &other, &next[1]));
+    cr_assert(fixture_offer(&f, &other, &next[0]) && fixture_offer(&f, &other, &next[1]));
     set_rules(&f, 1, 0);
     cr_assert_eq(pool_size(f.pool), 1);
     const struct place leaving = a.slot == 1 ? a : b, stays = a.slot == 0 ? a : b;
@@ -65,9 +44,11 @@ Test(pool_group, a_worker_too_many_ends_after_its_task)
     const struct pool_event back = fixture_await(&f, POOL_RETURNED, &next[given].task.place);
     cr_assert_eq(back.job_no, next[given].task.job_no);
     pool_release(f.pool, back.place);
+    fixture_let_go(&f, a.slot == 1 ? "a" : "b");
     (void)fixture_await(&f, POOL_DONE, &leaving);
     const struct pool_event gone = fixture_await(&f, POOL_WORKER_GONE, NULL);
     cr_assert(gone.place.slot == 1 && gone.planned && gone.wait_status == 0);
+    fixture_let_go(&f, a.slot == 1 ? "b" : "a");
     (void)fixture_await(&f, POOL_DONE, &stays);
     (void)fixture_await(&f, POOL_DONE, &next[1 - given].task.place);
     cr_assert_eq(alive(&f), 1);
@@ -86,13 +67,14 @@ Test(pool_group, a_worker_that_was_to_leave_stays_when_it_is_wanted_again)
 {
     struct fixture f;
     struct pool_worker before, after;
-    TASK_OF(slow, "sleep", "0.1");
 
     fixture_open(&f, 2);
-    const struct place a = fixture_start(&f, &slow, NULL), b = fixture_start(&f, &slow, NULL);
+    const struct place a = fixture_hold(&f, "a"), b = fixture_hold(&f, "b");
     cr_assert(pool_worker_info(f.pool, 1, &before));
     set_rules(&f, 1, 0);
     set_rules(&f, 2, 0);
+    fixture_let_go(&f, "a");
+    fixture_let_go(&f, "b");
     (void)fixture_await(&f, POOL_DONE, &a);
     (void)fixture_await(&f, POOL_DONE, &b);
     cr_assert(pool_worker_info(f.pool, 1, &after));
@@ -108,16 +90,16 @@ Test(pool_group, a_worker_never_takes_more_than_its_limit)
     struct fixture f;
     struct offered next[2], over;
     struct pool_worker before, after;
-    TASK_OF(slow, "sleep", "0.1");
     TASK_OF(other, "true");
 
     fixture_open(&f, 1);
     set_rules(&f, 1, 3);
     pool_set_offers(f.pool, MAX_OFFERS);
-    const struct place a = fixture_start(&f, &slow, NULL);
+    const struct place a = fixture_hold(&f, "a");
     cr_assert(pool_worker_info(f.pool, 0, &before));
-    cr_assert(offer(&f, &other, &next[0]) && offer(&f, &other, &next[1]));
-    cr_assert_not(offer(&f, &other, &over), "three are enough");
+    cr_assert(fixture_offer(&f, &other, &next[0]) && fixture_offer(&f, &other, &next[1]));
+    cr_assert_not(fixture_offer(&f, &other, &over), "three are enough");
+    fixture_let_go(&f, "a");
     (void)fixture_await(&f, POOL_DONE, &next[1].task.place);
     const struct pool_event gone = fixture_await(&f, POOL_WORKER_GONE, NULL);
     cr_assert(gone.planned);

@@ -11,22 +11,6 @@
 
 #define GIVE_UP_NS UINT64_C(20000000000)
 
-struct offered {
-    struct buf wire;
-    struct pool_task task;
-};
-
-static void offer(struct fixture *f, const struct task *task, struct offered *ret)
-{
-    struct err err;
-    buf_init(&ret->wire, 4096);
-    cr_assert(task_encode(task, &ret->wire, &err));
-    ret->task = (struct pool_task){
-        .job_no = ++f->next_no, .attempt = 1, .wire = buf_slice(&ret->wire)};
-    cr_assert(pool_find_offer(f->pool, 0, &ret->task.place));
-    cr_assert(pool_offer(f->pool, &ret->task));
-}
-
 Test(pool, an_offer_starts_when_the_worker_is_free)
 {
     struct fixture f;
@@ -34,14 +18,14 @@ Test(pool, an_offer_starts_when_the_worker_is_free)
     struct offered next;
     struct place none;
     struct pool_live live;
-    TASK_OF(first, "sleep", "0.1");
     TASK_OF(second, "echo", "second");
 
     fixture_open(&f, 1);
     cr_assert_not(pool_find_offer(f.pool, 0, &none), "no worker is busy");
-    const struct place a = fixture_start(&f, &first, NULL);
-    offer(&f, &second, &next);
+    const struct place a = fixture_hold(&f, "hold");
+    cr_assert(fixture_offer(&f, &second, &next));
     cr_assert_not(pool_live(f.pool, 0, next.task.job_no, &live), "it does not run yet");
+    fixture_let_go(&f, "hold");
     (void)fixture_await(&f, POOL_DONE, &a);
     const struct pool_event started = fixture_await(&f, POOL_STARTED, &next.task.place);
     cr_assert_eq(started.job_no, next.task.job_no);
@@ -61,22 +45,22 @@ Test(pool, offers_are_bounded_and_taken_in_their_order)
     struct fixture f;
     struct offered next[MAX_OFFERS];
     struct place none;
-    TASK_OF(first, "sleep", "0.1");
     TASK_OF(other, "true");
 
     fixture_open(&f, 1);
-    const struct place a = fixture_start(&f, &first, NULL);
+    const struct place a = fixture_hold(&f, "hold");
     for (uint32_t i = 0; i < MAX_OFFERS; i++) {
         cr_assert_eq(pool_least_offers(f.pool), i);
         cr_assert_eq(pool_find_offer(f.pool, 0, &none), i != FEW_OFFERS, "%u", i);
         if (i == FEW_OFFERS)
             pool_set_offers(f.pool, MAX_OFFERS);
-        offer(&f, &other, &next[i]);
+        cr_assert(fixture_offer(&f, &other, &next[i]));
     }
     cr_assert_not(pool_find_offer(f.pool, 0, &none), "enough is enough");
     /* The first one is offered anew, in a lower bank perhaps: now it is the last. */
     cr_assert(pool_recall(f.pool, next[0].task.place));
     cr_assert(pool_offer(f.pool, &next[0].task));
+    fixture_let_go(&f, "hold");
     (void)fixture_await(&f, POOL_DONE, &a);
     for (int i = 1; i <= MAX_OFFERS; i++) {
         const struct pool_task *expected = &next[i % MAX_OFFERS].task;
@@ -98,18 +82,18 @@ Test(pool, a_recalled_offer_never_runs)
     struct offered next;
     struct offered other;
     char path[128];
-    TASK_OF(first, "sleep", "0.1");
     TASK_OF(third, "true");
 
     fixture_open(&f, 1);
     (void)snprintf(path, sizeof(path), "%s/ran", f.dir);
     TASK_OF(second, "touch", path);
-    const struct place a = fixture_start(&f, &first, NULL);
-    offer(&f, &second, &next);
+    const struct place a = fixture_hold(&f, "hold");
+    cr_assert(fixture_offer(&f, &second, &next));
     cr_assert(pool_recall(f.pool, next.task.place));
     cr_assert_not(pool_recall(f.pool, next.task.place), "it is not there any more");
-    offer(&f, &third, &other);
+    cr_assert(fixture_offer(&f, &third, &other));
     cr_assert_eq(other.task.place.bank, next.task.place.bank, "its bank is free at once");
+    fixture_let_go(&f, "hold");
     (void)fixture_await(&f, POOL_DONE, &a);
     (void)fixture_await(&f, POOL_DONE, &other.task.place);
     pool_outcome(f.pool, other.task.place, &outcome);
@@ -130,7 +114,7 @@ static struct place offer_and_kill(struct fixture *f, struct offered *next)
     fixture_open(f, 1);
     (void)fixture_await(f, POOL_READY, NULL);
     const struct place a = fixture_start(f, &first, NULL);
-    offer(f, &second, next);
+    cr_assert(fixture_offer(f, &second, next));
     cr_assert(pool_worker_info(f->pool, 0, &worker));
     cr_assert_eq(kill(worker.pid, SIGKILL), 0);
     return a;
@@ -195,7 +179,7 @@ Test(pool, an_offer_that_was_just_taken_can_be_stopped)
     TASK_OF(second, "sh", "-c", script);
     const uint64_t until_ns = clock_mono_ns() + GIVE_UP_NS;
     const struct place a = fixture_start(&f, &first, NULL);
-    offer(&f, &second, &next);
+    cr_assert(fixture_offer(&f, &second, &next));
     pool_stop(f.pool, a, SIGKILL, 0); /* not before: nobody would take an offer to an idle worker */
     /* Taking it back to see whether it was taken would leave a moment in which the worker finds
      * nothing and goes to sleep. */
@@ -280,7 +264,6 @@ Test(pool, the_worker_notes_the_start_of_an_offer)
     struct offered next;
     char path[128];
     size_t len;
-    TASK_OF(first, "sleep", "0.1");
     TASK_OF(second, "true");
 
     fixture_make_dir(f.dir);
@@ -296,7 +279,7 @@ Test(pool, the_worker_notes_the_start_of_an_offer)
                                     .starts_file = "starts",
                                     .log = &f.log};
     cr_assert(pool_open(&cfg, &f.pool, &err), "%s", err.detail);
-    const struct place a = fixture_start(&f, &first, NULL);
+    const struct place a = fixture_hold(&f, "hold");
     buf_init(&next.wire, 4096);
     cr_assert(task_encode(&second, &next.wire, &err));
     next.task = (struct pool_task){.job_no = ++f.next_no,
@@ -308,6 +291,7 @@ Test(pool, the_worker_notes_the_start_of_an_offer)
     char *notes = fixture_read_file(&f, "starts", &len);
     cr_assert_null(memmem(notes, len, "note of", 7), "not before it begins");
     free(notes);
+    fixture_let_go(&f, "hold");
     (void)fixture_await(&f, POOL_DONE, &a);
     (void)fixture_await(&f, POOL_DONE, &next.task.place);
     notes = fixture_read_file(&f, "starts", &len);
