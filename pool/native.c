@@ -251,7 +251,7 @@ static bool arm(struct native *n, struct bank *bank, const struct task *task)
     return timer_settime(n->timer, 0, &at, NULL) == 0;
 }
 
-/* The call has returned. */
+/* The call has returned. What takes longer than a moment after it calls disarm_now first. */
 static void disarm(struct native *n, const struct bank *bank)
 {
     if (bank->n_mates == 0 || n->armed_at_ns < clock_mono_ns() + ARMED_LEFT_NS)
@@ -288,7 +288,7 @@ static int64_t time_us(struct timeval t)
 }
 
 /* What the call has written: into the slot, and beyond it to the spool. */
-static void keep_output(const struct native *n, struct bank *bank, int stream, uint64_t limit)
+static void keep_output(struct native *n, struct bank *bank, int stream, uint64_t limit)
 {
     const int from = n->out_fd[stream];
     const off_t end = lseek(from, 0, SEEK_CUR);
@@ -300,8 +300,10 @@ static void keep_output(const struct native *n, struct bank *bank, int stream, u
     const uint64_t wanted = limit == 0 ? (uint64_t)end : MIN((uint64_t)end, limit);
     bank->truncated[stream] = wanted < (uint64_t)end;
     AUTO_CLOSE int to = -1;
-    if (wanted > BANK_OUT_SIZE)
+    if (wanted > BANK_OUT_SIZE) {
+        disarm_now(n);
         to = spool_open(n->data_fd, bank->job_no, bank->attempt, stream, &err);
+    }
     char *bytes = bank->out[stream];
     while (kept < wanted) {
         const size_t room = (size_t)MIN(wanted - kept, (uint64_t)BANK_OUT_SIZE);
@@ -350,12 +352,13 @@ static void report(struct native_call *call, int said)
 }
 
 /* Whatever it has forked is ended as the tree of a command is. */
-static void end_children(const struct native *n, struct bank *bank)
+static void end_children(struct native *n, struct bank *bank)
 {
     struct tree tree = {0};
 
     if (tree_reap(&tree))
         return;
+    disarm_now(n);
     bank->survivors = tree_end(&tree, n->kill_deadline_us, n->child_fd);
     bank->processes_killed = tree.ended;
     if (bank->survivors > 0)
@@ -442,6 +445,8 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
     (void)fflush(stdout);
     note_usage(n, bank, started_ns);
     bank->stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;
+    if (call.result_fd >= 0)
+        disarm_now(n);
     report(&call, said);
     end_children(n, bank);
     for (int stream = 0; stream < 2; stream++)
