@@ -222,22 +222,44 @@ bool pool_is_with_worker(const struct pool *pool, struct place place)
            (owner == BANK_WAITING && atomic_load(&bank->offer) == BANK_TAKEN);
 }
 
+/* The mate, whose number is `no`; 0: the bank's own task. */
+static void stop_mate(struct pool *pool, struct place place, uint32_t mate,
+                      const struct frame *stop)
+{
+    struct frame frame = *stop;
+    frame.slot = place.slot;
+    frame.bank = place.bank;
+    frame.attempt = pool_bank(pool, place)->attempt;
+    if (pool_bank(pool, place)->is_native)
+        pool_call_stop(pool, place, mate, &frame);
+    else
+        pool_send_frame(pool, &pool->seats[place.slot], WAITING_STOP, &frame);
+}
+
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us)
 {
     const struct seat_bank *bank = pool_bank(pool, place);
+    const struct frame stop = {
+        .type = FRAME_STOP, .job_no = bank->now_no, .arg = signal, .arg64 = grace_us};
+    if (pool_is_with_worker(pool, place))
+        stop_mate(pool, place, bank->now_mate, &stop);
+}
+
+void pool_stop_turn(struct pool *pool, struct place place, const struct pool_stop_how *how)
+{
+    const struct seat_bank *mine = pool_bank(pool, place);
+    const struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    struct frame stop = {
+        .type = FRAME_STOP, .job_no = mine->job_no, .arg = how->signal, .arg64 = how->grace_us};
     if (!pool_is_with_worker(pool, place))
         return;
-    const struct frame frame = {.type = FRAME_STOP,
-                                .slot = place.slot,
-                                .bank = place.bank,
-                                .job_no = bank->now_no,
-                                .attempt = bank->attempt,
-                                .arg = signal,
-                                .arg64 = grace_us};
-    if (bank->is_native)
-        pool_call_stop(pool, place, &frame);
-    else
-        pool_send_frame(pool, &pool->seats[place.slot], WAITING_STOP, &frame);
+    /* The worker may be further than we have heard. */
+    const uint32_t mate = pool_mate_now(pool, place);
+    if (mate > mine->n_mates)
+        return; /* all that has begun has ended */
+    if (mate > 0)
+        stop.job_no = bank->mates[mate - 1].job_no;
+    stop_mate(pool, place, mate, &stop);
 }
 
 void pool_watch(struct pool *pool, struct place place)

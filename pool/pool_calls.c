@@ -18,7 +18,7 @@ void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank)
         pool_set_time(pool, &seat->kill_at_ns, UINT64_MAX);
 }
 
-void pool_call_stop(struct pool *pool, struct place place, const struct frame *stop)
+void pool_call_stop(struct pool *pool, struct place place, uint32_t mate, const struct frame *stop)
 {
     struct seat *seat = &pool->seats[place.slot];
     struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
@@ -26,7 +26,6 @@ void pool_call_stop(struct pool *pool, struct place place, const struct frame *s
     const uint64_t now_ns = clock_mono_ns();
     uint64_t at_ns = stop->arg == SIGKILL ? now_ns : now_ns + (uint64_t)grace_us * 1000;
 
-    const uint32_t mate = seat->banks[place.bank].now_mate;
     atomic_store(&bank->cancel, mate + 1);
     if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == place.bank && seat->kill_mate == mate)
         at_ns = MIN(at_ns, seat->kill_at_ns);

@@ -86,16 +86,21 @@ void pool_seat_left(struct pool *pool, struct seat *seat)
 /* ------------------------------------------------------------------------------------------------
  * a worker leaves */
 
-/* What it has not taken returns; the worker may be taking it just now. */
+/* What it has not taken returns; the worker may be taking it just now. A turn ends with the task
+ * that runs. */
 static void withdraw(struct pool *pool, struct seat *seat)
 {
     for (uint32_t number = 0; number < SLOT_BANKS; number++) {
         struct seat_bank *mine = &seat->banks[number];
         struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), number);
         uint32_t expected = BANK_OFFERED;
-        if (mine->owner != BANK_WAITING ||
-            !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED))
+        if (mine->owner != BANK_RUNNING && mine->owner != BANK_WAITING)
             continue;
+        if (mine->owner == BANK_RUNNING ||
+            !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED)) {
+            pool_mates_withdraw(pool, seat, number);
+            continue;
+        }
         mine->owner = BANK_RETURNED;
         pool_push(pool, (struct pool_event){.type = POOL_RETURNED,
                                             .place = {pool_slot_of(pool, seat), number},
@@ -214,7 +219,7 @@ bool pool_replace(struct pool *pool, uint32_t slot, const struct pool_stop_how *
     if (seat->state == SEAT_BOOTING || seat->state == SEAT_QUARANTINED)
         pool_kill(pool, seat);
     for (uint32_t bank = 0; bank < SLOT_BANKS && seat->state == SEAT_BUSY; bank++)
-        pool_stop(pool, (struct place){slot, bank}, how->signal, how->grace_us);
+        pool_stop_turn(pool, (struct place){slot, bank}, how);
     return true;
 }
 

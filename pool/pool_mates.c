@@ -121,6 +121,15 @@ static uint32_t first_taken(const struct bank *bank, uint32_t n, uint32_t mate_p
     return MAX_MATES + 1;
 }
 
+void pool_mates_withdraw(struct pool *pool, const struct seat *seat, uint32_t bank)
+{
+    struct bank *shared = shared_bank(pool, seat, bank);
+    for (uint32_t mate = seat->banks[bank].n_mates; mate > 0; mate--) {
+        uint32_t expected = MATE_WAITS;
+        (void)atomic_compare_exchange_strong(&shared->turns[mate - 1], &expected, MATE_WITHDRAWN);
+    }
+}
+
 bool pool_mates_check(const struct pool *pool, const struct seat *seat, uint32_t bank)
 {
     const uint32_t last = seat->banks[bank].outcome.mate, n = seat->banks[bank].n_mates;
@@ -151,6 +160,9 @@ bool pool_mate_recall(struct pool *pool, struct place place, uint32_t mate)
     uint32_t expected = MATE_WAITS;
 
     PRE(mate >= 1 && mate <= pool_bank(pool, place)->n_mates);
+    if (atomic_compare_exchange_strong(&bank->turns[mate - 1], &expected, MATE_RECALLED))
+        return true;
+    expected = MATE_WITHDRAWN;
     return atomic_compare_exchange_strong(&bank->turns[mate - 1], &expected, MATE_RECALLED);
 }
 

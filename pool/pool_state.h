@@ -197,19 +197,24 @@ void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type 
  * follow. */
 void pool_condemn(struct pool *pool, struct seat *seat, const char *why);
 
+/* pool.c: as pool_stop, of whatever the turn has come to. None of its mates may begin any more. */
+void pool_stop_turn(struct pool *pool, struct place place, const struct pool_stop_how *how);
+
 /* pool_mates.c: tasks behind a bank's own. The bank takes as many as fit. */
 void pool_mates_fill(struct pool *pool, const struct pool_task *task);
 void pool_mates_begin(struct pool *pool, struct seat *seat, uint32_t bank);
 void pool_mates_forget(struct pool *pool, struct seat *seat); /* the turn is over */
 void pool_mates_look(struct pool *pool, struct seat *seat, uint64_t now_ns);
 void pool_mates_over(struct pool *pool, struct seat *seat, const struct frame *frame); /* OVER */
+/* None of the bank begins any more: the turn ends with the one that runs. */
+void pool_mates_withdraw(struct pool *pool, const struct seat *seat, uint32_t bank);
 /* The turn has ended: every outcome is sound, and the bank's own is the last one. */
 bool pool_mates_check(const struct pool *pool, const struct seat *seat, uint32_t bank);
 /* Whom the death of the worker costs: the first one that has begun and no outcome. */
 uint32_t pool_mates_lost(const struct pool *pool, const struct seat *seat, uint32_t bank);
 
-/* Asks the native call of the place to stop, and sees to it that it does. */
-void pool_call_stop(struct pool *pool, struct place place, const struct frame *stop);
+/* Asks the native call of the place, or of the mate there, to stop, and sees to it that it does. */
+void pool_call_stop(struct pool *pool, struct place place, uint32_t mate, const struct frame *stop);
 void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns);
 /* The task of the bank is over. */
 void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank);

@@ -34,10 +34,11 @@ enum bank_call { CALL_NONE, CALL_RUNNING, CALL_OVER, CALL_KILLED };
 #define CALL_MATE 4u
 /* Tasks that the worker runs behind the bank's own, one after another, without a word of the server
  * in between. Whoever moves one away from WAITS first decides: the worker begins it, or it never
- * begins. What the worker has begun and ended before the last one lies in log[], as mates.h says.
+ * begins. WITHDRAWN is the pool's own word, which the engine may still make a RECALLED. What the
+ * worker has begun and ended before the last one lies in log[], as mates.h says.
  */
 #define MAX_MATES 255
-enum mate_turn { MATE_WAITS, MATE_TAKEN, MATE_RECALLED };
+enum mate_turn { MATE_WAITS, MATE_TAKEN, MATE_RECALLED, MATE_WITHDRAWN };
 struct bank_mate {
     int64_t job_no;
     uint32_t at, bytes; /* of in[] */

@@ -6,6 +6,7 @@
 #include "integration/harness_receiver.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -188,6 +189,26 @@ CHUNK_TEST(large_outputs_are_whole, 2)
         AUTO_RESPONSE out = http_get(s, "/v1/jobs/%s/stdout", element_of(s, batch, i).id);
         cr_assert_eq(out->len, sizes[i], "element %d has %zu bytes", i, out->len);
         cr_assert_eq(strspn(out->body, "x"), sizes[i]);
+    }
+}
+
+/* The one that runs is ended, the others of its chunk run elsewhere. */
+CHUNK_TEST(a_turn_ends_with_its_worker, 1)
+{
+    struct text hold = fifo_make(s, "hold");
+    const struct job_ref batch = batch_submit(
+        s,
+        "{'command':['sh','-c','{}'],'chunksize':5,'items':['true','cat %s','echo $PPID',"
+        "'echo $PPID','true']}",
+        hold.s);
+    await_state(s, batch, 1, "running");
+    AUTO_RESPONSE worker = http_get(s, "/v1/workers/worker-0");
+    const struct text pid = text_of("%" PRId64 "\n", json_int(worker, "pid"));
+    response_free(http(s, "POST", "/v1/workers/worker-0/terminate", NULL, NULL));
+    expect_states(s, batch, "sfsss");
+    for (int i = 2; i < 4; i++) {
+        AUTO_TEXT out = job_read(s, element_of(s, batch, i), "stdout");
+        cr_assert_str_neq(out, pid.s, "element %d ran in the worker that was sent away", i);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "pool_fixture.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #define MAX_TASKS 8
@@ -143,6 +144,24 @@ Test(pool_mates, the_death_of_the_worker_costs_the_one_that_runs)
     turn_start(&t, scripts, 3, 0);
     turn_end(&t, POOL_LOST, codes);
     EXPECT_CODES(codes, 5, 1000, -1);
+    cr_assert_eq(pool_mate_now(f.pool, t.place), 1);
+}
+
+/* Nobody has told the pool that the second one runs. */
+Test(pool_mates, a_worker_that_is_replaced_begins_no_other_one)
+{
+    static const char *const scripts[] = {"exit 7", "sleep 100", "exit 0", "exit 0"};
+    struct turn t;
+    int codes[MAX_TASKS];
+    struct pool_live live;
+    turn_start(&t, scripts, 4, 0);
+    while (!pool_live(f.pool, t.place.slot, t.no + 1, &live) || live.job_pid == 0)
+        continue;
+    cr_assert(pool_mate_recall(f.pool, t.place, 3));
+    cr_assert(pool_replace(f.pool, t.place.slot, &(struct pool_stop_how){SIGKILL, 0}));
+    cr_assert(pool_mate_recall(f.pool, t.place, 2), "its owner may take it back as well");
+    turn_end(&t, POOL_DONE, codes);
+    EXPECT_CODES(codes, 7, 0, -1, -1);
     cr_assert_eq(pool_mate_now(f.pool, t.place), 1);
 }
 
