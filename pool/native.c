@@ -351,6 +351,17 @@ static void report(struct native_call *call, int said)
         (void)close(steal_fd(&call->result_fd));
 }
 
+/* limits.on_output = fail: it has no value, and no other error. */
+static void end_by_output(const struct native *n, struct bank *bank)
+{
+    if (bank->result_spooled != 0)
+        spool_remove(n->data_fd, bank->job_no, bank->attempt, RESULT_STREAM);
+    bank->end = TASK_OUTPUT_LIMIT;
+    bank->error_text[0] = '\0';
+    bank->has_result = bank->result_spooled = 0;
+    bank->result_bytes = 0;
+}
+
 /* Whatever it has forked is ended as the tree of a command is. */
 static void end_children(struct native *n, struct bank *bank)
 {
@@ -451,4 +462,7 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
     end_children(n, bank);
     for (int stream = 0; stream < 2; stream++)
         keep_output(n, bank, stream, task->limit_output);
+    if (task->output_limit_fails && bank->end != TASK_UNKILLABLE &&
+        (bank->truncated[0] != 0 || bank->truncated[1] != 0))
+        end_by_output(n, bank);
 }

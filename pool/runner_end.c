@@ -50,6 +50,13 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
     return TASK_FUNCTION_FAILED;
 }
 
+/* Also what it wrote in its last moment, which nobody has looked at while it ran. */
+static bool is_too_long(const struct runner_call *call)
+{
+    return call->refused == TASK_EXITED && call->task->output_limit_fails &&
+           (call->out[0].truncated || call->out[1].truncated);
+}
+
 static enum task_end judge(struct runner_call *call, const struct runner_end *end)
 {
     static const enum task_end ends[] = {[CAUSE_TIMEOUT] = TASK_TIMEOUT,
@@ -66,6 +73,8 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
     /* Who was faster than the cancel has done its work. */
     if (call->answer == ANSWER_RESULT && call->cause == CAUSE_STOP)
         call->stop_sent = false;
+    if (call->cause == CAUSE_NONE && is_too_long(call))
+        call->cause = CAUSE_OUTPUT;
     if (call->cause > CAUSE_STOP) {
         call->error[0] = '\0';
         said = ends[call->cause];

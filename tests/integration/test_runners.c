@@ -92,6 +92,19 @@ RUNNER_TEST(an_error_is_told)
     expect_outcome(cancelled, "failed", "function_error");
 }
 
+/* Also what comes with the answer, after the last look at the output. */
+RUNNER_TEST(output_beyond_the_limit_fails_the_call)
+{
+    static const char *const args[] = {"'long_error',1025", "'print',1025"};
+    for (size_t i = 0; i < COUNT_OF(args); i++) {
+        AUTO_RESPONSE r = job_run(s,
+                                  "{'function':'odd','args':[%s],'stop':{'grace':'0s'},"
+                                  "'limits':{'output':'1KiB','on_output':'fail'}}",
+                                  args[i]);
+        expect_outcome(r, "failed", "output_limit");
+    }
+}
+
 RUNNER_TEST(a_log_line_is_in_the_log)
 {
     runner_value(s, "odd", "'log'", "1");

@@ -183,6 +183,8 @@ def work(ident, call, header):
     # errors
     elif what == "error":
         put("ERROR", ident, {"type": "OddError", "message": "it is odd", "traceback": "line 1\nline 2"}, " type=OddError")
+    elif what == "long_error":
+        put("ERROR", ident, {"type": "OddError", "message": "it is odd", "traceback": "t" * more[0]})
     elif what == "raw_error":
         put("ERROR", ident, b"just text", " type=Odd%20Error codec=raw")
     elif what == "cancelled":

@@ -185,6 +185,25 @@ Test(pool_native, what_it_prints_is_captured)
     pool_release(f.pool, place);
 }
 
+Test(pool_native, output_beyond_the_limit_can_fail_the_call)
+{
+    static const char *const ways[] = {"print", "much"};
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        struct task_outcome o;
+        struct call c;
+        struct task *task = call_of(&c, ways[i]);
+        task->limit_output = 9;
+        struct place place = fixture_run(&f, task, &o);
+        cr_assert(o.end == TASK_EXITED && o.result.is_there && o.out[0].truncated);
+        pool_release(f.pool, place);
+        task->output_limit_fails = true;
+        place = fixture_run(&f, task, &o);
+        cr_assert_eq(o.end, TASK_OUTPUT_LIMIT);
+        cr_assert(!o.result.is_there && o.out[0].bytes == 9);
+        pool_release(f.pool, place);
+    }
+}
+
 Test(pool_native, what_it_leaves_running_is_ended)
 {
     struct task_outcome o;
@@ -453,37 +472,4 @@ Test(pool_native, what_belongs_to_a_process_is_refused)
     const struct place place = fixture_run(&f, task, &o);
     cr_assert_eq(o.end, TASK_EXEC_FAILED);
     pool_release(f.pool, place);
-}
-
-/* ---- loading ---- */
-
-Test(pool_native_load, what_cannot_be_loaded_is_an_error_that_names_it)
-{
-    static const struct {
-        const char *module, *symbol, *says;
-    } ways[] = {
-        {"/nowhere/at.so", "x", "line 7: the function broken: module: cannot be loaded"},
-        {MODULE, "not_there", "the function broken: symbol: is not in its module"},
-        {"libm.so.6", "sin", "the function broken: module: does not say GANGER_PLUGIN"},
-    };
-    struct function broken = {.name = "broken", .kind = FUNCTION_NATIVE, .line = 7};
-    const struct function_list list = {.items = &broken, .n = 1};
-    struct log log = {.fd = 2, .level = LOG_ERROR};
-    struct pool *pool = NULL;
-    char dir[64];
-    fixture_make_dir(dir);
-    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-        struct err err = {0};
-        const struct pool_config cfg = {.workers = 1,
-                                        .kill_deadline_us = SECOND_US,
-                                        .path = "/bin",
-                                        .data_dir = dir,
-                                        .log = &log,
-                                        .functions = &list};
-        broken.module = ways[i].module;
-        broken.symbol = ways[i].symbol;
-        cr_assert(!pool_open(&cfg, &pool, &err));
-        cr_assert(strstr(err.detail, ways[i].says) != NULL, "%s", err.detail);
-    }
-    fixture_remove_dir(dir);
 }
