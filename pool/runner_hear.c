@@ -271,8 +271,12 @@ static bool frame_begin(struct runner_call *call)
 
 static void frame_body(struct runner_call *call, struct slice body)
 {
-    if (!call->is_dropped)
+    if (call->is_dropped)
+        return;
+    if (call->runner->reader.frame.verb == RUNNER_RESULT)
         runner_call_result_body(call, body);
+    else
+        buf_append(&call->runner->body, body.ptr, body.len);
 }
 
 static bool hear_bytes(struct runner_call *call, struct slice bytes)

@@ -4,6 +4,7 @@
 #include "integration/runner_registry.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 RUNNER_TESTS(runners, registry)
@@ -109,6 +110,16 @@ RUNNER_TEST(a_log_line_is_in_the_log)
 {
     runner_value(s, "odd", "'log'", "1");
     cr_assert(server_log_has(s, "a line for the log"));
+}
+
+RUNNER_TEST(what_follows_a_large_result_is_not_part_of_it)
+{
+    struct stat st;
+    AUTO_RESPONSE r = runner_call(s, "odd", "'large_and_more',100000");
+    expect_outcome(r, "succeeded", NULL);
+    cr_assert_eq(stat(text_of("%s/spool/01/1.1.res", s->dir).s, &st), 0); /* the first job */
+    cr_assert_eq(st.st_size, 100002, "%lld bytes", (long long)st.st_size);
+    (void)runner_int(s, "odd", "'pid'");
 }
 
 RUNNER_TEST(a_call_is_answered_with_501)

@@ -146,6 +146,14 @@ def work(ident, call, header):
         forever()
     elif what == "large":
         result(ident, "z" * more[0])
+    elif what == "large_and_more":  # in one piece, so that what follows is read with it
+        def piece(head, body):
+            return f"{head % len(body)}\n{body}\n".encode()
+
+        raw(piece(f"RESULT {ident} %d codec=json", json.dumps("z" * more[0]))
+            + piece("CALL 77 %d op=/v1/shared/x/get", '{"key": "x"}'))
+        head = IN.readline().decode().split()
+        IN.read(int(head[2]) + 1)
     elif what == "huge_log":
         raw(f"LOG {ident} 9999999999\n".encode())
         forever()
