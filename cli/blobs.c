@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 enum { ID_WIDTH = 36, BYTES_WIDTH = 14, SHA_WIDTH = 12 };
 
@@ -24,8 +25,14 @@ static bool open_file(const char *name, int *ret_fd, struct err *err)
         *ret_fd = STDIN_FILENO;
         return true;
     }
-    *ret_fd = open(name, O_RDONLY | O_CLOEXEC);
-    return *ret_fd >= 0 || err_set(err, ERR_INVALID, "%s", strerrordesc_np(errno));
+    struct stat st;
+    AUTO_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return err_set(err, ERR_INVALID, "%s", strerrordesc_np(errno));
+    if (S_ISDIR(st.st_mode))
+        return err_set(err, ERR_INVALID, "is a directory; tar makes one file of it");
+    *ret_fd = steal_fd(&fd);
+    return true;
 }
 
 /* The seconds of --keep as the query has them. */

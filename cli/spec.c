@@ -340,8 +340,32 @@ static void put_ties(struct buf *out, const struct args *args)
     put_nested(out, &(struct nested){"callback", "url", args->value[OPT_CALLBACK], NULL, NULL});
 }
 
+/* Each of them says what the whole of the standard input is. */
+static bool has_one_stdin(const struct args *args, struct err *err)
+{
+    static const struct {
+        enum option_id id;
+        const char *name;
+    } inputs[] = {{OPT_STDIN, "stdin"},
+                  {OPT_STDIN_BLOB, "stdin-blob"},
+                  {OPT_STDIN_FROM, "stdin-from"},
+                  {OPT_STDIN_OPEN, "stdin-open"}};
+    const char *first = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
+        if (!args_has(args, inputs[i].id))
+            continue;
+        if (first != NULL)
+            return err_set(err, ERR_INVALID, "--%s and --%s do not go together", first,
+                           inputs[i].name);
+        first = inputs[i].name;
+    }
+    return true;
+}
+
 bool spec_put_members(const struct args *args, struct buf *out, struct err *err)
 {
+    if (!has_one_stdin(args, err))
+        return false;
     put_text(out, "name", args->value[OPT_NAME]);
     put_text(out, "queue", args->value[OPT_QUEUE]);
     put_text(out, "pool", args->value[OPT_POOL]);

@@ -19,7 +19,6 @@
 #define IN_POOLS                                                                              \
     (IN_POOL_LS | IN_POOL_NEW | IN_POOL_SHOW | IN_POOL_SET | IN_POOL_CLOSE | IN_POOL_REOPEN | \
      IN_POOL_TERMINATE)
-#define IN_STOPS (IN_POOL_TERMINATE | IN_WORKER_TERMINATE)
 
 /* clang-format off */
 /*   id                   name               letter kind    value     commands; help */
@@ -82,8 +81,10 @@ const struct option_row option_rows[] = {
      "Submit one job per line of this NDJSON file; - is stdin."},
     {OPT_FUNCTION,        "function",         0,  KIND_FUNCTION,    "NAME",     IN_SUBMIT | IN_MAP,
      "Call this registered function; the words are its arguments, as with: ganger call."},
-    {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_CANCEL | IN_STOPS,
+    {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_CANCEL | IN_POOL_TERMINATE,
      "Time between the signal and SIGKILL; default: the job's own (5 s)."},
+    {OPT_GRACE,           "grace",            0,  KIND_DURATION, "TIME",     IN_WORKER_TERMINATE,
+     "Time between the signal and SIGKILL; default: the job's own with --signal, else none."},
     {OPT_HALT,            "halt",             0,  KIND_HALT,     "WHEN",     IN_MAP,
      "never, soon,fail=N or now,fail=N: after N failures begin nothing more, or end what runs too."},
     {OPT_HELP,            "help",             'h', KIND_FLAG,    NULL,       IN_ALL,
@@ -187,8 +188,10 @@ const struct option_row option_rows[] = {
      "Also keep what each job wrote: DIR/SEQ/stdout and DIR/SEQ/stderr, Seq as in --joblog."},
     {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_NEW,
      "Try again up to N times when it fails; default 0."},
-    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_STOPS,
+    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_POOL_TERMINATE,
      "The first signal; default: the job's own (TERM)."},
+    {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_WORKER_TERMINATE,
+     "The first signal; default: the job's own with --grace, else KILL."},
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_SIGNAL,
      "Which one: USR1, HUP, INT …"},
     {OPT_SIZE,            "size",             0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,

@@ -37,6 +37,10 @@ SERVER_TEST(cli, blobs_are_put_got_listed_and_removed)
     cli_call_run(&missing, s, WORDS("blob", "put", "/nowhere"));
     expect_code(&missing, 1);
     expect_err_has(&missing, "No such file");
+    AUTO_CALL directory;
+    cli_call_run(&directory, s, WORDS("blob", "put", s->dir));
+    expect_code(&directory, 1);
+    expect_err_has(&directory, "is a directory");
 }
 
 SERVER_TEST(cli, jobs_take_and_leave_blobs)

@@ -70,6 +70,19 @@ Test(cli_many, ties_become_members)
     args_release(&args);
 }
 
+Test(cli_many, standard_input_is_said_once)
+{
+    struct args args;
+    struct err err = {0};
+    struct buf AUTO_BUF out;
+    buf_init(&out, 4096);
+    read_args(&args, WORDS("submit", "--stdin-open", "--stdin-blob", "01", "true"));
+    bool ok = spec_write(&args, false, &out, &err);
+    args_release(&args);
+    cr_assert_not(ok);
+    cr_assert_str_eq(err.detail, "--stdin-blob and --stdin-open do not go together");
+}
+
 static void expect_command(const char *expected, struct joblog_wish wish, const char *item)
 {
     struct buf AUTO_BUF out;
