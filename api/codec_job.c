@@ -245,15 +245,22 @@ bool codec_job_names(const struct job_reader *r, struct slice raw_key)
 
 /* What makes a process do something of the client's own. */
 static const char *const exec_members[] = {
-    "command", "stdin", "stdin_base64", "stdin_from", "env", "cwd", "files",
+    "command", "stdin", "stdin_base64", "stdin_from", "env", "cwd", "files", "inputs",
 };
+
+/* Its inputs lie in memory and are read by their names; a program of its own finds them as files
+ * where it runs, whatever they are called. */
+static bool stays_loaded(const struct job_reader *r)
+{
+    return r->function != NULL && r->function->kind != FUNCTION_COMMAND;
+}
 
 bool codec_job_may(const struct job_reader *r)
 {
     for (size_t i = 0; r->no_exec && i < ARRAY_LEN(exec_members); i++) {
         const char *name = exec_members[i];
         char pointer[80];
-        if (!codec_job_names(r, slice_of(name)))
+        if (!codec_job_names(r, slice_of(name)) || (strcmp(name, "inputs") == 0 && stays_loaded(r)))
             continue;
         (void)snprintf(pointer, sizeof pointer, "/%s", name);
         return err_at(r->err, ERR_FORBIDDEN, pointer,

@@ -11,7 +11,10 @@ static const char registry[] = "[function fib]\n"
                                "kind = command\n"
                                "command = [\"fib\", \"{n}\"]\n"
                                "env = {\"K\": \"v\"}\n"
-                               "cwd = /srv\n";
+                               "cwd = /srv\n"
+                               "[function loaded]\n"
+                               "kind = native\n"
+                               "module = /a.so\n";
 
 static struct config_set *load_text(const char *text)
 {
@@ -74,6 +77,7 @@ Test(codec_function, so_does_what_changes_how_a_function_runs)
         {"\"stdin\":\"rm\"", "/stdin"},
         {"\"stdin_base64\":\"cm0=\"", "/stdin_base64"},
         {"\"files\":{\"a\":\"b\"}", "/files"},
+        {"\"inputs\":{\".netrc\":{\"blob\":\"0199abcd-ef01-7abc-9234-5678deadbeef\"}}", "/inputs"},
         {"\"stdin_from\":{\"job\":\"0199abcd-ef01-7abc-9234-5678deadbeef\"}", "/stdin_from"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -92,6 +96,10 @@ Test(codec_function, a_call_needs_no_more_than_submit)
 {
     expect_refused(JOB, "{\"function\":\"fib\",\"args\":[1],\"timeout\":1}", ERR_NONE, "");
     expect_refused(BATCH, "{\"function\":\"fib\",\"items\":[1,2]}", ERR_NONE, "");
+    expect_refused(JOB,
+                   "{\"function\":\"loaded\",\"inputs\":{\"model\":{\"blob\":"
+                   "\"0199abcd-ef01-7abc-9234-5678deadbeef\"}}}",
+                   ERR_NONE, "");
     expect_refused(GRAPH, "{\"function\":\"fib\",\"jobs\":[{\"args\":[1]},{\"args\":[2]}]}",
                    ERR_NONE, "");
     expect_refused(PIPELINE, "{\"stages\":[{\"function\":\"fib\",\"args\":[1]}]}", ERR_NONE, "");
