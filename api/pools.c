@@ -98,19 +98,23 @@ static void put_pool(struct request *rq, const struct pool_view *pool)
     buf_putc(out, '}');
 }
 
+static void reply_view(struct request *rq, const struct pool_view *pool, int status)
+{
+    buf_clear(&rq->out);
+    put_pool(rq, pool);
+    buf_putc(&rq->out, '\n');
+    reply_etag(rq, pool->entry.version);
+    reply_json(rq, status);
+}
+
 static void reply_pool(struct request *rq, int status)
 {
     struct pool_view pool = {0};
     struct err err = {0};
-    if (!look(rq, &pool, &err)) {
+    if (look(rq, &pool, &err))
+        reply_view(rq, &pool, status);
+    else
         reply_problem(rq, &err);
-        return;
-    }
-    buf_clear(&rq->out);
-    put_pool(rq, &pool);
-    buf_putc(&rq->out, '\n');
-    reply_etag(rq, pool.entry.version);
-    reply_json(rq, status);
 }
 
 void pool_show(struct request *rq)
@@ -177,16 +181,34 @@ void pool_metrics(struct request *rq)
 /* ------------------------------------------------------------------------------------------------
  * verbs */
 
+static void reply_made(struct request *rq)
+{
+    char *location = arena_alloc(&rq->arena, 24 + MAX_POOL_NAME);
+    struct pool_view pool = {0};
+    struct err err = {0};
+    if (!look(rq, &pool, &err)) { /* by a key, of one that has been deleted since */
+        reply_problem(rq, &err);
+        return;
+    }
+    if (location != NULL) {
+        (void)snprintf(location, 24 + MAX_POOL_NAME, "/v1/pools/%s", pool.entry.name);
+        reply_header(rq, "Location", location);
+    }
+    if (rq->cmd.key.replayed)
+        reply_header(rq, "Idempotency-Replayed", "true");
+    reply_view(rq, &pool, 201);
+}
+
 static void changed(struct request *rq)
 {
-    if (rq->cmd.pool.verb == POOL_MAKE && rq->cmd.key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
     if (rq->cmd.err.code != ERR_NONE)
         reply_problem(rq, &rq->cmd.err);
+    else if (rq->cmd.pool.verb == POOL_MAKE)
+        reply_made(rq);
     else if (rq->cmd.pool.verb == POOL_DELETE)
         reply_empty(rq, 204);
     else
-        reply_pool(rq, rq->cmd.pool.verb == POOL_MAKE ? 201 : 200);
+        reply_pool(rq, 200);
 }
 
 static void send_verb(struct request *rq, enum pool_verb verb)
@@ -232,8 +254,6 @@ void pool_create(struct request *rq)
     struct pool_change change;
     struct err err = {0};
     uint8_t digest[32] = {0};
-    char *location = arena_alloc(&rq->arena, 16 + MAX_POOL_NAME);
-    PRE(location != NULL);
     if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
         submit_digest(buf_slice(&rq->body), digest);
     if (!codec_read_new_pool(buf_slice(&rq->body), &change, &err) ||
@@ -244,9 +264,6 @@ void pool_create(struct request *rq)
     rq->match.args[0] = change.name;
     rq->cmd.pool.members = change.members;
     rq->cmd.pool.to = change.to;
-    (void)snprintf(location, 16 + MAX_POOL_NAME, "/v1/pools/%.*s", (int)change.name.len,
-                   change.name.ptr);
-    reply_header(rq, "Location", location);
     send_verb(rq, POOL_MAKE);
 }
 

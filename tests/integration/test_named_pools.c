@@ -54,6 +54,7 @@ SERVER_TEST(pools, a_named_pool_is_made_shown_changed_and_forgotten)
     expect_status(over, 204);
     AUTO_RESPONSE taken = http(s, "POST", "/v1/pools", "{'name':'media','size':1}", NULL);
     expect_problem(taken, 409, "name-taken");
+    cr_assert_null(header_of(taken, "Location"));
     AUTO_RESPONSE list = http_get(s, "/v1/pools");
     expect_text(list, "items.0.name", "default");
     expect_text(list, "items.1.name", "media");
