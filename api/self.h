@@ -14,8 +14,8 @@ MUST_CHECK bool self_may(const struct request *rq, struct err *err);
 /* The {id} of the path, or "self". To a job every job but itself and its children is NOT_FOUND. */
 MUST_CHECK bool self_job_id(struct request *rq, struct slice text, struct job_id *ret,
                             struct err *err);
-/* A job that asks becomes the submitter of `spec`; FORBIDDEN or NOT_FOUND when the spec reaches for
- * other jobs than its own. */
+/* A job that asks becomes the submitter of `spec`. FORBIDDEN when the spec has a unique key or
+ * inputs, INVALID when it waits for other jobs than its own. */
 MUST_CHECK bool self_submits(struct request *rq, struct job_spec *spec, struct err *err);
 
 #endif
