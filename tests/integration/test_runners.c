@@ -235,14 +235,28 @@ RUNNER_TEST(rule_6_a_failed_init_is_tried_three_times_and_told)
     expect_outcome(lacks, "failed", "exec");
 }
 
+/* The one runner of this server; 0: there is none just now. */
+static pid_t only_runner(struct server *s)
+{
+    static struct pid_list list;
+    proc_find_descendants(s->pid, &list);
+    for (size_t i = 0; i < list.n; i++)
+        if (strncmp(proc_name(list.pids[i]).s, "python", 6) == 0)
+            return list.pids[i];
+    return 0;
+}
+
 RUNNER_TEST(rule_7_a_task_behind_an_init_can_be_cancelled)
 {
     const struct job_ref job = job_submit(s, "{'function':'init_hangs','args':['pid']}");
     AUTO_RESPONSE running = job_await_state(s, job, "running");
+    AWAIT(only_runner(s) != 0, 20);
+    const pid_t pid = only_runner(s);
     AUTO_RESPONSE r = job_cancel(s, job, "{'grace':20}", 20);
     expect_status(r, 200);
     AUTO_RESPONSE end = job_await(s, job);
     expect_outcome(end, "cancelled", NULL);
+    AWAIT(!proc_is_alive(pid), 20);
     runner_value(s, "odd", "'bytes',[104]", "h");
 }
 

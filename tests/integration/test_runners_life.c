@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Runners that die, grow, do not start or say something before their end. */
+#include "integration/harness_pool.h"
 #include "integration/runner_registry.h"
 
 #include <signal.h>
@@ -34,6 +35,14 @@ RUNNER_TEST(workers_that_are_replaced_stop_nothing)
            "['pid'],['pid'],['pid'],['pid'],['pid']]}");
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_int(over, "counts.succeeded", 10);
+    AUTO_RESPONSE pids = http_get(s, "/v1/batches/%s/results?order=index", batch.id);
+    for (int i = 0; i < 10; i++) {
+        int same = 0;
+        for (int k = 0; k < 10; k++)
+            same += json_int(pids, text_of("%d.value", i).s) ==
+                    json_int(pids, text_of("%d.value", k).s);
+        cr_assert_leq(same, 2, "%d tasks by one runner: %s", same, pids->body);
+    }
 }
 
 /* Workers grow. */
@@ -125,6 +134,13 @@ RUNNER_TEST(partial_results_have_their_limits)
     expect_outcome(many, "failed", "function_error");
     expect_text(many, "error.detail", "ResultTooLarge: the partial results pass limits.output");
     expect_results(s, job_of(many), "", "{\"index\":0,\"value\":1}\n{\"index\":1,\"value\":2}\n");
+    /* Each by 1 MiB, of which the first one has as much as may be. */
+    AUTO_RESPONSE fits = runner_call(s, "odd", "'data_large',1048576");
+    expect_outcome(fits, "succeeded", NULL);
+    AUTO_RESPONSE large = runner_call(s, "odd", "'data_large',1048577");
+    expect_outcome(large, "failed", "function_error");
+    expect_text(large, "error.detail", "ProtocolError: DATA with 1048577 bytes");
+    expect_results(s, job_of(large), "", "");
 }
 
 PLAIN_TEST(runners, they_end_with_the_service)
@@ -149,6 +165,10 @@ RUNNER_TEST(a_runner_that_cannot_start_is_told)
         {"version", "the runner of version cannot start: it speaks version 2 of the protocol, "
                     "not 1"},
         {"early", "the runner of early cannot start: PONG before HELLO"},
+        {"forks", "the runner of forks cannot start: HELLO names the capability \"fork\", which is "
+                  "not supported: warming up"},
+        {"codecs", "the runner of codecs cannot start: HELLO names neither codec \"json\" nor "
+                   "\"raw\": warming up"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         AUTO_RESPONSE r = runner_call(s, cases[i].function, "1");
@@ -177,6 +197,37 @@ RUNNER_TEST(a_broken_runner_costs_three_starts_and_a_back_off)
     AUTO_TEXT log = file_read(s->log, &len);
     cr_assert_eq(count_in(log, "\"runner cannot start\""), 3, "%s", log);
     runner_value(s, "odd", "'bytes',[104]", "h");
+}
+
+/* Rule 6. */
+PLAIN_TEST(runners, one_that_can_start_again_is_used_after_the_back_off)
+{
+    struct server server, *s = &server;
+    char dir[128];
+    temp_dir_make(dir, sizeof dir);
+    const struct text flag = text_of("%s/flag", dir);
+    runner_server(s, text_of("[function late]\nkind = runner\n" ODD ", \"until:%s\"]\n", flag.s).s);
+    const uint64_t start = now_ns();
+    AUTO_RESPONSE fails = runner_call(s, "late", "'pid'");
+    expect_outcome(fails, "failed", "exec");
+    FILE *f = fopen(flag.s, "w");
+    CHECK(f != NULL && fclose(f) == 0, "cannot write %s", flag.s);
+    struct response *r = runner_call(s, "late", "'pid'");
+    for (const uint64_t until = deadline_in(20); strcmp(json_text(r, "state"), "failed") == 0;) {
+        expect_outcome(r, "failed", "exec");
+        CHECK(!deadline_passed(until), "it is never tried again");
+        response_free(r);
+        r = runner_call(s, "late", "'pid'");
+    }
+    expect_outcome(r, "succeeded", NULL);
+    cr_assert_geq(seconds_since(start), 1);
+    AUTO_TEXT pid = job_read(s, job_of(r), "result");
+    response_free(r);
+    runner_value(s, "late", "'pid'", pid);
+    cr_assert_eq(metric_of(s, "ganger_runner_starts_total"), 4);
+    cr_assert_eq(metric_of(s, "ganger_runner_start_failures_total"), 3);
+    server_stop(s);
+    temp_dir_remove(dir);
 }
 
 /* ---- what is refused ---- */

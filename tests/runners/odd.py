@@ -179,6 +179,9 @@ def work(ident, call, header):
         put("PROGRESS", ident, [1, 2, "waits"])
         wait_for_cancel()
         put("CANCELLED", ident)
+    elif what == "data_large":
+        put("DATA", ident, b'"' + b"x" * (more[0] - 2) + b'"', " codec=json")
+        result(ident, "end")
     elif what == "data_not_json":
         put("DATA", ident, b"{1}", " codec=json")
         result(ident, 1)
@@ -212,7 +215,7 @@ def main():
     global answers
     if start == "silent":
         forever()
-    if start == "fail":
+    if start == "fail" or start.startswith("until:") and not os.path.exists(start[len("until:"):]):
         sys.exit("no such thing as a module")
     if start == "version":
         put("HELLO", 2, {"codecs": ["json"]})
