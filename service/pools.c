@@ -259,9 +259,9 @@ static bool take_stored(struct engine *e, struct pool_entry *pool, const struct 
     if (memcmp(&stored->base, &base, sizeof base) != 0) {
         pool->settings = pool->base = base;
         pool->version++;
-        if (!pools_put(e->store, pool, err))
-            return false;
     }
+    if ((pool->version != stored->version || stored->is_made) && !pools_put(e->store, pool, err))
+        return false;
     pool->settings.size = MIN(pool->settings.size, pool_max(e->parts.pool));
     return true;
 }

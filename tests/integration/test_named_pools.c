@@ -277,6 +277,20 @@ PLAIN_TEST(pools, a_function_runs_in_the_pool_of_the_configuration)
     server_stop(s);
 }
 
+/* Also when the configuration says the same as the client did. */
+SERVER_TEST_WITH(pools, a_pool_that_the_configuration_has_taken_over_goes_with_it, .workers = 1)
+{
+    make_pool(s, "{'name':'taken','size':1}");
+    server_kill(s);
+    server_restart_configured(s, 1, "[pool taken]\nsize = 1\n");
+    AUTO_RESPONSE stays = http(s, "DELETE", "/v1/pools/taken", NULL, NULL);
+    expect_problem(stays, 409, "state-conflict");
+    server_kill(s);
+    server_restart_configured(s, 1, "");
+    AUTO_RESPONSE gone = http_get(s, "/v1/pools/taken");
+    expect_problem(gone, 404, "not-found");
+}
+
 PLAIN_TEST(pools, a_bad_pool_of_the_configuration_is_named)
 {
     static const char *const texts[] = {
