@@ -3,15 +3,56 @@
 
 #include "storage/store_impl.h"
 
+/* In the order of TEXT_POOL. */
+#define SETTINGS_AT 6
+#define N_SETTINGS 9
+#define BASE_AT (SETTINGS_AT + N_SETTINGS)
+
+static void settings_values(const struct pool_settings *s, int64_t ret[N_SETTINGS])
+{
+    const int64_t values[N_SETTINGS] = {
+        s->size,
+        s->min,
+        s->idle_us,
+        s->max_jobs,
+        s->start_failures,
+        s->start_timeout_us,
+        (int64_t)s->max_rss,
+        s->on_death,
+        s->isolation,
+    };
+    memcpy(ret, values, sizeof(values));
+}
+
+static void settings_bind(sqlite3_stmt *put, int column, const struct pool_settings *s)
+{
+    int64_t values[N_SETTINGS];
+
+    settings_values(s, values);
+    for (int i = 0; i < N_SETTINGS; i++)
+        bind_i64(put, column + i + 1, values[i]);
+}
+
 static bool settings_read(sqlite3_stmt *stmt, int column, struct pool_settings *ret)
 {
-    struct slice bytes = column_slice(stmt, column);
+    int64_t v[N_SETTINGS], same[N_SETTINGS];
 
-    if (bytes.len != sizeof(*ret))
-        return false;
-    memcpy(ret, bytes.ptr, sizeof(*ret));
-    return ret->size >= 1 && ret->idle_us >= 0 && ret->on_death < DEATH_KINDS &&
-           ret->isolation < POOL_ISOLATIONS;
+    for (int i = 0; i < N_SETTINGS; i++)
+        v[i] = sqlite3_column_int64(stmt, column + i);
+    *ret = (struct pool_settings){
+        .size = (uint32_t)v[0],
+        .min = (uint32_t)v[1],
+        .idle_us = v[2],
+        .max_jobs = (uint32_t)v[3],
+        .start_failures = (uint32_t)v[4],
+        .start_timeout_us = v[5],
+        .max_rss = (uint64_t)v[6],
+        .on_death = (uint32_t)v[7],
+        .isolation = (uint32_t)v[8],
+    };
+    settings_values(ret, same);
+    return memcmp(v, same, sizeof(v)) == 0 && ret->size >= 1 && ret->idle_us >= 0 &&
+           ret->on_death < DEATH_KINDS && ret->isolation < POOL_ISOLATIONS;
 }
 
 static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
@@ -26,7 +67,8 @@ static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
     if (name.len < 1 || name.len > MAX_POOL_NAME || ret->phase >= POOL_PHASE_COUNT)
         return false;
     memcpy(ret->name, name.ptr, name.len);
-    return settings_read(stmt, 6, &ret->settings) && settings_read(stmt, 7, &ret->base);
+    return settings_read(stmt, SETTINGS_AT, &ret->settings) &&
+           settings_read(stmt, BASE_AT, &ret->base);
 }
 
 bool pools_load(struct store *store, struct pool_entry *ret, size_t max, size_t *ret_n,
@@ -58,8 +100,8 @@ bool pools_put(struct store *store, const struct pool_entry *pool, struct err *e
     bind_i64(put, 4, pool->phase);
     bind_i64(put, 5, pool->place);
     bind_i64(put, 6, pool->up_to);
-    bind_blob(put, 7, (struct slice){(const char *)&pool->settings, sizeof(pool->settings)});
-    bind_blob(put, 8, (struct slice){(const char *)&pool->base, sizeof(pool->base)});
+    settings_bind(put, SETTINGS_AT, &pool->settings);
+    settings_bind(put, BASE_AT, &pool->base);
     return store_run(store, put, err);
 }
 

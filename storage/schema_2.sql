@@ -236,12 +236,29 @@ CREATE INDEX blob_uses_no ON blob_uses (no);
 
 -- Pools of workers, as far as they are not what the configuration says: changed, closed or terminated.
 CREATE TABLE pools (
-    name     TEXT PRIMARY KEY,
-    version  INTEGER NOT NULL,
-    made     INTEGER NOT NULL,  -- 1: by a client; the configuration does not know it
-    phase    INTEGER NOT NULL,  -- enum pool_phase in service/base/pool_spec.h
-    place    INTEGER NOT NULL,  -- of a termination: jobs up to this number have been cancelled
-    up_to    INTEGER NOT NULL,  -- and it goes on up to this one; 0: none is under way
-    settings BLOB NOT NULL,     -- struct pool_settings
-    base     BLOB NOT NULL      -- the same as configured then: settings last until that changes
+    name                  TEXT PRIMARY KEY,
+    version               INTEGER NOT NULL,
+    made                  INTEGER NOT NULL,  -- 1: by a client; the configuration does not know it
+    phase                 INTEGER NOT NULL,  -- enum pool_phase in service/base/pool_spec.h
+    place                 INTEGER NOT NULL,  -- of a termination: jobs up to this number have been cancelled
+    up_to                 INTEGER NOT NULL,  -- and it goes on up to this one; 0: none is under way
+    size                  INTEGER NOT NULL,  -- workers at most
+    min                   INTEGER NOT NULL,  -- kept when there is nothing to do; 4294967295: as many as size
+    idle_us               INTEGER NOT NULL,  -- 0: idle workers stay
+    max_jobs              INTEGER NOT NULL,  -- of one worker; 0: no limit
+    start_failures        INTEGER NOT NULL,  -- in a row
+    start_timeout_us      INTEGER NOT NULL,
+    max_rss               INTEGER NOT NULL,  -- bytes
+    on_death              INTEGER NOT NULL,  -- enum worker_death
+    isolation             INTEGER NOT NULL,  -- enum pool_isolation
+    -- The same as configured when they were changed: they last until that says something else.
+    base_size             INTEGER NOT NULL,
+    base_min              INTEGER NOT NULL,
+    base_idle_us          INTEGER NOT NULL,
+    base_max_jobs         INTEGER NOT NULL,
+    base_start_failures   INTEGER NOT NULL,
+    base_start_timeout_us INTEGER NOT NULL,
+    base_max_rss          INTEGER NOT NULL,
+    base_on_death         INTEGER NOT NULL,
+    base_isolation        INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -58,13 +58,13 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " AND value IS NOT NULL"
 
 /* A row with all that the end of an attempt may say. */
-#define TEXT_ROW_MOVE                                                               \
-    "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6,"           \
-    " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"                 \
-    " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"                  \
-    " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"                 \
-    " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                          \
-    " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"                  \
+#define TEXT_ROW_MOVE                                                     \
+    "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
+    " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"       \
+    " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
+    " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
+    " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
+    " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
     " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
 
 /* A batch; batch_read knows the order. */
@@ -79,6 +79,13 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled," \
     " queues.id, version, gone, paused, concurrency, rate_n, rate_us, weight, max_length,"      \
     " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
+
+/* A pool with its settings, twice; entry_read and pools_put know the order. */
+#define TEXT_POOL                                                                              \
+    "name, version, made, phase, place, up_to, size, min, idle_us, max_jobs, start_failures,"  \
+    " start_timeout_us, max_rss, on_death, isolation, base_size, base_min, base_idle_us,"      \
+    " base_max_jobs, base_start_failures, base_start_timeout_us, base_max_rss, base_on_death," \
+    " base_isolation"
 
 /* A blob; blob_read knows the order. */
 #define TEXT_BLOB "SELECT no, created_us, salt, file, bytes, sha256, gone_us FROM blobs "
@@ -101,7 +108,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " created_us, salt, due_us, queue_deadline_us, deadline_us,"          \
                              " keep_us, max_attempts, result, retry, batch, idx, flags, ukey)"          \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
-                             " ?14, ?15, ?16, ?17, ?18, ?19)")                                          \
+                             " ?14, ?15, ?16, ?17, ?18, ?19)")                                     \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
@@ -305,10 +312,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " ORDER BY created_us LIMIT 1")                                       \
     X(IDEM_DELETE,     HOT,  "DELETE FROM idem WHERE key = ?1")                                    \
     /* pools */                                                                                    \
-    X(POOLS_ALL,       COLD, "SELECT name, version, made, phase, place, up_to, settings, base"     \
-                             " FROM pools")                                                        \
-    X(POOL_PUT,        HOT,  "INSERT OR REPLACE INTO pools (name, version, made, phase, place,"    \
-                             " up_to, settings, base) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")    \
+    X(POOLS_ALL,       COLD, "SELECT " TEXT_POOL " FROM pools")                                    \
+    X(POOL_PUT,        HOT,  "INSERT OR REPLACE INTO pools (" TEXT_POOL ")"                        \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"         \
+                             " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)")       \
     X(POOL_DELETE,     HOT,  "DELETE FROM pools WHERE name = ?1")                                  \
     X(JOBS_WALK,       HOT,  "SELECT no, state, queue FROM jobs WHERE no > ?1 AND no <= ?2"        \
                              " ORDER BY no LIMIT ?3")                                              \
