@@ -8,8 +8,6 @@
 #include <inttypes.h>
 #include <sys/wait.h>
 
-#define PONG_NS UINT64_C(5000000000)
-
 /* ------------------------------------------------------------------------------------------------
  * a task */
 
@@ -153,23 +151,10 @@ int runners_wait_ms(const struct runners *all)
     return at_ns <= now_ns ? 0 : (int)MIN((at_ns - now_ns) / 1000000 + 1, UINT64_C(60000));
 }
 
-static void ping(struct runner *r, uint64_t now_ns)
-{
-    const uint64_t period_ns = r->function->ping_us == 0 ? PONG_NS
-                                                         : (uint64_t)r->function->ping_us * 1000;
-    char number[16];
-
-    (void)snprintf(number, sizeof(number), "%" PRIu32, ++r->pings);
-    runner_say(r, "PING", slice_of(number), "", (struct slice){0});
-    r->pong_by_ns = now_ns + MIN(PONG_NS, period_ns);
-    r->ping_at_ns = UINT64_MAX;
-}
-
 static const char *look_at(struct runners *all, struct runner *r, uint64_t now_ns,
                            char ret[TASK_ERROR_TEXT])
 {
     struct runner_call call = {.all = all, .runner = r, .function = r->function, .result_fd = -1};
-    const bool waited = r->pong_by_ns != UINT64_MAX;
 
     runner_drain(r);
     runner_flush(r);
@@ -183,10 +168,8 @@ static const char *look_at(struct runners *all, struct runner *r, uint64_t now_n
         return "no READY in time";
     if (now_ns >= r->pong_by_ns)
         return "no PONG in time";
-    if (waited && r->pong_by_ns == UINT64_MAX)
-        runner_rest(r);
     if (r->is_ready && now_ns >= r->ping_at_ns)
-        ping(r, now_ns);
+        runner_ping(r);
     return NULL;
 }
 

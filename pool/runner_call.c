@@ -142,6 +142,7 @@ static void begin_task(struct runner_call *call)
     call->out[1].pipe_fd = r->stream_fd[1];
     call->has_streams = true;
     call->cpu_before_us = runner_cpu_us(r);
+    runner_await_ping(r);
     atomic_store_explicit(&call->bank->job_pid, r->pid, memory_order_relaxed);
     if (!r->is_ready)
         runner_say(r, "INIT", SLICE_LIT("init"), "", r->function->init);
@@ -212,15 +213,29 @@ static void pump(struct runner_call *call, const struct pollfd *fds)
 /* ------------------------------------------------------------------------------------------------
  * the loop */
 
+/* A runner that reads its descriptor 3 while it works is asked whether it lives. */
+static bool is_pinged(const struct runner_call *call)
+{
+    return call->phase == CALL_RUN && call->runner->is_ready &&
+           (call->runner->caps & CAP_BUSYPING) != 0;
+}
+
 static void check_runner(struct runner_call *call, uint64_t now_ns)
 {
-    if (call->runner == NULL || call->phase == CALL_END)
+    struct runner *r = call->runner;
+
+    if (r == NULL || call->phase == CALL_END)
         return;
-    if (!call->runner->is_ready && now_ns >= call->runner->boot_by_ns) {
-        give_up(call, call->runner->is_greeted ? "no READY in time" : "no HELLO in time");
+    if (!r->is_ready && now_ns >= r->boot_by_ns) {
+        give_up(call, r->is_greeted ? "no READY in time" : "no HELLO in time");
     } else if (now_ns >= call->eof_by_ns) {
-        (void)snprintf(call->broken, sizeof(call->broken), "it has closed its descriptor 4");
+        (void)runner_call_broken(call, "it has closed its descriptor 4");
         give_up(call, call->broken);
+    } else if (is_pinged(call) && now_ns >= r->pong_by_ns) {
+        (void)runner_call_broken(call, "no PONG in time");
+        give_up(call, call->broken);
+    } else if (is_pinged(call) && now_ns >= r->ping_at_ns) {
+        runner_ping(r);
     }
 }
 
@@ -257,6 +272,8 @@ static uint64_t wait_ns(const struct runner_call *call, uint64_t now_ns)
         at_ns = MIN(at_ns, call->start_at_ns);
     else if (call->runner != NULL && !call->runner->is_ready)
         at_ns = MIN(at_ns, call->runner->boot_by_ns);
+    else if (call->runner != NULL && is_pinged(call))
+        at_ns = MIN(at_ns, MIN(call->runner->ping_at_ns, call->runner->pong_by_ns));
     if (has_news(call))
         at_ns = MIN(at_ns, call->told_at_ns + OUTPUT_PERIOD_NS);
     if (call->task->deadline_us > 0 && call->cause == CAUSE_NONE) {
@@ -289,7 +306,7 @@ static void wait_events(const struct runner_call *call, struct pollfd fds[WATCH_
             fds[i].revents = 0;
 }
 
-static void attrunner_call_end_runner(struct runner_call *call, const struct pollfd *fds)
+static void attend_runner(struct runner_call *call, const struct pollfd *fds)
 {
     if (call->runner == NULL || call->phase == CALL_END)
         return;
@@ -324,7 +341,7 @@ static void watch_call(struct runner_call *call)
         wait_events(call, fds);
         if (fds[ON_TERM].revents != 0)
             call->is_abandoned = true;
-        attrunner_call_end_runner(call, fds);
+        attend_runner(call, fds);
         if (fds[ON_SOCK].revents != 0 && call->phase != CALL_END)
             hear_server(call);
         if (fds[ON_CHILD].revents != 0)

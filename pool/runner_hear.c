@@ -192,7 +192,7 @@ static bool on_log(struct runner_call *call, const struct runner_frame *frame, s
     return true;
 }
 
-/* Shared objects do not exist yet. */
+/* A CALL is an operation on a shared object, and there are none yet. */
 static bool on_call(struct runner_call *call, const struct runner_frame *frame, struct slice body)
 {
     static const char no[] = "{\"type\":\"/problems/not-found\",\"title\":\"Not found\","
@@ -210,6 +210,7 @@ static bool on_pong(struct runner_call *call, const struct runner_frame *frame, 
     if (!slice_is(frame->id, last))
         return runner_call_broken(call, "a PONG without its PING");
     call->runner->pong_by_ns = UINT64_MAX;
+    runner_await_ping(call->runner);
     return true;
 }
 

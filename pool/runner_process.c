@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -20,6 +21,7 @@
 #define DRAIN_MAX ((size_t)1 << 20) /* of one look; who writes without end waits */
 #define QUIT_MS 500
 #define PING_NS UINT64_C(10000000000)
+#define PONG_NS UINT64_C(5000000000)
 #define INBOX_KEPT (1 << 20)
 
 /* ------------------------------------------------------------------------------------------------
@@ -254,11 +256,30 @@ struct slice runner_last_line(struct slice text)
     return (struct slice){text.ptr + at, end - at};
 }
 
+static uint64_t ping_period_ns(const struct runner *r)
+{
+    return r->function->ping_us == 0 ? PING_NS : (uint64_t)r->function->ping_us * 1000;
+}
+
+void runner_await_ping(struct runner *r)
+{
+    r->ping_at_ns = clock_mono_ns() + ping_period_ns(r);
+}
+
+void runner_ping(struct runner *r)
+{
+    char number[16];
+
+    (void)snprintf(number, sizeof(number), "%" PRIu32, ++r->pings);
+    runner_say(r, "PING", slice_of(number), "", (struct slice){0});
+    r->pong_by_ns = clock_mono_ns() + MIN(PONG_NS, ping_period_ns(r));
+    r->ping_at_ns = UINT64_MAX;
+}
+
 void runner_rest(struct runner *r)
 {
-    const int64_t ping_us = r->function->ping_us;
     r->used_ns = clock_mono_ns();
-    r->ping_at_ns = r->used_ns + (ping_us == 0 ? PING_NS : (uint64_t)ping_us * 1000);
+    runner_await_ping(r);
     if (lseek(r->inbox_fd, 0, SEEK_END) > INBOX_KEPT)
         (void)!ftruncate(r->inbox_fd, 0);
     (void)!ftruncate(r->outbox_fd, 0);

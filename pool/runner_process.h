@@ -9,9 +9,8 @@
 
 #define RUNNER_TAIL 2048                  /* kept of what it writes to stderr while no task runs */
 #define RUNNER_BODY_MAX ((size_t)1 << 20) /* of any frame but RESULT and DATA */
-#define RUNNER_SHM                                                                \
-    ((size_t)256 << 10) /* larger bodies go through shared memory, if it can that \
-                         */
+/* Larger bodies go through shared memory, if it can that. */
+#define RUNNER_SHM ((size_t)256 << 10)
 
 enum runner_codec { CODEC_JSON = 1, CODEC_RAW = 2, CODEC_PICKLE = 4 };
 enum runner_cap {
@@ -78,6 +77,10 @@ uint64_t runner_rss_bytes(const struct runner *r);
 
 /* Its task is over: from now on it is asked now and then whether it lives. */
 void runner_rest(struct runner *r);
+/* It is asked a period from now. */
+void runner_await_ping(struct runner *r);
+/* Asks it, and waits for its PONG until pong_by_ns. */
+void runner_ping(struct runner *r);
 
 /* How a runner ended. */
 struct runner_end {

@@ -17,6 +17,7 @@ static const char registry[] =
     "[function soft]\nkind = runner\n" ODD ", \"well\", \"cancel\"]\n"
     "[function raw]\nkind = runner\n" ODD ", \"well\", \"\", \"raw\"]\n"
     "[function pinged]\nkind = runner\n" ODD "]\nping = 100ms\n"
+    "[function busy]\nkind = runner\n" ODD ", \"well\", \"busyping\"]\nping = 100ms\n"
     "[function late_body]\nkind = runner\n" ODD ", \"well\", \"\", \"json\", \"late_body\"]\n"
     "[function init]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
     "init = some words\n"

@@ -186,7 +186,7 @@ RUNNER_TEST(rule_4_the_end_of_a_pipe_is_the_end)
     const pid_t pid = (pid_t)runner_int(s, "odd", "'pid'");
     server_kill(s);
     AWAIT(!proc_is_alive(pid), 20);
-    server_restart(s, NULL);
+    server_restart_configured(s, 1, registry);
 }
 
 RUNNER_TEST(rule_5_a_cancel_asks_waits_and_kills)
@@ -303,6 +303,17 @@ RUNNER_TEST(rule_10_an_idle_runner_that_does_not_answer_is_replaced)
     AWAIT(!proc_is_alive(pid), 20);
     AWAIT(server_log_has(s, "no PONG in time"), 20);
     cr_assert_neq(runner_int(s, "pinged", "'pid'"), pid);
+}
+
+RUNNER_TEST(rule_10_a_busy_runner_is_pinged_if_it_says_that_it_answers)
+{
+    const pid_t pid = (pid_t)runner_int(s, "busy", "'pongs',2");
+    cr_assert_eq(runner_int(s, "busy", "'pid'"), pid);
+    AUTO_RESPONSE r = runner_call(s, "busy", "'busy',60");
+    expect_outcome(r, "failed", "function_error");
+    expect_text(r, "error.detail", "ProtocolError: no PONG in time");
+    AWAIT(!proc_is_alive(pid), 20);
+    cr_assert_neq(runner_int(s, "busy", "'pid'"), pid);
 }
 
 RUNNER_TEST(rule_11_a_runner_that_says_bye_is_replaced)

@@ -136,6 +136,12 @@ def work(ident, call, header):
     elif what == "busy":
         time.sleep(more[0])
         result(ident, os.getpid())
+    elif what == "pongs":  # so many PINGs are answered while it works
+        for _ in range(more[0]):
+            verb, number, *_ = IN.readline().decode().split()
+            put("PONG", number)
+            assert verb == "PING"
+        result(ident, os.getpid())
     # rule 11
     elif what == "bye":
         put("BYE", 0, None, " reason=memory")
