@@ -5,16 +5,13 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 name=$1
-programs=${GANGER_EXAMPLES-}
 who=examples
 # shellcheck source=tests/fresh_server.sh
 . "$root/tests/fresh_server.sh"
-programs=${programs:-$(dirname "$binary")/examples}
 # An example may have a configuration of its own; the others can call the native functions.
 config=$root/examples/$name/ganger.conf
 [ -f "$config" ] || config=$root/examples/native/ganger.conf
-sed -e "s|/usr/share/ganger/|$root/|g" -e "s|build/dev/examples|$programs|g" "$config" >"$scratch/ganger.conf"
-fresh_server --workers 4 --config "$scratch/ganger.conf"
+fresh_server --workers 4 --config "$(registry "$config")"
 
 # run ARGUMENTS...: the example as its reader starts it.
 run() {

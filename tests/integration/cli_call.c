@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "integration/cli_call.h"
 
+#include "integration/harness_config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -146,6 +148,22 @@ struct job_ref cli_submit(struct server *s, const char **words)
     cli_call_run(&c, s, words);
     expect_code(&c, 0);
     return id_printed(&c);
+}
+
+void expect_no_start(const char *text, const char *needle)
+{
+    char data[128];
+    const struct config_file file = config_write(text);
+    temp_dir_make(data, sizeof(data));
+    AUTO_CALL c;
+    cli_call_start_in(&c, data, NULL,
+                      WORDS("serve", "--config", file.path, "--listen", "127.0.0.1:0"));
+    cli_call_end(&c);
+    CHECK(c.code == 2, "exit code %d for %s: %s", c.code, text, c.err);
+    CHECK(strstr(c.err, needle) != NULL, "%s\nsays %s", text, c.err);
+    expect_out(&c, "");
+    config_remove(&file);
+    temp_dir_remove(data);
 }
 
 bool file_has(const char *path, const char *text)

@@ -33,6 +33,9 @@ void expect_err_has(const struct cli_call *c, const char *text);
 /* A submission whose one line of stdout is the id. */
 struct job_ref cli_submit(struct server *s, const char **words);
 
+/* The service does not start with this text as its configuration, and says so with `needle`. */
+void expect_no_start(const char *text, const char *needle);
+
 bool file_has(const char *path, const char *text);
 /* A file of the test with these bytes; its path. */
 struct text file_with(const struct server *s, const char *name, const void *bytes, size_t len);

@@ -184,6 +184,14 @@ struct response *http_get(struct server *s, const char *fmt, ...)
     return http(s, "GET", path, NULL, NULL);
 }
 
+double metric_of(struct server *s, const char *name)
+{
+    AUTO_RESPONSE r = http_get(s, "/metrics");
+    const char *at = strstr(r->body, text_of("\n%s ", name).s);
+    CHECK(at != NULL, "there is no metric %s", name);
+    return strtod(at + strlen(name) + 2, NULL);
+}
+
 void http_forget(struct server *s)
 {
     if (s->curl != NULL)

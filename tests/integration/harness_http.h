@@ -53,6 +53,9 @@ static inline void auto_response(struct response **r)
 }
 #define AUTO_RESPONSE __attribute__((cleanup(auto_response), unused)) struct response *
 
+/* A metric of /metrics by its whole name, with its labels. */
+double metric_of(struct server *s, const char *name);
+
 /* The value of a header, or NULL. */
 const char *header_of(const struct response *r, const char *name);
 

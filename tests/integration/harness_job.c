@@ -157,6 +157,18 @@ void await_file(const char *path, double seconds)
     }
 }
 
+void await_progress(struct server *s, struct job_ref job, const char *message)
+{
+    for (uint64_t until = deadline_in(20);;) {
+        AUTO_RESPONSE shown = job_show(s, job);
+        const char *text = cJSON_GetStringValue(json_find(shown, "progress.message"));
+        if (text != NULL && (message == NULL || strcmp(text, message) == 0))
+            return;
+        CHECK(!deadline_passed(until), "no progress: %s", shown->body);
+        pause_ms(5);
+    }
+}
+
 struct text fifo_make(const struct server *s, const char *name)
 {
     struct text path = text_of("%s/%s", s->scratch, name);

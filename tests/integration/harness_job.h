@@ -32,6 +32,8 @@ char *job_read(struct server *s, struct job_ref job, const char *stream);
 void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text);
 /* The finished job's state, and its reason unless NULL. */
 void expect_outcome(struct response *r, const char *state, const char *reason);
+/* Waits until the running job has said so; NULL: anything. */
+void await_progress(struct server *s, struct job_ref job, const char *message);
 /* A file that a job's command makes, for instance to show that it runs. */
 void await_file(const char *path, double seconds);
 

@@ -47,11 +47,3 @@ pid_t worker_pid(struct server *s, size_t at)
     const cJSON *pid = json_find(r, text_of("items.%zu.pid", at).s);
     return cJSON_IsNumber(pid) ? (pid_t)pid->valuedouble : 0;
 }
-
-double metric_of(struct server *s, const char *name)
-{
-    AUTO_RESPONSE r = http_get(s, "/metrics");
-    const char *at = strstr(r->body, text_of("\n%s ", name).s);
-    CHECK(at != NULL, "there is no metric %s", name);
-    return strtod(at + strlen(name) + 2, NULL);
-}

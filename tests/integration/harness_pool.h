@@ -16,7 +16,5 @@ void expect_pool_state(struct server *s, const char *state);
 size_t workers_alive(struct server *s);
 /* The worker of this place in the list: its process; 0: none just now. */
 pid_t worker_pid(struct server *s, size_t at);
-/* A metric of /metrics, whole. */
-double metric_of(struct server *s, const char *name);
 
 #endif

@@ -213,20 +213,6 @@ int64_t tries_of(struct server *s, struct job_ref job)
     return json_int(r, "callback.tries");
 }
 
-long metrics_value(struct server *s, const char *name)
-{
-    AUTO_RESPONSE r = http_get(s, "/metrics");
-    const char *at = strstr(r->body, text_of("\n%s ", name).s);
-    CHECK(at != NULL, "no metric %s", name);
-    return strtol(at + 1 + strlen(name), NULL, 10);
-}
-
-bool metrics_have(struct server *s, const char *line)
-{
-    AUTO_RESPONSE r = http_get(s, "/metrics");
-    return strstr(r->body, line) != NULL;
-}
-
 /* The events of the job's stream, which ends by itself. */
 bool events_have(struct server *s, struct job_ref job, const char *needle)
 {

@@ -56,8 +56,6 @@ struct job_ref submit_for(struct server *s, const struct receiver *r, const char
 /* Waits until nothing is pending any more; the job. */
 struct response *await_delivered(struct server *s, struct job_ref job, bool wanted);
 int64_t tries_of(struct server *s, struct job_ref job);
-bool metrics_have(struct server *s, const char *line);
-long metrics_value(struct server *s, const char *name); /* with its labels */
 /* Reads the job's stream of events, which ends with the job. */
 bool events_have(struct server *s, struct job_ref job, const char *needle);
 

@@ -5,22 +5,19 @@
 #define GANGER_TESTS_HARNESS_RUNNER_H
 
 #include "integration/harness_batch.h"
+#include "integration/harness_config.h"
 
-/* Starts a server with this text as its configuration. */
-void runner_server(struct server *s, const char *registry);
 /* Calls the function with arguments in JSON with ' for ", without brackets. Waits for the end. */
 struct response *runner_call(struct server *s, const char *function, const char *args);
 /* The call succeeds with this value, byte for byte. */
 void runner_value(struct server *s, const char *function, const char *args, const char *value);
 int64_t runner_int(struct server *s, const char *function, const char *args);
-/* Waits until the running job has said so. */
-void await_progress(struct server *s, struct job_ref job, const char *message);
 
 #define RUNNER_TESTS(suite, registry)                        \
     static void suite##_run(void (*body)(struct server * s)) \
     {                                                        \
         struct server server;                                \
-        runner_server(&server, registry);                    \
+        server_start_configured(&server, 1, registry);       \
         body(&server);                                       \
         server_stop(&server);                                \
     }

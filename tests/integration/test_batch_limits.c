@@ -195,11 +195,11 @@ SERVER_TEST(batches, retry_runs_those_that_failed_once_more)
 {
     struct text flag = text_of("%s/flag", s->scratch);
     struct job_ref batch = batch_submit(
-        s, "{'command':['sh','-c','[ {} = 1 ] || [ -e %s ]'],'items':[0,1,2,3],'max_parallel':2}",
+        s, "{'command':['sh','-c','[ {} = 1 ] || [ -e %s ]'],'items':[0,1,2,3],'max_parallel':1}",
         flag.s);
     AUTO_RESPONSE first = batch_await(s, batch);
     expect_int(first, "counts.failed", 3);
-    cr_assert_neq(json_int(first, "failed_first"), 1); /* in time, and two run beside each other */
+    expect_int(first, "failed_first", 0);
     FILE *f = fopen(flag.s, "w");
     CHECK(f != NULL && fclose(f) == 0, "cannot write %s", flag.s);
     AUTO_RESPONSE r = batch_post(s, batch, "retry", NULL);

@@ -66,9 +66,8 @@ SERVER_TEST(blobs, lists_go_by_cursor_and_deleted_ones_are_gone)
     AUTO_RESPONSE missing = http_get(s, "%s", path.s);
     expect_problem(missing, 404, "not-found");
     cr_assert_eq(blob_files(s), 2);
-    AUTO_RESPONSE metrics = http_get(s, "/metrics");
-    cr_assert_not_null(strstr(metrics->body, "\nganger_blobs 2\n"));
-    cr_assert_not_null(strstr(metrics->body, "\nganger_blob_bytes 12\n"));
+    cr_assert_eq(metric_of(s, "ganger_blobs"), 2);
+    cr_assert_eq(metric_of(s, "ganger_blob_bytes"), 12);
 }
 
 SERVER_TEST(blobs, a_blob_is_no_job_and_no_job_is_a_blob)
@@ -171,7 +170,7 @@ SERVER_TEST_WITH(blobs, two_that_are_too_much_together_cost_nobody_else_a_write,
     cr_assert_not_null(strstr(two->body, "/problems/overloaded"));
     AUTO_RESPONSE job = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
     expect_status(job, 202);
-    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
+    cr_assert_eq(metric_of(s, "ganger_commit_failures_total"), 0);
     AWAIT(blob_files(s) == 1, 10);
 }
 

@@ -51,8 +51,8 @@ SERVER_TEST_WITH(callbacks, a_success_is_told_and_signed, .args = {TO_LOOPBACK},
     expect_int(told, "callback.last_status", 204);
     expect_text(told, "callback.url", text_of("http://127.0.0.1:%d", r.port).s);
     cr_assert(events_have(s, job, "event: callback\ndata: {\"at\":"));
-    cr_assert(metrics_have(s, "ganger_callback_tries_total{outcome=\"delivered\"} 1\n"));
-    cr_assert(metrics_have(s, "ganger_callbacks_pending 0\n"));
+    AWAIT(metric_of(s, "ganger_callback_tries_total{outcome=\"delivered\"}") == 1, 20);
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 0, 20);
     secret[strcspn(secret, "\n")] = '\0';
     cr_assert(server_log_has(s, "callback-secret"));
     cr_assert_not(server_log_has(s, secret + 6));
@@ -157,8 +157,8 @@ SERVER_TEST_WITH(callbacks, a_410_is_the_last_word, .args = {TO_LOOPBACK, SOON})
     AUTO_RESPONSE told = await_delivered(s, job, false);
     expect_int(told, "callback.tries", 1);
     expect_int(told, "callback.last_status", 410);
-    cr_assert(metrics_have(s, "ganger_callback_tries_total{outcome=\"gave_up\"} 1\n"));
-    cr_assert(metrics_have(s, "ganger_callbacks_pending 0\n"));
+    AWAIT(metric_of(s, "ganger_callback_tries_total{outcome=\"gave_up\"}") == 1, 20);
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 0, 20);
 }
 
 SERVER_TEST_WITH(callbacks, after_max_tries_it_is_given_up,
@@ -220,7 +220,7 @@ SERVER_TEST_WITH(callbacks, one_that_hangs_holds_up_nobody,
         AUTO_RESPONSE over = job_run(s, "{'command':['true']}");
         expect_outcome(over, "succeeded", NULL);
     }
-    cr_assert(metrics_have(s, "ganger_callbacks_pending 12\n"));
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 12, 20);
     for (size_t i = 0; i < COUNT_OF(held); i++) {
         hook_answer(held[i], "200 OK", "");
         hook_free(held[i]);
@@ -229,7 +229,7 @@ SERVER_TEST_WITH(callbacks, one_that_hangs_holds_up_nobody,
         AUTO_HOOK next = receiver_take(&hanging, 20);
         hook_answer(next, "200 OK", "");
     }
-    AWAIT(metrics_have(s, "ganger_callbacks_pending 0\n"), 20);
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 0, 20);
 }
 
 /* The call was made, but the server died before it could write that down. */
@@ -300,10 +300,10 @@ SERVER_TEST_WITH(callbacks, a_deleted_job_is_not_told_any_more,
     AUTO_HOOK hook = receiver_take(&r, 20);
     hook_answer(hook, "500 Oops", "");
     AWAIT(tries_of(s, job) == 1, 20);
-    cr_assert(metrics_have(s, "ganger_callbacks_pending 1\n"));
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 1, 20);
     AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/jobs/%s", job.id).s, NULL, NULL);
     expect_status(gone, 204);
-    cr_assert(metrics_have(s, "ganger_callbacks_pending 0\n"));
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 0, 20);
 }
 
 SERVER_TEST_WITH(callbacks, many_are_each_told_once, .args = {TO_LOOPBACK})
@@ -329,9 +329,9 @@ SERVER_TEST_WITH(callbacks, many_are_each_told_once, .args = {TO_LOOPBACK})
         cr_assert(k >= 0 && k < MANY && !seen[k], "%s", hook->body);
         seen[k] = true;
     }
-    AWAIT(metrics_have(s, "ganger_callbacks_pending 0\n"), 20);
+    AWAIT(metric_of(s, "ganger_callbacks_pending") == 0, 20);
     cr_assert_not(receiver_has_caller(&r));
-    cr_assert(metrics_have(s, "ganger_callback_tries_total{outcome=\"delivered\"} 100\n"));
+    AWAIT(metric_of(s, "ganger_callback_tries_total{outcome=\"delivered\"}") == 100, 20);
 }
 
 /* Processor time that the server has used, in clock ticks (proc(5), stat). */
@@ -361,8 +361,8 @@ SERVER_TEST_WITH(callbacks, many_receivers_take_turns_and_then_there_is_peace,
     free(lines);
     expect_status(sent, 200);
     /* A pause may be short by chance. */
-    AWAIT(metrics_value(s, "ganger_callback_tries_total{outcome=\"failed\"}") >= MANY, 60);
-    cr_assert_eq(metrics_value(s, "ganger_callbacks_pending"), MANY);
+    AWAIT(metric_of(s, "ganger_callback_tries_total{outcome=\"failed\"}") >= MANY, 60);
+    cr_assert_eq(metric_of(s, "ganger_callbacks_pending"), MANY);
     long before = cpu_ticks(s);
     pause_ms(500);
     cr_assert_lt(cpu_ticks(s) - before, 25, "the thread of callbacks does not rest");

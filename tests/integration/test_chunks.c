@@ -81,13 +81,13 @@ CHUNK_TEST(many_elements_cost_few_commits, 2)
     enum { ITEMS = 2000 };
     for (int i = 0; i < ITEMS; i++)
         text_add(&items, "%s%d", i == 0 ? "" : ",", i);
-    const long before = metrics_value(s, "ganger_commits_total");
+    const double before = metric_of(s, "ganger_commits_total");
     const struct job_ref batch = batch_submit(
         s, "{'function':'misbehave','chunksize':100,'items':[%s]}", items.text);
     text_free(&items);
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_int(over, "counts.succeeded", ITEMS);
-    const long commits = metrics_value(s, "ganger_commits_total") - before;
+    const double commits = metric_of(s, "ganger_commits_total") - before;
     cr_assert_leq(commits, 4 * ITEMS / 100, "%ld commits for %d chunks", commits, ITEMS / 100);
     AUTO_RESPONSE r = http_get(s, "/v1/batches/%s/results?order=index", batch.id);
     int i = 0;

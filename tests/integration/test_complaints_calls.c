@@ -13,23 +13,11 @@ static const char registry[] = "[function misbehave]\n"
 
 #define CALL_TEST(name) CONFIGURED_TEST(native, name, registry)
 
-/* Waits until the call itself says that it goes on. */
-static void await_progress(struct server *s, struct job_ref job)
-{
-    for (uint64_t until = deadline_in(20);;) {
-        AUTO_RESPONSE shown = job_show(s, job);
-        if (cJSON_IsString(json_find(shown, "progress.message")))
-            return;
-        CHECK(!deadline_passed(until), "no progress: %s", shown->body);
-        pause_ms(5);
-    }
-}
-
 /* "One crash breaks the whole pool": with calls under way and waiting, only that one fails. */
 CALL_TEST(complaint_a_crash_fails_no_other_call)
 {
     struct job_ref long_one = job_submit(s, "{'function':'misbehave','args':['cancel']}");
-    await_progress(s, long_one);
+    await_progress(s, long_one, NULL);
     struct job_ref jobs[8];
     for (int i = 0; i < 8; i++)
         jobs[i] = job_submit(s, "{'function':'misbehave','args':[%s]}",
@@ -52,7 +40,7 @@ CALL_TEST(complaint_a_timeout_ends_a_call_that_never_returns)
 {
     struct job_ref loop = job_submit(s,
                                      "{'function':'misbehave','args':['loop'],'timeout':'300ms'}");
-    await_progress(s, loop);
+    await_progress(s, loop, NULL);
     AUTO_RESPONSE running = job_show(s, loop);
     const pid_t pid = (pid_t)json_int(running, "worker.pid");
     AUTO_RESPONSE r = job_await(s, loop);
@@ -84,7 +72,7 @@ PLAIN_TEST(native, complaint_a_call_without_an_end_does_not_hold_up_the_shutdown
     server_start(&s, &options);
     struct job_ref loop = job_submit(&s, "{'function':'misbehave','args':['loop'],"
                                          "'stop':{'grace':'100ms'}}");
-    await_progress(&s, loop);
+    await_progress(&s, loop, NULL);
     struct job_ref waiting = job_submit(&s, "{'function':'misbehave','args':[7]}");
     const uint64_t start = now_ns();
     (void)kill(s.pid, SIGTERM);

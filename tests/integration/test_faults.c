@@ -155,7 +155,7 @@ SERVER_TEST_WITH(restart, a_disk_that_is_low_refuses_the_submission_alone,
     expect_status(next, 202);
     AUTO_RESPONSE end = job_await(s, first);
     expect_outcome(end, "succeeded", NULL);
-    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
+    cr_assert_eq(metric_of(s, "ganger_commit_failures_total"), 0);
 }
 
 /* G8: after an I/O error of the commit nobody knows. The server says so, stops with 74, and the

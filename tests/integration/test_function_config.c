@@ -7,23 +7,6 @@
 
 #define NATIVE "[function f]\nkind = native\n"
 
-/* `needle` is what it must say. */
-static void expect_no_start(const char *text, const char *needle)
-{
-    char data[128];
-    const struct config_file file = config_write(text);
-    temp_dir_make(data, sizeof(data));
-    AUTO_CALL c;
-    cli_call_start_in(&c, data, NULL,
-                      WORDS("serve", "--config", file.path, "--listen", "127.0.0.1:0"));
-    cli_call_end(&c);
-    CHECK(c.code == 2, "exit code %d for %s: %s", c.code, text, c.err);
-    CHECK(strstr(c.err, needle) != NULL, "%s\nsays %s", text, c.err);
-    expect_out(&c, "");
-    config_remove(&file);
-    temp_dir_remove(data);
-}
-
 PLAIN_TEST(function_config, what_is_wrong_in_a_section_is_named)
 {
     static const char *const cases[][2] = {

@@ -36,7 +36,7 @@ SERVER_TEST_WITH(guard, a_reaction_that_fails_is_dropped_alone, .env = {"GANGER_
     expect_outcome(end, "failed", "exit_code");
     AUTO_RESPONSE after = job_await(s, child);
     expect_outcome(after, "succeeded", NULL);
-    cr_assert_geq(metrics_value(s, DROPPED), 1);
+    cr_assert_geq(metric_of(s, DROPPED), 1);
     cr_assert(server_log_has(s, "let a batch go on"), "the log names the step");
     cr_assert(server_log_has(s, fails.id), "the log names the job");
     /* The bug is still there, and from now on refuses nobody. */
@@ -44,7 +44,7 @@ SERVER_TEST_WITH(guard, a_reaction_that_fails_is_dropped_alone, .env = {"GANGER_
         AUTO_RESPONSE again = job_run(s, "{'command':['false']}");
         expect_outcome(again, "failed", "exit_code");
     }
-    cr_assert_geq(metrics_value(s, DROPPED), 6);
+    cr_assert_geq(metric_of(s, DROPPED), 6);
     server_kill(s);
     server_restart(s, NULL);
     AUTO_RESPONSE kept = job_show(s, fails);
@@ -65,7 +65,7 @@ SERVER_TEST_WITH(guard, a_child_that_cannot_be_told_does_not_hold_up_its_sibling
     AUTO_RESPONSE end = job_await(s, parent);
     expect_outcome(end, "succeeded", NULL);
     AWAIT(job_is_done(s, child[0]) + job_is_done(s, child[1]) + job_is_done(s, child[2]) > 0, 20);
-    AWAIT(metrics_value(s, DROPPED) >= 2, 20); /* the family's telling as a whole, then a child's */
+    AWAIT(metric_of(s, DROPPED) >= 2, 20); /* the family's telling as a whole, then a child's */
     struct job_ref other = submit_at_last(s, "{'command':['true']}");
     AUTO_RESPONSE ended = job_await(s, other);
     expect_outcome(ended, "succeeded", NULL);
@@ -81,7 +81,7 @@ SERVER_TEST_WITH(guard, due_times_that_fail_take_no_files, .env = {"GANGER_BUG=d
     if (!binary_has_faults())
         cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "kept", 4, "?keep=50ms");
-    AWAIT(metrics_value(s, DROPPED) >= 1, 20);
+    AWAIT(metric_of(s, DROPPED) >= 1, 20);
     struct job_ref job = submit_at_last(s, "{'command':['true']}");
     AUTO_RESPONSE end = job_await(s, job);
     expect_outcome(end, "succeeded", NULL);
@@ -107,7 +107,7 @@ SERVER_TEST_WITH(guard, outputs_that_are_somebody_elses_fail_their_job_alone,
     }
     AUTO_RESPONSE list = http_get(s, "/v1/blobs");
     cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 1);
-    cr_assert_eq(metrics_value(s, "ganger_commit_failures_total"), 0);
+    cr_assert_eq(metric_of(s, "ganger_commit_failures_total"), 0);
 }
 
 /* Whether it has been taken: the first failure refuses one request. */
@@ -131,7 +131,7 @@ SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BU
     AUTO_RESPONSE over = http(s, "POST", "/v1/pools/p/terminate", NULL, NULL);
     expect_problem(over, 503, "storage-unavailable"); /* the first failure */
     AWAIT(pool_is_terminated(s), 20);
-    AWAIT(metrics_value(s, DROPPED) >= 1, 20);
+    AWAIT(metric_of(s, DROPPED) >= 1, 20);
     struct job_ref other = submit_at_last(s, "{'command':['true']}");
     AUTO_RESPONSE ended = job_await(s, other);
     expect_outcome(ended, "succeeded", NULL);

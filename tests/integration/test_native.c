@@ -294,12 +294,3 @@ NATIVE_TEST(what_a_native_function_cannot_have_is_refused)
         expect_invalid(r, cases[i][1]);
     }
 }
-
-PLAIN_TEST(native, a_module_that_cannot_be_loaded_stops_the_start)
-{
-    const struct config_file file = config_write(
-        "[function gone]\nkind = native\nmodule = /nowhere/at/all.so\n");
-    const struct server_options options = {.args = {"--config", file.path}};
-    cr_assert_neq(server_start_failing(&options), 0);
-    config_remove(&file);
-}

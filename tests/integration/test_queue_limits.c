@@ -225,15 +225,15 @@ SERVER_TEST_WITH(queue_limits, max_length_is_exact_for_many_clients, .workers = 
 
 SERVER_TEST(queue_limits, max_length_refuses_single_lines)
 {
-    put_queue(s, "m", "{'max_length':700,'paused':true}");
-    AUTO_RESPONSE some = submit_lines(s, 600, "{'command':['true'],'queue':'m'}");
-    cr_assert_eq(lines_with(some, "\"state\":\"queued\""), 600);
-    AUTO_RESPONSE rest = submit_lines(s, 600, "{'command':['true'],'queue':'m'}");
-    cr_assert_eq(lines_with(rest, "\"state\":\"queued\""), 100);
-    cr_assert_eq(lines_with(rest, "/problems/queue-limit"), 500);
-    cr_assert_not_null(strstr(rest->body, "\"line\":100"), "the first one that is too much");
-    cr_assert_null(strstr(rest->body, "\"line\":99,"));
-    cr_assert_eq(count_in(s, "m", "queued"), 700);
+    put_queue(s, "m", "{'max_length':8,'paused':true}");
+    AUTO_RESPONSE some = submit_lines(s, 6, "{'command':['true'],'queue':'m'}");
+    cr_assert_eq(lines_with(some, "\"state\":\"queued\""), 6);
+    AUTO_RESPONSE rest = submit_lines(s, 6, "{'command':['true'],'queue':'m'}");
+    cr_assert_eq(lines_with(rest, "\"state\":\"queued\""), 2);
+    cr_assert_eq(lines_with(rest, "/problems/queue-limit"), 4);
+    cr_assert_not_null(strstr(rest->body, "\"line\":2"), "the first one that is too much");
+    cr_assert_null(strstr(rest->body, "\"line\":1"));
+    cr_assert_eq(count_in(s, "m", "queued"), 8);
 }
 
 SERVER_TEST(queue_limits, max_length_refuses_a_batch_that_has_no_room)

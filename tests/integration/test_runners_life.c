@@ -71,9 +71,9 @@ RUNNER_TEST(starts_are_counted)
     runner_value(s, "odd", "'bytes',[104]", "h");
     runner_value(s, "odd", "'bytes',[104]", "h");
     AUTO_RESPONSE fails = runner_call(s, "fails", "1");
-    AUTO_RESPONSE r = http_get(s, "/metrics");
-    cr_assert_not_null(strstr(r->body, "ganger_runner_starts_total 4\n"));
-    cr_assert_not_null(strstr(r->body, "ganger_runner_start_failures_total 3\n"));
+    expect_outcome(fails, "failed", "exec");
+    cr_assert_eq(metric_of(s, "ganger_runner_starts_total"), 4);
+    cr_assert_eq(metric_of(s, "ganger_runner_start_failures_total"), 3);
 }
 
 /* ---- partial results ---- */
@@ -100,7 +100,7 @@ RUNNER_TEST(partial_results_are_there_while_it_runs_and_outlive_a_kill)
     AUTO_RESPONSE end = job_await(s, job);
     expect_outcome(end, "cancelled", NULL);
     server_kill(s);
-    server_restart(s, NULL);
+    server_restart_configured(s, 1, registry);
     expect_results(s, job, "", four);
     const struct text path = text_of("%s/spool/01/1.1.dat", s->dir); /* the first job */
     cr_assert_eq(access(path.s, F_OK), 0);
@@ -146,7 +146,7 @@ RUNNER_TEST(partial_results_have_their_limits)
 PLAIN_TEST(runners, they_end_with_the_service)
 {
     struct server s;
-    runner_server(&s, registry);
+    server_start_configured(&s, 1, registry);
     const pid_t pid = (pid_t)runner_int(&s, "odd", "'pid'");
     cr_assert(proc_is_alive(pid));
     server_stop(&s);
@@ -206,7 +206,8 @@ PLAIN_TEST(runners, one_that_can_start_again_is_used_after_the_back_off)
     char dir[128];
     temp_dir_make(dir, sizeof dir);
     const struct text flag = text_of("%s/flag", dir);
-    runner_server(s, text_of("[function late]\nkind = runner\n" ODD ", \"until:%s\"]\n", flag.s).s);
+    server_start_configured(
+        s, 1, text_of("[function late]\nkind = runner\n" ODD ", \"until:%s\"]\n", flag.s).s);
     const uint64_t start = now_ns();
     AUTO_RESPONSE fails = runner_call(s, "late", "'pid'");
     expect_outcome(fails, "failed", "exec");

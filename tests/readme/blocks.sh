@@ -52,9 +52,7 @@ if [ "$blocks" -lt 3 ] || [ "$checks" -lt 1 ]; then
 fi
 
 # As ./dev run does it.
-programs=${GANGER_EXAMPLES:-$(dirname "$binary")/examples}
-sed "s|build/dev/examples|$programs|g" "$root/examples/native/ganger.conf" >"$scratch/ganger.conf"
-fresh_server --config "$scratch/ganger.conf"
+fresh_server --config "$(registry "$root/examples/native/ganger.conf")"
 port=$(printf '%s\n' "$url" | sed 's,.*:\([0-9]*\)/*$,\1,')
 sed -i "s/localhost:7411/localhost:$port/g" "$scratch/blocks"
 
