@@ -401,6 +401,7 @@ bool apply_batch_change(struct engine *e, const struct job_change *change, struc
             return halt_failed(e, b, err);
         if (b->chunksize == 1)
             return batch_fill(e, b, err);
+        /* Who ended behind the gate was none of the begun, or its flight lets the next one in. */
         return (change->flags & JOB_GATED) != 0 || chunk_next(e, b, change->idx, err);
     }
     if (b->phase != BATCH_HALTED)

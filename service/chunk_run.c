@@ -10,11 +10,14 @@
 /* ------------------------------------------------------------------------------------------------
  * who comes along */
 
-static bool is_under_way(const struct dispatch *d, const struct batch *b, int64_t first)
+bool chunk_is_under_way(const struct dispatch *d, const struct batch *b, int64_t idx)
 {
-    for (uint32_t k = 0; k < d->n; k++)
-        if (chunk_is_of(&d->flights[k], b->no, first, b->chunksize))
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        if (f->state != FLIGHT_FREE && f->chunk != NULL && f->chunk->head.batch == b->no &&
+            f->chunk->head.idx / b->chunksize == idx / b->chunksize)
             return true;
+    }
     return false;
 }
 
@@ -33,7 +36,7 @@ static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, 
         return false;
     int64_t first = row->idx - row->idx % b->chunksize;
     if (b->chunksize == 1 || b->phase == BATCH_HALTED || admission_has_rate(d, row->queue) ||
-        is_under_way(d, b, first))
+        chunk_is_under_way(d, b, first))
         return true;
     *ret_end = first + b->chunksize;
     *ret = (size_t)MIN(*ret_end - row->idx - 1, (int64_t)MAX_MATES);
@@ -177,12 +180,6 @@ void chunk_left(struct dispatch *d, struct flight *f)
 static struct job_row *row_of(struct chunk_run *run, uint32_t element)
 {
     return element == 0 ? &run->head : &run->mates[element - 1].row;
-}
-
-bool chunk_is_of(const struct flight *f, int64_t batch, int64_t first, int64_t chunksize)
-{
-    return f->state != FLIGHT_FREE && f->chunk != NULL && f->chunk->head.batch == batch &&
-           f->chunk->head.idx >= first && f->chunk->head.idx - first < chunksize;
 }
 
 static void move_to(struct dispatch *d, struct flight *f, uint32_t element)

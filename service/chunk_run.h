@@ -86,8 +86,9 @@ struct chunk_place {
 };
 MUST_CHECK bool chunk_go_on(struct dispatch *d, const struct turn *turn,
                             const struct chunk_place *place, struct err *err);
-/* Whether the flight is one of elements of this chunk; first: its first index. */
-bool chunk_is_of(const struct flight *f, int64_t batch, int64_t first, int64_t chunksize);
+/* Whether a flight has several elements of the chunk of this index: its end lets the next one in.
+ */
+bool chunk_is_under_way(const struct dispatch *d, const struct batch *b, int64_t idx);
 
 void chunk_committed(struct flight *f);
 void chunk_rolled_back(struct dispatch *d, struct flight *f);

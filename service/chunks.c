@@ -18,20 +18,11 @@ bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *r
     return any_alive(e, (struct batch_range){b->no, first, end - first}, ret, err);
 }
 
-/* Its end goes on with what is left of the chunk. */
-static bool is_in_flight(const struct engine *e, const struct batch *b, int64_t first)
-{
-    for (uint32_t k = 0; k < e->dispatch.n; k++)
-        if (chunk_is_of(&e->dispatch.flights[k], b->no, first, b->chunksize))
-            return true;
-    return false;
-}
-
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
     const bool recovers = atomic_load(&e->shared.phase) == PHASE_STARTING;
     const struct chunk_place place = {b, ended, recovers};
-    return is_in_flight(e, b, ended - ended % b->chunksize) ||
+    return chunk_is_under_way(&e->dispatch, b, ended) ||
            chunk_go_on(&e->dispatch, &e->turn, &place, err);
 }
 
@@ -53,7 +44,7 @@ bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
         return true;
     if (!any_alive(e, (struct batch_range){b->no, first, next.idx - first}, &is_begun, err))
         return false;
-    is_begun = is_begun || is_in_flight(e, b, first);
+    is_begun = is_begun || chunk_is_under_way(&e->dispatch, b, first);
     e->dispatch.dirty = true;
     return is_begun || batch_release(e->store, next.no, e->turn.now_us, err);
 }

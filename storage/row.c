@@ -397,8 +397,9 @@ bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret
     if (!*ret)
         return true;
     *row = moved;
+    moved.flags |= JOB_GATED; /* as by row_move: nobody has waited for this end */
     return batch_count_gated(store, row->batch, -1, err) &&
-           row_moved(store, row, JOB_BLOCKED, to, err);
+           row_moved(store, &moved, JOB_BLOCKED, to, err);
 }
 
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,
