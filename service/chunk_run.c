@@ -6,6 +6,7 @@
 #include "service/element.h"
 
 #define MAX_MATE_BYTES (5u << 20) /* one of them, before it is known whether it fits */
+#define MAX_TEMPLATE_MEMORY (24u << 20)
 
 /* ------------------------------------------------------------------------------------------------
  * who comes along */
@@ -46,55 +47,57 @@ static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, 
     return true;
 }
 
+/* What the tasks and names of all mates are made from. */
+struct mate_maker {
+    const struct dispatch *d;
+    struct flight *f;
+    const char *name;
+    struct element_maker element;
+};
+
 /* As flight_make_own does it for the head; "job-<no>" when the batch has no name. */
-static const char *name_of(const struct flight *f, const struct chunk_source *source,
-                           const struct element *element, int64_t no, struct arena *a)
+static const char *name_of(const struct mate_maker *m, const struct element *element, int64_t no,
+                           struct arena *a)
 {
-    struct template_head head;
-    struct err ignored;
     char text[32];
-    (void)snprintf(text, sizeof text, "job-%lld", (long long)f->info.row.no);
-    if (strcmp(text, source->name) == 0) {
+    (void)snprintf(text, sizeof text, "job-%lld", (long long)m->f->info.row.no);
+    if (strcmp(text, m->name) == 0) {
         (void)snprintf(text, sizeof text, "job-%lld", (long long)no);
         return arena_dup(a, slice_of(text));
     }
-    if (strchr(source->name, '{') == NULL ||
-        !template_open(element->template_bytes, &head, NULL, &ignored))
-        return source->name;
+    if (strchr(m->name, '{') == NULL)
+        return m->name;
     const struct template_item item = {
-        .raw = element->item, .index = element->index, .star = head.star != 0};
-    return template_name(slice_of(source->name), &item, a);
+        .raw = element->item, .index = element->index, .star = m->element.head.star != 0};
+    return template_name(slice_of(m->name), &item, a);
 }
 
 /* What its worker gets. False: it cannot be made, and says so when it is started alone. */
-static bool make_task(const struct dispatch *d, struct flight *f, const struct mate *mate,
-                      const struct chunk_source *source, struct slice *ret)
+static bool make_task(const struct mate_maker *m, const struct mate *mate, struct slice *ret)
 {
     AUTO_ARENA struct arena scratch = {0};
     struct start_env env = {0};
     struct err ignored;
     struct slice wire;
-    const struct element element = {.template_bytes = source->template_bytes,
-                                    .item = mate->item,
-                                    .index = mate->row.idx,
-                                    .deadline_us = mate->row.deadline_us};
+    const struct element element = {
+        .item = mate->item, .index = mate->row.idx, .deadline_us = mate->row.deadline_us};
     arena_init(&scratch, MAX_MATE_BYTES);
-    if (!element_task(&element, &scratch, &wire, &ignored) || task_stdin_is_open(wire))
+    if (!element_make(&m->element, &element, &scratch, &wire, &ignored) || task_stdin_is_open(wire))
         return false; /* a pipe goes beside a START alone */
     if (!task_is_native(wire)) {
         const struct start_names names = {
             .id = &mate->row.id,
-            .name = name_of(f, source, &element, mate->row.no, &scratch),
-            .attempt = f->attempt,
-            .traceparent = f->info.traceparent,
+            .name = name_of(m, &element, mate->row.no, &scratch),
+            .attempt = m->f->attempt,
+            .traceparent = m->f->info.traceparent,
             .has_token = task_is_command(wire),
         };
         if (names.name == NULL)
             return false;
-        flight_env(d, &names, &env);
+        flight_env(m->d, &names, &env);
     }
     const struct task_extra extra = {.env = env.items, .n_env = env.n};
-    char *bytes = arena_alloc(&f->arena, task_extra_size(&extra) + wire.len);
+    char *bytes = arena_alloc(&m->f->arena, task_extra_size(&extra) + wire.len);
     if (bytes != NULL) {
         const size_t len = task_extra_write(bytes, &extra);
         memcpy(bytes + len, wire.ptr, wire.len);
@@ -104,21 +107,31 @@ static bool make_task(const struct dispatch *d, struct flight *f, const struct m
     return bytes != NULL;
 }
 
-static void add_mates(const struct dispatch *d, struct flight *f, const struct mate_list *list,
-                      const struct chunk_source *source)
+static void add_mates(const struct mate_maker *m, const struct mate_list *list)
 {
-    struct chunk_run *run = f->chunk;
+    struct chunk_run *run = m->f->chunk;
     size_t room = BANK_IN_SIZE;
     for (size_t i = 0; i < list->n; i++) {
         struct pool_mate *task = &run->tasks[run->n];
         task->no = list->mates[i].row.no;
-        if (!make_task(d, f, &list->mates[i], source, &task->bytes) || task->bytes.len > room)
+        if (!make_task(m, &list->mates[i], &task->bytes) || task->bytes.len > room)
             return;
         room -= task->bytes.len;
         run->mates[run->n++] = (struct chunk_mate){.row = list->mates[i].row,
                                                    .due_us = list->mates[i].due_us};
         run->span = task->no - run->head.no + 1;
     }
+}
+
+static void make_mates(const struct dispatch *d, struct flight *f, const struct mate_list *list,
+                       const struct chunk_source *source)
+{
+    AUTO_ARENA struct arena scratch = {0};
+    struct mate_maker m = {.d = d, .f = f, .name = source->name};
+    struct err ignored; /* the head was made from the same bytes */
+    arena_init(&scratch, MAX_TEMPLATE_MEMORY);
+    if (element_read(source->template_bytes, &scratch, &m.element, &ignored))
+        add_mates(&m, list);
 }
 
 bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source *source,
@@ -145,7 +158,7 @@ bool chunk_board(struct dispatch *d, struct flight *f, const struct chunk_source
     run.tasks = must_alloc(list.n * sizeof *run.tasks);
     f->chunk = must_alloc(sizeof *f->chunk);
     *f->chunk = run;
-    add_mates(d, f, &list, source);
+    make_mates(d, f, &list, source);
     if (f->chunk->n == 0)
         chunk_free(f);
     return true;

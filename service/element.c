@@ -209,23 +209,28 @@ static bool append_args(struct maker *m, struct task *task)
     return true;
 }
 
+/* The template's own stay as they are. */
+static bool copy_texts(struct maker *m, struct slice **texts, uint32_t n)
+{
+    if (n == 0)
+        return true;
+    struct slice *copy = arena_alloc(m->a, n * sizeof *copy);
+    if (copy == NULL)
+        return false;
+    *texts = memcpy(copy, *texts, n * sizeof *copy);
+    return true;
+}
+
 static bool fill_in(struct maker *m, struct task *task, bool appends)
 {
     if (appends)
         return append_args(m, task);
-    if (!make_texts(m, task->argv, task->n_argv) || !make_texts(m, task->env, task->n_env))
+    if (!copy_texts(m, &task->argv, task->n_argv) || !copy_texts(m, &task->env, task->n_env) ||
+        !make_texts(m, task->argv, task->n_argv) || !make_texts(m, task->env, task->n_env))
         return false;
     if (task->stdin_bytes.len > 0)
         task->stdin_bytes = make_text(m, task->stdin_bytes);
     return task->stdin_bytes.len == 0 || task->stdin_bytes.ptr != NULL;
-}
-
-static bool call_in(const struct element *element, const struct template_head *head,
-                    struct arena *a, struct task *task, struct err *err)
-{
-    struct element_call call = {.star = head->star != 0};
-    return element_call_read(template_call(element->template_bytes, head), task, a, &call, err) &&
-           element_call_fill(&call, element->item, a, task, err);
 }
 
 static bool item_in(const struct element *element, const struct template_head *head,
@@ -240,21 +245,30 @@ static bool item_in(const struct element *element, const struct template_head *h
     return filled || err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
 }
 
-bool element_task(const struct element *element, struct arena *a, struct slice *ret,
+bool element_read(struct slice template_bytes, struct arena *a, struct element_maker *ret,
                   struct err *err)
+{
+    struct slice stored;
+    *ret = (struct element_maker){0};
+    if (!template_open(template_bytes, &ret->head, &stored, err) ||
+        !task_decode(stored, a, &ret->task, err))
+        return false;
+    ret->call.star = ret->head.star != 0;
+    return ret->head.call_bytes == 0 || element_call_read(template_call(template_bytes, &ret->head),
+                                                          &ret->task, a, &ret->call, err);
+}
+
+bool element_make(const struct element_maker *maker, const struct element *element, struct arena *a,
+                  struct slice *ret, struct err *err)
 {
     AUTO_ARENA struct arena scratch = {0};
     AUTO_BUF struct buf wire = {0};
-    struct template_head head;
-    struct slice stored;
-    struct task task;
+    struct task task = maker->task;
     arena_init(&scratch, MAX_SCRATCH);
     buf_init(&wire, 2 * MAX_ELEMENT_BYTES);
-    if (!template_open(element->template_bytes, &head, &stored, err) ||
-        !task_decode(stored, &scratch, &task, err))
-        return false;
-    if (head.call_bytes > 0 ? !call_in(element, &head, &scratch, &task, err)
-                            : !item_in(element, &head, &scratch, &task, err))
+    if (maker->head.call_bytes > 0
+            ? !element_call_fill(&maker->call, element->item, &scratch, &task, err)
+            : !item_in(element, &maker->head, &scratch, &task, err))
         return false;
     task.deadline_us = element->deadline_us;
     if (!task_encode(&task, &wire, err))
@@ -262,4 +276,14 @@ bool element_task(const struct element *element, struct arena *a, struct slice *
     ret->len = wire.len;
     ret->ptr = arena_dup(a, buf_slice(&wire));
     return ret->ptr != NULL || err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
+}
+
+bool element_task(struct slice template_bytes, const struct element *element, struct arena *a,
+                  struct slice *ret, struct err *err)
+{
+    AUTO_ARENA struct arena scratch = {0};
+    struct element_maker maker;
+    arena_init(&scratch, MAX_SCRATCH);
+    return element_read(template_bytes, &scratch, &maker, err) &&
+           element_make(&maker, element, a, ret, err);
 }

@@ -28,12 +28,24 @@ MUST_CHECK bool element_rules(struct slice template_bytes, struct arena *a,
 MUST_CHECK bool element_check(const struct element_rules *rules, struct slice item,
                               struct err *err);
 
+/* The template, read once for many elements. */
+struct element_maker {
+    struct template_head head;
+    struct task task;
+    struct element_call call; /* with head.call_bytes */
+};
+/* What it points to is in `template_bytes` and `a`, which must live as long. */
+MUST_CHECK bool element_read(struct slice template_bytes, struct arena *a,
+                             struct element_maker *ret, struct err *err);
 /* The encoded task of one element, in `a`. deadline_us: of its row, absolute. */
 struct element {
-    struct slice template_bytes, item;
+    struct slice item;
     int64_t index, deadline_us;
 };
-MUST_CHECK bool element_task(const struct element *element, struct arena *a, struct slice *ret,
-                             struct err *err);
+MUST_CHECK bool element_make(const struct element_maker *maker, const struct element *element,
+                             struct arena *a, struct slice *ret, struct err *err);
+/* Both, for one element alone. */
+MUST_CHECK bool element_task(struct slice template_bytes, const struct element *element,
+                             struct arena *a, struct slice *ret, struct err *err);
 
 #endif

@@ -177,12 +177,11 @@ static bool make_own(struct flight *f, struct err *err)
     struct start_info *info = &f->info;
     struct template_head head;
     struct slice name = slice_of(info->name);
-    struct element element = {.template_bytes = info->task,
-                              .item = info->item,
-                              .index = info->row.idx,
-                              .deadline_us = info->row.deadline_us};
-    if (!template_open(element.template_bytes, &head, NULL, err) ||
-        !element_task(&element, &f->arena, &info->task, err))
+    const struct slice template_bytes = info->task;
+    struct element element = {
+        .item = info->item, .index = info->row.idx, .deadline_us = info->row.deadline_us};
+    if (!template_open(template_bytes, &head, NULL, err) ||
+        !element_task(template_bytes, &element, &f->arena, &info->task, err))
         return false;
     info->item = (struct slice){0};
     if (memchr(name.ptr, '{', name.len) == NULL)

@@ -37,15 +37,14 @@ static void check_refusal(const struct err *err)
 /* What the rules let in can be run. */
 static void check_item(const struct batch_request *req, struct slice item)
 {
-    const struct element element = {
-        .template_bytes = req->template_bytes, .item = item, .index = INDEX};
+    const struct element element = {.item = item, .index = INDEX};
     const struct template_item in = {item, INDEX, req->star};
     struct arena a;
     struct err err = {0};
     struct slice wire;
     struct task task;
     arena_init(&a, 32u << 20);
-    PRE(element_task(&element, &a, &wire, &err));
+    PRE(element_task(req->template_bytes, &element, &a, &wire, &err));
     PRE(task_decode(wire, &a, &task, &err));
     char *name = template_name(req->spec.name, &in, &a);
     PRE(req->spec.name.ptr == NULL || (name != NULL && strlen(name) <= TEMPLATE_MAX_NAME));

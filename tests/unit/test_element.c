@@ -37,12 +37,12 @@ static struct slice template_of(struct slice *argv, uint32_t n, const char *inpu
 
 static struct task task_of(struct slice bytes, const char *item)
 {
-    struct element element = {bytes, slice_of(item), 7, 99};
+    struct element element = {slice_of(item), 7, 99};
     struct slice wire;
     struct task task;
     struct err err = {0};
 
-    cr_assert(element_task(&element, &a, &wire, &err), "%s", err.detail);
+    cr_assert(element_task(bytes, &element, &a, &wire, &err), "%s", err.detail);
     cr_assert(task_decode(wire, &a, &task, &err), "%s", err.detail);
     return task;
 }
@@ -55,6 +55,30 @@ Test(element, the_item_is_put_into_its_places)
     cr_assert(slice_is(task.argv[0], "p7") && slice_is(task.argv[2], "-i-"));
     cr_assert(slice_is(task.stdin_bytes, "in i"));
     cr_assert_eq(task.deadline_us, 99);
+}
+
+/* What one element is made of leaves nothing for the next one. */
+Test(element, a_template_is_read_once_for_many)
+{
+    struct slice argv[] = {SLICE_LIT("p{index}"), SLICE_LIT("{}")};
+    struct element_maker maker;
+    struct err err = {0};
+    cr_assert(element_read(template_of(argv, 2, "in {}", false), &a, &maker, &err), "%s",
+              err.detail);
+    for (int i = 0; i < 3; i++) {
+        char item[16], want[16];
+        struct task task;
+        struct slice wire;
+        (void)snprintf(item, sizeof item, "%d", i * 100);
+        struct element element = {slice_of(item), i, i};
+        cr_assert(element_make(&maker, &element, &a, &wire, &err), "%s", err.detail);
+        cr_assert(task_decode(wire, &a, &task, &err), "%s", err.detail);
+        (void)snprintf(want, sizeof want, "p%d", i);
+        cr_assert(slice_is(task.argv[0], want) && slice_is(task.argv[1], item));
+        (void)snprintf(want, sizeof want, "in %d", i * 100);
+        cr_assert(slice_is(task.stdin_bytes, want));
+        cr_assert_eq(task.deadline_us, i);
+    }
 }
 
 Test(element, without_a_place_it_comes_last)
@@ -118,10 +142,11 @@ Test(element, a_star_wants_arrays_that_are_long_enough)
 Test(element, what_makes_no_command_fails_when_it_is_made)
 {
     struct slice argv[] = {SLICE_LIT("{}")};
-    struct element element = {template_of(argv, 1, NULL, false), SLICE_LIT("\"\""), 0, 0};
+    struct slice bytes = template_of(argv, 1, NULL, false);
+    struct element element = {SLICE_LIT("\"\""), 0, 0};
     struct slice wire;
     struct err err = {0};
 
-    cr_assert_not(element_task(&element, &a, &wire, &err));
+    cr_assert_not(element_task(bytes, &element, &a, &wire, &err));
     cr_assert_eq(err.code, ERR_INVALID);
 }
