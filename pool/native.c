@@ -17,10 +17,10 @@
 
 #define NEVER UINT64_MAX
 #define RESULT_STREAM 2
-/* Within a turn the timer of a long timeout stays as it is for this long: it comes so much earlier
- * than it could, and setting it costs more than a short call. It is never left to a call that it
- * might hit for another one's time. */
-#define ARMED_EARLY_NS UINT64_C(10000000)
+/* Within a turn the timer of a long timeout is set for so much later than it is due, and serves all
+ * calls that are due until then: setting it costs more than a short call, and no timeout may come
+ * early. It is never left to a call that it might hit for another one's time. */
+#define ARMED_LATE_NS UINT64_C(10000000)
 #define ARMED_LEFT_NS UINT64_C(1000000000)
 
 struct native_symbol {
@@ -236,8 +236,11 @@ static bool arm(struct native *n, struct bank *bank, const struct task *task)
         }
     }
     const uint64_t at_ns = left_ns == NEVER ? NEVER : now_ns + left_ns;
-    const bool is_set = n->armed_at_ns != 0 && at_ns - n->armed_at_ns <= ARMED_EARLY_NS;
-    atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : at_ns);
+    const bool is_set = n->armed_at_ns >= at_ns && n->armed_at_ns - at_ns <= ARMED_LATE_NS;
+    if (bank->n_mates > 0 && left_ns > ARMED_LEFT_NS && left_ns < NEVER - now_ns - ARMED_LATE_NS)
+        left_ns += ARMED_LATE_NS;
+    const uint64_t set_ns = left_ns == NEVER ? NEVER : now_ns + left_ns;
+    atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : set_ns);
     atomic_store(&bank->call_kill_end, end);
     if (is_set)
         return true;
@@ -245,7 +248,7 @@ static bool arm(struct native *n, struct bank *bank, const struct task *task)
         disarm_now(n);
         return true;
     }
-    n->armed_at_ns = at_ns;
+    n->armed_at_ns = set_ns;
     const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(left_ns / 1000000000),
                                                .tv_nsec = (long)(left_ns % 1000000000)}};
     return timer_settime(n->timer, 0, &at, NULL) == 0;

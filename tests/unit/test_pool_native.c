@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Native functions: each way in which a call can go, and that a bad one costs itself alone. */
-#include "pool/mates.h"
 #include "pool/pool_state.h"
-#include "pool_fixture.h"
+#include "pool_native.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -10,40 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODULE GANGER_HELPER_DIR "/native_misbehave.so"
-#define SECOND_US INT64_C(1000000)
-
-static struct function function = {
-    .name = "misbehave", .kind = FUNCTION_NATIVE, .module = MODULE, .symbol = "misbehave"};
-static const struct function_list functions = {.items = &function, .n = 1};
-
-/* A call of misbehave with the word of the way. */
-struct call {
-    struct slice argv[1];
-    char in[128];
-    struct task task;
-};
-
-static struct task *call_of(struct call *c, const char *word)
-{
-    c->argv[0] = SLICE_LIT("misbehave");
-    (void)snprintf(c->in, sizeof(c->in), "{\"args\":[\"%s\",1],\"kwargs\":{\"x\":[2]}}", word);
-    c->task = (struct task){.kind = TASK_NATIVE,
-                            .argv = c->argv,
-                            .n_argv = 1,
-                            .stdin_bytes = slice_of(c->in),
-                            .timeout_us = 60 * SECOND_US,
-                            .stop_signal = SIGTERM,
-                            .stop_grace_us = 5 * SECOND_US,
-                            .limit_output = 10 << 20};
-    return &c->task;
-}
-
 static struct fixture f;
 
 static void open_one(void)
 {
-    fixture_open_with(&f, 1, 5 * SECOND_US, &functions);
+    fixture_open_with(&f, 1, 5 * SECOND_US, &native_functions);
 }
 
 static void close_it(void)
@@ -274,56 +244,6 @@ Test(pool_native, a_timeout_that_was_not_met_is_over)
     pool_release(f.pool, fixture_run(&f, quick, &o));
     dies(slow, &o);
     cr_assert_geq(o.wall_us, SECOND_US);
-}
-
-/* Two calls in one turn; of the first one the outcome, of the worker when it would have been killed
- * in the second one. */
-static uint64_t kill_after(const char *word, struct task_outcome *ret_first)
-{
-    struct call calls[2];
-    struct buf wires[2];
-    struct err err = {0};
-    struct mates_cursor cursor = {0};
-    const struct task_extra none = {0};
-    char extra[64];
-    buf_init(&wires[0], 4096);
-    buf_init(&wires[1], 4096);
-    cr_assert_leq(task_extra_size(&none), sizeof(extra));
-    buf_append(&wires[1], extra, task_extra_write(extra, &none));
-    cr_assert(task_encode(call_of(&calls[0], word), &wires[0], &err));
-    cr_assert(task_encode(call_of(&calls[1], "pid"), &wires[1], &err));
-    const struct pool_mate mate = {f.next_no + 2, buf_slice(&wires[1])};
-    struct pool_task turn = {.job_no = f.next_no + 1,
-                             .attempt = 1,
-                             .wire = buf_slice(&wires[0]),
-                             .mates = &mate,
-                             .n_mates = 1};
-    f.next_no += 2;
-    cr_assert(pool_find_idle(f.pool, &turn.place) && pool_start(f.pool, &turn, &err));
-    (void)fixture_await(&f, POOL_DONE, &turn.place);
-    cr_assert(pool_mates_next(f.pool, turn.place, &cursor, ret_first));
-    const struct bank *bank = slots_bank(&f.pool->worker.slots, turn.place.slot, turn.place.bank);
-    const uint64_t at_ns = atomic_load(&bank->call_kill_at_ns);
-    pool_release(f.pool, turn.place);
-    buf_release(&wires[0]);
-    buf_release(&wires[1]);
-    return at_ns;
-}
-
-/* Within a turn the timer stays armed after a short call, but not while its result goes to the disk
- * or its children are ended: that may take longer than the timer. */
-Test(pool_native, what_follows_a_call_is_not_part_of_its_timeout)
-{
-    static const char *const ways[] = {"large", "much", "child"};
-    (void)pid_of_worker();
-    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-        struct task_outcome first;
-        const uint64_t at_ns = kill_after(ways[i], &first);
-        const int64_t wall_us = clock_wall_us();
-        const int64_t now_us = (int64_t)(clock_mono_ns() / 1000);
-        const int64_t armed_us = (int64_t)(at_ns / 1000) - 60 * SECOND_US - now_us + wall_us;
-        cr_assert_geq(armed_us, first.ended_us, "%s", ways[i]);
-    }
 }
 
 /* ---- cancel ---- */
