@@ -235,6 +235,14 @@ static bool claim_in(struct dispatch *d, struct turn *turn, uint32_t group, stru
     return true;
 }
 
+/* A pool beside the default one for which nobody waits, and nothing of which has to be given back.
+ */
+static bool is_quiet(const struct dispatch *d, uint32_t group)
+{
+    const uint32_t queue = d->pool_queue[group];
+    return queue == 0 || (settings_queued(d->store, queue) == 0 && ahead_of(d, group) == 0);
+}
+
 bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
 {
     if (!d->dirty || d->closed || turn->now_ns < d->backoff_until_ns)
@@ -244,7 +252,7 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
     if (!d->is_shut[0] && !claim_in(d, turn, 0, err))
         return false;
     for (uint32_t group = 1; group < POOL_GROUPS && d->has_pools; group++)
-        if (d->pool_queue[group] != 0 && !d->is_shut[group] && !claim_in(d, turn, group, err))
+        if (!d->is_shut[group] && !is_quiet(d, group) && !claim_in(d, turn, group, err))
             return false;
     admission_count(d);
     admission_look_later(d);

@@ -113,11 +113,9 @@ static bool peek_behind(struct store *store, struct ready_list *list, struct rea
     return true;
 }
 
-/* Whether the list is about jobs of this queue. */
+/* Whether a list of more than one queue is about jobs of this one. */
 static bool list_takes(const struct ready_list *list, uint32_t queue)
 {
-    if (list->only != 0)
-        return queue == list->only;
     for (size_t i = 0; i < list->n_apart; i++) {
         if (list->apart[i] == queue)
             return false;
@@ -134,7 +132,7 @@ static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *l
     struct ready_job job = {.queue = queue};
     struct step step;
 
-    if (room == 0)
+    if (room == 0 || store->counts.entries[queue - 1].now.count[JOB_QUEUED] == 0)
         return true;
     bind_i64(ready, 1, queue);
     bind_i64(ready, 2, (int64_t)room);
@@ -234,11 +232,12 @@ bool queue_peek(struct store *store, struct ready_list *list, struct err *err)
     PRE(!list->by_weight || list->lanes != NULL);
 
     list->n = 0;
+    if (list->only != 0)
+        return peek_queue(store, list->only, list, err);
     if (list->by_weight)
         return peek_by_weight(store, list, err);
     for (uint32_t i = 0; i < c->n && list->max > 0; i++) {
-        if (c->entries[i].now.count[JOB_QUEUED] > 0 && list_takes(list, i + 1) &&
-            !peek_queue(store, i + 1, list, err))
+        if (list_takes(list, i + 1) && !peek_queue(store, i + 1, list, err))
             return false;
     }
     return true;
