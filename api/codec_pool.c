@@ -102,10 +102,7 @@ static bool read_on_death(struct slice value, const char *pointer, struct pool_s
         if (slice_is(codec_inside(value), worker_death_name(i)))
             return true;
     }
-    if (json_type_of(value) == JSON_STRING && slice_is(codec_inside(value), "break"))
-        return err_at(err, ERR_INVALID, pointer,
-                      "\"break\" is not supported: the death of a worker concerns its own job");
-    return codec_wrong_type(err, pointer, "\"fail_job\" or \"retry\"");
+    return codec_wrong_type(err, pointer, "\"fail_job\", \"retry\" or \"break\"");
 }
 
 static bool read_isolation(struct slice value, const char *pointer, struct pool_settings *to,

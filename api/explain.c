@@ -146,6 +146,10 @@ static void put_workers(struct explanation *x)
     } else if (x->pool.entry.phase == POOL_IS_TERMINATED) {
         put_blocker(x, "workers", "The pool is terminated and begins nothing");
         close_blocker(x);
+    } else if (x->pool.entry.phase == POOL_IS_BROKEN) {
+        put_blocker(x, "workers", "The pool is broken and begins nothing: %.160s",
+                    x->pool.entry.why);
+        close_blocker(x);
     } else if (x->pool.is_broken) {
         put_blocker(x, "workers", "The pool is broken: its workers cannot start: %.170s",
                     x->pool.why);

@@ -42,7 +42,7 @@ static const char *state_of(const struct request *rq, const struct pool_view *po
         return "draining";
     if (pool->entry.phase == POOL_IS_TERMINATED)
         return "terminated";
-    if (pool->is_broken)
+    if (pool->is_broken || pool->entry.phase == POOL_IS_BROKEN)
         return "broken";
     return pool->entry.phase == POOL_IS_CLOSED ? "closed" : "open";
 }
@@ -89,7 +89,9 @@ static void put_pool(struct request *rq, const struct pool_view *pool)
     buf_printf(out,
                ",\"max_size\":%u,\"queued\":%lld,\"start_failures\":%u,\"reason\":", pool->max_size,
                (long long)pool->queued, pool->failures);
-    if (pool->failures > 0)
+    if (pool->entry.phase == POOL_IS_BROKEN)
+        buf_json_string(out, slice_of(pool->entry.why));
+    else if (pool->failures > 0)
         buf_json_string(out, slice_of(pool->why));
     else
         buf_puts(out, "null");
@@ -168,14 +170,14 @@ static uint32_t busy_of(const struct pool_view *pool)
 
 static uint32_t broken_of(const struct pool_view *pool)
 {
-    return pool->is_broken ? 1 : 0;
+    return pool->is_broken || pool->entry.phase == POOL_IS_BROKEN ? 1 : 0;
 }
 
 void pool_metrics(struct request *rq)
 {
     put_gauge(rq, "ganger_pool_workers", "Worker processes of a pool.", alive_of);
     put_gauge(rq, "ganger_pool_workers_busy", "Workers of a pool that run a job.", busy_of);
-    put_gauge(rq, "ganger_pool_broken", "1 while the workers of a pool cannot start.", broken_of);
+    put_gauge(rq, "ganger_pool_broken", "1 while a pool is broken.", broken_of);
 }
 
 /* ------------------------------------------------------------------------------------------------

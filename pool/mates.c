@@ -11,7 +11,7 @@ struct record {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2], result_bytes;
     uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type, has_data, no_retry;
+    uint8_t has_result, result_spooled, result_type, has_data, no_retry, runner_died;
     uint16_t runner_starts, runner_failures;
 };
 
@@ -94,6 +94,7 @@ static void keep(struct bank *bank, struct mates_log *log)
         .result_type = bank->result_type,
         .has_data = bank->has_data,
         .no_retry = bank->no_retry,
+        .runner_died = bank->runner_died,
         .runner_starts = bank->runner_starts,
         .runner_failures = bank->runner_failures,
     };
@@ -202,6 +203,9 @@ bool mates_read(const struct bank *bank, struct mates_cursor *cursor, struct tas
         .mate = record.mate,
         .has_data = record.has_data != 0,
         .no_retry = record.no_retry != 0,
+        .has_died = record.runner_died != 0,
+        .was_runner = record.runner_died != 0,
+        .death = record.signal != 0 ? record.signal : record.exit_code << 8,
         .runner_starts = record.runner_starts,
         .runner_failures = record.runner_failures,
     };

@@ -98,18 +98,23 @@ bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const
     const uint32_t call = atomic_load(&bank->call) - mate * CALL_MATE;
     const int status = gone->arg;
 
-    if (!seat->banks[number].is_native || (call != CALL_RUNNING && call != CALL_KILLED))
+    outcome->has_died = true;
+    outcome->death = status;
+    if (gone->arg64 > 0 || !seat->banks[number].is_native ||
+        (call != CALL_RUNNING && call != CALL_KILLED))
         return false;
     /* What else a dead worker says about whose file it was is not relied on. */
     if (mate == seat->banks[number].now_mate)
         spool_remove(pool->data_fd, seat->banks[number].now_no, seat->banks[number].attempt,
                      RESULT_STREAM);
     outcome->stop_sent = atomic_load(&bank->cancel) == mate + 1;
+    outcome->has_died = !outcome->stop_sent;
     outcome->max_rss_bytes = gone->max_rss;
     if (call == CALL_RUNNING && was_timer(bank, status)) {
         outcome->end = atomic_load(&bank->call_kill_end) == TASK_DEADLINE ? TASK_DEADLINE
                                                                           : TASK_TIMEOUT;
         outcome->signal = SIGKILL;
+        outcome->has_died = false;
     } else if (WIFSIGNALED(status)) {
         outcome->end = was_full(bank, gone) ? TASK_OUT_OF_MEMORY : TASK_SIGNALED;
         outcome->signal = WTERMSIG(status);

@@ -310,7 +310,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;
     held->outcome.wall_us = now_us - held->outcome.started_us;
-    const bool in_call = gone->arg64 == 0 && pool_call_lost(pool, seat, bank, gone);
+    const bool in_call = pool_call_lost(pool, seat, bank, gone);
     take_back(pool, seat, bank);
     pool_push(pool, event_of(pool, seat, POOL_LOST, bank));
     return in_call;

@@ -38,6 +38,7 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
         (void)snprintf(call->error, sizeof(call->error), "ProtocolError: %s", call->broken);
         return TASK_FUNCTION_FAILED;
     }
+    bank->runner_died = call->cause == CAUSE_NONE;
     if (WIFSIGNALED(end->status)) {
         bank->signal = WTERMSIG(end->status);
         return TASK_SIGNALED;

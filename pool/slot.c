@@ -64,7 +64,7 @@ void bank_clear_task(struct bank *bank)
     bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
     bank->result_bytes = 0;
     bank->n_blobs = 0;
-    bank->no_retry = 0;
+    bank->no_retry = bank->runner_died = 0;
     bank->runner_starts = bank->runner_failures = 0;
 }
 
@@ -151,6 +151,8 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
     outcome.no_retry = bank->no_retry != 0;
     outcome.runner_starts = bank->runner_starts;
     outcome.runner_failures = bank->runner_failures;
+    outcome.has_died = outcome.was_runner = bank->runner_died != 0;
+    outcome.death = bank->signal != 0 ? bank->signal : bank->exit_code << 8;
     if (bank->has_data > 1 || !read_result(bank, &outcome.result) ||
         bank->n_blobs > TASK_MAX_OUTPUTS)
         return false;

@@ -105,7 +105,7 @@ struct bank {
     int64_t started_us, ended_us, wall_us, user_us, system_us;
     uint64_t max_rss_bytes, out_bytes[2];
     uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type, has_data, no_retry;
+    uint8_t has_result, result_spooled, result_type, has_data, no_retry, runner_died;
     uint16_t runner_starts, runner_failures; /* starts of runners for this task, those that failed
                                               */
     uint64_t result_bytes;

@@ -130,6 +130,10 @@ struct task_outcome {
     uint32_t mate; /* of several tasks in one bank: whose outcome it is; 0: the bank's own task */
     bool has_data; /* partial results: `<no>.<attempt>.dat` */
     bool no_retry; /* the function says that another attempt would fail likewise */
+    /* The process in which tasks run, a worker or a warm runner, has ended under this one, and
+     * nobody has asked for that; with this wait status. */
+    bool has_died, was_runner;
+    int32_t death;
     uint32_t runner_starts, runner_failures; /* starts of runners for it, those that failed */
 };
 

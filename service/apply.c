@@ -142,12 +142,15 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
             return gang_end_unstarted(&e->dispatch, &e->turn, f, outcome.error_text, err);
         return end_unstarted(e, f, err);
     }
+    if (!apply_death(e, f, &f->info.row.id, &outcome, err))
+        return false;
     struct attempt_facts facts = {
         .row = f->info.row,
         .attempt = f->attempt,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
         .retries_lost = apply_retries_lost(e, f->info.row.queue),
+        .broken = dispatch_broken(&e->dispatch, f->info.row.queue),
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };
@@ -189,6 +192,7 @@ bool apply_ends(struct engine *e, struct err *err)
             log_error(e->parts.log, "late report of an attempt ignored", &why);
         }
         f->outcome_applied = true;
+        pools_landed(e, f);
     }
     return true;
 }

@@ -3,6 +3,7 @@
  * them. Work on many elements is done in steps, one in each turn: what is left is a row's `work`
  * and `place`, so that it goes on after kill -9. */
 #include "service/engine_state.h"
+#include "storage/pools.h"
 
 #define MAX_RELEASED 512   /* elements that one step lets in */
 #define MAX_LOOKED 20000   /* … and looks at, to find them in chunks */
@@ -351,9 +352,14 @@ bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *er
     /* The rest of an upload is part of what has been accepted. */
     if (!only_closes && !ask->uploads && !pools_admit_queue(e, b->queue, err))
         return false;
-    return takes_more(b, ask, err) && (only_closes || apply_admits(e, err)) &&
-           store_savepoint(e->store, err) &&
-           apply_savepoint_leave(e, add_to_batch(e, cmd, err), err);
+    const uint32_t queue = b->queue;
+    const int64_t newest = pools_newest(e->store);
+    if (!takes_more(b, ask, err) || !(only_closes || apply_admits(e, err)) ||
+        !store_savepoint(e->store, err) ||
+        !apply_savepoint_leave(e, add_to_batch(e, cmd, err), err))
+        return false;
+    pools_came_late(e, queue, newest);
+    return true;
 }
 
 bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err)

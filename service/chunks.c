@@ -59,12 +59,16 @@ static bool apply_element(struct engine *e, struct flight *f, const struct task_
     const uint32_t element = outcome->mate;
     const struct chunk_mate *mate = element == 0 ? NULL : &run->mates[element - 1];
     bool stop_requested = mate == NULL ? run->head_stop_requested : mate->stop_requested;
+    const struct job_row *row = mate == NULL ? &run->head : &mate->row;
+    if (!apply_death(e, f, &row->id, outcome, err))
+        return false;
     struct attempt_facts facts = {
-        .row = mate == NULL ? run->head : mate->row,
+        .row = *row,
         .attempt = f->attempt,
         .stop_requested = stop_requested || (element == run->current && f->stop_requested),
         .drain_stop = f->drain_stop,
         .retries_lost = apply_retries_lost(e, run->head.queue),
+        .broken = dispatch_broken(&e->dispatch, run->head.queue),
         .now_us = e->turn.now_us,
     };
     if (mate == NULL)

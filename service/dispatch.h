@@ -138,8 +138,9 @@ struct dispatch {
     /* Pools that have a queue of their own, whose jobs their workers run and no others; 0: entry i
      * is none. Entry 0, the default pool, has all other queues. */
     uint32_t pool_queue[POOL_GROUPS];
-    bool has_pools;            /* any but the default one */
-    bool is_shut[POOL_GROUPS]; /* nothing begins in this pool */
+    bool has_pools;                  /* any but the default one */
+    bool is_shut[POOL_GROUPS];       /* nothing begins in this pool */
+    const char *broken[POOL_GROUPS]; /* what died that has broken it; NULL: it is not */
 };
 
 /* The pool whose workers run the jobs of a queue. */
@@ -149,6 +150,12 @@ static inline uint32_t dispatch_pool_of(const struct dispatch *d, uint32_t queue
         if (d->pool_queue[i] == queue)
             return i;
     return 0;
+}
+
+/* Whether a death has broken the pool of a queue: what died, or NULL. */
+static inline const char *dispatch_broken(const struct dispatch *d, uint32_t queue)
+{
+    return d->broken[dispatch_pool_of(d, queue)];
 }
 
 /* The caller has set the borrowed members. */

@@ -161,7 +161,20 @@ MUST_CHECK bool pools_admit(const struct engine *e, const struct job_spec *spec,
 MUST_CHECK bool pools_admit_queue(const struct engine *e, uint32_t queue, struct err *err);
 MUST_CHECK bool apply_pool(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_worker(struct engine *e, const struct command *cmd, struct err *err);
-/* One step of the terminations under way, and whether there are any. */
+/* pool_walk.c: the jobs of a pool end, as its phase says. What is reserved goes back, and what runs
+ * is stopped; all others follow step by step. */
+MUST_CHECK bool pools_stop_flights(struct engine *e, uint32_t pool, const struct pool_stop_how *how,
+                                   struct err *err);
+void pools_begin_walk(struct engine *e, struct pool_entry *pool);
+bool pools_is_ending(const struct engine *e, const struct pool_entry *pool);
+/* A worker or a warm runner may have died under this job of the flight: that breaks a pool with
+ * on_worker_death "break". Before the outcome is applied, and after that what it leaves waiting. */
+MUST_CHECK bool apply_death(struct engine *e, const struct flight *f, const struct job_id *id,
+                            const struct task_outcome *outcome, struct err *err);
+void pools_landed(struct engine *e, const struct flight *f);
+/* Jobs above this number were born into a queue: the rest of an upload that is under way. */
+void pools_came_late(struct engine *e, uint32_t queue, int64_t above);
+/* One step of the walks under way, and whether there are any. */
 MUST_CHECK bool apply_pool_work(struct engine *e, struct err *err);
 bool pools_have_work(const struct engine *e);
 void pools_committed(struct engine *e); /* the workers follow */

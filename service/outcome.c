@@ -112,13 +112,24 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
         ret->state = JOB_CANCELLED;
         return;
     }
+    /* The death of another one has ended it (on_worker_death "break"), or its own has. */
+    const bool is_broken = facts->broken != NULL;
+    if (is_broken && outcome->end != TASK_UNKILLABLE &&
+        (outcome->stop_sent || outcome->end == TASK_LOST)) {
+        ret->state = JOB_FAILED;
+        ret->reason = REASON_LOST;
+        ret->error_detail = facts->broken;
+        return;
+    }
     if (is_success(facts, outcome)) {
         ret->state = JOB_SUCCEEDED;
         return;
     }
     ret->state = JOB_FAILED;
     ret->reason = facts->drain_stop && outcome->stop_sent ? REASON_LOST : reason_of(outcome->end);
-    if (!facts->stop_requested && !outcome->no_retry)
+    if (is_broken && outcome->has_died && ret->error_detail == NULL)
+        ret->error_detail = facts->broken;
+    if (!facts->stop_requested && !outcome->no_retry && !is_broken)
         apply_policy(facts, ret);
 }
 

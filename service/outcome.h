@@ -12,6 +12,7 @@ struct attempt_facts {
     uint32_t attempt;
     bool stop_requested, drain_stop;
     bool retries_lost;  /* its pool has `lost` among the reasons of every policy */
+    const char *broken; /* its pool is broken by a death: what died; else NULL */
     bool feeds_another; /* its stdout is the stdin of the next stage of a pipeline */
     bool has_policy;
     struct retry_policy policy;

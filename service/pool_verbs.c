@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Verbs on pools and workers. What is said about a pool is a row in the store. A termination
- * cancels in steps, a bounded number of jobs in each turn, and goes on after kill -9. */
+/* Verbs on pools and workers. What is said about a pool is a row in the store. */
 #include "service/engine_state.h"
 #include "storage/pools.h"
-
-#define MAX_WALKED 4000   /* rows that one step looks at */
-#define MAX_CANCELLED 500 /* jobs that one step cancels */
 
 /* ------------------------------------------------------------------------------------------------
  * settings */
@@ -65,56 +61,29 @@ static uint32_t number_of(const struct engine *e, const struct pool_entry *pool)
     return (uint32_t)(pool - e->pools.now);
 }
 
-/* Takes back what is reserved of a pool, and stops what runs. */
-static bool stop_flights(struct engine *e, uint32_t pool, const struct pool_ask *ask,
-                         struct err *err)
-{
-    for (uint32_t k = 0; k < e->dispatch.n; k++) {
-        struct flight *f = &e->dispatch.flights[k];
-        enum job_state state;
-        if (f->state == FLIGHT_FREE || dispatch_pool_of(&e->dispatch, f->info.row.queue) != pool)
-            continue;
-        if (f->chunk != NULL && !chunk_settle_range(&e->dispatch, &e->turn, f, &CHUNK_WHOLE, err))
-            return false;
-        struct job_cancel cancel = {f->info.row.no, e->turn.now_us, POOL_TERMINATED_WORDS};
-        if (f->state < FLIGHT_CLAIMED && !dispatch_settle(&e->dispatch, &e->turn, cancel.no, err))
-            return false;
-        if (f->state != FLIGHT_CLAIMED && f->state != FLIGHT_RUNNING)
-            continue;
-        if (!f->stop_requested && !jobs_cancel(e->store, &cancel, &state, err))
-            return false;
-        f->stop_requested = true;
-        dispatch_stop(f, ask->signal, ask->grace_us);
-    }
-    return true;
-}
-
-static void begin_walk(struct engine *e, struct pool_entry *pool)
-{
-    pool->place = 0;
-    pool->up_to = pools_newest(e->store);
-}
-
 static bool set_phase(struct engine *e, struct pool_entry *pool, const struct pool_ask *ask,
                       struct err *err)
 {
     switch (ask->verb) {
     case POOL_CLOSE:
-        if (pool->phase == POOL_IS_TERMINATED)
+        if (pool->phase == POOL_IS_TERMINATED || pool->phase == POOL_IS_BROKEN)
             return true;
         pool->phase = POOL_IS_CLOSED;
         if (ask->cancel_queued)
-            begin_walk(e, pool);
+            pools_begin_walk(e, pool);
         return true;
     case POOL_TERMINATE:
         pool->phase = POOL_IS_TERMINATED;
-        begin_walk(e, pool);
-        return stop_flights(e, number_of(e, pool), ask, err);
+        memset(pool->why, 0, sizeof pool->why);
+        pools_begin_walk(e, pool);
+        return pools_stop_flights(e, number_of(e, pool),
+                                  &(struct pool_stop_how){ask->signal, ask->grace_us}, err);
     case POOL_REOPEN:
-        if (pool->up_to != 0)
+        if (pools_is_ending(e, pool))
             return err_set(err, ERR_STATE_CONFLICT,
-                           "Its jobs are still being cancelled; join it, then reopen it");
+                           "Its jobs are still being ended; join it, then reopen it");
         pool->phase = POOL_IS_OPEN;
+        memset(pool->why, 0, sizeof pool->why);
         return true;
     case POOL_CHANGE:
     case POOL_MAKE:
@@ -209,105 +178,6 @@ bool apply_worker(struct engine *e, const struct command *cmd, struct err *err)
     return (pool_worker_info(e->parts.pool, cmd->worker.slot, &worker) && worker.alive) ||
            err_set(err, ERR_STATE_CONFLICT,
                    "It has no process just now; a new one is being started");
-}
-
-/* ------------------------------------------------------------------------------------------------
- * a termination, step by step */
-
-bool pools_have_work(const struct engine *e)
-{
-    for (uint32_t i = 0; i < MAX_POOLS; i++)
-        if (e->pools.now[i].up_to != 0)
-            return true;
-    return false;
-}
-
-static bool cancel_one(struct engine *e, const struct pool_entry *pool, int64_t no, bool *ret_did,
-                       struct err *err)
-{
-    struct job_cancel cancel = {no, e->turn.now_us, POOL_TERMINATED_WORDS};
-    struct job_row row;
-    enum job_state state;
-    if (pool->phase == POOL_IS_CLOSED)
-        cancel.why = "The pool was closed, and what waited was cancelled.";
-    if (!dispatch_settle(&e->dispatch, &e->turn, no, err) ||
-        !jobs_get_by_no(e->store, no, &row, err))
-        return false;
-    *ret_did = row.state == JOB_SCHEDULED || row.state == JOB_BLOCKED || row.state == JOB_QUEUED ||
-               (row.state == JOB_RUNNING && pool->phase == POOL_IS_TERMINATED);
-    if (!*ret_did)
-        return true;
-    struct flight *f = row.state == JOB_RUNNING ? dispatch_find(&e->dispatch, no) : NULL;
-    if (!jobs_cancel(e->store, &cancel, &state, err))
-        return false;
-    if (f != NULL) {
-        f->stop_requested = true;
-        dispatch_stop(f, 0, -1);
-    }
-    return true;
-}
-
-/* Whether the walk has to do with it. */
-static bool is_wanted(const struct engine *e, const struct pool_entry *pool,
-                      const struct walked_job *job)
-{
-    return !job_state_is_end(job->state) && job->state != JOB_STOPPING &&
-           dispatch_pool_of(&e->dispatch, job->queue) == number_of(e, pool);
-}
-
-static bool walk_on(struct engine *e, const void *arg, struct err *err)
-{
-    struct pool_entry *pool = &e->pools.now[*(const uint32_t *)arg];
-    AUTO_FREE struct walked_job *jobs = must_alloc(MAX_WALKED * sizeof *jobs);
-    struct job_walk walk = {
-        .after = pool->place, .up_to = pool->up_to, .jobs = jobs, .max = MAX_WALKED};
-    uint32_t n_done = 0;
-    if (!pools_walk(e->store, &walk, err))
-        return false;
-    for (size_t i = 0; i < walk.n && n_done < MAX_CANCELLED; i++) {
-        bool did = false;
-        if (is_wanted(e, pool, &jobs[i]) && !cancel_one(e, pool, jobs[i].no, &did, err))
-            return false;
-        n_done += did;
-        pool->place = jobs[i].no;
-    }
-    if (walk.n < walk.max && (walk.n == 0 || pool->place == jobs[walk.n - 1].no))
-        pool->place = pool->up_to = 0;
-    e->pools.has_walked = true;
-    if (SEEDED_BUG("pool-walk")) /* a negative control of the guard */
-        return err_set(err, ERR_INTERNAL, "a seeded fault");
-    return pools_put(e->store, pool, err);
-}
-
-/* What is left of its jobs stays; an administrator may say it again. */
-static bool walk_give_up(struct engine *e, const void *arg, struct err *err)
-{
-    struct pool_entry *pool = &e->pools.now[*(const uint32_t *)arg];
-    pool->place = pool->up_to = 0;
-    e->pools.has_walked = true;
-    return pools_put(e->store, pool, err);
-}
-
-static bool work_on(struct engine *e, uint32_t pool, struct err *err)
-{
-    const struct pool_entry before = e->pools.now[pool];
-    struct guarded step = {.name = "cancel the jobs of a pool", .run = walk_on, .arg = &pool};
-    bool dropped;
-    if (!guard(e, &step, &dropped, err))
-        return false;
-    if (!dropped)
-        return true;
-    e->pools.now[pool] = before;
-    step.run = walk_give_up; /* when that is dropped too, the next start goes on */
-    return guard(e, &step, &dropped, err);
-}
-
-bool apply_pool_work(struct engine *e, struct err *err)
-{
-    for (uint32_t i = 0; i < MAX_POOLS; i++)
-        if (e->pools.now[i].up_to != 0 && !work_on(e, i, err))
-            return false;
-    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------

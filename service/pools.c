@@ -102,7 +102,8 @@ uint32_t pools_sum_of_sizes(const struct engine *e)
 static struct pool_rules rules_of(const struct pool_entry *pool)
 {
     const struct pool_settings *s = &pool->settings;
-    const bool has_workers = pool->phase != POOL_IS_TERMINATED && pool->name[0] != '\0';
+    const bool has_workers = pool->phase != POOL_IS_TERMINATED && pool->phase != POOL_IS_BROKEN &&
+                             pool->name[0] != '\0';
     return (struct pool_rules){
         .size = has_workers ? s->size : 0,
         .min = has_workers ? pool_settings_min(s) : 0,
@@ -132,10 +133,12 @@ void pools_tell_dispatch(struct engine *e)
     bool has_pools = false, is_news = d->closed != e->pools.is_drained;
     for (uint32_t i = 0; i < MAX_POOLS; i++) {
         const struct pool_entry *pool = &e->pools.now[i];
-        const bool is_shut = pool->phase == POOL_IS_TERMINATED;
+        const bool is_broken = pool->phase == POOL_IS_BROKEN;
+        const bool is_shut = pool->phase == POOL_IS_TERMINATED || is_broken;
         const uint32_t queue = i == 0 || pool->name[0] == '\0' ? 0 : pool->queue;
         is_news |= d->is_shut[i] != is_shut || d->pool_queue[i] != queue;
         d->is_shut[i] = is_shut;
+        d->broken[i] = is_broken ? pool->why : NULL;
         d->pool_queue[i] = queue;
         has_pools |= queue != 0;
     }
@@ -315,6 +318,9 @@ bool pools_open(struct engine *e, struct err *err)
         log_event(e->parts.log, LOG_WARN, "the pools together are larger than pool.max_workers",
                   LOG_INT("workers", pools_sum_of_sizes(e)),
                   LOG_INT("max", pool_max(e->parts.pool)));
+    for (uint32_t i = 0; i < MAX_POOLS; i++) /* what was running then is passed by a walk */
+        if (e->pools.now[i].phase == POOL_IS_BROKEN)
+            pools_begin_walk(e, &e->pools.now[i]);
     e->pools.is_dirty = true;
     pools_tell_dispatch(e);
     return true;
@@ -332,6 +338,9 @@ static bool is_admitted(const struct engine *e, uint32_t i, struct err *err)
                        pool->name);
     if (pool->phase == POOL_IS_TERMINATED)
         return err_set(err, ERR_POOL_CLOSED, "Pool %s is terminated", pool->name);
+    if (pool->phase == POOL_IS_BROKEN)
+        return err_set(err, ERR_POOL_BROKEN, "Pool %s is broken: %s; reopen it", pool->name,
+                       pool->why);
     if (!pool_is_broken(e->parts.pool, i))
         return true;
     pool_group_info(e->parts.pool, i, &view);

@@ -38,6 +38,7 @@ static bool recover_job(struct dispatch *d, struct turn *turn, const struct left
             return false;
     }
     facts.stop_requested = state == JOB_STOPPING;
+    facts.broken = dispatch_broken(d, facts.row.queue);
     struct job_end end;
     const struct job_start start = {entry->no, entry->attempt, 0, turn->now_us};
     if (state == JOB_BLOCKED && !jobs_start_mate(d->store, &start, err))

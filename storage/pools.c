@@ -4,7 +4,7 @@
 #include "storage/store_impl.h"
 
 /* In the order of TEXT_POOL. */
-#define SETTINGS_AT 6
+#define SETTINGS_AT 7
 #define N_SETTINGS 9
 #define BASE_AT (SETTINGS_AT + N_SETTINGS)
 
@@ -57,16 +57,19 @@ static bool settings_read(sqlite3_stmt *stmt, int column, struct pool_settings *
 
 static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
 {
-    struct slice name = column_slice(stmt, 0);
+    struct slice name = column_slice(stmt, 0), why = column_slice(stmt, 6);
 
     *ret = (struct pool_entry){.version = sqlite3_column_int64(stmt, 1),
                                .is_made = (uint32_t)sqlite3_column_int(stmt, 2),
                                .phase = (uint32_t)sqlite3_column_int(stmt, 3),
                                .place = sqlite3_column_int64(stmt, 4),
                                .up_to = sqlite3_column_int64(stmt, 5)};
-    if (name.len < 1 || name.len > MAX_POOL_NAME || ret->phase >= POOL_PHASE_COUNT)
+    if (name.len < 1 || name.len > MAX_POOL_NAME || ret->phase >= POOL_PHASE_COUNT ||
+        why.len >= sizeof(ret->why))
         return false;
     memcpy(ret->name, name.ptr, name.len);
+    if (why.len > 0)
+        memcpy(ret->why, why.ptr, why.len);
     return settings_read(stmt, SETTINGS_AT, &ret->settings) &&
            settings_read(stmt, BASE_AT, &ret->base);
 }
@@ -100,6 +103,7 @@ bool pools_put(struct store *store, const struct pool_entry *pool, struct err *e
     bind_i64(put, 4, pool->phase);
     bind_i64(put, 5, pool->place);
     bind_i64(put, 6, pool->up_to);
+    bind_text(put, 7, pool->why[0] == '\0' ? (struct slice){NULL, 0} : slice_of(pool->why));
     settings_bind(put, SETTINGS_AT, &pool->settings);
     settings_bind(put, BASE_AT, &pool->base);
     return store_run(store, put, err);

@@ -234,14 +234,15 @@ CREATE TABLE blob_uses (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_uses_no ON blob_uses (no);
 
--- Pools of workers, as far as they are not what the configuration says: changed, closed or terminated.
+-- Pools of workers, as far as they are not what the configuration says: changed, closed, terminated or broken.
 CREATE TABLE pools (
     name                  TEXT PRIMARY KEY,
     version               INTEGER NOT NULL,
     made                  INTEGER NOT NULL,  -- 1: by a client; the configuration does not know it
     phase                 INTEGER NOT NULL,  -- enum pool_phase in service/base/pool_spec.h
-    place                 INTEGER NOT NULL,  -- of a termination: jobs up to this number have been cancelled
+    place                 INTEGER NOT NULL,  -- of a walk that ends its jobs: those up to this number have ended
     up_to                 INTEGER NOT NULL,  -- and it goes on up to this one; 0: none is under way
+    why                   TEXT,              -- of one that a death has broken: what died
     size                  INTEGER NOT NULL,  -- workers at most
     min                   INTEGER NOT NULL,  -- kept when there is nothing to do; 4294967295: as many as size
     idle_us               INTEGER NOT NULL,  -- 0: idle workers stay

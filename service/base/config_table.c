@@ -88,8 +88,9 @@ const struct option_row config_options[] = {
     {"pool.start_failures",     UINT(pool_start_failures),        "3",        1,        1000,
          NULL, NULL, "After so many starts of workers in a row that fail the pool is broken."},
     {"pool.on_worker_death",    ENUM(pool_on_worker_death),       "fail_job", 0,        0,
-         "fail_job|retry", NULL, "fail_job: the job's retry policy decides; retry: the same, with "
-                                 "lost among the reasons of every policy."},
+         "fail_job|retry|break", NULL, "fail_job: the job's retry policy decides; retry: the same, with "
+                                       "lost among the reasons of every policy; break: all jobs "
+                                       "of the pool fail."},
     {"pool.kill_deadline",      DURATION(pool_kill_deadline_us),  "5s",       100 * MS, HOUR,
          NULL, NULL, "After SIGKILL, how long until a job counts as unkillable."},
     {"job.timeout",             DURATION(job_timeout_us),         "1h",       0,        YEARS10,

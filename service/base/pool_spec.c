@@ -29,6 +29,7 @@ const char *worker_death_name(uint32_t on_death)
     static const char *const names[DEATH_KINDS] = {
         [DEATH_FAILS_JOB] = "fail_job",
         [DEATH_RETRIES_JOB] = "retry",
+        [DEATH_BREAKS_POOL] = "break",
     };
     PRE(on_death < DEATH_KINDS);
     return names[on_death];

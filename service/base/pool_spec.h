@@ -14,6 +14,7 @@ enum pool_phase {
     POOL_IS_OPEN,
     POOL_IS_CLOSED,     /* takes no more jobs; those that it has taken run */
     POOL_IS_TERMINATED, /* nothing runs; what it had taken is cancelled */
+    POOL_IS_BROKEN,     /* nothing runs; what it had taken fails: a death, with DEATH_BREAKS_POOL */
     POOL_PHASE_COUNT
 };
 
@@ -21,6 +22,7 @@ enum pool_phase {
 enum worker_death {
     DEATH_FAILS_JOB,   /* its retry policy decides, as about any failure */
     DEATH_RETRIES_JOB, /* the same, with `lost` among the reasons of every policy */
+    DEATH_BREAKS_POOL, /* all jobs of the pool fail, and it takes no more */
     DEATH_KINDS
 };
 
@@ -62,6 +64,8 @@ enum pool_member {
     POOL_START_TIMEOUT = 256
 };
 
+#define POOL_CAUSE 160
+
 /* A pool as it is remembered. */
 struct pool_entry {
     char name[MAX_POOL_NAME + 8]; /* "": there is none */
@@ -72,9 +76,10 @@ struct pool_entry {
     uint32_t phase;   /* enum pool_phase */
     uint32_t is_made; /* by a client: the configuration does not know it */
     int64_t version;
-    /* A termination under way: jobs above `place`, up to `up_to`, are still to be cancelled. */
+    /* A walk under way: jobs above `place`, up to `up_to`, are still to be ended. */
     int64_t place, up_to;
-    uint32_t queue; /* of a pool but the default one: its own; not remembered */
+    char why[POOL_CAUSE]; /* of a broken one: what died */
+    uint32_t queue;       /* of a pool but the default one: its own; not remembered */
 };
 
 /* [pool NAME] of the configuration. */

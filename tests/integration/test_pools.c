@@ -58,7 +58,7 @@ static const struct {
     {"{'max_jobs_per_worker':0}", "/max_jobs_per_worker"},
     {"{'max_rss':'1KiB'}", "/max_rss"},
     {"{'start_failures':0}", "/start_failures"},
-    {"{'on_worker_death':'break'}", "/on_worker_death"},
+    {"{'on_worker_death':'breaks'}", "/on_worker_death"},
     {"{'on_worker_death':1}", "/on_worker_death"},
 };
 

@@ -35,7 +35,8 @@ static const struct pool_entry entry = {.name = "p",
                                                  .start_timeout_us = 17,
                                                  .max_rss = 18,
                                                  .isolation = POOL_TAKES_COMMANDS},
-                                        .phase = POOL_IS_TERMINATED,
+                                        .phase = POOL_IS_BROKEN,
+                                        .why = "worker-3 died",
                                         .is_made = 1,
                                         .version = 9,
                                         .place = 10,
@@ -57,7 +58,7 @@ Test(pools, what_was_put_is_loaded)
 Test(pools, a_row_that_cannot_be_is_refused)
 {
     static const char *const damage[] = {"size = 0",     "size = -1",    "min = 4294967296",
-                                         "idle_us = -1", "on_death = 2", "base_isolation = 3"};
+                                         "idle_us = -1", "on_death = 3", "base_isolation = 3"};
     struct pool_entry found[2];
     size_t n;
 
