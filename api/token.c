@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/token.h"
 
+#include "service/base/hex.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <nettle/sha2.h>
@@ -22,13 +24,9 @@ static void digest_of(struct slice secret, uint8_t out[32])
 
 static void make_secret(char out[TOKEN_CHARS + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t bytes[TOKEN_RANDOM_BYTES];
     random_bytes(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        out[2 * i] = hex[bytes[i] >> 4];
-        out[2 * i + 1] = hex[bytes[i] & 15];
-    }
+    hex_put(out, bytes, sizeof bytes);
     out[TOKEN_CHARS] = '\n';
 }
 

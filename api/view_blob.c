@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/view.h"
 
-static void put_hex(struct buf *out, const uint8_t *bytes, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        buf_putc(out, digits[bytes[i] >> 4]);
-        buf_putc(out, digits[bytes[i] & 15]);
-    }
-}
+#include "service/base/hex.h"
 
 void view_write_blob(const struct blob *blob, struct buf *out)
 {
-    char id[37];
+    char id[37], sha256[2 * SHA256_BYTES];
     job_id_format(&blob->id, id);
-    buf_printf(out, "{\"id\":\"%s\",\"bytes\":%llu,\"sha256\":\"", id,
-               (unsigned long long)blob->bytes);
-    put_hex(out, blob->sha256, sizeof blob->sha256);
-    buf_puts(out, "\",\"name\":");
+    hex_put(sha256, blob->sha256, SHA256_BYTES);
+    buf_printf(out, "{\"id\":\"%s\",\"bytes\":%llu,\"sha256\":\"%.*s\",\"name\":", id,
+               (unsigned long long)blob->bytes, (int)sizeof sha256, sha256);
     if (blob->name == NULL)
         buf_puts(out, "null");
     else

@@ -8,6 +8,7 @@
 #include "cli/outcome.h"
 #include "cli/output.h"
 #include "cli/spec.h"
+#include "service/base/hex.h"
 
 #define JOB_MEMORY ((size_t)4 << 20)
 #define BODY_MEMORY ((size_t)64 << 20)
@@ -16,8 +17,8 @@ void submit_make_key(char key[KEY_SIZE])
 {
     unsigned char random[16];
     random_bytes(random, sizeof(random));
-    for (size_t i = 0; i < sizeof(random); i++)
-        (void)snprintf(key + 2 * i, 3, "%02x", random[i]);
+    hex_put(key, random, sizeof(random));
+    key[2 * sizeof(random)] = '\0';
 }
 
 /* The user's key goes as a quoted string (RFC 8941, section 3.3.3). */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/runner_frame.h"
 
+#include "service/base/hex.h"
+
 static const char *const verbs[RUNNER_VERB_COUNT] = {
     [RUNNER_HELLO] = "HELLO",
     [RUNNER_READY] = "READY",
@@ -97,23 +99,14 @@ bool runner_frame_read(struct slice line, struct runner_frame *ret)
     return are_keys(rest);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool decode(struct slice value, char ret[RUNNER_VALUE_MAX])
 {
     size_t used = 0;
     for (size_t i = 0; i < value.len; i++) {
         char c = value.ptr[i];
         if (c == '%') {
-            const int high = i + 2 < value.len ? hex_digit(value.ptr[i + 1]) : -1;
-            const int low = i + 2 < value.len ? hex_digit(value.ptr[i + 2]) : -1;
+            const int high = i + 2 < value.len ? hex_value(value.ptr[i + 1]) : -1;
+            const int low = i + 2 < value.len ? hex_value(value.ptr[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (char)(unsigned char)(high * 16 + low);

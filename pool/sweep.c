@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/sweep.h"
 
+#include "service/base/hex.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +17,7 @@
 
 static bool is_mark(const char *text, size_t len)
 {
-    return len == MARK_LEN && strspn(text, "0123456789abcdef") >= MARK_LEN;
+    return len == MARK_LEN && strspn(text, HEX_DIGITS) >= MARK_LEN;
 }
 
 static bool read_mark(int data_fd, char mark[SWEEP_MARK_SIZE])

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/job_token.h"
 
+#include "service/base/hex.h"
+
 #include <nettle/hmac.h>
 
 #define ID_CHARS 36u
@@ -13,16 +15,12 @@ void job_token_key_make(struct job_token_key *ret)
 
 static void mac_of(const struct job_token_key *key, struct slice text, char out[MAC_CHARS])
 {
-    static const char hex[] = "0123456789abcdef";
     struct hmac_sha256_ctx ctx;
     uint8_t mac[SHA256_DIGEST_SIZE];
     hmac_sha256_set_key(&ctx, sizeof key->bytes, key->bytes);
     hmac_sha256_update(&ctx, text.len, (const uint8_t *)text.ptr);
     hmac_sha256_digest(&ctx, sizeof mac, mac);
-    for (size_t i = 0; i < sizeof mac; i++) {
-        out[2 * i] = hex[mac[i] >> 4];
-        out[2 * i + 1] = hex[mac[i] & 15];
-    }
+    hex_put(out, mac, sizeof mac);
 }
 
 void job_token_write(const struct job_token_key *key, const struct job_id *job, uint32_t attempt,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/blob.h"
 
+#include "service/base/hex.h"
+
 #include <inttypes.h>
 
 #define NAME_DIGITS 16u
@@ -23,7 +25,7 @@ void blob_path(uint64_t file, char out[BLOB_PATH_SIZE])
 
 bool blob_parse_name(const char *name, uint64_t *ret_file)
 {
-    if (strlen(name) != NAME_DIGITS || strspn(name, "0123456789abcdef") != NAME_DIGITS)
+    if (strlen(name) != NAME_DIGITS || strspn(name, HEX_DIGITS) != NAME_DIGITS)
         return false;
     *ret_file = strtoull(name, NULL, 16);
     return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/buf.h"
 
+#include "service/base/hex.h"
 #include "service/base/text.h"
 
 #include <stdarg.h>
@@ -190,9 +191,8 @@ static bool is_treacherous(uint32_t c)
 
 static void put_u_escape(struct buf *b, uint32_t c)
 {
-    static const char hex[] = "0123456789abcdef";
-    const char text[6] = {'\\',       'u', hex[c >> 12 & 15], hex[c >> 8 & 15], hex[c >> 4 & 15],
-                          hex[c & 15]};
+    char text[6] = {'\\', 'u'};
+    hex_put_number(text + 2, c, 4);
     buf_append(b, text, sizeof(text));
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/json_text.h"
 
+#include "service/base/hex.h"
+
 #include <endian.h>
 
 __extension__ typedef unsigned __int128 u128;
 
-static unsigned hex_value(char c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
-/* The code unit of the \uXXXX whose backslash is at p. */
+/* The code unit of the \uXXXX whose backslash is at p; the digits have been checked. */
 static uint32_t read_u_escape(const char *p)
 {
-    return hex_value(p[2]) << 12 | hex_value(p[3]) << 8 | hex_value(p[4]) << 4 | hex_value(p[5]);
+    uint32_t unit = 0;
+    for (int i = 2; i < 6; i++)
+        unit = unit << 4 | (uint32_t)hex_value(p[i]);
+    return unit;
 }
 
 static size_t put_utf8(uint32_t code, char out[4])

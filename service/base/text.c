@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/text.h"
 
+#include "service/base/hex.h"
+
 #include <signal.h>
 #include <strings.h>
 
@@ -311,12 +313,6 @@ const char *text_signal_name(int signal)
 #define NO_BITS_LOW 30
 #define NO_MAX ((1LL << 42) - 1)
 
-static void put_hex(char *out, uint64_t value, int n_digits)
-{
-    for (int i = n_digits - 1; i >= 0; i--, value >>= 4)
-        out[i] = "0123456789abcdef"[value & 15];
-}
-
 void job_id_format(const struct job_id *id, char out[37])
 {
     PRE(id->ms < 1ULL << 48);
@@ -324,11 +320,11 @@ void job_id_format(const struct job_id *id, char out[37])
     uint64_t no = (uint64_t)id->no;
     uint64_t high = id->ms << 16 | 7u << 12 | no >> NO_BITS_LOW;
     uint64_t low = 2ULL << 62 | (no & ((1u << NO_BITS_LOW) - 1)) << 32 | id->salt;
-    put_hex(out, high >> 32, 8);
-    put_hex(out + 9, high >> 16, 4);
-    put_hex(out + 14, high, 4);
-    put_hex(out + 19, low >> 48, 4);
-    put_hex(out + 24, low, 12);
+    hex_put_number(out, high >> 32, 8);
+    hex_put_number(out + 9, high >> 16, 4);
+    hex_put_number(out + 14, high, 4);
+    hex_put_number(out + 19, low >> 48, 4);
+    hex_put_number(out + 24, low, 12);
     out[8] = out[13] = out[18] = out[23] = '-';
     out[36] = '\0';
 }

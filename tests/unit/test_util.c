@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/util.h"
 
+#include "service/base/hex.h"
+
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,6 +15,22 @@ Test(util, slices_compare_by_content)
     cr_assert_not(slice_is((struct slice){bytes, 3}, "a"));
     cr_assert(slice_is(SLICE_LIT("abc"), "abc"));
     cr_assert(slice_eq(slice_of(NULL), slice_of("")), "an absent slice has no bytes");
+}
+
+Test(util, hexadecimal_digits_are_lower_case_and_read_in_either)
+{
+    char text[16 + 1] = "";
+    hex_put(text, "\x00\x7f\xff", 3);
+    cr_assert_str_eq(text, "007fff");
+    hex_put_number(text, UINT64_C(0x123456789abcdef0), 16);
+    cr_assert_str_eq(text, "123456789abcdef0");
+    hex_put_number(text, 0xabc, 2);
+    cr_assert_str_eq(text, "bc3456789abcdef0");
+    for (int c = 0; c < 256; c++) {
+        const char *digit = c == 0 ? NULL : strchr("0123456789abcdefABCDEF", c);
+        const int value = digit == NULL ? -1 : (int)(digit - "0123456789abcdefABCDEF");
+        cr_assert_eq(hex_value((char)c), value > 15 ? value - 6 : value, "%d", c);
+    }
 }
 
 Test(util, steal_disarms_the_owner)
