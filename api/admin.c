@@ -19,7 +19,8 @@ static void finish(struct request *rq)
 
 void stats_show(struct request *rq)
 {
-    struct engine_stats s = read_stats(rq);
+    const struct engine_stats s = read_stats(rq);
+    const struct pool_totals workers = pool_totals(rq);
     struct buf *out = &rq->out;
     buf_puts(out, "{\"started\":");
     buf_json_time(out, s.started_us);
@@ -29,8 +30,8 @@ void stats_show(struct request *rq)
     for (int i = 0; i < JOB_STATE_COUNT; i++)
         buf_printf(out, "%s\"%s\":%lld", i == 0 ? "" : ",", job_state_name((enum job_state)i),
                    (long long)s.count[i]);
-    buf_printf(out, "},\"workers\":{\"size\":%u,\"busy\":%u,\"idle\":%u}", s.workers, s.busy,
-               s.idle);
+    buf_printf(out, "},\"workers\":{\"size\":%u,\"busy\":%u,\"idle\":%u}", workers.size,
+               workers.busy, workers.idle);
     buf_printf(
         out, ",\"parked\":%llu,\"turns\":%llu,\"commits\":%llu,\"wal_bytes\":%llu,\"disk_low\":%s}",
         (unsigned long long)s.parked, (unsigned long long)s.turns, (unsigned long long)s.commits,
@@ -137,7 +138,8 @@ void ready_show(struct request *rq)
 
 void metrics_show(struct request *rq)
 {
-    struct engine_stats s = read_stats(rq);
+    const struct engine_stats s = read_stats(rq);
+    const struct pool_totals workers = pool_totals(rq);
     struct buf *out = &rq->out;
     struct err err = {0};
     metrics_write(rq->thread->shared->metrics, out);
@@ -147,8 +149,8 @@ void metrics_show(struct request *rq)
         metrics_write_gauge(out, "ganger_jobs", i == 0 ? "Jobs in the store, by state." : NULL,
                             labels, (double)s.count[i]);
     }
-    metrics_write_gauge(out, "ganger_workers", "Worker processes wanted.", NULL, s.workers);
-    metrics_write_gauge(out, "ganger_workers_busy", "Workers that run a job.", NULL, s.busy);
+    metrics_write_gauge(out, "ganger_workers", "Worker processes wanted.", NULL, workers.size);
+    metrics_write_gauge(out, "ganger_workers_busy", "Workers that run a job.", NULL, workers.busy);
     metrics_write_gauge(out, "ganger_parked_requests", "Requests that wait for a change.", NULL,
                         (double)s.parked);
     metrics_write_gauge(out, "ganger_callbacks_pending", "Callbacks that are not delivered yet.",

@@ -140,17 +140,6 @@ void batch_show(struct request *rq)
         show_step(rq);
 }
 
-/* RFC 8288. */
-static void add_next_link(struct request *rq, int64_t limit, int64_t cursor)
-{
-    char *link = arena_alloc(&rq->arena, 96);
-    if (link == NULL)
-        return;
-    (void)snprintf(link, 96, "</v1/batches?limit=%lld&cursor=%lld>; rel=\"next\"", (long long)limit,
-                   (long long)cursor);
-    reply_header(rq, "Link", link);
-}
-
 /* One that was forgotten since its number was read is left out. */
 static bool write_batches(struct request *rq, const struct number_page *page, struct err *err)
 {
@@ -169,25 +158,21 @@ static bool write_batches(struct request *rq, const struct number_page *page, st
         view_write_batch(&view, &rq->out);
         comma = ",";
     }
-    buf_puts(&rq->out, "],\"next_cursor\":");
     return true;
 }
 
 void batch_list(struct request *rq)
 {
     struct err err = {0};
-    struct slice text;
-    int64_t limit, before = INT64_MAX;
+    struct page asked;
     struct number_page page = {0};
-    bool ok = request_limit(rq, &limit, &err);
-    if (ok && request_param(rq, "cursor", &text) && (!text_to_i64(text, &before) || before < 1))
-        ok = err_set(&err, ERR_INVALID,
-                     "The query parameter \"cursor\" is the next_cursor of an earlier answer");
+    bool ok = request_page(rq, &asked, &err);
     if (ok) {
-        page.max = (size_t)limit + 1; /* one more tells whether there is a next page */
+        page.max = (size_t)asked.limit + 1; /* one more tells whether there is a next page */
         page.nos = arena_alloc(&rq->arena, page.max * sizeof *page.nos);
         PRE(page.nos != NULL); /* 8 KiB of an arena that was empty */
-        ok = query_batch_nos(rq->thread->query, before, &page, &err);
+        ok = query_batch_nos(rq->thread->query, asked.cursor == 0 ? INT64_MAX : asked.cursor, &page,
+                             &err);
     }
     bool is_last = page.n < page.max;
     page.n -= is_last ? 0 : 1;
@@ -196,13 +181,7 @@ void batch_list(struct request *rq)
         reply_problem(rq, &err);
         return;
     }
-    if (is_last) {
-        buf_puts(&rq->out, "null}\n");
-    } else {
-        buf_printf(&rq->out, "\"%lld\"}\n", (long long)page.nos[page.n - 1]);
-        add_next_link(rq, limit, page.nos[page.n - 1]);
-    }
-    reply_json(rq, 200);
+    reply_list_by_number(rq, is_last ? 0 : page.nos[page.n - 1]);
 }
 
 /* ------------------------------------------------------------------------------------------------

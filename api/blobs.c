@@ -5,10 +5,10 @@
 #include "api/blobs.h"
 
 #include "api/handlers.h"
-#include "api/range.h"
 #include "api/reply.h"
 #include "api/submit.h"
 #include "api/view.h"
+#include "service/base/hex.h"
 
 #include <errno.h>
 #include <sys/statvfs.h>
@@ -217,17 +217,11 @@ static bool read_id(struct request *rq, struct job_id *ret, struct err *err)
 /* Its hash, quoted. */
 static const char *add_etag(struct request *rq, const struct blob *blob)
 {
-    static const char digits[] = "0123456789abcdef";
     char *tag = arena_alloc(&rq->arena, 2 * SHA256_BYTES + 3);
     PRE(tag != NULL); /* the first bytes of the arena */
-    char *at = tag;
-    *at++ = '"';
-    for (size_t i = 0; i < SHA256_BYTES; i++) {
-        *at++ = digits[blob->sha256[i] >> 4];
-        *at++ = digits[blob->sha256[i] & 15];
-    }
-    *at++ = '"';
-    *at = '\0';
+    tag[0] = tag[2 * SHA256_BYTES + 1] = '"';
+    tag[2 * SHA256_BYTES + 2] = '\0';
+    hex_put(tag + 1, blob->sha256, SHA256_BYTES);
     reply_header(rq, "ETag", tag);
     return tag;
 }
@@ -238,48 +232,20 @@ static bool names_tag(struct slice tags, const char *tag)
            (slice_is(tags, "*") || memmem(tags.ptr, tags.len, tag, strlen(tag)) != NULL);
 }
 
-/* A range of a blob that has changed would be none of this one; but no blob ever changes. */
-static struct range wanted_range(const struct request *rq, const struct blob *blob, const char *tag)
-{
-    struct slice header = rq->head.header[HEADER_RANGE];
-    if (rq->head.header[HEADER_IF_RANGE].ptr != NULL &&
-        !slice_is(rq->head.header[HEADER_IF_RANGE], tag))
-        header = (struct slice){0};
-    return range_parse(header, blob->bytes);
-}
-
-static void add_content_range(struct request *rq, const struct range *range, uint64_t total)
-{
-    char *text = arena_alloc(&rq->arena, 80);
-    PRE(text != NULL);
-    if (range->kind == RANGE_OUTSIDE)
-        (void)snprintf(text, 80, "bytes */%llu", (unsigned long long)total);
-    else
-        (void)snprintf(text, 80, "bytes %llu-%llu/%llu", (unsigned long long)range->first,
-                       (unsigned long long)(range->first + range->len - 1),
-                       (unsigned long long)total);
-    reply_header(rq, "Content-Range", text);
-}
-
-static void send_part(struct request *rq, const struct blob *blob, struct range range)
+static void send_part(struct request *rq, const struct blob *blob, const char *tag)
 {
     struct err err = {0};
-    int fd = -1;
-    reply_header(rq, "Accept-Ranges", "bytes");
-    if (range.kind != RANGE_ALL)
-        add_content_range(rq, &range, blob->bytes);
-    if (range.kind == RANGE_OUTSIDE) {
-        (void)err_set(&err, ERR_RANGE, "There are %llu bytes", (unsigned long long)blob->bytes);
-        reply_problem(rq, &err);
-        return;
-    }
+    AUTO_CLOSE int fd = -1;
+    struct range range;
     if (!query_blob_open(rq->thread->query, blob, &fd, &err)) {
         reply_problem(rq, &err);
         return;
     }
+    if (!reply_range(rq, (struct content){blob->bytes, tag, false}, &range))
+        return;
     reply_as_job_bytes(rq);
     reply_file(rq, range.kind == RANGE_PART ? 206 : 200, BYTES_TYPE,
-               (struct file_part){fd, range.first, range.len});
+               (struct file_part){steal_fd(&fd), range.first, range.len});
 }
 
 void blob_show(struct request *rq)
@@ -296,7 +262,7 @@ void blob_show(struct request *rq)
     if (names_tag(rq->head.header[HEADER_IF_NONE_MATCH], tag))
         reply_empty(rq, 304);
     else
-        send_part(rq, &blob, wanted_range(rq, &blob, tag));
+        send_part(rq, &blob, tag);
 }
 
 static void deleted(struct request *rq)
@@ -316,18 +282,7 @@ void blob_forget(struct request *rq)
         reply_problem(rq, &err);
 }
 
-/* RFC 8288. */
-static void add_next_link(struct request *rq, int64_t limit, int64_t cursor)
-{
-    char *link = arena_alloc(&rq->arena, 96);
-    if (link == NULL)
-        return;
-    (void)snprintf(link, 96, "</v1/blobs?limit=%lld&cursor=%lld>; rel=\"next\"", (long long)limit,
-                   (long long)cursor);
-    reply_header(rq, "Link", link);
-}
-
-static void write_page(struct request *rq, struct blob_page *page, int64_t limit)
+static void write_page(struct request *rq, struct blob_page *page)
 {
     const bool is_last = page->n < page->max;
     page->n -= is_last ? 0 : 1;
@@ -336,36 +291,24 @@ static void write_page(struct request *rq, struct blob_page *page, int64_t limit
         buf_puts(&rq->out, i == 0 ? "" : ",");
         view_write_blob(&page->items[i], &rq->out);
     }
-    buf_puts(&rq->out, "],\"next_cursor\":");
-    if (is_last) {
-        buf_puts(&rq->out, "null}\n");
-    } else {
-        const int64_t last = page->items[page->n - 1].id.no;
-        buf_printf(&rq->out, "\"%lld\"}\n", (long long)last);
-        add_next_link(rq, limit, last);
-    }
-    reply_json(rq, 200);
+    reply_list_by_number(rq, is_last ? 0 : page->items[page->n - 1].id.no);
 }
 
 void blob_list(struct request *rq)
 {
     struct err err = {0};
-    struct slice text;
-    struct blob_page page = {.before = INT64_MAX};
-    int64_t limit;
-    bool ok = request_limit(rq, &limit, &err);
-    if (ok && request_param(rq, "cursor", &text) &&
-        (!text_to_i64(text, &page.before) || page.before < 1))
-        ok = err_set(&err, ERR_INVALID,
-                     "The query parameter \"cursor\" is the next_cursor of an earlier answer");
+    struct page asked;
+    struct blob_page page = {0};
+    bool ok = request_page(rq, &asked, &err);
     if (ok) {
-        page.max = (size_t)limit + 1; /* one more tells whether there is a next page */
+        page.before = asked.cursor == 0 ? INT64_MAX : asked.cursor;
+        page.max = (size_t)asked.limit + 1; /* one more tells whether there is a next page */
         page.items = arena_alloc(&rq->arena, page.max * sizeof *page.items);
         ok = page.items != NULL || err_set(&err, ERR_OVERLOADED, "There is not enough memory");
         ok = ok && query_blobs(rq->thread->query, &rq->arena, &page, &err);
     }
     if (ok)
-        write_page(rq, &page, limit);
+        write_page(rq, &page);
     else
         reply_problem(rq, &err);
 }

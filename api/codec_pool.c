@@ -6,7 +6,6 @@
 
 #define MAX_JOBS_PER_WORKER 1000000000
 #define MAX_START_FAILURES 1000
-#define MAX_WORKERS 1024
 
 /* ------------------------------------------------------------------------------------------------
  * settings */

@@ -16,8 +16,8 @@ struct explanation {
     struct request *rq;
     struct job_view job;
     struct queue_view queue;
-    struct engine_stats stats;
     struct pool_view pool;
+    uint32_t idle;    /* places of its workers that run nothing */
     int64_t position; /* 0 = not known */
     uint32_t n;       /* blockers written */
 };
@@ -129,7 +129,7 @@ static void put_queue(struct explanation *x)
         close_blocker(x);
     }
     /* An idle worker, and nothing else in the way: the rate holds it back. */
-    if (s->rate_n > 0 && !s->paused && !is_full && x->stats.idle > 0) {
+    if (s->rate_n > 0 && !s->paused && !is_full && x->idle > 0) {
         put_blocker(x, "rate", "Queue %s begins at most %u jobs in %g s", x->queue.name, s->rate_n,
                     (double)s->rate_us / 1e6);
         close_blocker(x);
@@ -154,8 +154,8 @@ static void put_workers(struct explanation *x)
         put_blocker(x, "workers", "The pool is broken: its workers cannot start: %.170s",
                     x->pool.why);
         close_blocker(x);
-    } else if (x->stats.idle == 0) {
-        put_blocker(x, "workers", "All %u workers are busy", x->stats.workers);
+    } else if (x->idle == 0) {
+        put_blocker(x, "workers", "All %u workers are busy", x->pool.entry.settings.size);
         close_blocker(x);
     } else if ((x->job.flags & JOB_GANG) != 0) {
         put_blocker(x, "workers",
@@ -204,7 +204,7 @@ static double estimate(const struct explanation *x)
     const struct queue_settings *s = &x->queue.settings;
     bool is_gated = (x->job.flags & (JOB_WAITS | JOB_GATED | JOB_GANG)) != 0;
     double mean_us = metrics_mean_us(x->rq->thread->shared->metrics, HIST_RUN_TIME);
-    uint32_t workers = x->stats.workers;
+    uint32_t workers = x->pool.entry.settings.size;
     if (is_gated || s->paused)
         return -1;
     if (x->job.state == JOB_SCHEDULED)
@@ -214,7 +214,7 @@ static double estimate(const struct explanation *x)
     if (s->concurrency > 0)
         workers = MIN(workers, s->concurrency);
     double turns = ceil((double)x->position / workers);
-    bool begins_now = s->rate_n == 0 && x->position <= (int64_t)x->stats.idle &&
+    bool begins_now = s->rate_n == 0 && x->position <= (int64_t)x->idle &&
                       (s->concurrency == 0 ||
                        queue_active(x) + x->position <= (int64_t)s->concurrency);
     double by_work = begins_now ? 0 : turns * mean_us / 1e6;
@@ -262,10 +262,7 @@ static bool look_at_pool(struct explanation *x)
     if (!engine_find_pool(e, slice_of(x->job.queue), &pool))
         pool = 0;
     engine_pool_view(e, pool, &x->pool);
-    if (pool == 0)
-        return true;
-    x->stats.workers = x->pool.entry.settings.size;
-    x->stats.idle = x->stats.workers - MIN(x->stats.workers, x->pool.busy);
+    x->idle = x->pool.entry.settings.size - MIN(x->pool.entry.settings.size, x->pool.busy);
     return true;
 }
 
@@ -276,7 +273,6 @@ void job_explain(struct request *rq)
     struct job_id id;
     struct err err = {0};
     arena_init(&a, 4u << 20); /* metadata may be as long as a request */
-    engine_stats(rq->thread->shared->engine, &x.stats);
     if (!request_job_id(rq, &id, &err) || !query_job(rq->thread->query, &id, &a, &x.job, &err) ||
         !look_at_pool(&x) || !query_queue(rq->thread->query, x.job.queue, &a, &x.queue, &err) ||
         !query_position(rq->thread->query, id.no, MAX_POSITION, &x.position, &err) ||

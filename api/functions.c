@@ -29,17 +29,6 @@ static void put_function(struct buf *out, const struct function *f)
     buf_putc(out, '}');
 }
 
-/* RFC 8288. Names are words: they need no percent-encoding. */
-static void add_next_link(struct request *rq, const char *last, uint32_t n)
-{
-    char link[160];
-    int len = snprintf(link, sizeof link, "</v1/functions?limit=%u&cursor=%s>; rel=\"next\"", n,
-                       last);
-    char *text = arena_dup(&rq->arena, (struct slice){link, (size_t)len});
-    if (text != NULL)
-        reply_header(rq, "Link", text);
-}
-
 static void write_page(struct request *rq, uint32_t from, uint32_t n)
 {
     const struct function_list *list = &rq->thread->shared->cfg->functions;
@@ -49,16 +38,7 @@ static void write_page(struct request *rq, uint32_t from, uint32_t n)
             buf_putc(&rq->out, ',');
         put_function(&rq->out, &list->items[i]);
     }
-    buf_puts(&rq->out, "],\"next_cursor\":");
-    if (from + n == list->n) {
-        buf_puts(&rq->out, "null}\n");
-    } else {
-        const char *last = list->items[from + n - 1].name;
-        buf_json_string(&rq->out, slice_of(last));
-        buf_puts(&rq->out, "}\n");
-        add_next_link(rq, last, n);
-    }
-    reply_json(rq, 200);
+    reply_list(rq, from + n == list->n ? NULL : list->items[from + n - 1].name);
 }
 
 void function_list(struct request *rq)

@@ -75,6 +75,11 @@ void function_list(struct request *rq);
 void pool_show(struct request *rq);
 void pool_list(struct request *rq);
 void pool_metrics(struct request *rq); /* a part of /metrics */
+/* Of all pools together: workers wanted, and those that there are. */
+struct pool_totals {
+    uint32_t size, busy, idle;
+};
+struct pool_totals pool_totals(const struct request *rq);
 void pool_create(struct request *rq);
 void pool_patch(struct request *rq);
 void pool_delete(struct request *rq);

@@ -187,43 +187,6 @@ static bool read_filter(struct request *rq, struct job_filter *filter, struct er
     return true;
 }
 
-static bool read_page(struct request *rq, int64_t *ret_cursor, int64_t *ret_limit, struct err *err)
-{
-    struct slice text;
-    *ret_cursor = 0;
-    if (!request_limit(rq, ret_limit, err))
-        return false;
-    if (request_param(rq, "cursor", &text) && (!text_to_i64(text, ret_cursor) || *ret_cursor < 1))
-        return err_set(err, ERR_INVALID,
-                       "The query parameter \"cursor\" is the next_cursor of an earlier answer");
-    return true;
-}
-
-/* The same query with another cursor: RFC 8288. */
-static void add_next_link(struct request *rq, int64_t cursor)
-{
-    AUTO_BUF struct buf link = {0};
-    struct slice rest = rq->head.query;
-    buf_init(&link, 16384);
-    buf_puts(&link, "</v1/jobs?");
-    while (rest.ptr != NULL && rest.len > 0) {
-        const char *end = memchr(rest.ptr, '&', rest.len);
-        size_t len = end == NULL ? rest.len : (size_t)(end - rest.ptr);
-        if (len > 0 && (len < 7 || memcmp(rest.ptr, "cursor=", 7) != 0)) {
-            buf_append(&link, rest.ptr, len);
-            buf_putc(&link, '&');
-        }
-        size_t used = end == NULL ? len : len + 1;
-        rest = (struct slice){rest.ptr + used, rest.len - used};
-    }
-    buf_puts(&link, "cursor=");
-    buf_put_i64(&link, cursor);
-    buf_puts(&link, ">; rel=\"next\"");
-    char *text = buf_ok(&link) ? arena_dup(&rq->arena, buf_slice(&link)) : NULL;
-    if (text != NULL)
-        reply_header(rq, "Link", text);
-}
-
 static void write_page(struct request *rq, const struct job_page *page)
 {
     buf_clear(&rq->out);
@@ -233,23 +196,16 @@ static void write_page(struct request *rq, const struct job_page *page)
             buf_putc(&rq->out, ',');
         view_write_job(&page->jobs[i], &rq->out);
     }
-    buf_puts(&rq->out, "],\"next_cursor\":");
-    if (page->cursor == 0) {
-        buf_puts(&rq->out, "null}\n");
-    } else {
-        buf_printf(&rq->out, "\"%lld\"}\n", (long long)page->cursor);
-        add_next_link(rq, page->cursor);
-    }
-    reply_json(rq, 200);
+    reply_list_by_number(rq, page->cursor);
 }
 
 /* A page whose jobs carry more payload than fits becomes a shorter page. */
-static bool list_page(struct request *rq, const struct job_filter *filter, int64_t cursor,
-                      int64_t limit, struct err *err)
+static bool list_page(struct request *rq, const struct job_filter *filter, struct page asked,
+                      struct err *err)
 {
     for (;;) {
         AUTO_ARENA struct arena a = {0};
-        struct job_page page = {.max = (size_t)limit, .cursor = cursor};
+        struct job_page page = {.max = (size_t)asked.limit, .cursor = asked.cursor};
         arena_init(&a, MAX_PAGE_BYTES);
         page.jobs = arena_alloc(&a, page.max * sizeof *page.jobs);
         PRE(page.jobs != NULL);
@@ -257,18 +213,18 @@ static bool list_page(struct request *rq, const struct job_filter *filter, int64
             write_page(rq, &page);
             return true;
         }
-        if (err->code != ERR_OVERLOADED || limit == 1) /* OVERLOADED: the arena was full */
+        if (err->code != ERR_OVERLOADED || asked.limit == 1) /* OVERLOADED: the arena was full */
             return false;
-        limit = MAX(limit / 4, 1);
+        asked.limit = MAX(asked.limit / 4, 1);
     }
 }
 
 void job_list(struct request *rq)
 {
     struct job_filter filter = {0};
-    int64_t cursor, limit;
+    struct page asked;
     struct err err = {0};
-    if (!read_filter(rq, &filter, &err) || !read_page(rq, &cursor, &limit, &err) ||
-        !list_page(rq, &filter, cursor, limit, &err))
+    if (!read_filter(rq, &filter, &err) || !request_page(rq, &asked, &err) ||
+        !list_page(rq, &filter, asked, &err))
         reply_problem(rq, &err);
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/handlers.h"
-#include "api/range.h"
 #include "api/reply.h"
 #include "api/streams.h"
 #include "api/view.h"
@@ -30,23 +29,6 @@ static bool accepts(const struct request *rq, const char *type)
     return accept.ptr != NULL && memmem(accept.ptr, accept.len, type, strlen(type)) != NULL;
 }
 
-static void add_content_range(struct request *rq, const struct range *range,
-                              const struct query_output *out)
-{
-    char *text = arena_alloc(&rq->arena, 80);
-    char total[24] = "*";
-    if (text == NULL)
-        return;
-    if (!out->running)
-        (void)snprintf(total, sizeof total, "%llu", (unsigned long long)out->bytes);
-    if (range->kind == RANGE_OUTSIDE)
-        (void)snprintf(text, 80, "bytes */%llu", (unsigned long long)out->bytes);
-    else
-        (void)snprintf(text, 80, "bytes %llu-%llu/%s", (unsigned long long)range->first,
-                       (unsigned long long)(range->first + range->len - 1), total);
-    reply_header(rq, "Content-Range", text);
-}
-
 /* The range to the end of rq->out. */
 static bool read_all(struct request *rq, const struct source *from, const struct range *range,
                      struct err *err)
@@ -73,19 +55,10 @@ static void send_bytes(struct request *rq, struct source *from, const char *type
 {
     const struct query_output *out = &from->out;
     AUTO_CLOSE int fd = out->spool_fd;
-    struct slice header = rq->head.header[HEADER_IF_RANGE].ptr == NULL
-                              ? rq->head.header[HEADER_RANGE]
-                              : (struct slice){0};
-    struct range range = range_parse(header, out->bytes);
+    struct range range;
     struct err err = {0};
-    reply_header(rq, "Accept-Ranges", "bytes");
-    if (range.kind != RANGE_ALL)
-        add_content_range(rq, &range, out);
-    if (range.kind == RANGE_OUTSIDE) {
-        (void)err_set(&err, ERR_RANGE, "There are %llu bytes", (unsigned long long)out->bytes);
-        reply_problem(rq, &err);
+    if (!reply_range(rq, (struct content){out->bytes, NULL, out->running}, &range))
         return;
-    }
     reply_as_job_bytes(rq);
     int status = range.kind == RANGE_PART ? 206 : 200;
     if (fd >= 0) {

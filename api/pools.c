@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* /v1/pool and /v1/workers. What a pool is said to be comes from the engine's board, its numbers
- * from the workers' own facts: nothing here waits for a commit but the verbs. */
+/* /v1/pools. What a pool is said to be comes from the engine's board, its numbers from the workers'
+ * own facts: nothing here waits for a commit but the verbs. */
+#include "api/codec.h"
 #include "api/codec_pool.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/submit.h"
 
 #include <signal.h>
-#include <sys/wait.h>
-
-#define MAX_WORKERS 1024u
-
-static void reply_line(struct request *rq)
-{
-    buf_putc(&rq->out, '\n');
-    reply_json(rq, 200);
-}
 
 /* ------------------------------------------------------------------------------------------------
  * a pool */
@@ -26,13 +18,18 @@ static struct slice pool_name(const struct request *rq)
     return rq->match.args[0].len > 0 ? rq->match.args[0] : SLICE_LIT(DEFAULT_POOL);
 }
 
+static bool find(const struct request *rq, uint32_t *ret_number, struct err *err)
+{
+    return engine_find_pool(rq->thread->shared->engine, pool_name(rq), ret_number) ||
+           err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
+}
+
 static bool look(const struct request *rq, struct pool_view *ret, struct err *err)
 {
-    const struct engine *e = rq->thread->shared->engine;
     uint32_t number;
-    if (!engine_find_pool(e, pool_name(rq), &number))
-        return err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
-    engine_pool_view(e, number, ret);
+    if (!find(rq, &number, err))
+        return false;
+    engine_pool_view(rq->thread->shared->engine, number, ret);
     return true;
 }
 
@@ -124,34 +121,57 @@ void pool_show(struct request *rq)
     reply_pool(rq, 200);
 }
 
-/* The default one first; there are at most MAX_POOLS. */
+/* The pool from this number on, 0 being the default one. False: there is none. */
+static bool next_pool(const struct request *rq, uint32_t *number, struct pool_view *ret)
+{
+    for (; *number < MAX_POOLS; (*number)++) {
+        engine_pool_view(rq->thread->shared->engine, *number, ret);
+        if (ret->entry.name[0] != '\0')
+            return true;
+    }
+    return false;
+}
+
 void pool_list(struct request *rq)
 {
-    const char *comma = "";
-    struct pool_view pool = {0};
-    buf_puts(&rq->out, "{\"items\":[");
-    for (uint32_t i = 0; i < MAX_POOLS; i++) {
-        engine_pool_view(rq->thread->shared->engine, i, &pool);
-        if (pool.entry.name[0] == '\0')
-            continue;
-        buf_puts(&rq->out, comma);
-        put_pool(rq, &pool);
-        comma = ",";
+    struct page page;
+    struct pool_view pool;
+    struct err err = {0};
+    if (!request_page(rq, &page, &err)) {
+        reply_problem(rq, &err);
+        return;
     }
-    buf_puts(&rq->out, "],\"next_cursor\":null}");
-    reply_line(rq);
+    uint32_t number = (uint32_t)MIN(page.cursor, (int64_t)MAX_POOLS);
+    bool goes_on = next_pool(rq, &number, &pool);
+    buf_puts(&rq->out, "{\"items\":[");
+    for (int64_t n = 0; n < page.limit && goes_on; n++) {
+        buf_puts(&rq->out, n == 0 ? "" : ",");
+        put_pool(rq, &pool);
+        number++;
+        goes_on = next_pool(rq, &number, &pool);
+    }
+    reply_list_by_number(rq, goes_on ? number : 0);
+}
+
+struct pool_totals pool_totals(const struct request *rq)
+{
+    struct pool_totals totals = {0};
+    struct pool_view pool;
+    for (uint32_t number = 0; next_pool(rq, &number, &pool); number++) {
+        totals.size += pool.entry.settings.size;
+        totals.busy += pool.busy;
+        totals.idle += pool.idle;
+    }
+    return totals;
 }
 
 /* A gauge for each pool. */
 static void put_gauge(struct request *rq, const char *name, const char *help,
                       uint32_t (*of)(const struct pool_view *pool))
 {
-    struct pool_view pool = {0};
-    for (uint32_t i = 0; i < MAX_POOLS; i++) {
+    struct pool_view pool;
+    for (uint32_t number = 0; next_pool(rq, &number, &pool); number++) {
         char labels[MAX_POOL_NAME + 16];
-        engine_pool_view(rq->thread->shared->engine, i, &pool);
-        if (pool.entry.name[0] == '\0')
-            continue;
         (void)snprintf(labels, sizeof labels, "pool=\"%.*s\"", MAX_POOL_NAME, pool.entry.name);
         metrics_write_gauge(&rq->out, name, help, labels, of(&pool));
         help = NULL;
@@ -288,16 +308,11 @@ void pool_shut(struct request *rq)
 
 void pool_reopen(struct request *rq)
 {
-    struct pool_change change = {0};
     struct err err = {0};
-    if ((rq->body.len == 0 || codec_read_pool(buf_slice(&rq->body), &change, &err)) &&
-        change.members == 0) {
+    if (codec_read_nothing(buf_slice(&rq->body), &err))
         send_verb(rq, POOL_REOPEN);
-        return;
-    }
-    if (err.code == ERR_NONE)
-        (void)err_set(&err, ERR_INVALID, "This verb has no members; send an empty body or {}");
-    reply_problem(rq, &err);
+    else
+        reply_problem(rq, &err);
 }
 
 void pool_terminate(struct request *rq)
@@ -317,25 +332,17 @@ struct join {
     uint64_t until_ns;
 };
 
-static bool find_topic(const struct request *rq, uint64_t *ret, struct err *err)
-{
-    uint32_t number;
-    if (!engine_find_pool(rq->thread->shared->engine, pool_name(rq), &number))
-        return err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
-    *ret = topic_pool(number);
-    return true;
-}
-
 static void join_step(struct request *rq)
 {
     const struct join *join = rq->state;
-    struct park park = {.deadline_ns = join->until_ns};
-    struct pool_view pool = {0};
+    uint32_t number;
+    struct pool_view pool;
     struct err err = {0};
-    if (!find_topic(rq, &park.topic, &err)) {
+    if (!find(rq, &number, &err)) {
         reply_problem(rq, &err);
         return;
     }
+    struct park park = {.topic = topic_pool(number), .deadline_ns = join->until_ns};
     park.epoch = request_epoch(rq, park.topic);
     if (!look(rq, &pool, &err)) {
         reply_problem(rq, &err);
@@ -361,140 +368,4 @@ void pool_join(struct request *rq)
         reply_problem(rq, &err);
     else
         join_step(rq);
-}
-
-/* ------------------------------------------------------------------------------------------------
- * workers */
-
-/* As Process.exitcode: null while none has ended, -N after a signal. */
-static void put_exit(struct buf *out, int32_t wait_status)
-{
-    if (wait_status < 0)
-        buf_puts(out, "null");
-    else
-        buf_put_i64(out,
-                    WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-}
-
-static void put_worker(struct request *rq, const struct query_worker *w)
-{
-    struct buf *out = &rq->out;
-    struct pool_view pool = {0};
-    char job[37];
-    engine_pool_view(rq->thread->shared->engine, w->pool, &pool);
-    buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":", w->slot);
-    buf_json_string(out, slice_of(pool.entry.name));
-    buf_puts(out, ",\"pid\":");
-    if (w->pid > 0)
-        buf_put_i64(out, w->pid);
-    else
-        buf_puts(out, "null");
-    buf_printf(out, ",\"alive\":%s,\"busy\":%s,\"exitcode\":", w->alive ? "true" : "false",
-               w->busy ? "true" : "false");
-    put_exit(out, w->last_status);
-    buf_puts(out, ",\"started\":");
-    buf_json_time(out, w->started_us);
-    buf_printf(out, ",\"jobs_done\":%llu,\"job\":", (unsigned long long)w->tasks_done);
-    if (w->job.no != 0) {
-        job_id_format(&w->job, job);
-        buf_printf(out, "\"%s\"", job);
-    } else {
-        buf_puts(out, "null");
-    }
-    buf_puts(out, ",\"rss\":");
-    if (w->rss_bytes > 0)
-        buf_put_i64(out, (int64_t)w->rss_bytes);
-    else
-        buf_puts(out, "null");
-    buf_putc(out, '}');
-}
-
-static struct query_worker *read_workers(struct request *rq, uint32_t *ret_n)
-{
-    struct query_worker *workers = arena_alloc(request_scratch(rq), MAX_WORKERS * sizeof *workers);
-    PRE(workers != NULL); /* 64 KiB of a scratch arena that was empty */
-    *ret_n = query_workers(rq->thread->query, workers, MAX_WORKERS);
-    return workers;
-}
-
-void worker_list(struct request *rq)
-{
-    uint32_t n, pool = 0;
-    const struct query_worker *workers = read_workers(rq, &n);
-    struct slice name = {0};
-    const char *comma = "";
-    struct err err = {0};
-    const bool is_one = request_param(rq, "pool", &name);
-    if (is_one && !engine_find_pool(rq->thread->shared->engine, name, &pool)) {
-        (void)err_set(&err, ERR_NOT_FOUND, "There is no pool with this name");
-        reply_problem(rq, &err);
-        return;
-    }
-    buf_puts(&rq->out, "{\"items\":[");
-    for (uint32_t i = 0; i < n; i++) {
-        if (is_one && workers[i].pool != pool)
-            continue;
-        buf_puts(&rq->out, comma);
-        put_worker(rq, &workers[i]);
-        comma = ",";
-    }
-    buf_puts(&rq->out, "],\"next_cursor\":null}");
-    reply_line(rq);
-}
-
-/* The worker that the path names. False: there is none, and this has been answered. */
-static bool find_worker(struct request *rq, struct query_worker *ret)
-{
-    uint32_t n;
-    const struct query_worker *workers = read_workers(rq, &n);
-    struct err err = {0};
-    for (uint32_t i = 0; i < n; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "worker-%u", workers[i].slot);
-        if (!slice_is(rq->match.args[0], name))
-            continue;
-        *ret = workers[i];
-        return true;
-    }
-    (void)err_set(&err, ERR_NOT_FOUND, "There is no worker with this name");
-    reply_problem(rq, &err);
-    return false;
-}
-
-void worker_show(struct request *rq)
-{
-    struct query_worker worker;
-    if (!find_worker(rq, &worker))
-        return;
-    buf_clear(&rq->out);
-    put_worker(rq, &worker);
-    reply_line(rq);
-}
-
-static void worker_ended(struct request *rq)
-{
-    if (rq->cmd.err.code != ERR_NONE)
-        reply_problem(rq, &rq->cmd.err);
-    else
-        worker_show(rq);
-}
-
-/* By default at once: terminating a worker is for one that does not listen. */
-void worker_terminate(struct request *rq)
-{
-    struct query_worker worker;
-    struct pool_stop how;
-    struct err err = {0};
-    if (!find_worker(rq, &worker))
-        return;
-    rq->cmd.kind = CMD_WORKER;
-    if (codec_read_pool_stop(buf_slice(&rq->body), &how, &err)) {
-        const bool is_given = how.signal != 0 || how.grace_us >= 0;
-        rq->cmd.worker.slot = worker.slot;
-        rq->cmd.worker.signal = is_given ? how.signal : SIGKILL;
-        rq->cmd.worker.grace_us = is_given ? how.grace_us : 0;
-        if (request_send(rq, worker_ended, &err))
-            return;
-    }
-    reply_problem(rq, &err);
 }

@@ -91,17 +91,6 @@ void queue_show(struct request *rq)
     reply_queue(rq, queue_name(rq), 200);
 }
 
-/* RFC 8288. Names are words: they need no percent-encoding. */
-static void add_next_link(struct request *rq, const char *last, int64_t limit)
-{
-    char link[160];
-    int len = snprintf(link, sizeof link, "</v1/queues?limit=%lld&cursor=%s>; rel=\"next\"",
-                       (long long)limit, last);
-    char *text = arena_dup(&rq->arena, (struct slice){link, (size_t)len});
-    if (text != NULL)
-        reply_header(rq, "Link", text);
-}
-
 static void write_queues(struct request *rq, const struct queue_page *page, bool is_last)
 {
     buf_puts(&rq->out, "{\"items\":[");
@@ -110,16 +99,7 @@ static void write_queues(struct request *rq, const struct queue_page *page, bool
             buf_putc(&rq->out, ',');
         put_queue(&rq->out, &page->queues[i]);
     }
-    buf_puts(&rq->out, "],\"next_cursor\":");
-    if (is_last) {
-        buf_puts(&rq->out, "null}\n");
-    } else {
-        const char *last = page->queues[page->n - 1].name;
-        buf_json_string(&rq->out, slice_of(last));
-        buf_puts(&rq->out, "}\n");
-        add_next_link(rq, last, (int64_t)page->n);
-    }
-    reply_json(rq, 200);
+    reply_list(rq, is_last ? NULL : page->queues[page->n - 1].name);
 }
 
 void queue_list(struct request *rq)
@@ -264,24 +244,14 @@ void queue_patch(struct request *rq)
         reply_problem(rq, &err);
 }
 
-/* A verb without members. */
-static bool read_nothing(struct request *rq, struct err *err)
-{
-    if (!read_settings(rq, err))
-        return false;
-    return rq->cmd.queue.change.members == 0 ||
-           err_set(err, ERR_INVALID, "This verb has no members; send an empty body or {}");
-}
-
 static void set_paused(struct request *rq, bool paused)
 {
     struct err err = {0};
-    if (!read_nothing(rq, &err)) {
+    if (!codec_read_nothing(buf_slice(&rq->body), &err)) {
         reply_problem(rq, &err);
         return;
     }
-    rq->cmd.queue.change.members = QUEUE_PAUSED;
-    rq->cmd.queue.change.to.paused = paused;
+    rq->cmd.queue.change = (struct queue_change){.members = QUEUE_PAUSED, .to.paused = paused};
     change(rq, false);
 }
 
@@ -359,7 +329,7 @@ void queue_purge(struct request *rq)
     PRE(p != NULL);
     *p = (struct purge){.page = {.queue = queue_name(rq), .nos = p->nos, .max = MAX_EMPTIED}};
     rq->state = p;
-    if (!read_nothing(rq, &err)) {
+    if (!codec_read_nothing(buf_slice(&rq->body), &err)) {
         reply_problem(rq, &err);
         return;
     }

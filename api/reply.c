@@ -25,6 +25,29 @@ void reply_etag(struct request *rq, int64_t version)
     reply_header(rq, "ETag", text);
 }
 
+/* The same query with another cursor: RFC 8288. */
+static void add_next_link(struct request *rq, const char *cursor)
+{
+    AUTO_BUF struct buf link = {0};
+    struct slice rest = rq->head.query;
+    buf_init(&link, 16384);
+    buf_printf(&link, "<%.*s?", (int)rq->head.path.len, rq->head.path.ptr);
+    while (rest.ptr != NULL && rest.len > 0) {
+        const char *end = memchr(rest.ptr, '&', rest.len);
+        size_t len = end == NULL ? rest.len : (size_t)(end - rest.ptr);
+        if (len > 0 && (len < 7 || memcmp(rest.ptr, "cursor=", 7) != 0)) {
+            buf_append(&link, rest.ptr, len);
+            buf_putc(&link, '&');
+        }
+        size_t used = end == NULL ? len : len + 1;
+        rest = (struct slice){rest.ptr + used, rest.len - used};
+    }
+    buf_printf(&link, "cursor=%s>; rel=\"next\"", cursor);
+    char *text = buf_ok(&link) ? arena_dup(&rq->arena, buf_slice(&link)) : NULL;
+    if (text != NULL)
+        reply_header(rq, "Link", text);
+}
+
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
     /* A few bytes: running out of them is a crash, as in must_alloc. */
@@ -74,6 +97,25 @@ void reply_json(struct request *rq, int status)
     reply_out(rq, status, "application/json");
 }
 
+void reply_list(struct request *rq, const char *next)
+{
+    buf_puts(&rq->out, "],\"next_cursor\":");
+    if (next == NULL) {
+        buf_puts(&rq->out, "null}\n");
+    } else {
+        buf_printf(&rq->out, "\"%s\"}\n", next);
+        add_next_link(rq, next);
+    }
+    reply_json(rq, 200);
+}
+
+void reply_list_by_number(struct request *rq, int64_t next)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)next);
+    reply_list(rq, next == 0 ? NULL : text);
+}
+
 void reply_empty(struct request *rq, int status)
 {
     buf_clear(&rq->out);
@@ -84,6 +126,38 @@ void reply_as_job_bytes(struct request *rq)
 {
     reply_header(rq, "Content-Disposition", "attachment");
     reply_header(rq, "Content-Security-Policy", "default-src 'none'; sandbox");
+}
+
+static void add_content_range(struct request *rq, struct content content, const struct range *range)
+{
+    char *text = arena_alloc(&rq->arena, 80), total[24] = "*";
+    if (text == NULL)
+        return;
+    if (!content.grows || range->kind == RANGE_OUTSIDE)
+        (void)snprintf(total, sizeof total, "%llu", (unsigned long long)content.bytes);
+    if (range->kind == RANGE_OUTSIDE)
+        (void)snprintf(text, 80, "bytes */%s", total);
+    else
+        (void)snprintf(text, 80, "bytes %llu-%llu/%s", (unsigned long long)range->first,
+                       (unsigned long long)(range->first + range->len - 1), total);
+    reply_header(rq, "Content-Range", text);
+}
+
+bool reply_range(struct request *rq, struct content content, struct range *ret)
+{
+    struct slice header = rq->head.header[HEADER_RANGE], same = rq->head.header[HEADER_IF_RANGE];
+    struct err err = {0};
+    if (same.ptr != NULL && (content.tag == NULL || !slice_is(same, content.tag)))
+        header = (struct slice){0}; /* of other bytes than these */
+    *ret = range_parse(header, content.bytes);
+    reply_header(rq, "Accept-Ranges", "bytes");
+    if (ret->kind != RANGE_ALL)
+        add_content_range(rq, content, ret);
+    if (ret->kind != RANGE_OUTSIDE)
+        return true;
+    (void)err_set(&err, ERR_RANGE, "There are %llu bytes", (unsigned long long)content.bytes);
+    reply_problem(rq, &err);
+    return false;
 }
 
 void reply_file(struct request *rq, int status, const char *type, struct file_part part)

@@ -4,6 +4,7 @@
 #ifndef GANGER_API_REPLY_H
 #define GANGER_API_REPLY_H
 
+#include "api/range.h"
 #include "api/request.h"
 
 /* Adds a header to the coming answer. Both texts must live as long as the request (constants, or
@@ -15,8 +16,20 @@ void reply_etag(struct request *rq, int64_t version);
 void reply_out(struct request *rq, int status, const char *type);
 void reply_json(struct request *rq, int status);
 void reply_empty(struct request *rq, int status);
+/* rq->out is {"items":[… of a list, to which the end is added. `next` is the cursor of the next
+ * page, a word that needs no escapes, or NULL after the last one; a link tells it too. */
+void reply_list(struct request *rq, const char *next);
+void reply_list_by_number(struct request *rq, int64_t next); /* 0: that was the last one */
 /* Headers for bytes that a job has written: nothing in them may run in a browser (R22). */
 void reply_as_job_bytes(struct request *rq);
+struct content {
+    uint64_t bytes;
+    const char *tag; /* its entity tag, for If-Range; NULL: it has none */
+    bool grows;      /* more bytes may follow */
+};
+/* Which part the request's Range asks for; adds the headers that say so. False: it lies outside,
+ * and 416 has been answered. */
+MUST_CHECK bool reply_range(struct request *rq, struct content content, struct range *ret);
 struct file_part {
     int take_fd;
     uint64_t offset, len;

@@ -3,6 +3,7 @@
 
 #include "api/reply.h"
 #include "api/self.h"
+#include "service/base/hex.h"
 
 #include <microhttpd.h>
 #include <sys/epoll.h>
@@ -17,13 +18,6 @@
 #define MAX_OUT_BYTES (80u << 20) /* an answer made in memory */
 #define NS_PER_US UINT64_C(1000)
 #define NS_PER_S UINT64_C(1000000000)
-
-static void put_hex(char *to, uint64_t v)
-{
-    static const char hex[] = "0123456789abcdef";
-    for (int i = 15; i >= 0; i--, v >>= 4)
-        to[i] = hex[v & 15];
-}
 
 struct request *request_new(struct http_thread *thread, struct MHD_Connection *connection,
                             const char *target)
@@ -42,8 +36,8 @@ struct request *request_new(struct http_thread *thread, struct MHD_Connection *c
     rq->connection = connection;
     rq->next_free = NULL;
     rq->began_ns = clock_mono_ns();
-    put_hex(rq->id, thread->id_salt);
-    put_hex(rq->id + 16, ++thread->next_id);
+    hex_put_number(rq->id, thread->id_salt, 16);
+    hex_put_number(rq->id + 16, ++thread->next_id, 16);
     rq->id[32] = '\0';
     struct slice text = slice_of(target);
     char *copy = text.len < sizeof rq->target ? rq->target : arena_alloc(&rq->arena, text.len + 1);
@@ -135,14 +129,6 @@ bool request_charge(struct request *rq, uint64_t bytes, struct err *err)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decodes; "+" stays a plus, as in RFC 3986. An absent ptr in the result: badly encoded, or
  * a NUL, or not UTF-8. */
 static struct slice decode(struct arena *a, struct slice raw)
@@ -154,8 +140,8 @@ static struct slice decode(struct arena *a, struct slice raw)
     for (size_t i = 0; i < raw.len; i++) {
         char c = raw.ptr[i];
         if (c == '%') {
-            int high = raw.len - i > 2 ? hex_digit(raw.ptr[i + 1]) : -1;
-            int low = high < 0 ? -1 : hex_digit(raw.ptr[i + 2]);
+            int high = raw.len - i > 2 ? hex_value(raw.ptr[i + 1]) : -1;
+            int low = high < 0 ? -1 : hex_value(raw.ptr[i + 2]);
             if (low < 0 || (high == 0 && low == 0))
                 return (struct slice){0};
             c = (char)(high * 16 + low);
@@ -297,6 +283,18 @@ bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err)
         return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 on");
     *ret_limit = MIN(*ret_limit, MAX_PAGE);
     return true;
+}
+
+bool request_page(struct request *rq, struct page *ret, struct err *err)
+{
+    struct slice text;
+    *ret = (struct page){0};
+    if (!request_limit(rq, &ret->limit, err))
+        return false;
+    return !request_param(rq, "cursor", &text) ||
+           (text_to_i64(text, &ret->cursor) && ret->cursor > 0) ||
+           err_set(err, ERR_INVALID,
+                   "The query parameter \"cursor\" is the next_cursor of an earlier answer");
 }
 
 bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err)

@@ -135,6 +135,12 @@ MUST_CHECK bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct 
 #define DEFAULT_PAGE 100
 #define MAX_PAGE 1000
 MUST_CHECK bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err);
+/* The same of a list whose cursors are numbers, and its parameter `cursor`. */
+struct page {
+    int64_t limit;
+    int64_t cursor; /* 0: the first page */
+};
+MUST_CHECK bool request_page(struct request *rq, struct page *ret, struct err *err);
 /* The parameters `state` (a list, to a bit mask; 0: any) and `label` (k:v, terminated copies; NULL:
  * any). */
 MUST_CHECK bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err);

@@ -12,7 +12,6 @@
 
 #define MAX_POOL_EVENTS 256
 #define MAX_SOURCES 4
-#define MAX_SLOTS 1024                     /* pool.max_workers, service/base/config.c */
 #define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
 
 enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
@@ -43,7 +42,7 @@ static void collect_signals(struct engine *e)
 }
 
 /* `idle`: the slots whose worker is left without a task by these events. */
-static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[MAX_SLOTS])
+static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[MAX_WORKERS])
 {
     struct dispatch *d = &e->dispatch;
     uint32_t slot = ev->place.slot;
@@ -78,7 +77,7 @@ static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[M
 static void collect_pool(struct engine *e)
 {
     struct pool_event events[MAX_POOL_EVENTS];
-    bool idle[MAX_SLOTS] = {false};
+    bool idle[MAX_WORKERS] = {false};
     size_t n, all = 0;
     do {
         n = pool_collect(e->parts.pool, events, MAX_POOL_EVENTS);

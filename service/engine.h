@@ -62,7 +62,6 @@ void engine_delivery_began(struct engine *engine);
  * that changed it. Any thread. */
 struct engine_stats {
     int64_t count[JOB_STATE_COUNT];
-    uint32_t workers, busy, idle;
     uint64_t wal_bytes;
     uint64_t parked;
     uint64_t turns, commits;

@@ -50,8 +50,6 @@ enum engine_phase engine_phase(const struct engine *e)
 void engine_stats(const struct engine *e, struct engine_stats *ret)
 {
     *ret = (struct engine_stats){
-        .workers = pool_size(e->parts.pool),
-        .busy = atomic_load_explicit(&e->shared.busy, memory_order_relaxed),
         .wal_bytes = atomic_load_explicit(&e->shared.wal_bytes, memory_order_relaxed),
         .parked = waiters_count(e->waiters),
         .turns = atomic_load_explicit(&e->shared.turns, memory_order_relaxed),
@@ -65,7 +63,6 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
     };
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         ret->count[s] = atomic_load_explicit(&e->shared.count[s], memory_order_relaxed);
-    ret->idle = ret->workers > ret->busy ? ret->workers - ret->busy : 0;
 }
 
 bool engine_has_defaults(const struct engine *e)

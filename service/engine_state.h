@@ -31,7 +31,6 @@ enum verdict { VERDICT_ANSWER, VERDICT_PARK };
 struct engine_shared {
     _Atomic int phase; /* enum engine_phase */
     _Atomic int64_t count[JOB_STATE_COUNT];
-    _Atomic uint32_t busy;
     _Atomic uint64_t wal_bytes, turns, commits;
     _Atomic bool disk_low;
     _Atomic int64_t deliveries; /* callbacks that are pending */

@@ -176,7 +176,6 @@ void publish_stats(struct engine *e)
     for (int s = 0; s < JOB_STATE_COUNT; s++)
         atomic_store_explicit(&e->shared.count[s], store_count(e->store, (enum job_state)s),
                               memory_order_relaxed);
-    atomic_store_explicit(&e->shared.busy, dispatch_running(&e->dispatch), memory_order_relaxed);
     atomic_store_explicit(&e->shared.wal_bytes, store_wal_bytes(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.disk_low, store_disk_is_low(e->store), memory_order_relaxed);
     atomic_store_explicit(&e->shared.deliveries, store_deliveries(e->store), memory_order_relaxed);

@@ -3,7 +3,6 @@
 
 #include "service/base/text.h"
 
-#define MAX_SIZE 1024
 #define MAX_COUNT 1000000000
 #define DEFAULT_IDLE_US INT64_C(60000000)
 #define DEFAULT_START_US INT64_C(10000000)
@@ -90,9 +89,9 @@ static bool set_word(struct slice value, const char *(*name_of)(uint32_t), uint3
 static bool set_one(struct pool_settings *s, const char *key, struct slice value, struct err *err)
 {
     if (strcmp(key, "size") == 0)
-        return set_count(value, 1, MAX_SIZE, &s->size, err);
+        return set_count(value, 1, MAX_WORKERS, &s->size, err);
     if (strcmp(key, "min") == 0)
-        return set_count(value, 0, MAX_SIZE, &s->min, err);
+        return set_count(value, 0, MAX_WORKERS, &s->min, err);
     if (strcmp(key, "max_jobs_per_worker") == 0)
         return set_count(value, 0, MAX_COUNT, &s->max_jobs, err);
     if (strcmp(key, "start_failures") == 0)

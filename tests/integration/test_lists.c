@@ -107,15 +107,62 @@ SERVER_TEST(futures, lists_are_read_page_by_page)
                  "a limit above the largest is lowered");
 }
 
-SERVER_TEST(futures, every_list_has_items_and_a_cursor)
+/* Of a list whose items have this name for themselves: page by page, each Link followed as it is.
+ */
+static size_t follow_links(struct server *s, const char *list, const char *name)
 {
-    static const char *const lists[] = {"/v1/jobs", "/v1/workers"};
-    for (size_t i = 0; i < COUNT_OF(lists); i++) {
-        AUTO_RESPONSE r = http_get(s, "%s", lists[i]);
+    struct text path = text_of("%s?limit=1", list), last = text_of("%s", "");
+    for (size_t n = 0; n < 100; n++) {
+        AUTO_RESPONSE r = http_get(s, "%s", path.s);
         expect_status(r, 200);
-        cr_assert(cJSON_IsArray(json_find(r, "items")));
-        cr_assert(json_is_null(r, "next_cursor"));
+        const cJSON *items = json_find(r, "items");
+        if (cJSON_GetArraySize(items) == 0)
+            return n;
+        cr_assert_eq(cJSON_GetArraySize(items), 1, "%s", r->body);
+        struct text mine = text_of("%s", json_at(cJSON_GetArrayItem(items, 0), name)->valuestring);
+        cr_assert_str_neq(mine.s, last.s, "%s comes twice", mine.s);
+        last = mine;
+        const char *link = header_of(r, "Link");
+        cr_assert_eq(link == NULL, json_is_null(r, "next_cursor"), "%s", r->body);
+        if (link == NULL)
+            return n + 1;
+        cr_assert(strncmp(link, "<", 1) == 0 && strstr(link, ">; rel=\"next\"") != NULL, "%s",
+                  link);
+        path = text_of("%.*s", (int)strcspn(link + 1, ">"), link + 1);
     }
+    return 100;
+}
+
+static void put_queue(struct server *s, const char *name)
+{
+    AUTO_RESPONSE r = http(s, "PUT", text_of("/v1/queues/%s", name).s, "{}", NULL);
+    expect_status(r, 201);
+}
+
+SERVER_TEST(futures, every_list_goes_on_behind_its_link)
+{
+    (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
+    (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
+    for (int i = 0; i < 3; i++) {
+        AUTO_RESPONSE batch = http(s, "POST", "/v1/batches",
+                                   "{'command':['true'],'items':[],'delay':'1h'}", NULL);
+        expect_status(batch, 202);
+        AUTO_RESPONSE blob = http(s, "POST", "/v1/blobs", "x",
+                                  "Content-Type: application/octet-stream", NULL);
+        expect_status(blob, 201);
+    }
+    AUTO_RESPONSE pool = http(s, "POST", "/v1/pools", "{'name':'side','size':1}", NULL);
+    expect_status(pool, 201);
+    put_queue(s, "a");
+    cr_assert_eq(follow_links(s, "/v1/jobs", "id"), 2);
+    cr_assert_eq(follow_links(s, "/v1/batches", "id"), 3);
+    cr_assert_eq(follow_links(s, "/v1/blobs", "id"), 3);
+    cr_assert_eq(follow_links(s, "/v1/queues", "name"), 3); /* a, default, side */
+    cr_assert_eq(follow_links(s, "/v1/pools", "name"), 2);
+    cr_assert_eq(follow_links(s, "/v1/workers", "name"), 2);
+    cr_assert_eq(follow_links(s, "/v1/functions", "name"), 0);
+    AUTO_RESPONSE wrong = http_get(s, "/v1/workers?cursor=x");
+    expect_problem(wrong, 422, "invalid-request");
 }
 
 /* One NDJSON request; the caller frees. Each line of the answer is in its place. */

@@ -147,6 +147,10 @@ SERVER_TEST_WITH(pools, a_pool_runs_its_own_jobs_only, .workers = 1)
     expect_int(side, "queued", 1);
     AUTO_RESPONSE own = http_get(s, "/v1/pool");
     expect_int(own, "queued", 0);
+    AUTO_RESPONSE all = http_get(s, "/v1/stats");
+    expect_int(all, "workers.size", 2);
+    expect_int(all, "workers.busy", 1);
+    expect_int(all, "workers.idle", 1);
     expect_int(own, "idle", 1);
     fifo_release(hold_side.s);
     response_free(job_await(s, behind));
