@@ -155,7 +155,7 @@ static void put_row(struct buf *out, struct slice blob, struct arena *a)
     buf_printf(out, "%-*s %*" PRId64 "  %-*.*s  ", ID_WIDTH, json_text_at(blob, "id", a),
                BYTES_WIDTH, json_i64_at(blob, "bytes", 0), SHA_WIDTH, SHA_WIDTH, sha);
     const char *name = json_text_at(blob, "name", a);
-    cell_put(out, slice_of(name[0] == '\0' ? "-" : name), 1);
+    cell_put(out, slice_of(name[0] == '\0' ? "-" : name), 0);
     buf_putc(out, '\n');
 }
 

@@ -36,6 +36,20 @@ void cell_put(struct buf *out, struct slice text, size_t width)
         buf_putc(out, ' ');
 }
 
+void cell_put_column(struct buf *out, const char *text, size_t width)
+{
+    cell_put(out, slice_of(text), width);
+    buf_putc(out, ' ');
+}
+
+void cell_put_number(struct buf *out, int64_t n, size_t width)
+{
+    char text[24] = "-";
+    if (n >= 0)
+        (void)snprintf(text, sizeof(text), "%" PRId64, n);
+    cell_put_column(out, text, width);
+}
+
 static void put_two(struct buf *out, int64_t value, int64_t big, const char *names[2])
 {
     int64_t small = big == 86400 ? 3600 : big / 60;
@@ -71,4 +85,16 @@ void cell_put_bytes(struct buf *out, uint64_t bytes)
     for (; value >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
         value /= 1024;
     buf_printf(out, "%.1f %s", value, units[unit]);
+}
+
+void cell_put_size(struct buf *out, int64_t bytes, size_t width)
+{
+    struct buf AUTO_BUF text;
+    buf_init(&text, 64);
+    if (bytes >= 0)
+        cell_put_bytes(&text, (uint64_t)bytes);
+    else
+        buf_putc(&text, '-');
+    cell_put(out, buf_slice(&text), width);
+    buf_putc(out, ' ');
 }

@@ -19,11 +19,23 @@ static int print_text(const struct command *command)
     return output_text(buf_slice(&text)) ? CLI_OK : CLI_GANGER;
 }
 
-static int refuse_name(struct output *out, const char *name)
+/* "ganger pool", or with a second word that is no verb of it. */
+static void refuse_verb(struct output *out, const char *group)
+{
+    struct buf AUTO_BUF verbs;
+    buf_init(&verbs, 1024);
+    command_put_verbs(group, &verbs);
+    output_error(out, "%s wants one of: %.*s; see: ganger help %s", group, (int)verbs.len,
+                 verbs.ptr, group);
+}
+
+static int refuse_name(struct output *out, const char *name, const char *first)
 {
     const char *near = command_near(name);
     if (near != NULL)
         output_error(out, "there is no command \"%s\"; did you mean %s?", name, near);
+    else if (command_is_group(first))
+        refuse_verb(out, first);
     else
         output_error(out, "there is no command \"%s\"; see: ganger help", name);
     return CLI_USAGE;
@@ -39,7 +51,7 @@ static int read_name(struct output *out, int argc, char **argv, char name[NAME_M
     if (!command_is_group(argv[1]))
         return 1;
     if (argc < 3 || argv[2][0] == '-') {
-        output_error(out, "%s needs a verb; see: ganger help %s", argv[1], argv[1]);
+        refuse_verb(out, argv[1]);
         return 0;
     }
     (void)snprintf(name, NAME_MAX_LEN, "%s %s", argv[1], argv[2]);
@@ -104,7 +116,7 @@ int cli_main(int argc, char **argv)
         return CLI_USAGE;
     const struct command *command = command_find(full_name);
     if (command == NULL || command->run == NULL)
-        return refuse_name(&out, full_name);
+        return refuse_name(&out, full_name, name);
     struct err err = {0};
     struct args args;
     if (!args_read(command, argc - n_words, argv + n_words, &args, &err)) {

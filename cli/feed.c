@@ -11,20 +11,21 @@
 #include <inttypes.h>
 
 #define LONGEST_S 86400u /* that a job may let one piece wait */
-#define PIECE ((size_t)256 << 10)
+#define PIECE ((size_t)64 << 10)
 
 /* What standard input has now, at most a piece; 0 at its end. */
 static bool read_piece(struct buf *piece, struct err *err)
 {
-    char bytes[65536];
     ssize_t n;
     buf_clear(piece);
+    char *to = buf_reserve(piece, PIECE);
+    PRE(to != NULL); /* it may hold that much */
     do
-        n = read(STDIN_FILENO, bytes, sizeof(bytes));
+        n = read(STDIN_FILENO, to, PIECE);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return err_sys(err, ERR_BAD_REQUEST, "cannot read standard input");
-    buf_append(piece, bytes, (size_t)n);
+    buf_commit(piece, (size_t)n);
     return true;
 }
 

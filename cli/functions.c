@@ -63,12 +63,9 @@ static void put_row(struct buf *out, struct slice function, struct arena *a)
     struct buf AUTO_BUF signature;
     buf_init(&signature, SIGNATURE_MAX);
     put_signature(&signature, function, a);
-    cell_put(out, slice_of(json_text_at(function, "name", a)), NAME_WIDTH);
-    buf_putc(out, ' ');
-    cell_put(out, slice_of(json_text_at(function, "kind", a)), KIND_WIDTH);
-    buf_putc(out, ' ');
-    cell_put(out, slice_of(json_text_at(function, "queue", a)), QUEUE_WIDTH);
-    buf_putc(out, ' ');
+    cell_put_column(out, json_text_at(function, "name", a), NAME_WIDTH);
+    cell_put_column(out, json_text_at(function, "kind", a), KIND_WIDTH);
+    cell_put_column(out, json_text_at(function, "queue", a), QUEUE_WIDTH);
     cell_put(out, buf_slice(&signature), SIGNATURE_WIDTH);
     buf_putc(out, ' ');
     cell_put(out, slice_of(json_text_at(function, "doc", a)), 0);

@@ -228,27 +228,13 @@ static void put_pool_head(struct buf *out)
                DONE_WIDTH, "SIZE", DONE_WIDTH, "BUSY", DONE_WIDTH, "IDLE", "WAITING");
 }
 
-static void put_cell(struct buf *out, const char *text, size_t width)
-{
-    cell_put(out, slice_of(text), width);
-    buf_putc(out, ' ');
-}
-
-static void put_number(struct buf *out, int64_t n, size_t width)
-{
-    char text[24] = "-";
-    if (n >= 0)
-        (void)snprintf(text, sizeof(text), "%" PRId64, n);
-    put_cell(out, text, width);
-}
-
 static void put_pool_row(struct buf *out, struct slice pool, struct arena *a)
 {
-    put_cell(out, json_text_at(pool, "name", a), NAME_WIDTH);
-    put_cell(out, json_text_at(pool, "state", a), STATE_WIDTH + 4);
-    put_number(out, json_i64_at(pool, "size", 0), DONE_WIDTH);
-    put_number(out, json_i64_at(pool, "busy", 0), DONE_WIDTH);
-    put_number(out, json_i64_at(pool, "idle", 0), DONE_WIDTH);
+    cell_put_column(out, json_text_at(pool, "name", a), NAME_WIDTH);
+    cell_put_column(out, json_text_at(pool, "state", a), STATE_WIDTH + 4);
+    cell_put_number(out, json_i64_at(pool, "size", 0), DONE_WIDTH);
+    cell_put_number(out, json_i64_at(pool, "busy", 0), DONE_WIDTH);
+    cell_put_number(out, json_i64_at(pool, "idle", 0), DONE_WIDTH);
     buf_printf(out, "%" PRId64 "\n", json_i64_at(pool, "queued", 0));
 }
 
@@ -270,22 +256,15 @@ static void put_head(struct buf *out)
 
 static void put_row(struct buf *out, struct slice worker, struct arena *a)
 {
-    struct buf AUTO_BUF rss;
     const char *job = json_text_at(worker, "job", a);
-    const int64_t bytes = json_i64_at(worker, "rss", -1);
     const bool is_alive = json_is_true(json_at(worker, "alive"));
-    buf_init(&rss, 64);
-    if (bytes >= 0)
-        cell_put_bytes(&rss, (uint64_t)bytes);
-    else
-        buf_putc(&rss, '-');
-    put_cell(out, json_text_at(worker, "name", a), NAME_WIDTH);
-    put_cell(out, json_text_at(worker, "pool", a), POOL_WIDTH);
-    put_number(out, json_i64_at(worker, "pid", -1), PID_WIDTH);
-    put_cell(out, !is_alive ? "starts" : job[0] != '\0' ? "busy" : "idle", STATE_WIDTH);
-    put_number(out, json_i64_at(worker, "jobs_done", 0), DONE_WIDTH);
-    cell_put(out, buf_slice(&rss), RSS_WIDTH);
-    buf_printf(out, " %s\n", job[0] == '\0' ? "-" : job);
+    cell_put_column(out, json_text_at(worker, "name", a), NAME_WIDTH);
+    cell_put_column(out, json_text_at(worker, "pool", a), POOL_WIDTH);
+    cell_put_number(out, json_i64_at(worker, "pid", -1), PID_WIDTH);
+    cell_put_column(out, !is_alive ? "starts" : job[0] != '\0' ? "busy" : "idle", STATE_WIDTH);
+    cell_put_number(out, json_i64_at(worker, "jobs_done", 0), DONE_WIDTH);
+    cell_put_size(out, json_i64_at(worker, "rss", -1), RSS_WIDTH);
+    buf_printf(out, "%s\n", job[0] == '\0' ? "-" : job);
 }
 
 int command_workers(struct cli *cli)

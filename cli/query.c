@@ -24,8 +24,9 @@ void query_put(struct buf *path, const char *name, struct slice value)
 static const struct {
     enum option_id id;
     const char *name;
-} filters[] = {{OPT_STATE, "state"}, {OPT_QUEUE, "queue"}, {OPT_NAME, "name"},
-               {OPT_LABEL, "label"}, {OPT_BATCH, "batch"}, {OPT_CREATED_AFTER, "created_after"}};
+} filters[] = {{OPT_STATE, "state"},  {OPT_QUEUE, "queue"}, {OPT_NAME, "name"},
+               {OPT_LABEL, "label"},  {OPT_BATCH, "batch"}, {OPT_CREATED_AFTER, "created_after"},
+               {OPT_PARENT, "parent"}};
 
 /* A label is k:v there, because = would end the name in a query. */
 static struct slice filter_value(const struct args *args, enum option_id id, char *room,

@@ -7,8 +7,6 @@
 #include "cli/outcome.h"
 #include "cli/output.h"
 
-#include <inttypes.h>
-
 enum { NAME_WIDTH = 20, NUMBER_WIDTH = 8, LIMIT_WIDTH = 11 };
 
 static void put_head(struct buf *out)
@@ -17,26 +15,16 @@ static void put_head(struct buf *out)
                NUMBER_WIDTH, "RUNNING", LIMIT_WIDTH, "CONCURRENCY", LIMIT_WIDTH, "RATE", "STATE");
 }
 
-static void put_number(struct buf *out, int64_t number, size_t width)
-{
-    char text[24] = "-";
-    if (number >= 0)
-        (void)snprintf(text, sizeof(text), "%" PRId64, number);
-    cell_put(out, slice_of(text), width);
-    buf_putc(out, ' ');
-}
-
 static void put_row(struct buf *out, struct slice queue, struct arena *a)
 {
     const char *rate = json_text_at(queue, "rate", a);
     int64_t limit = json_i64_at(queue, "concurrency", -1);
-    cell_put(out, slice_of(json_text_at(queue, "name", a)), NAME_WIDTH);
-    buf_putc(out, ' ');
-    put_number(out, json_i64_at(queue, "depth", 0), NUMBER_WIDTH);
-    put_number(out, json_i64_at(queue, "jobs.running", 0), NUMBER_WIDTH);
-    put_number(out, limit > 0 ? limit : -1, LIMIT_WIDTH);
-    cell_put(out, slice_of(rate[0] == '\0' ? "-" : rate), LIMIT_WIDTH);
-    buf_puts(out, json_is_true(json_at(queue, "paused")) ? " paused\n" : " open\n");
+    cell_put_column(out, json_text_at(queue, "name", a), NAME_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "depth", 0), NUMBER_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "jobs.running", 0), NUMBER_WIDTH);
+    cell_put_number(out, limit > 0 ? limit : -1, LIMIT_WIDTH);
+    cell_put_column(out, rate[0] == '\0' ? "-" : rate, LIMIT_WIDTH);
+    buf_puts(out, json_is_true(json_at(queue, "paused")) ? "paused\n" : "open\n");
 }
 
 int command_queue_ls(struct cli *cli)

@@ -16,25 +16,17 @@ struct shown {
     uint32_t depth;
 };
 
-static void put_cell(struct buf *out, const struct buf *text, size_t width)
-{
-    cell_put(out, buf_slice(text), width);
-    buf_putc(out, ' ');
-}
-
 static void put_numbers(struct buf *out, struct slice process, struct arena *a)
 {
-    struct buf AUTO_BUF rss, cpu;
-    buf_init(&rss, 64);
+    struct buf AUTO_BUF cpu;
     buf_init(&cpu, 64);
-    cell_put_bytes(&rss, (uint64_t)MAX(json_i64_at(process, "rss", 0), (int64_t)0));
     cell_put_duration(&cpu, (int64_t)(json_double_at(process, "cpu", 0) * 1e6));
     buf_printf(out, "%*" PRId64 " %*" PRId64 " ", PID_WIDTH, json_i64_at(process, "pid", 0),
                PID_WIDTH, json_i64_at(process, "ppid", 0));
-    cell_put(out, slice_of(json_text_at(process, "state", a)), STATE_WIDTH);
+    cell_put_column(out, json_text_at(process, "state", a), STATE_WIDTH);
+    cell_put_size(out, json_i64_at(process, "rss", 0), RSS_WIDTH);
+    cell_put(out, buf_slice(&cpu), CPU_WIDTH);
     buf_putc(out, ' ');
-    put_cell(out, &rss, RSS_WIDTH);
-    put_cell(out, &cpu, CPU_WIDTH);
 }
 
 /* A process without arguments (any more) is shown by its name. */

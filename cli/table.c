@@ -22,6 +22,18 @@ bool command_is_group(const char *word)
     return false;
 }
 
+void command_put_verbs(const char *group, struct buf *out)
+{
+    const size_t len = strlen(group);
+    const char *comma = "";
+    for (size_t i = 0; i < n_commands; i++) {
+        if (strncmp(commands[i].name, group, len) != 0 || commands[i].name[len] != ' ')
+            continue;
+        buf_printf(out, "%s%s", comma, commands[i].name + len + 1);
+        comma = ", ";
+    }
+}
+
 #define NEAR_MAX 24u
 
 /* Edit distance with insertions, deletions, replacements and swaps of neighbours (Damerau's four

@@ -180,6 +180,7 @@ enum option_id {
     OPT_ON_WORKER_DEATH,
     OPT_OPEN,
     OPT_OUTPUT,
+    OPT_PARENT,
     OPT_PLAIN,
     OPT_POOL,
     OPT_PRIORITY,
@@ -228,6 +229,8 @@ extern const size_t n_option_rows;
 const struct command *command_find(const char *name); /* NULL when there is none */
 /* True for the first word of commands that have two: "queue". */
 bool command_is_group(const char *word);
+/* The second words of a group: "ls, new, show". */
+void command_put_verbs(const char *group, struct buf *out);
 /* A name of the list that is near to `word`, or NULL. */
 const char *command_near(const char *word);
 const char *option_near(const char *word, command_set commands);

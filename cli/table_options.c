@@ -160,6 +160,8 @@ const struct option_row option_rows[] = {
      "With --detach: leave the batch open for: ganger batch add."},
     {OPT_OUTPUT,          "output",           'o', KIND_FILE,    "PATH",     IN_NEW,
      "Keep this file of the job's directory as a blob when the job succeeds. Repeatable."},
+    {OPT_PARENT,          "parent",           0,  KIND_ID,       "ID",       IN_LS,
+     "Only jobs that this job has submitted with its own token."},
     {OPT_PLAIN,           "plain",            0,  KIND_FLAG,     NULL,       IN_LS,
      "Print ids only, like -q."},
     {OPT_POOL,            "pool",             0,  KIND_TEXT,     "NAME",     IN_NEW,

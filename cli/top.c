@@ -16,8 +16,9 @@
 #define FRAME_MAX ((size_t)1 << 20)
 #define ARENA_BYTES ((size_t)16 << 20)
 #define REDRAW_MS 1000
-#define MAX_QUEUES 8  /* shown; those with work come first */
-#define OTHER_LINES 9 /* of a screen: everything but workers and queues */
+#define MAX_QUEUES 8   /* shown; those with work come first */
+#define OTHER_LINES 10 /* of a screen: everything but workers and queues */
+#define MAX_ITEMS 8192 /* of one list; workers are 1,024 at most */
 
 /* ECMA-48 and xterm: another screen, so that what was there before comes back. */
 #define SCREEN_BEGIN "\033[?1049h\033[?25l\033[2J"
@@ -66,6 +67,34 @@ static struct slice ask(struct top *t, const char *path, bool is_json, struct er
     return (struct slice){copy, copy == NULL ? 0 : body.len};
 }
 
+/* The items of a list, all of its pages; they live as long as the frame. */
+struct items {
+    struct slice *at;
+    size_t n;
+};
+
+static bool collect(struct top *t, const char *path, struct items *ret, struct err *err)
+{
+    char next[128];
+    const char *cursor = "";
+    *ret = (struct items){.at = arena_alloc(&t->arena, MAX_ITEMS * sizeof *ret->at)};
+    if (ret->at == NULL)
+        return err_set(err, ERR_TOO_LARGE, "the answer is too long");
+    do {
+        struct json_iter it;
+        (void)snprintf(next, sizeof(next), "%s?limit=1000%s%s", path,
+                       cursor[0] == '\0' ? "" : "&cursor=", cursor);
+        const struct slice list = ask(t, next, true, err);
+        if (list.ptr == NULL)
+            return false;
+        json_iter_init(&it, json_at(list, "items"));
+        while (ret->n < MAX_ITEMS && json_next_element(&it, &ret->at[ret->n]))
+            ret->n++;
+        cursor = json_text_at(list, "next_cursor", &t->arena);
+    } while (cursor[0] != '\0' && ret->n < MAX_ITEMS);
+    return true;
+}
+
 /* Of the Prometheus text: the sum of the samples whose line begins so. */
 static double metric(struct slice text, const char *begin)
 {
@@ -86,38 +115,12 @@ static double metric(struct slice text, const char *begin)
 /* ------------------------------------------------------------------------------------------------
  * one frame */
 
-static void put(struct top *t, const char *text, size_t width)
-{
-    cell_put(&t->frame, slice_of(text), width);
-    buf_putc(&t->frame, ' ');
-}
-
 /* Cells are filled with spaces; the last one of a line needs none. */
 static void end_line(struct top *t)
 {
     while (t->frame.len > 0 && t->frame.ptr[t->frame.len - 1] == ' ')
         t->frame.len--;
     buf_putc(&t->frame, '\n');
-}
-
-static void put_number(struct top *t, int64_t n, size_t width)
-{
-    char text[24] = "-";
-    if (n >= 0)
-        (void)snprintf(text, sizeof(text), "%" PRId64, n);
-    put(t, text, width);
-}
-
-static void put_bytes(struct top *t, int64_t bytes, size_t width)
-{
-    struct buf AUTO_BUF text;
-    buf_init(&text, 64);
-    if (bytes >= 0)
-        cell_put_bytes(&text, (uint64_t)bytes);
-    else
-        buf_putc(&text, '-');
-    cell_put(&t->frame, buf_slice(&text), width);
-    buf_putc(&t->frame, ' ');
 }
 
 static void put_pool(struct top *t, struct slice pool)
@@ -141,14 +144,11 @@ static void put_pool(struct top *t, struct slice pool)
 
 static bool put_pools(struct top *t, struct err *err)
 {
-    const struct slice list = ask(t, "/v1/pools", true, err);
-    struct json_iter it;
-    struct slice pool;
-    if (list.ptr == NULL)
+    struct items pools;
+    if (!collect(t, "/v1/pools", &pools, err))
         return false;
-    json_iter_init(&it, json_at(list, "items"));
-    while (json_next_element(&it, &pool))
-        put_pool(t, pool);
+    for (size_t i = 0; i < pools.n; i++)
+        put_pool(t, pools.at[i]);
     return true;
 }
 
@@ -181,6 +181,7 @@ static bool put_rates(struct top *t, struct err *err)
 /* Since when, how far, and which: of a job that may have ended meanwhile. */
 static void put_job(struct top *t, const char *id)
 {
+    struct buf *out = &t->frame;
     char path[96], percent[24] = "-";
     struct buf AUTO_BUF age;
     struct err gone = {0};
@@ -189,9 +190,9 @@ static void put_job(struct top *t, const char *id)
     (void)snprintf(path, sizeof(path), "/v1/jobs/%.40s", id);
     const struct slice job = ask(t, path, true, &gone);
     if (job.ptr == NULL) {
-        put(t, "-", FOR_WIDTH);
-        put(t, "-", PERCENT_WIDTH);
-        put(t, id, 0);
+        cell_put_column(out, "-", FOR_WIDTH);
+        cell_put_column(out, "-", PERCENT_WIDTH);
+        cell_put_column(out, id, 0);
         return;
     }
     const double fraction = json_double_at(job, "progress.fraction", -1);
@@ -199,25 +200,26 @@ static void put_job(struct top *t, const char *id)
         (void)snprintf(percent, sizeof(percent), "%.0f%%", fraction * 100);
     if (text_to_time_us(slice_of(json_text_at(job, "times.started", &t->arena)), &started_us))
         cell_put_duration(&age, MAX(clock_wall_us() - started_us, (int64_t)0));
-    cell_put(&t->frame, buf_slice(&age), FOR_WIDTH);
-    buf_putc(&t->frame, ' ');
-    put(t, percent, PERCENT_WIDTH);
-    put(t, json_text_at(job, "name", &t->arena), 0);
-    buf_putc(&t->frame, '(');
-    cell_put(&t->frame, slice_of(json_text_at(job, "queue", &t->arena)), 0);
-    buf_puts(&t->frame, ") ");
-    put(t, json_text_at(job, "progress.message", &t->arena), 0);
+    cell_put(out, buf_slice(&age), FOR_WIDTH);
+    buf_putc(out, ' ');
+    cell_put_column(out, percent, PERCENT_WIDTH);
+    cell_put_column(out, json_text_at(job, "name", &t->arena), 0);
+    buf_putc(out, '(');
+    cell_put(out, slice_of(json_text_at(job, "queue", &t->arena)), 0);
+    buf_puts(out, ") ");
+    cell_put_column(out, json_text_at(job, "progress.message", &t->arena), 0);
 }
 
 static void put_worker(struct top *t, struct slice worker)
 {
+    struct buf *out = &t->frame;
     const char *job = json_text_at(worker, "job", &t->arena);
     const bool is_alive = json_is_true(json_at(worker, "alive"));
-    put(t, json_text_at(worker, "name", &t->arena), WORKER_WIDTH);
-    put_number(t, json_i64_at(worker, "pid", -1), PID_WIDTH);
-    put(t, !is_alive ? "starts" : job[0] != '\0' ? "busy" : "idle", STATE_WIDTH);
-    put_number(t, json_i64_at(worker, "jobs_done", 0), DONE_WIDTH);
-    put_bytes(t, json_i64_at(worker, "rss", -1), RSS_WIDTH);
+    cell_put_column(out, json_text_at(worker, "name", &t->arena), WORKER_WIDTH);
+    cell_put_number(out, json_i64_at(worker, "pid", -1), PID_WIDTH);
+    cell_put_column(out, !is_alive ? "starts" : job[0] != '\0' ? "busy" : "idle", STATE_WIDTH);
+    cell_put_number(out, json_i64_at(worker, "jobs_done", 0), DONE_WIDTH);
+    cell_put_size(out, json_i64_at(worker, "rss", -1), RSS_WIDTH);
     if (job[0] != '\0')
         put_job(t, job);
     end_line(t);
@@ -226,28 +228,20 @@ static void put_worker(struct top *t, struct slice worker)
 /* Busy ones first, since a screen may be too small for all. */
 static bool put_workers(struct top *t, size_t max, struct err *err)
 {
-    const struct slice list = ask(t, "/v1/workers", true, err);
-    size_t n = 0, left = 0;
-    if (list.ptr == NULL)
+    struct items workers;
+    size_t n = 0;
+    if (!collect(t, "/v1/workers", &workers, err))
         return false;
     buf_printf(&t->frame, "\n%-*s %-*s %-*s %-*s %-*s %-*s %-*s %s\n", WORKER_WIDTH, "WORKER",
                PID_WIDTH, "PID", STATE_WIDTH, "STATE", DONE_WIDTH, "DONE", RSS_WIDTH, "RSS",
                FOR_WIDTH, "FOR", PERCENT_WIDTH, "%", "JOB (QUEUE)");
     for (int idle = 0; idle < 2; idle++) {
-        struct json_iter it;
-        struct slice worker;
-        json_iter_init(&it, json_at(list, "items"));
-        while (json_next_element(&it, &worker)) {
-            if ((json_at(worker, "job").ptr == NULL) != (idle == 1))
-                continue;
-            if (n++ < max)
-                put_worker(t, worker);
-            else
-                left++;
-        }
+        for (size_t i = 0; i < workers.n; i++)
+            if ((json_at(workers.at[i], "job").ptr == NULL) == (idle == 1) && n++ < max)
+                put_worker(t, workers.at[i]);
     }
-    if (left > 0)
-        buf_printf(&t->frame, "and %zu more\n", left);
+    if (n > max)
+        buf_printf(&t->frame, "and %zu more\n", n - max);
     return true;
 }
 
@@ -260,32 +254,32 @@ static bool has_work(struct slice queue)
 
 static void put_queue(struct top *t, struct slice queue)
 {
-    put(t, json_text_at(queue, "name", &t->arena), QUEUE_WIDTH);
-    put_number(t, json_i64_at(queue, "depth", 0), NUMBER_WIDTH);
-    put_number(t, json_i64_at(queue, "jobs.running", 0), NUMBER_WIDTH);
-    put_number(t, json_i64_at(queue, "jobs.scheduled", 0), NUMBER_WIDTH);
-    put_number(t, json_i64_at(queue, "jobs.blocked", 0), NUMBER_WIDTH);
-    put(t, json_is_true(json_at(queue, "paused")) ? "paused" : "open", 0);
+    struct buf *out = &t->frame;
+    cell_put_column(out, json_text_at(queue, "name", &t->arena), QUEUE_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "depth", 0), NUMBER_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "jobs.running", 0), NUMBER_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "jobs.scheduled", 0), NUMBER_WIDTH);
+    cell_put_number(out, json_i64_at(queue, "jobs.blocked", 0), NUMBER_WIDTH);
+    cell_put_column(out, json_is_true(json_at(queue, "paused")) ? "paused" : "open", 0);
     end_line(t);
 }
 
 static bool put_queues(struct top *t, struct err *err)
 {
-    const struct slice list = ask(t, "/v1/queues", true, err);
+    struct items queues;
     size_t n = 0;
-    if (list.ptr == NULL)
+    if (!collect(t, "/v1/queues", &queues, err))
         return false;
     buf_printf(&t->frame, "\n%-*s %-*s %-*s %-*s %-*s %s\n", QUEUE_WIDTH, "QUEUE", NUMBER_WIDTH,
                "WAITING", NUMBER_WIDTH, "RUNNING", NUMBER_WIDTH, "SCHEDULED", NUMBER_WIDTH,
                "BLOCKED", "STATE");
     for (int idle = 0; idle < 2; idle++) {
-        struct json_iter it;
-        struct slice queue;
-        json_iter_init(&it, json_at(list, "items"));
-        while (json_next_element(&it, &queue))
-            if (has_work(queue) == (idle == 0) && n++ < MAX_QUEUES)
-                put_queue(t, queue);
+        for (size_t i = 0; i < queues.n; i++)
+            if (has_work(queues.at[i]) == (idle == 0) && n++ < MAX_QUEUES)
+                put_queue(t, queues.at[i]);
     }
+    if (n > MAX_QUEUES)
+        buf_printf(&t->frame, "and %zu more\n", n - MAX_QUEUES);
     return true;
 }
 

@@ -114,10 +114,13 @@ SERVER_TEST(cli_batch, failed_jobs_are_retried)
 
 SERVER_TEST(cli_batch, mistakes_are_named)
 {
-    AUTO_CALL none, verb, near, unknown;
+    AUTO_CALL none, wrong, verb, near, unknown;
     cli_call_run(&none, s, WORDS("batch"));
     expect_code(&none, 2);
-    expect_err_has(&none, "batch needs a verb");
+    expect_err_has(&none, "batch wants one of: show, results, add, close, cancel, retry;");
+    cli_call_run(&wrong, s, WORDS("batch", "frobnicate"));
+    expect_code(&wrong, 2);
+    expect_err_has(&wrong, "batch wants one of: show,");
     cli_call_run(&verb, s, WORDS("batch", "shwo", "01"));
     expect_code(&verb, 2);
     expect_err_has(&verb, "did you mean batch show?");

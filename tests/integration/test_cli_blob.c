@@ -57,6 +57,9 @@ SERVER_TEST(cli, jobs_take_and_leave_blobs)
     expect_out(&run, "in");
     AUTO_CALL list;
     cli_call_run(&list, s, WORDS("blob", "ls", "--json"));
+    AUTO_CALL table;
+    cli_call_run(&table, s, WORDS("blob", "ls"));
+    CHECK(strstr(table.out, " out\n") != NULL, "the name is not shown whole: %s", table.out);
     CHECK(strstr(list.out, "\"bytes\":4") != NULL && strstr(list.out, "\"name\":\"out\"") != NULL,
           "%s", list.out);
     struct job_ref job = cli_submit(s, WORDS("submit", "--stdin-blob", id.s, "--", "cat"));

@@ -173,6 +173,21 @@ SERVER_TEST(cli, top_prints_once_where_there_is_no_terminal)
     response_free(job_cancel(s, job, NULL, 5));
 }
 
+/* Queues come in pages. */
+SERVER_TEST(cli, top_shows_queues_with_work_wherever_they_stand)
+{
+    for (int i = 0; i < 101; i++) {
+        AUTO_RESPONSE r = http(s, "PUT", text_of("/v1/queues/a%d", i).s, "{}", NULL);
+        expect_status(r, 201);
+    }
+    response_free(
+        http(s, "POST", "/v1/jobs", "{'command':['true'],'queue':'last','delay':'1h'}", NULL));
+    AUTO_CALL c;
+    cli_call_run(&c, s, WORDS("top"));
+    CHECK(strstr(c.out, "\nlast ") != NULL, "%s", c.out);
+    CHECK(strstr(c.out, "\nand 94 more\n") != NULL, "%s", c.out);
+}
+
 SERVER_TEST(cli, top_draws_on_a_terminal_until_q)
 {
     struct job_ref job = submit_slow(s);

@@ -181,6 +181,11 @@ OWN_TEST(a_job_submits_children, "token")
     expect_text(rest, "items.0.id", ref.id);
     AUTO_RESPONSE all = http_get(s, "/v1/jobs?parent=%s&state=succeeded&order=oldest", h.job.id);
     expect_text(all, "items.0.parent", h.job.id);
+    AUTO_CALL listed, childless;
+    cli_call_run(&listed, s, WORDS("ls", "-q", "--parent", h.job.id));
+    CHECK(listed.out_len == 3 * 37 && strstr(listed.out, ref.id) != NULL, "%s", listed.out);
+    cli_call_run(&childless, s, WORDS("ls", "-q", "--parent", ref.id));
+    expect_out(&childless, "");
     AUTO_RESPONSE shown = job_show(s, ref);
     expect_text(shown, "parent", h.job.id);
     AUTO_RESPONSE none = http_get(s, "/v1/jobs?parent=%s", ref.id);
