@@ -9,6 +9,7 @@
 
 #define MAX_LOOKS 4 /* when somebody in the middle ended meanwhile, and what it had moved up */
 #define FIRST_CAP 64
+#define MAX_CHILDREN 4096 /* a worker has some runners */
 
 void family_init(struct family *f, size_t max)
 {
@@ -153,6 +154,21 @@ static void meet_all_children(struct family *f, const struct family_member *pare
         (void)snprintf(path, sizeof(path), "/proc/%d/task/%ld/children", parent->pid, tid);
         meet_children(f, path, parent, root);
     }
+}
+
+uint64_t family_resident_bytes(pid_t pid)
+{
+    struct family_member first;
+    AUTO_FAMILY struct family children;
+
+    family_init(&children, MAX_CHILDREN);
+    if (!family_look_at(pid, &first))
+        return 0;
+    meet_all_children(&children, &first, pid);
+    uint64_t pages = first.rss_pages;
+    for (size_t i = 0; i < children.n; i++)
+        pages += children.all[i].rss_pages;
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* False: a parent ended while its children were looked at. Then its number may have been another

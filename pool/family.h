@@ -37,6 +37,9 @@ MUST_CHECK bool family_look(struct family *f, pid_t root, pid_t parent_of_root);
 void family_put_first(struct family *f, const struct family_member *root);
 /* One process, as members are described; false: there is none. */
 MUST_CHECK bool family_look_at(pid_t pid, struct family_member *ret);
+/* Of the process and of its children, whichever of its threads has forked them; 0: there is none.
+ */
+uint64_t family_resident_bytes(pid_t pid);
 /* Neither running nor able to go on by itself. */
 bool family_is_halted(const struct family_member *m);
 /* To this process and to no later one of the same number; false: it is gone. */

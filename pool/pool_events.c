@@ -33,14 +33,6 @@ void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type 
     pool_push(pool, event_of(pool, seat, type, bank));
 }
 
-void pool_kill(struct pool *pool, struct seat *seat)
-{
-    const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
-    const bool is_waiting = pool->control >= 0 &&
-                            frame_send(pool->control, &frame, -1) == FRAME_AGAIN;
-    pool_set_flag(pool, &seat->has_waiting_kill, is_waiting);
-}
-
 void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
 {
     log_event(&pool->log, LOG_ERROR, "worker broke the protocol",
@@ -184,6 +176,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
     if (seat->state == SEAT_BUSY)
         seat->state = held->outcome.end == TASK_UNKILLABLE ? SEAT_QUARANTINED : SEAT_IDLE;
     seat->tasks++;
+    seat->resident_bytes = bank->resident_bytes;
     atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
     pool_push(pool, event_of(pool, seat, POOL_DONE, frame->bank));
     if (seat->state != SEAT_IDLE)
@@ -363,6 +356,7 @@ static void on_spawned(struct pool *pool, struct seat *seat, const struct frame 
     seat->sock = fd;
     seat->state = SEAT_BOOTING;
     seat->tasks = 0;
+    seat->resident_bytes = 0;
     seat->was_ready = false;
     seat->ready_ns = clock_mono_ns();
     atomic_store(&seat->facts.pid, frame->pid);

@@ -5,11 +5,6 @@
 #include "pool/pool_state.h"
 #include "service/base/text.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <sys/epoll.h>
 
 #define NS_PER_US UINT64_C(1000)
 #define MAX_LOOKS 100 /* a writer needs far less than a microsecond */
@@ -129,54 +124,9 @@ static void leave(struct pool *pool, struct seat *seat, enum seat_leave how)
         withdraw(pool, seat);
 }
 
-static uint64_t resident_bytes(int pid)
+bool pool_is_size_limited(const struct pool *pool, const struct seat *seat)
 {
-    char path[48], text[128];
-    (void)snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    const char *second = strchr(text, ' '); /* proc(5): "size resident shared …", in pages */
-    return second == NULL ? 0 : strtoull(second + 1, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* The children of one thread. */
-static uint64_t resident_children(int pid, const char *thread)
-{
-    char path[300], text[1024];
-    uint64_t bytes = 0;
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, thread);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    for (char *at = text, *end; *at != '\0'; at = end) {
-        const long child = strtol(at, &end, 10);
-        if (end == at)
-            break;
-        bytes += resident_bytes((int)child);
-    }
-    return bytes;
-}
-
-/* The worker, and what it keeps running between two tasks: its runners, whichever of its threads
- * has started them. */
-static uint64_t resident_of(int pid)
-{
-    char path[48];
-    uint64_t bytes = resident_bytes(pid);
-    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
-    DIR *threads = opendir(path);
-    if (threads == NULL)
-        return bytes;
-    for (const struct dirent *entry; (entry = readdir(threads)) != NULL;)
-        if (entry->d_name[0] != '.')
-            bytes += resident_children(pid, entry->d_name);
-    (void)closedir(threads);
-    return bytes;
+    return seat->group != NO_GROUP && pool->groups[seat->group].rules.max_rss_bytes != 0;
 }
 
 static bool is_used_up(struct pool *pool, const struct seat *seat)
@@ -184,8 +134,7 @@ static bool is_used_up(struct pool *pool, const struct seat *seat)
     const struct pool_rules *rules = &group_of(pool, seat)->rules;
     if (rules->max_tasks != 0 && seat->tasks >= rules->max_tasks)
         return true;
-    return rules->max_rss_bytes != 0 && seat->tasks > 0 &&
-           resident_of(atomic_load(&seat->facts.pid)) > rules->max_rss_bytes;
+    return rules->max_rss_bytes != 0 && seat->resident_bytes > rules->max_rss_bytes;
 }
 
 bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on)
@@ -208,6 +157,14 @@ bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n
         return false;
     const uint32_t max = pool->groups[seat->group].rules.max_tasks;
     return max == 0 || seat->tasks + 1 + n < max; /* 1: it runs one */
+}
+
+void pool_kill(struct pool *pool, struct seat *seat)
+{
+    const struct frame frame = {.type = FRAME_KILL, .slot = pool_slot_of(pool, seat)};
+    const bool is_waiting = pool->control >= 0 &&
+                            frame_send(pool->control, &frame, -1) == FRAME_AGAIN;
+    pool_set_flag(pool, &seat->has_waiting_kill, is_waiting);
 }
 
 bool pool_replace(struct pool *pool, uint32_t slot, const struct pool_stop_how *how)

@@ -47,6 +47,8 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     if (task->note.len > 0)
         memcpy(bank->note, task->note.ptr, task->note.len);
     bank->in_bytes = 0;
+    bank->resident_bytes = 0;
+    bank->tells_resident = pool_is_size_limited(pool, &pool->seats[task->place.slot]);
     if (extra_size + task->wire.len <= BANK_IN_SIZE) {
         const size_t n = task_extra_write(bank->in, &task->extra);
         memcpy(bank->in + n, task->wire.ptr, task->wire.len);

@@ -73,7 +73,8 @@ struct seat {
     uint64_t look_at_ns; /* whether something of a turn is over; UINT64_MAX: no need to */
     int output_fd[2];    /* what native calls write to, of the living worker; -1: none */
     uint32_t quick_deaths;
-    uint32_t tasks; /* since its worker started */
+    uint32_t tasks;          /* since its worker started */
+    uint64_t resident_bytes; /* of it and its children after the last of them; 0: not asked for */
     uint64_t ready_ns;
     uint64_t restart_at_ns;  /* UINT64_MAX: not due */
     struct seat_bank *banks; /* SLOT_BANKS of pool->banks */
@@ -184,6 +185,8 @@ void pool_started(struct pool *pool, struct seat *seat);
 /* Its worker has been forked; and the time is up that was set then. */
 void pool_starts(struct pool *pool, struct seat *seat);
 void pool_start_is_due(struct pool *pool, struct seat *seat);
+/* Whether it is replaced when it has grown too large. */
+bool pool_is_size_limited(const struct pool *pool, const struct seat *seat);
 /* Whether one more offer may lie with its worker, which has n. */
 bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n);
 uint64_t pool_idle_deadline_ns(const struct pool *pool);

@@ -69,9 +69,10 @@ struct bank {
     uint32_t note_bytes; /* the worker writes note[] to the file of starts before it begins */
     uint64_t offer_turn; /* offers are taken in this order */
     char note[64];
-    uint32_t n_mates;    /* they run after it with the same attempt number; 0 as a rule */
-    uint32_t note_no_at; /* where in note[] the number of a mate goes */
-    uint32_t max_failed; /* so many of them fail, and no other one begins; 0 = any number */
+    uint32_t n_mates;        /* they run after it with the same attempt number; 0 as a rule */
+    uint32_t note_no_at;     /* where in note[] the number of a mate goes */
+    uint32_t tells_resident; /* 1: resident_bytes is asked for */
+    uint32_t max_failed;     /* so many of them fail, and no other one begins; 0 = any number */
     /* Live: atomics, any thread of the server may read while the task runs. */
     alignas(64) _Atomic int64_t live_job_no; /* ties the other live fields to their job; 0 idle */
     _Atomic int32_t job_pid;
@@ -109,7 +110,8 @@ struct bank {
     uint16_t runner_starts, runner_failures; /* starts of runners for this task, those that failed
                                               */
     uint64_t result_bytes;
-    uint32_t mate; /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
+    uint64_t resident_bytes; /* of the worker and its children at the end of a turn */
+    uint32_t mate;           /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];
     uint32_t n_blobs;
     struct task_blob blobs[TASK_MAX_OUTPUTS];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/worker_impl.h"
 
+#include "pool/family.h"
 #include "pool/frame.h"
 #include "pool/mates.h"
 #include "pool/title.h"
@@ -322,6 +323,8 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     native_turn_over(&w->native);
     if (!is_wanted)
         leave(w);
+    if (bank->tells_resident != 0)
+        bank->resident_bytes = family_resident_bytes(getpid());
     if (FAULT("worker-before-done"))
         _exit(70);
     const bool is_unkillable = bank->end == TASK_UNKILLABLE;

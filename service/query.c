@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/query_impl.h"
 
+#include "pool/family.h"
 #include "pool/pool.h"
 #include "storage/deliveries.h"
 #include "storage/reader_batch.h"
@@ -275,17 +276,8 @@ bool query_output_read(struct query *query, const struct query_output *out, stru
 
 static uint64_t resident_bytes(const struct query *q, int32_t pid)
 {
-    char path[48], text[128];
-    (void)snprintf(path, sizeof path, "/proc/%d/statm", pid);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    const char *second = strchr(text, ' '); /* proc(5): "size resident shared …", in pages */
-    if (second == NULL)
-        return 0;
-    return strtoull(second + 1, NULL, 10) * (uint64_t)q->page_bytes;
+    struct family_member worker;
+    return family_look_at(pid, &worker) ? worker.rss_pages * (uint64_t)q->page_bytes : 0;
 }
 
 uint32_t query_workers(struct query *query, struct query_worker *ret, uint32_t max)

@@ -72,6 +72,27 @@ Test(pool_family, children_of_other_threads)
     end(other);
 }
 
+/* More children than one read of the kernel's list has: none is left out, and no number is cut. */
+Test(pool_family, all_children_have_their_size)
+{
+    enum { N = 600 };
+    pid_t pids[N];
+    const uint64_t alone = family_resident_bytes(getpid());
+    cr_assert_gt(alone, 100000);
+    for (int i = 0; i < N; i++)
+        fork_sleeper(&pids[i]);
+    uint64_t sum = 0;
+    for (int i = 0; i < N; i++) {
+        struct family_member child;
+        cr_assert(family_look_at(pids[i], &child));
+        sum += child.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    }
+    cr_assert_geq(family_resident_bytes(getpid()), sum + alone / 2);
+    for (int i = 0; i < N; i++)
+        end(pids[i]);
+    cr_assert_eq(family_resident_bytes(pids[0]), 0);
+}
+
 Test(pool_family, is_bounded)
 {
     AUTO_FAMILY struct family f;
