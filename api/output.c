@@ -193,7 +193,7 @@ static void send_json(struct request *rq, struct source *from)
     buf_clear(&rq->out);
     if (!read_all(rq, from, &all, &err)) {
         reply_problem(rq, &err);
-    } else if (!json_validate(buf_slice(&rq->out), (struct json_limits){64, 1u << 22}, &err)) {
+    } else if (!json_validate(buf_slice(&rq->out), JSON_LIMITS_RESULT, &err)) {
         err_wrap(&err, "The standard output is not one JSON value");
         reply_failed(rq, job, err.detail);
     } else {

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/blob.h"
 
+#include "pool/proc.h"
+#include "pool/sealed.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 #define IDLE_NS UINT64_C(30000000000) /* a pause between two jobs of the same kind */
-#define COPY_STEP ((size_t)1 << 30)
-#define OWN_FD_LEAST 64 /* above all numbers that a task's descriptors get */
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
-#endif
 
 /* ---- the server's side ---- */
 
@@ -94,18 +89,9 @@ void blob_cache_tidy(struct blob_cache *cache, uint64_t now_ns)
         drop(cache, oldest);
 }
 
-/* Older kernels do not know the flag that keeps the bytes from being run as a program. */
-static int make_memfd(void)
-{
-    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-    const int fd = memfd_create("ganger-blob", flags | MFD_NOEXEC_SEAL);
-
-    return fd >= 0 || errno != EINVAL ? fd : memfd_create("ganger-blob", flags);
-}
-
 static struct entry *add(struct blob_cache *cache, uint64_t file, uint64_t bytes)
 {
-    const int fd = FAULT("blob-memfd") ? -1 : make_memfd();
+    const int fd = FAULT("blob-memfd") ? -1 : sealed_make("ganger-blob");
 
     if (fd < 0)
         return NULL;
@@ -179,12 +165,6 @@ static int reopen(int fd, int flags)
     return open(path, flags | O_CLOEXEC);
 }
 
-static bool is_sealed(int fd)
-{
-    const int seals = fcntl(fd, F_GET_SEALS);
-    return seals >= 0 && (seals & SEALS) == SEALS;
-}
-
 /* What a worker that died has begun is overwritten. */
 static bool fill(int to_fd, int data_fd, uint64_t file, uint64_t bytes)
 {
@@ -198,14 +178,8 @@ static bool fill(int to_fd, int data_fd, uint64_t file, uint64_t bytes)
     errno = EINVAL;
     if (fstat(from_fd, &st) != 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != bytes)
         return false;
-    for (uint64_t left = bytes; left > 0;) {
-        const ssize_t n = sendfile(to_fd, from_fd, NULL, (size_t)MIN(left, (uint64_t)COPY_STEP));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        left -= (uint64_t)n;
-    }
+    if (!fd_copy(to_fd, from_fd, bytes))
+        return false;
     (void)FAULT("blob-filled");
     return true;
 }
@@ -219,16 +193,16 @@ static bool fill_and_seal(int fd, int data_fd, uint64_t file, uint64_t bytes)
     if (got != 0)
         return false;
     /* The lock goes with the descriptor, also when this process dies. */
-    return is_sealed(fd) || (fill(fd, data_fd, file, bytes) && fcntl(fd, F_ADD_SEALS, SEALS) == 0);
+    return sealed_is_closed(fd) || (fill(fd, data_fd, file, bytes) && sealed_close(fd));
 }
 
 int blob_open_sealed(int memfd, int data_fd, uint64_t file, uint64_t bytes)
 {
-    if (!is_sealed(memfd)) {
+    if (!sealed_is_closed(memfd)) {
         AUTO_CLOSE int fd = reopen(memfd, O_RDWR);
         if (fd < 0 || !fill_and_seal(fd, data_fd, file, bytes))
             return -1;
     }
     AUTO_CLOSE int own = reopen(memfd, O_RDONLY);
-    return own < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, OWN_FD_LEAST);
+    return own < 0 ? -1 : fcntl(own, F_DUPFD_CLOEXEC, PROC_ABOVE_FDS);
 }

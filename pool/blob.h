@@ -32,8 +32,9 @@ uint64_t blob_cache_bytes(const struct blob_cache *cache);
 
 /* ---- a worker's side ---- */
 
-/* A descriptor of its own for reading the sealed memfd, at 64 or above, which the caller closes; -1
- * with errno. Blocks while another worker fills it. EINVAL: the file is damaged. */
+/* A descriptor of its own for reading the sealed memfd, at PROC_ABOVE_FDS or above, which the
+ * caller closes; -1 with errno. Blocks while another worker fills it. EINVAL: the file is damaged.
+ */
 MUST_CHECK int blob_open_sealed(int memfd, int data_fd, uint64_t file, uint64_t bytes);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/capture.h"
 
+#include "pool/pipe.h"
 #include "pool/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-#define BIG_PIPE (1 << 20) /* performance.md 1.5: 2 to 3 times the speed of the default */
 #define WRITEBACK_STEP (UINT64_C(16) << 20)
 #define DRAIN_MAX_NS UINT64_C(200000000) /* a foreign process may hold the pipe and write on */
 
@@ -150,19 +150,17 @@ static ssize_t leave_slot(struct capture *c)
         stop_keeping(c);
         return drop(c, (size_t)waiting);
     }
-    /* A big talker. Refused (EPERM) when the user's pipes have many pages already: then it stays as
-     * it is. */
-    (void)fcntl(c->pipe_fd, F_SETPIPE_SZ, BIG_PIPE);
-    return keep_in_file(c, (size_t)MIN((uint64_t)BIG_PIPE, c->limit - c->kept));
+    pipe_enlarge(c->pipe_fd); /* a big talker */
+    return keep_in_file(c, (size_t)MIN((uint64_t)PIPE_LARGE, c->limit - c->kept));
 }
 
 static ssize_t move_once(struct capture *c)
 {
     const uint64_t room = c->limit - c->kept;
     if (room == 0)
-        return drop(c, BIG_PIPE);
+        return drop(c, PIPE_LARGE);
     if (c->file_fd >= 0)
-        return keep_in_file(c, (size_t)MIN((uint64_t)BIG_PIPE, room));
+        return keep_in_file(c, (size_t)MIN((uint64_t)PIPE_LARGE, room));
     const uint64_t slot_room = BANK_OUT_SIZE - c->kept;
     if (slot_room == 0)
         return leave_slot(c);
@@ -216,7 +214,7 @@ void capture_finish(struct capture *c)
     struct err err;
     const uint64_t end_ns = clock_mono_ns() + DRAIN_MAX_NS;
 
-    while (capture_pump(c, BIG_PIPE) && clock_mono_ns() < end_ns)
+    while (capture_pump(c, PIPE_LARGE) && clock_mono_ns() < end_ns)
         continue;
     capture_close(c);
     /* Not synced, it may be gone after a power cut, so it must not be called complete. */

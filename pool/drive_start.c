@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* How an attempt begins: its pipes, and its first process. */
 #include "pool/drive_state.h"
+#include "pool/pipe.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 #define SETTLE_NS (20 * MS_NS) /* from then on adopted orphans are reaped while the task runs */
 #define BIG_STDIN ((size_t)64 << 10)
-#define BIG_PIPE (1 << 20)
 
 void drive_feed_stdin(struct drive *d)
 {
@@ -24,14 +23,6 @@ void drive_feed_stdin(struct drive *d)
         d->stdin_sent += (size_t)n;
     }
     (void)close(steal_fd(&d->stdin_fd));
-}
-
-/* A pipe whose end `ours` does not block; the other end is a task's and must. */
-static bool make_pipe(int fds[2], int ours)
-{
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return false;
-    return fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0;
 }
 
 /* What goes to the task alone and is closed after the start: a copy of ours that stayed open would
@@ -51,12 +42,12 @@ static bool open_stdin(struct drive *d, struct ends *ends, struct proc *proc)
     proc->fds[0] = d->io->null_fd;
     if (d->task->stdin_bytes.len == 0)
         return true;
-    if (!make_pipe(fds, 1))
+    if (!pipe_make(fds, PIPE_WRITE))
         return false;
     ends->child[0] = proc->fds[0] = fds[0];
     d->stdin_fd = fds[1];
     if (d->task->stdin_bytes.len > BIG_STDIN)
-        (void)fcntl(d->stdin_fd, F_SETPIPE_SZ, BIG_PIPE);
+        pipe_enlarge(d->stdin_fd);
     drive_feed_stdin(d); /* as much as fits, often all */
     return true;
 }
@@ -77,7 +68,7 @@ static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
         const bool is_ours = ends->child[stream + 1] < 0;
         c->null_fd = d->io->null_fd;
         c->data_fd = d->io->data_fd;
-        if (is_ours && !make_pipe(fds, 0))
+        if (is_ours && !pipe_make(fds, PIPE_READ))
             return false;
         capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
         c->task_fd = fds[1];
@@ -119,14 +110,6 @@ void drive_refuse(struct bank *bank, enum task_end end, int error, const char *t
     }
 }
 
-static uint64_t timeout_at(const struct task *task, uint64_t now_ns)
-{
-    const uint64_t longest_us = (NEVER - now_ns) / 1000 - 1;
-    if (task->timeout_us == 0 || (uint64_t)task->timeout_us > longest_us)
-        return NEVER;
-    return now_ns + (uint64_t)task->timeout_us * 1000;
-}
-
 bool drive_start(struct drive *d, struct proc *proc)
 {
     struct ends ends = {{proc->fds[0], proc->fds[1], -1}};
@@ -152,7 +135,7 @@ bool drive_start(struct drive *d, struct proc *proc)
         return false;
     }
     d->tree.main_pid = started.pid;
-    d->timeout_at_ns = timeout_at(d->task, d->started_ns);
+    d->timeout_at_ns = task_timeout_at(d->task, d->started_ns);
     d->settle_at_ns = d->started_ns + SETTLE_NS;
     atomic_store_explicit(&d->bank->job_pid, started.pid, memory_order_relaxed);
     return true;

@@ -8,11 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 #define ARGUMENT_MAX 131071u /* MAX_ARG_STRLEN of Linux with the NUL: execve(2) */
-#define COPY_STEP ((size_t)1 << 30)
 
 /* What the machine lacks now it may have later: that is no fault of the task's. */
 static bool is_shortage(int error)
@@ -255,31 +253,6 @@ bool inputs_put_arguments(struct inputs *in, struct arena *a)
 
 /* ---- files ---- */
 
-/* Inside the kernel; where the file system can share blocks, it does. */
-static bool copy_all(int from_fd, int to_fd, uint64_t size)
-{
-    bool can_share = true;
-
-    while (size > 0) {
-        const size_t step = MIN(size, COPY_STEP);
-        ssize_t n = -1;
-        if (can_share)
-            n = copy_file_range(from_fd, NULL, to_fd, NULL, step, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) { /* another file system, or one that cannot */
-            can_share = false;
-            n = sendfile(to_fd, from_fd, NULL, step);
-        }
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        size -= (uint64_t)n;
-    }
-    return true;
-}
-
 /* 0600 and new: a directory that somebody has put a link into is never written through. */
 static int make_file(int dir_fd, struct slice name)
 {
@@ -296,7 +269,7 @@ static bool make_input_file(struct inputs *in, const struct task_input *input, i
     if (fd < 0)
         return fail(in, errno, "cannot make the file", input->name.ptr);
     errno = 0;
-    const bool ok = input->is_spooled ? copy_all(from_fd, fd, input->size)
+    const bool ok = input->is_spooled ? fd_copy(fd, from_fd, input->size)
                                       : fd_write_all(fd, input->bytes);
     return ok || fail(in, errno == 0 ? EIO : errno, "cannot write the file", input->name.ptr);
 }

@@ -16,7 +16,6 @@
 #include <sys/wait.h>
 
 #define NEVER UINT64_MAX
-#define RESULT_STREAM 2
 /* Within a turn the timer of a long timeout is set for so much later than it is due, and serves all
  * calls that are due until then: setting it costs more than a short call, and no timeout may come
  * early. It is never left to a call that it might hit for another one's time. */
@@ -221,11 +220,10 @@ void native_turn_over(struct native *n)
 static bool arm(struct native *n, struct bank *bank, const struct task *task)
 {
     const uint64_t now_ns = clock_mono_ns();
-    uint64_t left_ns = NEVER;
+    const uint64_t timeout_at_ns = task_timeout_at(task, now_ns);
+    uint64_t left_ns = timeout_at_ns == NEVER ? NEVER : timeout_at_ns - now_ns;
     int32_t end = TASK_TIMEOUT;
 
-    if (task->timeout_us > 0 && (uint64_t)task->timeout_us < (NEVER - now_ns) / 1000)
-        left_ns = (uint64_t)task->timeout_us * 1000;
     if (task->deadline_us > 0) {
         const int64_t left_us = task->deadline_us - clock_wall_us();
         if (left_us <= 0)
@@ -311,7 +309,7 @@ static void keep_output(struct native *n, struct bank *bank, int stream, uint64_
     while (kept < wanted) {
         const size_t room = (size_t)MIN(wanted - kept, (uint64_t)BANK_OUT_SIZE);
         const ssize_t got = pread(from, bytes, room, (off_t)kept);
-        if (got <= 0 || (to >= 0 && write(to, bytes, (size_t)got) != got))
+        if (got <= 0 || (to >= 0 && !fd_write_all(to, (struct slice){bytes, (size_t)got})))
             break;
         kept += (uint64_t)got;
         if (to < 0)
@@ -358,7 +356,7 @@ static void report(struct native_call *call, int said)
 static void end_by_output(const struct native *n, struct bank *bank)
 {
     if (bank->result_spooled != 0)
-        spool_remove(n->data_fd, bank->job_no, bank->attempt, RESULT_STREAM);
+        spool_remove(n->data_fd, bank->job_no, bank->attempt, STREAM_VALUE);
     bank->end = TASK_OUTPUT_LIMIT;
     bank->error_text[0] = '\0';
     bank->has_result = bank->result_spooled = 0;

@@ -8,7 +8,6 @@
 
 #include <sys/mman.h>
 
-#define RESULT_STREAM 2
 #define PROGRESS_PERIOD_NS UINT64_C(250000000)
 
 static struct native_call *call_of(struct ganger_call *seen)
@@ -112,14 +111,14 @@ void native_call_drop_result(struct native_call *call)
     if (call->result_fd < 0)
         return;
     (void)close(steal_fd(&call->result_fd));
-    spool_remove(call->native->data_fd, call->bank->job_no, call->bank->attempt, RESULT_STREAM);
+    spool_remove(call->native->data_fd, call->bank->job_no, call->bank->attempt, STREAM_VALUE);
 }
 
 static bool spool_result(struct native_call *call, const char *bytes, size_t len)
 {
     struct err err;
     AUTO_CLOSE int fd = spool_open(call->native->data_fd, call->bank->job_no, call->bank->attempt,
-                                   RESULT_STREAM, &err);
+                                   STREAM_VALUE, &err);
     if (fd < 0)
         return false;
     call->result_fd = steal_fd(&fd);
@@ -138,7 +137,7 @@ static int api_result(struct ganger_call *seen, const void *bytes, size_t len, i
     if (call->task->limit_output != 0 && len > call->task->limit_output)
         return api_error(seen, "ResultTooLarge", "the result passes limits.output");
     struct err why = {0};
-    if (type == VALUE_JSON && !json_validate(text, (struct json_limits){64, 1u << 22}, &why))
+    if (type == VALUE_JSON && !json_validate(text, JSON_LIMITS_RESULT, &why))
         return api_error(seen, "ResultNotJSON", why.detail);
     if (len <= BANK_RESULT_SIZE) {
         if (len > 0)

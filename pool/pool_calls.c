@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define RESULT_STREAM 2
-
 void pool_call_forget(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     if (seat->kill_at_ns != UINT64_MAX && seat->kill_bank == bank)
@@ -106,7 +104,7 @@ bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const
     /* What else a dead worker says about whose file it was is not relied on. */
     if (mate == seat->banks[number].now_mate)
         spool_remove(pool->data_fd, seat->banks[number].now_no, seat->banks[number].attempt,
-                     RESULT_STREAM);
+                     STREAM_VALUE);
     outcome->stop_sent = atomic_load(&bank->cancel) == mate + 1;
     outcome->has_died = !outcome->stop_sent;
     outcome->max_rss_bytes = gone->max_rss;

@@ -5,10 +5,6 @@
 #include "pool/pool_state.h"
 #include "service/base/text.h"
 
-
-#define NS_PER_US UINT64_C(1000)
-#define MAX_LOOKS 100 /* a writer needs far less than a microsecond */
-
 static struct pool_group *group_of(struct pool *pool, const struct seat *seat)
 {
     PRE(seat->group < POOL_GROUPS);
@@ -303,42 +299,17 @@ void pool_end_idle(struct pool *pool, uint64_t now_ns)
 
 static void put_why(struct pool_group *g, const char *why)
 {
-    union {
-        char text[POOL_WHY];
-        uint64_t words[WHY_WORDS];
-    } u = {{0}};
-    size_t used = 0;
-    const struct slice from = slice_of(why);
-    for (size_t at = 0, step; at < from.len && used + 4 < POOL_WHY; at += MAX(step, (size_t)1)) {
-        uint32_t code = 0;
-        step = text_utf8_step(from.ptr + at, from.len - at, &code);
-        const bool is_plain = step > 0 && code >= 0x20 && code != 0x7f;
-        const size_t n = is_plain ? step : 1;
-        memcpy(u.text + used, is_plain ? from.ptr + at : " ", n);
-        used += n;
-    }
-    const uint32_t odd = atomic_load_explicit(&g->facts.turn, memory_order_relaxed) | 1u;
-    atomic_store(&g->facts.turn, odd);
-    for (size_t i = 0; i < WHY_WORDS; i++)
-        atomic_store_explicit(&g->facts.why[i], u.words[i], memory_order_release);
-    atomic_store(&g->facts.turn, odd + 1);
+    struct why_record record = {{0}};
+    (void)text_put_plain(record.text, sizeof(record.text) - 1, slice_of(why));
+    live_write(&g->facts.why_turn, g->facts.why, &record, sizeof(record));
 }
 
-/* False: it is being written. */
-static bool get_why(const struct pool_group *g, char ret[POOL_WHY])
+static void get_why(const struct pool_group *g, char ret[POOL_WHY])
 {
-    union {
-        char text[POOL_WHY];
-        uint64_t words[WHY_WORDS];
-    } u;
-    const uint32_t turn = atomic_load(&g->facts.turn);
-    for (size_t i = 0; i < WHY_WORDS; i++)
-        u.words[i] = atomic_load_explicit(&g->facts.why[i], memory_order_acquire);
-    if ((turn & 1) != 0 || atomic_load(&g->facts.turn) != turn)
-        return false;
-    memcpy(ret, u.text, POOL_WHY);
+    struct why_record record = {{0}};
+    (void)!live_read(&g->facts.why_turn, g->facts.why, &record, sizeof(record));
+    memcpy(ret, record.text, POOL_WHY);
     ret[POOL_WHY - 1] = '\0';
-    return true;
 }
 
 static void set_broken(struct pool *pool, const struct seat *seat, bool is_broken)
@@ -432,6 +403,5 @@ void pool_group_info(const struct pool *pool, uint32_t group, struct pool_group_
         ret->ready += worker.is_ready;
         ret->busy += worker.busy;
     }
-    for (int i = 0; i < MAX_LOOKS && !get_why(g, ret->why); i++)
-        continue;
+    get_why(g, ret->why);
 }

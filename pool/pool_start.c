@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* How tasks leave for their workers: by a frame to an idle one, as an offer to a busy one. */
+#include "pool/pipe.h"
 #include "pool/pool_state.h"
+#include "pool/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-
-#define BIG_PIPE (1 << 20)
 
 bool pool_pipe(int ret[2], struct err *err)
 {
     if (FAULT("pool-pipe") || pipe2(ret, O_CLOEXEC) != 0)
         return err_sys(err, ERR_OVERLOADED, "cannot make a pipe");
-    /* Refused (EPERM) when the user's pipes have many pages already: then it stays as it is. */
-    (void)fcntl(ret[0], F_SETPIPE_SZ, BIG_PIPE);
+    pipe_enlarge(ret[0]);
     return true;
 }
 
@@ -22,14 +20,12 @@ bool pool_pipe(int ret[2], struct err *err)
 static bool make_input(const struct pool_task *task, size_t extra_size, int *ret_fd,
                        struct err *err)
 {
-    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
     AUTO_FREE char *extra = must_alloc(extra_size);
     const size_t extra_len = task_extra_write(extra, &task->extra);
     const struct slice parts[2] = {{extra, extra_len}, task->wire};
-    AUTO_CLOSE int fd = memfd_create("ganger-input", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    AUTO_CLOSE int fd = sealed_make("ganger-input");
 
-    if (fd < 0 || !fd_write_all(fd, parts[0]) || !fd_write_all(fd, parts[1]) ||
-        fcntl(fd, F_ADD_SEALS, seals) != 0)
+    if (fd < 0 || !fd_write_all(fd, parts[0]) || !fd_write_all(fd, parts[1]) || !sealed_close(fd))
         return err_sys(err, ERR_OVERLOADED, "no memory for the input of a task");
     *ret_fd = steal_fd(&fd);
     return true;

@@ -87,7 +87,10 @@ struct seat {
     } facts; /* any thread reads */
 };
 
-#define WHY_WORDS (POOL_WHY / 8)
+/* The last failed start, in words. */
+struct why_record {
+    char text[POOL_WHY];
+};
 struct pool_group {
     struct pool_rules rules;
     uint32_t n;        /* seats that it has and keeps */
@@ -96,8 +99,8 @@ struct pool_group {
     struct {
         _Atomic uint32_t size, failures;
         _Atomic bool is_broken;
-        _Atomic uint32_t turn; /* of `why`: odd while it is being written */
-        _Atomic uint64_t why[WHY_WORDS];
+        _Atomic uint32_t why_turn;
+        _Atomic uint64_t why[LIVE_WORDS(struct why_record)];
     } facts; /* any thread reads */
 };
 

@@ -36,7 +36,8 @@ MUST_CHECK bool proc_launcher_init(struct proc_launcher *l, struct err *err);
 #define PROC_BLOB_FD 10 /* shells use lower ones by themselves */
 #define PROC_MAX_LIMITS 5
 #define PROC_MORE_FDS 3
-#define PROC_ABOVE_FDS 7 /* the lowest that no other one can take the place of */
+/* The lowest number that none of a task's own descriptors has. */
+#define PROC_ABOVE_FDS (PROC_BLOB_FD + TASK_MAX_BLOBS)
 struct proc_limit {
     int resource;
     struct rlimit value;
@@ -53,7 +54,7 @@ struct proc {
     bool no_pidfd;   /* the caller hears of the end by SIGCHLD, which costs less */
     /* What becomes 4, 5 and 6, each at least PROC_ABOVE_FDS as is progress_fd then; 0: nothing. */
     int more_fds[PROC_MORE_FDS];
-    /* What becomes PROC_BLOB_FD and the numbers behind it: each above all of these. */
+    /* What becomes PROC_BLOB_FD and the numbers behind it, each at least PROC_ABOVE_FDS. */
     int blob_fds[TASK_MAX_BLOBS];
     uint32_t n_blobs;
     struct proc_limit limits[PROC_MAX_LIMITS];

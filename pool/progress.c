@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/progress.h"
 
+#include "pool/pipe.h"
 #include "service/base/text.h"
 
 #include <errno.h>
@@ -9,60 +10,23 @@
 #define WORD "progress "
 #define MILLION 1000000u
 #define PUMP_BUDGET ((size_t)256 << 10) /* bytes of one look */
-#define MAX_LOOKS 100 /* a writer needs far less than a microsecond; a dead one never ends */
 
-/* Ready to be put into JSON. Returns its length. */
-static size_t clean_text(struct slice text, char out[PROGRESS_TEXT])
+static void write_bank(struct bank *bank, const struct progress_record *record)
 {
-    size_t used = 0;
-    for (size_t at = 0; at < text.len;) {
-        uint32_t code = 0;
-        size_t step = text_utf8_step(text.ptr + at, text.len - at, &code);
-        const char *from = text.ptr + at;
-        if (step == 0)
-            from = "?";
-        else if (code < 0x20 || code == 0x7f)
-            from = " ";
-        at += MAX(step, (size_t)1);
-        step = MAX(step, (size_t)1);
-        if (used + step > PROGRESS_TEXT)
-            break;
-        memcpy(out + used, from, step);
-        used += step;
-    }
-    return used;
-}
-
-/* Every member is written after the odd turn and read before the second look at the turn (release
- * and acquire on each), so a reader that has seen one of them sees that the turn has moved on. */
-static void write_bank(struct bank_progress *p, uint32_t ppm_plus1,
-                       const uint64_t words[PROGRESS_TEXT / 8])
-{
-    const uint32_t odd = atomic_load_explicit(&p->turn, memory_order_relaxed) | 1u;
-    atomic_store_explicit(&p->turn, odd, memory_order_relaxed);
-    atomic_store_explicit(&p->ppm_plus1, ppm_plus1, memory_order_release);
-    atomic_store_explicit(&p->at_us, clock_wall_us(), memory_order_release);
-    for (size_t i = 0; i < ARRAY_LEN(p->text); i++)
-        atomic_store_explicit(&p->text[i], words[i], memory_order_release);
-    /* Before the look at `listened` that follows, in the order of all threads: a reader sets that
-     * and then looks here, so one of the two sees the other. */
-    atomic_store(&p->turn, odd + 1);
+    live_write(&bank->progress.turn, bank->progress.words, record, sizeof(*record));
 }
 
 void progress_put(struct bank *bank, uint32_t ppm, struct slice text)
 {
-    union {
-        char text[PROGRESS_TEXT];
-        uint64_t words[PROGRESS_TEXT / 8];
-    } u = {{0}};
-    (void)clean_text(text, u.text);
-    write_bank(&bank->progress, MIN(ppm, MILLION) + 1, u.words);
+    struct progress_record record = {.ppm_plus1 = MIN(ppm, MILLION) + 1, .at_us = clock_wall_us()};
+    (void)text_put_plain(record.text, sizeof(record.text), text);
+    write_bank(bank, &record);
 }
 
 void progress_clear(struct bank *bank)
 {
-    static const uint64_t nothing[PROGRESS_TEXT / 8];
-    write_bank(&bank->progress, 0, nothing);
+    static const struct progress_record nothing;
+    write_bank(bank, &nothing);
 }
 
 uint32_t progress_turn(const struct bank *bank)
@@ -70,34 +34,20 @@ uint32_t progress_turn(const struct bank *bank)
     return atomic_load_explicit(&bank->progress.turn, memory_order_acquire);
 }
 
-static bool look(const struct bank_progress *p, struct progress *ret)
-{
-    union {
-        char text[PROGRESS_TEXT];
-        uint64_t words[PROGRESS_TEXT / 8];
-    } u;
-    const uint32_t turn = atomic_load(&p->turn);
-    const uint32_t ppm_plus1 = atomic_load_explicit(&p->ppm_plus1, memory_order_acquire);
-    const int64_t at_us = atomic_load_explicit(&p->at_us, memory_order_acquire);
-    for (size_t i = 0; i < ARRAY_LEN(p->text); i++)
-        u.words[i] = atomic_load_explicit(&p->text[i], memory_order_acquire);
-    if ((turn & 1u) != 0 || atomic_load_explicit(&p->turn, memory_order_relaxed) != turn)
-        return false;
-    *ret = (struct progress){.is_known = ppm_plus1 > 0 && ppm_plus1 <= MILLION + 1 && at_us > 0,
-                             .ppm = ppm_plus1 - 1,
-                             .at_us = at_us};
-    const size_t len = strnlen(u.text, sizeof(u.text));
-    if (ret->is_known && text_is_utf8((struct slice){u.text, len}))
-        memcpy(ret->text, u.text, len);
-    return true;
-}
-
 void progress_get(const struct bank *bank, struct progress *ret)
 {
-    for (int i = 0; i < MAX_LOOKS; i++)
-        if (look(&bank->progress, ret))
-            return;
+    struct progress_record record;
+
     *ret = (struct progress){0};
+    if (!live_read(&bank->progress.turn, bank->progress.words, &record, sizeof(record)) ||
+        record.ppm_plus1 == 0 || record.ppm_plus1 > MILLION + 1 || record.at_us <= 0)
+        return;
+    ret->is_known = true;
+    ret->ppm = (uint32_t)record.ppm_plus1 - 1;
+    ret->at_us = record.at_us;
+    const size_t len = strnlen(record.text, sizeof(record.text));
+    if (text_is_utf8((struct slice){record.text, len}))
+        memcpy(ret->text, record.text, len);
 }
 
 /* Digits, and if there is a point, more digits: "1", "0.25". Moves `at` behind them. */
@@ -177,11 +127,11 @@ bool progress_open(struct progress_pipe *p, struct bank *bank)
     p->used = 0;
     if (p->fd >= 0)
         return true;
-    if (pipe2(fds, O_CLOEXEC) != 0)
+    if (!pipe_make(fds, PIPE_READ))
         return false;
     p->fd = fds[0];
     p->task_fd = fds[1];
-    return fcntl(p->fd, F_SETFL, O_NONBLOCK) == 0;
+    return true;
 }
 
 void progress_pump(struct progress_pipe *p)

@@ -62,13 +62,11 @@ static struct slice variable(const struct task_extra *extra, const char *name)
 static void init_call(struct runner_call *call, const struct task_extra *extra)
 {
     struct runners *all = call->all;
-    const uint64_t now_ns = clock_mono_ns();
     const struct task *task = call->task;
 
     call->result_fd = call->data_fd = -1;
-    call->timeout_at_ns = call->term_at_ns = call->kill_at_ns = call->eof_by_ns = NEVER;
-    if (task->timeout_us > 0 && (uint64_t)task->timeout_us < (NEVER - now_ns) / 1000)
-        call->timeout_at_ns = now_ns + (uint64_t)task->timeout_us * 1000;
+    call->term_at_ns = call->kill_at_ns = call->eof_by_ns = NEVER;
+    call->timeout_at_ns = task_timeout_at(task, clock_mono_ns());
     call->progress_told = progress_turn(call->bank);
     (void)snprintf(call->number, sizeof(call->number), "%" PRId64, call->bank->job_no);
     call->id = variable(extra, "GANGER_JOB_ID");

@@ -7,7 +7,6 @@
 #include "pool/spool.h"
 #include "service/base/json.h"
 
-#define DATA_STREAM 3
 #define LINE_MAX_BYTES (8 * RUNNER_BODY_MAX)
 
 static void put_value(const char *codec, struct slice body, struct buf *line)
@@ -36,7 +35,7 @@ static bool open_file(struct runner_call *call)
     struct err err;
     if (call->data_fd < 0)
         call->data_fd = spool_open(call->all->io->data_fd, call->bank->job_no, call->bank->attempt,
-                                   DATA_STREAM, &err);
+                                   STREAM_DATA, &err);
     return call->data_fd >= 0;
 }
 

@@ -16,13 +16,13 @@ struct word {
     const char *text;
     uint32_t bit;
 };
-static const struct word caps[] = {
-    {"init", CAP_INIT}, {"cancel", CAP_CANCEL}, {"sigint", CAP_SIGINT}, {"busyping", CAP_BUSYPING},
-    {"shm", CAP_SHM},   {"fork", CAP_FORK},     {"call", CAP_CALL}};
+static const struct word caps[] = {{"init", CAP_INIT},     {"cancel", CAP_CANCEL},
+                                   {"sigint", CAP_SIGINT}, {"busyping", CAP_BUSYPING},
+                                   {"shm", CAP_SHM},       {"fork", CAP_FORK}};
 static const struct word codecs[] = {
     {"json", CODEC_JSON}, {"raw", CODEC_RAW}, {"pickle", CODEC_PICKLE}};
 
-/* Unknown ones do not count. */
+/* Unknown ones do not count; neither does "call", since a CALL is answered whoever makes it. */
 static uint32_t read_words(struct slice hello, const char *key, const struct word *words, size_t n)
 {
     struct slice array, element;

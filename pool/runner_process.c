@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/runner_process.h"
 
+#include "pool/family.h"
 #include "pool/nursery.h"
+#include "pool/pipe.h"
 #include "pool/tree.h"
 
 #include <errno.h>
@@ -68,26 +70,23 @@ static bool move_above(int *fd)
     return moved >= 0;
 }
 
-static bool make_pipe(int *ret_read, int *ret_write)
+static bool make_pipe(int *ret_ours, int *ret_child, enum pipe_end ours)
 {
     int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0)
+    if (!pipe_make(fds, ours))
         return false;
-    *ret_read = fds[0];
-    *ret_write = fds[1];
+    *ret_ours = fds[ours];
+    *ret_child = fds[1 - ours];
     return true;
 }
 
 static bool make_pipes(struct runner *r, struct child_ends *ends)
 {
-    if (!make_pipe(&ends->in, &r->to_fd) || !make_pipe(&r->from_fd, &ends->out) ||
-        !make_pipe(&r->stream_fd[0], &ends->stream[0]) ||
-        !make_pipe(&r->stream_fd[1], &ends->stream[1]))
+    if (!make_pipe(&r->to_fd, &ends->in, PIPE_WRITE) ||
+        !make_pipe(&r->from_fd, &ends->out, PIPE_READ) ||
+        !make_pipe(&r->stream_fd[0], &ends->stream[0], PIPE_READ) ||
+        !make_pipe(&r->stream_fd[1], &ends->stream[1], PIPE_READ))
         return false;
-    const int ours[] = {r->to_fd, r->from_fd, r->stream_fd[0], r->stream_fd[1]};
-    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-        if (fcntl(ours[i], F_SETFL, O_NONBLOCK) != 0)
-            return false;
     r->inbox_fd = memfd_create("ganger-inbox", MFD_CLOEXEC);
     r->outbox_fd = memfd_create("ganger-outbox", MFD_CLOEXEC);
     return r->inbox_fd >= 0 && r->outbox_fd >= 0 && move_above(&ends->in) &&
@@ -299,13 +298,8 @@ int64_t runner_cpu_us(const struct runner *r)
 
 uint64_t runner_rss_bytes(const struct runner *r)
 {
-    char path[48], text[96] = "", *at = NULL;
-    (void)snprintf(path, sizeof(path), "/proc/%d/statm", r->pid);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-        return 0;
-    (void)strtoul(text, &at, 10);
-    return strtoul(at, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+    struct family_member self;
+    return family_look_at(r->pid, &self) ? self.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* ------------------------------------------------------------------------------------------------

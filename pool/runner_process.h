@@ -19,8 +19,7 @@ enum runner_cap {
     CAP_SIGINT = 4,
     CAP_BUSYPING = 8,
     CAP_SHM = 16,
-    CAP_FORK = 32,
-    CAP_CALL = 64
+    CAP_FORK = 32
 };
 
 struct runner {

@@ -9,10 +9,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
-
-#define RESULT_STREAM 2
-#define RESULT_JSON_NODES (1u << 22)
 
 bool runner_call_broken(struct runner_call *call, const char *fmt, ...)
 {
@@ -40,7 +36,7 @@ void runner_call_drop_result(struct runner_call *call)
     if (call->result_fd < 0)
         return;
     (void)close(steal_fd(&call->result_fd));
-    spool_remove(call->all->io->data_fd, call->bank->job_no, call->bank->attempt, RESULT_STREAM);
+    spool_remove(call->all->io->data_fd, call->bank->job_no, call->bank->attempt, STREAM_VALUE);
 }
 
 static bool result_failed(struct runner_call *call, const char *type, const char *message)
@@ -61,7 +57,7 @@ static bool open_result(struct runner_call *call)
     struct err err;
     runner_call_drop_result(call);
     call->result_fd = spool_open(call->all->io->data_fd, call->bank->job_no, call->bank->attempt,
-                                 RESULT_STREAM, &err);
+                                 STREAM_VALUE, &err);
     return call->result_fd >= 0;
 }
 
@@ -70,7 +66,6 @@ static const char *take_outbox(struct runner_call *call, uint64_t bytes)
 {
     const int from = call->runner->outbox_fd;
     struct bank *bank = call->bank;
-    off_t at = 0;
 
     if (bytes <= BANK_RESULT_SIZE)
         return pread(from, bank->result, (size_t)bytes, 0) == (ssize_t)bytes
@@ -78,14 +73,10 @@ static const char *take_outbox(struct runner_call *call, uint64_t bytes)
                    : "the outbox holds less than RESULT says";
     if (!open_result(call))
         return "the result cannot be written to the disk";
-    while ((uint64_t)at < bytes) {
-        const ssize_t n = sendfile(call->result_fd, from, &at, (size_t)(bytes - (uint64_t)at));
-        if (n == 0)
-            return "the outbox holds less than RESULT says";
-        if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return "the result cannot be written to the disk";
-    }
-    return NULL;
+    if (fd_copy(call->result_fd, from, bytes))
+        return NULL;
+    return errno == ENODATA ? "the outbox holds less than RESULT says"
+                            : "the result cannot be written to the disk";
 }
 
 /* "/proc/self/fd/6:bytes". */
@@ -128,7 +119,7 @@ static bool judge_result(struct runner_call *call, const char *codec)
         return result_failed(call, "ResultLost", "there is no memory to look at the result");
     if (strcmp(codec, "json") == 0) {
         call->bank->result_type = VALUE_JSON;
-        is_json = json_validate(look.text, (struct json_limits){64, RESULT_JSON_NODES}, &why);
+        is_json = json_validate(look.text, JSON_LIMITS_RESULT, &why);
     } else if (strcmp(codec, "raw") == 0) {
         call->bank->result_type = text_is_utf8(look.text) ? VALUE_TEXT : VALUE_BYTES;
     } else {

@@ -10,6 +10,7 @@
 #ifndef GANGER_POOL_SLOT_H
 #define GANGER_POOL_SLOT_H
 
+#include "pool/live.h"
 #include "pool/task.h"
 
 #include <stdalign.h>
@@ -52,11 +53,14 @@ struct bank_mate {
 
 /* How far the task says that it is; only through progress.h. */
 #define PROGRESS_TEXT 120
+struct progress_record {
+    uint64_t ppm_plus1; /* millionths; 0 = none */
+    int64_t at_us;      /* wall clock */
+    char text[PROGRESS_TEXT];
+};
 struct bank_progress {
-    _Atomic uint32_t turn;      /* odd while the rest is being written */
-    _Atomic uint32_t ppm_plus1; /* millionths; 0 = none */
-    _Atomic int64_t at_us;      /* wall clock */
-    _Atomic uint64_t text[PROGRESS_TEXT / 8];
+    _Atomic uint32_t turn;
+    _Atomic uint64_t words[LIVE_WORDS(struct progress_record)];
 };
 
 #define LIVE_STREAMS 3

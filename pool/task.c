@@ -46,6 +46,14 @@ int64_t task_stop_grace(struct slice wire)
     return wire_read_i64(&r);
 }
 
+uint64_t task_timeout_at(const struct task *task, uint64_t now_ns)
+{
+    const uint64_t longest_us = (UINT64_MAX - now_ns) / 1000 - 1;
+    if (task->timeout_us <= 0 || (uint64_t)task->timeout_us > longest_us)
+        return UINT64_MAX;
+    return now_ns + (uint64_t)task->timeout_us * 1000;
+}
+
 bool task_is_env(struct slice s)
 {
     const char *equals = s.len == 0 ? NULL : memchr(s.ptr, '=', s.len);

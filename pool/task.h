@@ -57,6 +57,10 @@ bool task_is_command(struct slice wire);
 bool task_stdin_is_open(struct slice wire);
 int64_t task_stop_grace(struct slice wire);
 
+/* When the timeout of a task that begins now is over, on the clock of `now_ns`; UINT64_MAX: never.
+ */
+uint64_t task_timeout_at(const struct task *task, uint64_t now_ns);
+
 /* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a
  * string has a NUL inside (INVALID). stop_signal 0 becomes SIGTERM. */
 MUST_CHECK bool task_encode(const struct task *task, struct buf *out, struct err *err);

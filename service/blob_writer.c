@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/blob_writer.h"
 
+#include "pool/blob_file.h"
 #include "service/inbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/sha2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-
-#define SYNC_STEP (UINT64_C(8) << 20) /* so much is on its way to the disk before the end asks */
 
 struct blob_upload {
-    int fd;
-    uint64_t file, bytes, synced;
-    struct sha256_ctx sha;
+    struct blob_file file;
     struct command drop; /* how it comes back at its end, whoever has no command then */
     bool is_over, has_row;
 };
 
 struct blob_writer {
     struct inbox inbox;
-    int data_fd, dir_fd;
+    int data_fd;
     pthread_t thread;
     bool has_thread;
     _Atomic bool stop;
@@ -41,68 +36,29 @@ static bool fail(struct command *cmd, const char *what)
 /* ------------------------------------------------------------------------------------------------
  * one upload */
 
-static bool open_directory(struct blob_writer *w)
-{
-    if (w->dir_fd >= 0)
-        return true;
-    if (mkdirat(w->data_fd, BLOB_DIR, 0700) == 0) {
-        if (fsync(w->data_fd) != 0)
-            return false;
-    } else if (errno != EEXIST) {
-        return false;
-    }
-    w->dir_fd = openat(w->data_fd, BLOB_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return w->dir_fd >= 0;
-}
-
 static bool begin(struct blob_writer *w, struct command *cmd)
 {
-    char path[BLOB_PATH_SIZE];
     struct blob_upload *u = must_alloc(sizeof *u);
     cmd->blob.upload = u;
-    *u = (struct blob_upload){.fd = -1};
-    sha256_init(&u->sha);
-    if (!open_directory(w))
-        return fail(cmd, "open the directory of blobs");
-    u->file = blob_random_file();
-    blob_path(u->file, path);
-    u->fd = openat(w->data_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return u->fd >= 0 || fail(cmd, "make the file of the blob");
-}
-
-static bool write_piece(struct command *cmd)
-{
-    struct blob_upload *u = cmd->blob.upload;
-    const struct slice piece = cmd->blob.piece;
-    sha256_update(&u->sha, piece.len, (const uint8_t *)piece.ptr);
-    errno = ENOSPC; /* what the fault simulates */
-    if (FAULT("blob-write") || !fd_write_all(u->fd, piece))
-        return fail(cmd, "write the blob");
-    u->bytes += piece.len;
-    if (u->bytes - u->synced >= SYNC_STEP) {
-        (void)sync_file_range(u->fd, (off_t)u->synced, 0, SYNC_FILE_RANGE_WRITE);
-        u->synced = u->bytes;
-    }
-    return true;
+    return blob_file_make(&u->file, w->data_fd) || fail(cmd, "make the file of the blob");
 }
 
 static bool finish(struct blob_writer *w, struct command *cmd)
 {
-    struct blob_upload *u = cmd->blob.upload;
-    if (fsync(u->fd) != 0 || fsync(w->dir_fd) != 0)
+    struct blob_file *file = &cmd->blob.upload->file;
+    if (!blob_file_end(file, cmd->blob.sha256) || !blob_file_sync_names(w->data_fd))
         return fail(cmd, "make the blob durable");
     (void)FAULT("blob-durable");
-    (void)close(steal_fd(&u->fd));
-    cmd->blob.file = u->file;
-    cmd->blob.bytes = u->bytes;
-    sha256_digest(&u->sha, sizeof cmd->blob.sha256, cmd->blob.sha256);
+    cmd->blob.file = file->file;
+    cmd->blob.bytes = file->bytes;
     return true;
 }
 
 static void do_write(struct blob_writer *w, struct command *cmd)
 {
     bool ok = cmd->blob.upload != NULL || begin(w, cmd);
-    ok = ok && write_piece(cmd);
+    ok = ok &&
+         (blob_file_put(&cmd->blob.upload->file, cmd->blob.piece) || fail(cmd, "write the blob"));
     if (ok && cmd->blob.is_last)
         ok = finish(w, cmd);
     PRE(ok == (cmd->err.code == ERR_NONE));
@@ -113,12 +69,9 @@ static void do_write(struct blob_writer *w, struct command *cmd)
 
 static void do_drop(struct blob_writer *w, struct blob_upload *u)
 {
-    char path[BLOB_PATH_SIZE];
-    blob_path(u->file, path);
-    if (u->file != 0 && !u->has_row)
-        (void)unlinkat(w->data_fd, path, 0);
-    if (u->fd >= 0)
-        (void)close(u->fd);
+    if (u->file.file != 0 && !u->has_row)
+        blob_file_remove(w->data_fd, u->file.file);
+    blob_file_close(&u->file);
     free(u);
 }
 
@@ -179,7 +132,7 @@ bool blob_writer_start(struct engine *engine, struct blob_writer **ret, struct e
 {
     struct blob_writer *w = must_alloc(sizeof *w);
     *ret = w;
-    *w = (struct blob_writer){.inbox.event_fd = -1, .dir_fd = -1};
+    *w = (struct blob_writer){.inbox.event_fd = -1};
     w->data_fd = open(engine_config(engine)->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (w->data_fd < 0)
         return err_sys(err, ERR_STORAGE, "open the data directory");
@@ -204,6 +157,5 @@ void blob_writer_stop(struct blob_writer *w)
     if (w->inbox.event_fd >= 0)
         inbox_close(&w->inbox);
     auto_close(&w->data_fd);
-    auto_close(&w->dir_fd);
     free(w);
 }

@@ -17,6 +17,7 @@ struct json_limits {
     uint32_t max_nodes; /* values of any kind */
 };
 #define JSON_LIMITS_DEFAULT ((struct json_limits){64, 65536})
+#define JSON_LIMITS_RESULT ((struct json_limits){64, 1u << 22}) /* what a function has returned */
 
 enum json_type {
     JSON_NULL,

@@ -380,6 +380,26 @@ size_t text_utf8_step(const char *p, size_t left, uint32_t *ret_code)
     return len;
 }
 
+size_t text_put_plain(char *out, size_t max, struct slice s)
+{
+    size_t used = 0;
+    for (size_t at = 0, step; at < s.len; at += step) {
+        uint32_t code = 0;
+        const char *from = s.ptr + at;
+        step = text_utf8_step(from, s.len - at, &code);
+        if (step == 0)
+            from = "?";
+        else if (code < 0x20 || code == 0x7f)
+            from = " ";
+        step = MAX(step, (size_t)1);
+        if (used + step > max)
+            break;
+        memcpy(out + used, from, step);
+        used += step;
+    }
+    return used;
+}
+
 bool text_is_utf8(struct slice s)
 {
     uint32_t code = 0;

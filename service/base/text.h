@@ -37,6 +37,10 @@ bool text_is_utf8(struct slice s);
 /* Length of the UTF-8 character at p (RFC 3629: shortest form, no surrogates, up to U+10FFFF), or 0
  * when there is none. `left` ≥ 1 bytes may be read. */
 size_t text_utf8_step(const char *p, size_t left, uint32_t *ret_code);
+/* What anybody wrote, fit for a line of a text: what is no UTF-8 becomes "?", and a control
+ * character a blank. Of it so much as fits into `max` bytes without half a character; not
+ * terminated. Returns its length. */
+size_t text_put_plain(char *out, size_t max, struct slice s);
 /* Of a file in a directory: 1 to 255 bytes, no "/", no NUL, not "." or "..". */
 bool text_is_file_name(struct slice s);
 bool text_is_token(struct slice s, size_t max_len); /* [A-Za-z0-9_.-]{1,max_len} */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <time.h>
 
 void assert_failed(const char *what, const char *expr, const char *file, int line)
@@ -39,6 +40,29 @@ bool fd_write_all(int fd, struct slice bytes)
         if (n <= 0)
             return false;
         bytes = (struct slice){bytes.ptr + n, bytes.len - (size_t)n};
+    }
+    return true;
+}
+
+bool fd_copy(int to_fd, int from_fd, uint64_t bytes)
+{
+    const uint64_t max_step = UINT64_C(1) << 30;
+    bool can_share = true;
+    off_t at = 0;
+
+    while ((uint64_t)at < bytes) {
+        const size_t step = (size_t)MIN(bytes - (uint64_t)at, max_step);
+        ssize_t n = can_share ? copy_file_range(from_fd, &at, to_fd, NULL, step, 0) : -1;
+        if (n < 0 && !(can_share && errno == EINTR)) {
+            can_share = false; /* another file system, or one that cannot */
+            n = sendfile(to_fd, from_fd, &at, step);
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            errno = ENODATA;
+        if (n <= 0)
+            return false;
     }
     return true;
 }

@@ -89,6 +89,9 @@ static inline bool slice_is(struct slice a, const char *s)
 /* Writes all of it, however often a signal comes between; for descriptors that block. False: errno
  * says why. */
 MUST_CHECK bool fd_write_all(int fd, struct slice bytes);
+/* Writes the first `bytes` bytes of a file: inside the kernel, and where the file system can share
+ * blocks, it does. False: errno says why; ENODATA: the file has less. */
+MUST_CHECK bool fd_copy(int to_fd, int from_fd, uint64_t bytes);
 
 /* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend,
  * guarantees.md G10); what is stored or shown uses wall-clock microseconds since 1970. */

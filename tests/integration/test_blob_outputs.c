@@ -167,7 +167,7 @@ SERVER_TEST(blobs, elements_of_a_batch_leave_files_of_their_own)
 }
 
 SERVER_TEST_WITH(blobs, a_full_disk_fails_the_job_that_leaves_files,
-                 .env = {"GANGER_FP=output-write:error:1"}, .workers = 1)
+                 .env = {"GANGER_FP=blob-write:error:1"}, .workers = 1)
 {
     if (!binary_has_faults())
         cr_skip_test("built without fault points");

@@ -156,8 +156,8 @@ Test(progress, what_a_broken_worker_leaves_is_held_within_limits)
     atomic_store(&bank.progress.turn, 2);
     progress_get(&bank, &got);
     cr_assert_not(got.is_known, "no such fraction");
-    atomic_store(&bank.progress.ppm_plus1, 11);
-    atomic_store(&bank.progress.at_us, 1);
+    const struct progress_record torn = {11, 1, {(char)0xff}};
+    live_write(&bank.progress.turn, bank.progress.words, &torn, sizeof(torn));
     progress_get(&bank, &got);
     expect(got, 10, "");
     atomic_store(&bank.progress.turn, 3);

@@ -321,6 +321,25 @@ Test(text, utf8_all_code_points)
     cr_assert_not(text_is_utf8(SLICE_LIT("\xC3(")));
 }
 
+static void expect_plain(const char *text, size_t max, const char *wanted)
+{
+    char out[16] = "";
+    const size_t len = text_put_plain(out, max, slice_of(text));
+    cr_assert_eq(len, strlen(wanted), "%s", text);
+    cr_assert_str_eq(out, wanted);
+}
+
+Test(text, plain)
+{
+    expect_plain("a\tb\x7f\x1b", 8, "a b  ");
+    expect_plain("\xff"
+                 "a\xc3",
+                 8, "?a?");
+    expect_plain("a\xe2\x82\xac", 4, "a\xe2\x82\xac");
+    expect_plain("a\xe2\x82\xac", 3, "a");
+    expect_plain("", 8, "");
+}
+
 Test(text, tokens)
 {
     cr_assert(text_is_token(SLICE_LIT("a"), 1));

@@ -4,8 +4,10 @@
 #include "service/base/hex.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 Test(util, slices_compare_by_content)
 {
@@ -140,3 +142,28 @@ Test(fault, seeded_bugs_have_exact_names)
 }
 
 #endif
+
+static int memory_of(const char *text)
+{
+    const int fd = memfd_create("test", MFD_CLOEXEC);
+    cr_assert(fd >= 0 && fd_write_all(fd, slice_of(text)));
+    return fd;
+}
+
+/* Always from the beginning, wherever the source stands; behind what is there. */
+Test(util, copies_the_beginning_of_a_file)
+{
+    char got[16] = "";
+    const int from = memory_of("abcdef"), to = memory_of("0");
+
+    cr_assert(fd_copy(to, from, 3));
+    cr_assert(fd_copy(to, from, 2));
+    cr_assert_eq(pread(to, got, sizeof(got), 0), 6);
+    cr_assert_str_eq(got, "0abcab");
+    cr_assert_not(fd_copy(to, from, 7));
+    cr_assert_eq(errno, ENODATA);
+    (void)close(from);
+    (void)close(to);
+    cr_assert_not(fd_copy(to, from, 1));
+    cr_assert_eq(errno, EBADF);
+}
