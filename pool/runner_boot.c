@@ -83,10 +83,12 @@ void runner_call_start_failed(struct runner_call *call, const char *why)
     call->broken[0] = '\0';
     call->error[0] = '\0';
     call->eof_by_ns = NEVER;
+    if (call->past->failed >= RUNNER_MAX_FAILED) {
+        never_began(call, TASK_EXEC_FAILED, call->past->text);
+        return;
+    }
     call->phase = CALL_PAUSE;
     call->start_at_ns = clock_mono_ns() + (FIRST_PAUSE_NS << call->past->failed);
-    if (call->past->failed >= RUNNER_MAX_FAILED)
-        never_began(call, TASK_EXEC_FAILED, call->past->text);
 }
 
 static struct runner *free_place(struct runners *all)

@@ -15,8 +15,6 @@ static const char *const verbs[RUNNER_VERB_COUNT] = {
     [RUNNER_CALL] = "CALL",
     [RUNNER_PONG] = "PONG",
     [RUNNER_BYE] = "BYE",
-    [RUNNER_FORKED] = "FORKED",
-    [RUNNER_EXITED] = "EXITED",
 };
 
 /* ------------------------------------------------------------------------------------------------
