@@ -15,11 +15,12 @@
 
 bool client_open(const struct target *target, struct client **ret, struct err *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return err_set(err, ERR_INTERNAL, "libcurl does not start");
+    struct libcurl curl;
+    if (!libcurl_load(&curl, err))
+        return false;
     struct client *client = must_alloc(sizeof(*client));
-    *client = (struct client){.target = target, .signal_fd = -1, .watch_fd = -1};
-    client->multi = curl_multi_init();
+    *client = (struct client){.target = target, .curl = curl, .signal_fd = -1, .watch_fd = -1};
+    client->multi = curl.multi_init();
     PRE(client->multi != NULL);
     *ret = client;
     return true;
@@ -31,8 +32,8 @@ void client_close(struct client *client)
         return;
     while (client->transfers != NULL)
         transfer_free(client->transfers);
-    (void)curl_multi_cleanup(client->multi);
-    curl_global_cleanup();
+    (void)client->curl.multi_cleanup(client->multi);
+    libcurl_unload(&client->curl);
     if (client->signal_fd >= 0)
         (void)close(client->signal_fd);
     free(client);
@@ -92,14 +93,14 @@ static bool collect_ends(struct client *client)
     CURLMsg *message = NULL;
     int left = 0;
     bool any = false;
-    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+    while ((message = client->curl.multi_info_read(client->multi, &left)) != NULL) {
         if (message->msg != CURLMSG_DONE)
             continue;
         struct transfer *t = NULL;
         long status = 0;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_OS_ERRNO, &t->os_errno);
+        (void)client->curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        (void)client->curl.easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+        (void)client->curl.easy_getinfo(message->easy_handle, CURLINFO_OS_ERRNO, &t->os_errno);
         t->over = any = true;
         t->result = message->data.result;
         t->reply.status = (int)status;
@@ -112,9 +113,9 @@ static bool collect_ends(struct client *client)
 bool client_turn(struct client *client, int timeout_ms, struct err *err)
 {
     int running = 0;
-    CURLMcode code = curl_multi_perform(client->multi, &running);
+    CURLMcode code = client->curl.multi_perform(client->multi, &running);
     if (code != CURLM_OK)
-        return err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
+        return err_set(err, ERR_INTERNAL, "libcurl: %s", client->curl.multi_strerror(code));
     bool any_over = collect_ends(client);
     if (!signals_are_quiet(client, err))
         return false;
@@ -126,9 +127,9 @@ bool client_turn(struct client *client, int timeout_ms, struct err *err)
         extra[n_extra++] = (struct curl_waitfd){client->signal_fd, CURL_WAIT_POLLIN, 0};
     if (client->watch_fd >= 0)
         extra[n_extra++] = (struct curl_waitfd){client->watch_fd, CURL_WAIT_POLLIN, 0};
-    code = curl_multi_poll(client->multi, extra, n_extra, timeout_ms, NULL);
+    code = client->curl.multi_poll(client->multi, extra, n_extra, timeout_ms, NULL);
     if (code != CURLM_OK)
-        return err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
+        return err_set(err, ERR_INTERNAL, "libcurl: %s", client->curl.multi_strerror(code));
     tick(client, NULL);
     return signals_are_quiet(client, err);
 }
@@ -180,7 +181,7 @@ bool transfer_explain(const struct transfer *t, struct err *err)
     if (t->result == CURLE_COULDNT_CONNECT || t->result == CURLE_COULDNT_RESOLVE_HOST)
         return err_set(err, ERR_INTERNAL, "no server answers at %s; %s", where, target->advice);
     return err_set(err, ERR_INTERNAL, "the exchange with %s broke off: %s", where,
-                   curl_easy_strerror(t->result));
+                   t->client->curl.easy_strerror(t->result));
 }
 
 /* One exchange without repetition. The reply belongs to the caller when true. */

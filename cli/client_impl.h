@@ -4,11 +4,11 @@
 #define GANGER_CLI_CLIENT_IMPL_H
 
 #include "cli/client.h"
-
-#include <curl/curl.h>
+#include "service/base/libcurl.h"
 
 struct client {
     const struct target *target;
+    struct libcurl curl;
     CURLM *multi;
     int signal_fd; /* or -1 */
     int signal;    /* caught */

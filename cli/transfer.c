@@ -30,7 +30,7 @@ static void add_header(struct transfer *t, const char *fmt, ...)
     int len = vasprintf(&line, fmt, args);
     va_end(args);
     PRE(len >= 0);
-    struct curl_slist *list = curl_slist_append(t->headers, line);
+    struct curl_slist *list = t->client->curl.slist_append(t->headers, line);
     free(line);
     PRE(list != NULL);
     t->headers = list;
@@ -84,7 +84,7 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *owner)
     struct transfer *t = owner;
     struct slice part = {bytes, one * len};
     long status = 0;
-    (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)t->client->curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     t->reply.status = (int)status;
     if (t->held)
         return CURL_WRITEFUNC_PAUSE;
@@ -118,7 +118,8 @@ static void transfer_set_headers(struct transfer *t)
 
 /* libcurl copies strings and keeps the pointer of the body. Its setters fail for want of memory
  * only, which for a few bytes is a crash here as elsewhere. */
-#define SET(t, option, value) PRE(curl_easy_setopt((t)->easy, option, value) == CURLE_OK)
+#define SET(t, option, value) \
+    PRE((t)->client->curl.easy_setopt((t)->easy, option, value) == CURLE_OK)
 
 /* Waits for a pipe or a terminal; a signal ends that, and the next turn sees it.
  * NOLINTNEXTLINE(readability-non-const-parameter): the signature is libcurl's */
@@ -205,7 +206,7 @@ bool transfer_start(struct client *client, const struct call *call, struct trans
     t->call = *call;
     t->reply.retry_after_us = -1;
     buf_init(&t->reply.body, BODY_MAX);
-    t->easy = curl_easy_init();
+    t->easy = client->curl.easy_init();
     PRE(t->easy != NULL);
     AUTO_FREE char *url = NULL;
     PRE(asprintf(&url, "%s%s", client->target->base, call->path) >= 0);
@@ -213,10 +214,10 @@ bool transfer_start(struct client *client, const struct call *call, struct trans
     transfer_set_options(t, url);
     t->next = client->transfers;
     client->transfers = t;
-    CURLMcode code = curl_multi_add_handle(client->multi, t->easy);
+    CURLMcode code = client->curl.multi_add_handle(client->multi, t->easy);
     if (code != CURLM_OK) {
         transfer_free(t);
-        return err_set(err, ERR_INTERNAL, "libcurl: %s", curl_multi_strerror(code));
+        return err_set(err, ERR_INTERNAL, "libcurl: %s", client->curl.multi_strerror(code));
     }
     *ret = t;
     return true;
@@ -226,14 +227,15 @@ void transfer_free(struct transfer *transfer)
 {
     if (transfer == NULL)
         return;
+    const struct libcurl *curl = &transfer->client->curl;
     struct transfer **link = &transfer->client->transfers;
     while (*link != NULL && *link != transfer)
         link = &(*link)->next;
     if (*link != NULL)
         *link = transfer->next;
-    (void)curl_multi_remove_handle(transfer->client->multi, transfer->easy);
-    curl_easy_cleanup(transfer->easy);
-    curl_slist_free_all(transfer->headers);
+    (void)curl->multi_remove_handle(transfer->client->multi, transfer->easy);
+    curl->easy_cleanup(transfer->easy);
+    curl->slist_free_all(transfer->headers);
     reply_release(&transfer->reply);
     free(transfer);
 }
@@ -244,7 +246,7 @@ void transfer_hold(struct transfer *transfer, bool hold)
         return;
     transfer->held = hold;
     if (!hold && !transfer->over) /* may deliver at once */
-        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        (void)transfer->client->curl.easy_pause(transfer->easy, CURLPAUSE_CONT);
 }
 
 bool transfer_is_over(const struct transfer *transfer)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/callbacks.h"
 
-#include <curl/curl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "service/base/address.h"
+#include "service/base/libcurl.h"
 #include "service/callbacks_impl.h"
 
 #define MAX_ANSWER (64u * 1024) /* bytes of one answer's head and body */
@@ -58,9 +58,9 @@ static size_t hear_body(char *bytes, size_t size, size_t n, void *owner)
     return count_answer(owner, size * n);
 }
 
-static bool add_header(struct slot *slot, const char *line)
+static bool add_header(const struct callbacks *c, struct slot *slot, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(slot->headers, line);
+    struct curl_slist *longer = c->curl->slist_append(slot->headers, line);
     if (longer == NULL)
         return false;
     slot->headers = longer;
@@ -80,16 +80,17 @@ static bool sign_headers(const struct callbacks *c, struct slot *slot)
     buf_putc(&signature, '\0');
     PRE(buf_ok(&signature));
     (void)snprintf(line, sizeof line, "webhook-id: %s", name);
-    bool ok = add_header(slot, line);
+    bool ok = add_header(c, slot, line);
     (void)snprintf(line, sizeof line, "webhook-timestamp: %lld", (long long)message.timestamp_s);
-    return ok && add_header(slot, line) && add_header(slot, signature.ptr) &&
-           add_header(slot, "content-type: application/json") && add_header(slot, "expect:");
+    return ok && add_header(c, slot, line) && add_header(c, slot, signature.ptr) &&
+           add_header(c, slot, "content-type: application/json") && add_header(c, slot, "expect:");
 }
 
 /* Nothing from the environment, no other protocol, no other place than the URL's. */
 static bool set_transport(const struct callbacks *c, const struct slot *slot)
 {
     CURL *easy = slot->easy;
+    __typeof__(c->curl->easy_setopt) set = c->curl->easy_setopt;
     long ms = (long)(c->cfg->callback_timeout_us / 1000);
     const struct {
         CURLoption option;
@@ -108,52 +109,52 @@ static bool set_transport(const struct callbacks *c, const struct slot *slot)
         {CURLOPT_MAXAGE_CONN, 30},
         {CURLOPT_QUICK_EXIT, 1}, /* a name server that does not answer is not waited for */
     };
-    bool ok = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR,
-                               slot->is_private ? "http,https" : "https") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+    bool ok = set(easy, CURLOPT_PROTOCOLS_STR, slot->is_private ? "http,https" : "https") ==
+                  CURLE_OK &&
+              set(easy, CURLOPT_PROXY, "") == CURLE_OK;
     if (ok && c->cfg->callback_ca_file[0] != '\0') /* these, and no others */
-        ok = curl_easy_setopt(easy, CURLOPT_CAINFO, c->cfg->callback_ca_file) == CURLE_OK &&
-             curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+        ok = set(easy, CURLOPT_CAINFO, c->cfg->callback_ca_file) == CURLE_OK &&
+             set(easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-        ok = ok && curl_easy_setopt(easy, numbers[i].option, numbers[i].value) == CURLE_OK;
-    return ok && curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) == CURLE_OK;
+        ok = ok && set(easy, numbers[i].option, numbers[i].value) == CURLE_OK;
+    return ok && set(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+           set(easy, CURLOPT_OPENSOCKETDATA, slot) == CURLE_OK;
 }
 
-static bool set_message(struct slot *slot, const char *url)
+static bool set_message(const struct callbacks *c, struct slot *slot, const char *url)
 {
     CURL *easy = slot->easy;
+    __typeof__(c->curl->easy_setopt) set = c->curl->easy_setopt;
     curl_off_t len = (curl_off_t)slot->message.len;
     slot->words[0] = '\0';
-    return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_POSTFIELDS, slot->message.ptr) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, len) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, slot->headers) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_USERAGENT, "ganger/" GANGER_VERSION) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, hear_head) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HEADERDATA, slot) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, hear_body) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->words) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_PRIVATE, slot) == CURLE_OK;
+    return set(easy, CURLOPT_URL, url) == CURLE_OK && set(easy, CURLOPT_POST, 1L) == CURLE_OK &&
+           set(easy, CURLOPT_POSTFIELDS, slot->message.ptr) == CURLE_OK &&
+           set(easy, CURLOPT_POSTFIELDSIZE_LARGE, len) == CURLE_OK &&
+           set(easy, CURLOPT_HTTPHEADER, slot->headers) == CURLE_OK &&
+           set(easy, CURLOPT_USERAGENT, "ganger/" GANGER_VERSION) == CURLE_OK &&
+           set(easy, CURLOPT_HEADERFUNCTION, hear_head) == CURLE_OK &&
+           set(easy, CURLOPT_HEADERDATA, slot) == CURLE_OK &&
+           set(easy, CURLOPT_WRITEFUNCTION, hear_body) == CURLE_OK &&
+           set(easy, CURLOPT_WRITEDATA, slot) == CURLE_OK &&
+           set(easy, CURLOPT_ERRORBUFFER, slot->words) == CURLE_OK &&
+           set(easy, CURLOPT_PRIVATE, slot) == CURLE_OK;
 }
 
-static void drop_headers(struct slot *slot)
+static void drop_headers(const struct callbacks *c, struct slot *slot)
 {
-    curl_slist_free_all(slot->headers);
+    c->curl->slist_free_all(slot->headers);
     slot->headers = NULL;
 }
 
 bool callbacks_call(struct callbacks *c, struct slot *slot, const char *url, struct err *err)
 {
-    slot->easy = slot->easy == NULL ? curl_easy_init() : slot->easy;
+    slot->easy = slot->easy == NULL ? c->curl->easy_init() : slot->easy;
     PRE(slot->easy != NULL);
-    curl_easy_reset(slot->easy);
-    if (sign_headers(c, slot) && set_transport(c, slot) && set_message(slot, url) &&
-        curl_multi_add_handle(c->multi, slot->easy) == CURLM_OK)
+    c->curl->easy_reset(slot->easy);
+    if (sign_headers(c, slot) && set_transport(c, slot) && set_message(c, slot, url) &&
+        c->curl->multi_add_handle(c->multi, slot->easy) == CURLM_OK)
         return true;
-    drop_headers(slot);
+    drop_headers(c, slot);
     return err_set(err, ERR_INTERNAL, "libcurl does not take the call");
 }
 
@@ -165,10 +166,10 @@ static void call_end(struct callbacks *c, struct slot *slot, CURLcode code)
     long status = 0;
     curl_off_t took_us = 0, retry_after_s = 0;
     struct delivery_answer answer = {0};
-    (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(slot->easy, CURLINFO_TOTAL_TIME_T, &took_us);
-    (void)curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-    (void)curl_multi_remove_handle(c->multi, slot->easy);
+    (void)c->curl->easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)c->curl->easy_getinfo(slot->easy, CURLINFO_TOTAL_TIME_T, &took_us);
+    (void)c->curl->easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    (void)c->curl->multi_remove_handle(c->multi, slot->easy);
     slot->cmd.delivered.took_us = took_us;
     /* Whatever else it wanted to say: with the head the receiver has answered. */
     if (slot->has_head && status >= 200)
@@ -177,8 +178,9 @@ static void call_end(struct callbacks *c, struct slot *slot, CURLcode code)
     if (slot->was_blocked)
         callbacks_put_words(slot, "the host has an address that is not public");
     else if (answer.http_status == 0)
-        callbacks_put_words(slot, slot->words[0] != '\0' ? slot->words : curl_easy_strerror(code));
-    drop_headers(slot);
+        callbacks_put_words(slot,
+                            slot->words[0] != '\0' ? slot->words : c->curl->easy_strerror(code));
+    drop_headers(c, slot);
     callbacks_judge(c, slot, answer);
 }
 
@@ -186,12 +188,12 @@ static void calls_collect(struct callbacks *c)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(c->multi, &left)) != NULL) {
+    while ((message = c->curl->multi_info_read(c->multi, &left)) != NULL) {
         struct slot *slot = NULL;
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode code = message->data.result;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&slot);
+        (void)c->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&slot);
         call_end(c, slot, code);
     }
 }
@@ -234,11 +236,11 @@ static void *run(void *arg)
             log_error(c->log, "callbacks cannot be read", &err);
             c->next_due_us = clock_wall_us() + READ_AGAIN_US;
         }
-        (void)curl_multi_perform(c->multi, &running);
+        (void)c->curl->multi_perform(c->multi, &running);
         calls_collect(c);
         bool all_told = callbacks_report(c);
-        (void)curl_multi_poll(c->multi, fds, ARRAY_LEN(fds), pause_ms(c, may_begin, all_told),
-                              NULL);
+        (void)c->curl->multi_poll(c->multi, fds, ARRAY_LEN(fds), pause_ms(c, may_begin, all_told),
+                                  NULL);
         hear_engine(c, &fds[0]);
         if (!callbacks_take_reports(c) && !atomic_load(&c->stop))
             (void)poll(NULL, 0, REPOST_MS); /* the store refuses; it is not asked again at once */
@@ -248,6 +250,16 @@ static void *run(void *arg)
 
 /* ------------------------------------------------------------------------------------------------
  * life */
+
+static bool open_libcurl(struct callbacks *c, struct err *err)
+{
+    if (!libcurl_load(c->curl, err))
+        return err_wrap(err, "callbacks");
+    c->multi = c->curl->multi_init();
+    PRE(c->multi != NULL);
+    return c->curl->multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)MAX_SLOTS) == CURLM_OK ||
+           err_set(err, ERR_INTERNAL, "libcurl does not start");
+}
 
 static bool check_ca_file(const struct callbacks *c, struct err *err)
 {
@@ -281,11 +293,9 @@ bool callbacks_open(struct engine *engine, const struct callback_writers *writer
     c->mailbox.event_fd = -1;
     c->next_due_us = INT64_MAX;
     c->look = true; /* what the last service has left */
-    c->has_curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    c->multi = c->has_curl ? curl_multi_init() : NULL;
-    bool ok = c->multi != NULL || err_set(err, ERR_INTERNAL, "libcurl does not start");
-    ok = ok && curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)MAX_SLOTS) == CURLM_OK;
-    if (!ok || !check_ca_file(c, err) || !open_keys(c, err) || !mailbox_open(&c->mailbox, err) ||
+    c->curl = must_alloc(sizeof *c->curl);
+    if (!open_libcurl(c, err) || !check_ca_file(c, err) || !open_keys(c, err) ||
+        !mailbox_open(&c->mailbox, err) ||
         !reader_open(c->cfg->data, READER_CACHE, &c->reader, err)) {
         callbacks_stop(c);
         return false;
@@ -310,21 +320,21 @@ void callbacks_stop(struct callbacks *c)
         return;
     atomic_store(&c->stop, true);
     if (c->has_thread) {
-        (void)curl_multi_wakeup(c->multi);
+        (void)c->curl->multi_wakeup(c->multi);
         (void)pthread_join(c->thread, NULL);
     }
-    for (size_t i = 0; i < MAX_SLOTS; i++) {
+    for (size_t i = 0; c->multi != NULL && i < MAX_SLOTS; i++) {
         struct slot *slot = &c->slots[i];
         if (slot->state == SLOT_CALLING)
-            (void)curl_multi_remove_handle(c->multi, slot->easy);
-        curl_easy_cleanup(slot->easy);
-        drop_headers(slot);
+            (void)c->curl->multi_remove_handle(c->multi, slot->easy);
+        c->curl->easy_cleanup(slot->easy);
+        drop_headers(c, slot);
         buf_release(&slot->message);
     }
     if (c->multi != NULL)
-        (void)curl_multi_cleanup(c->multi);
-    if (c->has_curl)
-        curl_global_cleanup();
+        (void)c->curl->multi_cleanup(c->multi);
+    libcurl_unload(c->curl);
+    free(c->curl);
     reader_close(c->reader);
     mailbox_close(&c->mailbox);
     signing_keys_wipe(&c->keys);

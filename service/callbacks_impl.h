@@ -40,7 +40,7 @@ struct callbacks {
     const struct config *cfg;
     const struct log *log;
     pthread_t thread;
-    bool has_thread, has_curl;
+    bool has_thread;
     _Atomic bool stop;
 
     /* Of the thread, once it runs. */
@@ -48,6 +48,7 @@ struct callbacks {
     struct signing_keys keys;
     struct reader *reader;
     struct mailbox mailbox;
+    struct libcurl *curl;
     void *multi;                          /* CURLM */
     int64_t next_due_us;                  /* look then */
     bool look;                            /* something may be due that has no slot yet */

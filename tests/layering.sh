@@ -14,6 +14,7 @@ check() {
         {
             place = $0; sub(/:[[:space:]]*#.*/, "", place)
             header = $0; sub(/^[^"<]*["<]/, "", header); sub(/[">].*/, "", header)
+            if (place !~ /^service\/base\/libcurl/) sub(/^service\/base\/libcurl\.h$/, "curl/curl.h", header) # the same
             is_owned = header ~ /^(sqlite3\.h|microhttpd\.h|cJSON\.h|ini\.h)$/ || header ~ /^(cjson|curl|nettle)\//
             if ((is_owned || $0 ~ /"/) && header !~ allowed) print place ": may not include " header
         }'
@@ -26,8 +27,10 @@ without() {
 
 check_tree() {
     base='service/base/[a-z0-9_]+\.h'
-    check "$(without "$(echo service/base/*.[ch])" service/base/config.c)" "$base"
+    rest=$(without "$(echo service/base/*.[ch])" service/base/config.c)
+    check "$(without "$rest" service/base/libcurl.h)" "$base"
     check service/base/config.c "$base|ini\.h"
+    check service/base/libcurl.h "$base|curl/curl\.h"
     check "$(echo storage/*.[ch])" "$base|storage/[a-z0-9_]+\.h|sqlite3\.h|nettle/[a-z0-9-]+\.h"
     check "$(echo pool/*.[ch])" "$base|pool/[a-z0-9_]+\.h|include/ganger/plugin\.h|nettle/[a-z0-9-]+\.h"
     lower="$base|service/[a-z0-9_]+\.h|storage/[a-z0-9_]+\.h|pool/[a-z0-9_]+\.h|nettle/[a-z0-9-]+\.h"
@@ -58,6 +61,8 @@ self_test() {
     plant service/engine.c '"api/http.h"'
     plant service/engine.c '<cJSON.h>'
     plant service/engine.c '<curl/curl.h>'
+    plant service/turn.c '"service/base/libcurl.h"'
+    plant service/base/buf.c '"service/base/libcurl.h"'
     plant api/http.c '"storage/store.h"'
     plant api/http.c '<cJSON.h>'
     plant api/http.c '"http.h"'
@@ -66,6 +71,9 @@ self_test() {
     planted=$(cat ./*/*.c ./*/*/*.c | wc -l)
     # What is allowed must pass.
     plant service/base/config.c '<ini.h>'
+    plant service/base/libcurl.h '<curl/curl.h>'
+    plant service/callbacks.c '"service/base/libcurl.h"'
+    plant cli/client.c '"service/base/libcurl.h"'
     plant storage/sql.c '<sqlite3.h>'
     plant api/codec.c '<cJSON.h>'
     plant service/main.c '"api/http.h"'

@@ -11,7 +11,7 @@ set(layer_storage ganger_storage)
 set(layer_pool    ganger_pool)
 set(layer_service ganger_service)
 set(layer_api     ganger_api)
-set(layer_cli     ganger_cli PkgConfig::CJSON PkgConfig::CURL)
+set(layer_cli     ganger_cli PkgConfig::CJSON)
 set(layer_other   ganger_api ganger_cli)
 
 set(support_storage unit/vfs_*.c)

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the processes of a service do not hold in memory. */
+#include "integration/cli_call.h"
+#include "integration/harness_proc.h"
+
+#define TO_LOOPBACK "--callbacks-private-hosts", "127.0.0.1"
+
+/* The server hides its memory from all but root. */
+static bool maps_can_be_read(pid_t pid)
+{
+    AUTO_TEXT maps = file_read(text_of("/proc/%d/maps", (int)pid).s, NULL);
+    return maps != NULL && maps[0] != '\0';
+}
+
+static bool has_mapped(pid_t pid, const char *library)
+{
+    AUTO_TEXT maps = file_read(text_of("/proc/%d/maps", (int)pid).s, NULL);
+    return maps != NULL && strstr(maps, library) != NULL;
+}
+
+static bool child_has_mapped(const struct server *s, const char *library)
+{
+    static struct pid_list children;
+    proc_find_descendants(s->pid, &children);
+    CHECK(children.n >= 3, "a zygote and two workers, not %zu processes", children.n);
+    for (size_t i = 0; i < children.n; i++)
+        if (has_mapped(children.pids[i], library))
+            return true;
+    return false;
+}
+
+SERVER_TEST(footprint, a_server_without_callbacks_has_no_libcurl)
+{
+    if (!maps_can_be_read(s->pid))
+        cr_skip_test("only root may read /proc/PID/maps of the server");
+    AUTO_RESPONSE done = job_run(s, "{'command':['true']}");
+    expect_text(done, "state", "succeeded");
+    CHECK(has_mapped(s->pid, "/libmicrohttpd.so"), "this test does not see libraries");
+    CHECK(!has_mapped(s->pid, "/libcurl"), "the server has loaded libcurl");
+    CHECK(!child_has_mapped(s, "/libcurl"), "zygote or worker has loaded libcurl");
+}
+
+SERVER_TEST_WITH(footprint, callbacks_load_libcurl_into_the_server_alone, .args = {TO_LOOPBACK})
+{
+    if (!maps_can_be_read(s->pid))
+        cr_skip_test("only root may read /proc/PID/maps of the server");
+    CHECK(has_mapped(s->pid, "/libcurl"), "callbacks are made without libcurl");
+    CHECK(!child_has_mapped(s, "/libcurl"), "zygote or worker has loaded libcurl");
+}
+
+/* A file of its name that is no library stands for one that is missing. */
+PLAIN_TEST(footprint, who_needs_libcurl_says_that_it_is_missing)
+{
+    char dir[128];
+    temp_dir_make(dir, sizeof dir);
+    FILE *file = fopen(text_of("%s/libcurl.so.4", dir).s, "w");
+    CHECK(file != NULL &&
+              fputs("no library, but long enough for a head of one: "
+                    "................................................\n",
+                    file) >= 0 &&
+              fclose(file) == 0,
+          "cannot write");
+    CHECK(setenv("LD_LIBRARY_PATH", dir, 1) == 0, "setenv");
+    AUTO_CALL ls;
+    cli_call_start_in(&ls, dir, NULL, WORDS("ls"));
+    cli_call_end(&ls);
+    expect_err_has(&ls, "cannot load libcurl: ");
+    CHECK(ls.code == 125 || ls.code == 1, "exit code %d", ls.code);
+    AUTO_CALL help;
+    cli_call_start_in(&help, dir, NULL, WORDS("help"));
+    cli_call_end(&help);
+    expect_code(&help, 0);
+    struct server_options options = {.args = {TO_LOOPBACK}};
+    cr_assert_eq(server_start_failing(&options), 2);
+    temp_dir_remove(dir);
+}
