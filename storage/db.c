@@ -108,20 +108,23 @@ struct slice column_slice(sqlite3_stmt *stmt, int column)
     return (struct slice){bytes, (size_t)sqlite3_column_bytes(stmt, column)};
 }
 
-bool db_prepare(struct db *db, const char *const *texts, size_t n, struct err *err)
+void db_set_texts(struct db *db, const char *const *texts, size_t n)
 {
     PRE(db->stmts == NULL);
 
+    db->texts = texts;
     db->stmts = must_alloc(n * sizeof(*db->stmts));
-    for (size_t i = 0; i < n; i++) {
-        int rc = sqlite3_prepare_v3(db->handle, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                    &db->stmts[i], NULL);
+    db->n_stmts = n;
+}
 
-        if (rc != SQLITE_OK)
-            return db_fail(db, rc, texts[i], err);
-        db->n_stmts = i + 1;
-    }
-    return true;
+sqlite3_stmt *db_prepare(const struct db *db, size_t index)
+{
+    PRE(index < db->n_stmts);
+
+    /* On failure the place becomes NULL again. */
+    (void)sqlite3_prepare_v3(db->handle, db->texts[index], -1, SQLITE_PREPARE_PERSISTENT,
+                             &db->stmts[index], NULL);
+    return db->stmts[index];
 }
 
 static bool db_configure(struct db *db, uint64_t cache_bytes, struct err *err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One SQLite connection and its prepared statements: what the store and the readers have in common.
+/* One SQLite connection and its statements: what the store and the readers have in common.
  * Owner: whoever opened it; used by one thread. */
 #ifndef GANGER_STORAGE_DB_H
 #define GANGER_STORAGE_DB_H
@@ -11,7 +11,8 @@
 
 struct db {
     sqlite3 *handle;
-    sqlite3_stmt **stmts;
+    const char *const *texts; /* of the statements; as many as there are */
+    sqlite3_stmt **stmts;     /* NULL: not used yet */
     size_t n_stmts;
 };
 
@@ -20,11 +21,16 @@ struct db {
 MUST_CHECK bool db_open(struct db *db, const char *path, int flags, uint64_t cache_bytes,
                         struct err *err);
 void db_close(struct db *db); /* accepts a zeroed or half-opened one */
-/* Prepares all texts once; db_stmt gives them by index. */
-MUST_CHECK bool db_prepare(struct db *db, const char *const *texts, size_t n, struct err *err);
+/* The statements of this connection, which db_stmt gives by index. Each is prepared at its first
+ * use: it takes 3 to 10 KB, and most of them belong to something that a service may never be asked
+ * for. That every text can be prepared is shown by test_sql.c. */
+void db_set_texts(struct db *db, const char *const *texts, size_t n);
+/* NULL when there is no memory, or the schema cannot be read again: then binding does nothing and
+ * the step fails. */
+sqlite3_stmt *db_prepare(const struct db *db, size_t index);
 static inline sqlite3_stmt *db_stmt(const struct db *db, size_t index)
 {
-    return db->stmts[index];
+    return db->stmts[index] != NULL ? db->stmts[index] : db_prepare(db, index);
 }
 
 /* For the few statements of the opening. */

@@ -22,11 +22,11 @@ bool reader_open(const char *data_dir, uint64_t cache_bytes, struct reader **ret
         return err_set(err, ERR_STORAGE, "The name of the data directory is too long.");
     reader = must_alloc(sizeof(*reader));
     if (!db_open(&reader->db, path, SQLITE_OPEN_READONLY, cache_bytes, err) ||
-        !db_exec(&reader->db, "PRAGMA query_only=ON", err) ||
-        !db_prepare(&reader->db, reader_texts, ARRAY_LEN(reader_texts), err)) {
+        !db_exec(&reader->db, "PRAGMA query_only=ON", err)) {
         reader_close(reader);
         return err_wrap(err, "open %s for reading", path);
     }
+    db_set_texts(&reader->db, reader_texts, ARRAY_LEN(reader_texts));
     (void)sqlite3_db_config(reader->db.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     *ret = reader;
     return true;

@@ -196,12 +196,13 @@ static void store_free(struct store *store)
 static bool store_load(struct store *store, const struct store_config *cfg, const char *path,
                        struct err *err)
 {
-    return file_create(cfg->data_dir, path, err) &&
-           db_open(&store->db, path, SQLITE_OPEN_READWRITE, cfg->cache_bytes, err) &&
-           writer_configure(store, cfg->sync_full, err) && journal_limit(store, err) &&
-           migrate_schema(&store->db, err) &&
-           db_prepare(&store->db, writer_texts, ARRAY_LEN(writer_texts), err) &&
-           queues_load(store, cfg->max_queues, err) && settings_load(store, err) &&
+    if (!file_create(cfg->data_dir, path, err) ||
+        !db_open(&store->db, path, SQLITE_OPEN_READWRITE, cfg->cache_bytes, err) ||
+        !writer_configure(store, cfg->sync_full, err) || !journal_limit(store, err) ||
+        !migrate_schema(&store->db, err))
+        return false;
+    db_set_texts(&store->db, writer_texts, ARRAY_LEN(writer_texts));
+    return queues_load(store, cfg->max_queues, err) && settings_load(store, err) &&
            newest_load(store, err) &&
            db_query_i64(&store->db, "SELECT count(*) FROM deliveries", &store->deliveries, err) &&
            blobs_count(store, err);
