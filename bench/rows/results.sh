@@ -7,15 +7,79 @@ p10_spool_files()
     find "$work/big" -type f -path '*spool*' | wc -l
 }
 
+# memory_begin, memory_end KEY: records the server's peak memory in between over what it held before, in MiB.
+memory_begin()
+{
+    echo 5 >"/proc/${server_pid[$server]}/clear_refs" # the high-water mark starts again
+    memory_before=$(status_kib "${server_pid[$server]}" VmRSS)
+}
+
+memory_end()
+{
+    record "$1" "$(calc "($(status_kib "${server_pid[$server]}" VmHWM) - $memory_before) / 1024")"
+}
+
 # Sets big_id to a job whose stdout is 1 GiB.
 p10_command()
 {
-    local pid=${server_pid[$server]} before
-    echo 5 >"/proc/$pid/clear_refs" # the high-water mark starts again
-    before=$(status_kib "$pid" VmRSS)
+    memory_begin
     measure P10.ganger load big -n 1024 -q "$1" -N ganger_1GiB "$tools/bigpipe" 1024 write
     big_id=${line##*id: }
-    record P10.memory "$(calc "($(status_kib "$pid" VmHWM) - $before) / 1024")"
+    memory_end P10.memory
+}
+
+p10_curl()
+{
+    curl -sSf -H "Authorization: Bearer $GANGER_TOKEN" "$@"
+}
+
+p10_id()
+{
+    sed -n 's/.*"id": *"\([0-9a-f-]\{36\}\)".*/\1/p' | head -n 1
+}
+
+# GiB/s of one call of a runner with a blob of 1 GiB, from the request to its end; prints its id last.
+p10_call()
+{
+    local start=$EPOCHREALTIME end answer
+    answer=$(p10_curl -H 'Prefer: wait=55' --json "{\"function\":\"relay\",\"inputs\":{\"data\":{\"blob\":\"$1\"}},
+        \"limits\":{\"output\":\"2GiB\"}}" "http://127.0.0.1:$port/v1/jobs")
+    end=$EPOCHREALTIME
+    case $answer in
+    *'"state":"succeeded"'*) ;;
+    *) die "P10: the call of the runner has not succeeded: $answer" ;;
+    esac
+    awk -v a="$start" -v b="$end" -v id="$(printf '%s' "$answer" | p10_id)" \
+        'BEGIN { printf "ganger_runner_1GiB: %.3f GiB/s id: %s\n", 1 / (b - a), id }'
+}
+
+# 1 GiB as the argument and as the result of a runner: the same bytes, which the server never holds.
+p10_runner()
+{
+    local r blob
+    have curl && have python3 || return 0
+    cat >"$work/relay.conf" <<CONF
+[blobs]
+memory = 2GiB
+[function relay]
+kind = runner
+runner = ["python3", "$root/runners/ganger_runner.py"]
+call = relay:relay
+env = {"PYTHONPATH": "$bench/peers", "PYTHONDONTWRITEBYTECODE": "1"}
+CONF
+    server_start relay --config "$work/relay.conf"
+    "$tools/bigpipe" 1024 write >"$work/1GiB"
+    for r in $(seq "$rounds"); do
+        memory_begin
+        blob=$(p10_curl -H 'Content-Type: application/octet-stream' -T "$work/1GiB" -X POST "http://127.0.0.1:$port/v1/blobs" | p10_id)
+        measure P10.runner p10_call "$blob"
+        p10_curl "http://127.0.0.1:$port/v1/jobs/${line##*id: }/result" | cmp - "$work/1GiB" || die "P10: other bytes"
+        memory_end P10.runner_memory
+        load call DELETE "/v1/jobs/${line##*id: }" >/dev/null || die "P10: delete failed"
+        load call DELETE "/v1/blobs/$blob" >/dev/null || die "P10: delete failed"
+    done
+    rm -f "$work/1GiB"
+    server_end relay
 }
 
 # curl_rate NAME URL [OPTION...]: GiB/s of one download; fails unless it is 1 GiB.
@@ -89,6 +153,9 @@ bench_P10()
     row "P10 (a)" "a command that writes 1 GiB, until succeeded" GiB/s P10.ganger P10.limit "bigpipe splice + fdatasync" '>=' 0.85
     row_bound "P10 (a)" "the server's peak memory over its RSS before" MiB P10.memory '<=' 4
     row "P10 (b)" "GET of that stdout, one curl" GiB/s P10.get P10.nginx "nginx, same file" '>=' 0.8
+    p10_runner
+    row_bound "P10 (c)" "1 GiB as argument and result of a runner: the server's peak memory over its RSS before" MiB \
+        P10.runner_memory '<=' 32
     row_bound P10 "files made by ten results of 1 byte" files P10.small_files '<=' 0
 }
 

@@ -2,10 +2,10 @@
 /* kill_random [KILLS] [--seed N] [--seed-bug NAME]
  *
  * Submits jobs without pause, while others use all verbs on many jobs (mix.h) and a thread kills -9
- * a random process of the family (server, zygote, worker, job) at random moments; restarts the
- * server each time; then checks G2, G3, G4 and G12 of guarantees.md with the oracle, and that all
- * counts are those of the rows. The seed is printed, so that a run can be repeated (as far as the
- * kernel's scheduling allows).
+ * a random process of the family (server, zygote, worker, job, runner) at random moments; restarts
+ * the server each time; then checks G2, G3, G4 and G12 of guarantees.md with the oracle, and that
+ * all counts are those of the rows. The seed is printed, so that a run can be repeated (as far as
+ * the kernel's scheduling allows).
  *
  * --seed-bug is the negative control: the server runs with a known bug compiled into it
  * (GANGER_BUG), and this program succeeds only if the bug was caught. A harness that cannot see its
@@ -13,6 +13,7 @@
 #include "crash/killer.h"
 #include "crash/mix.h"
 #include "crash/oracle.h"
+#include "integration/harness_config.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -40,6 +41,14 @@ static int run_kills(const struct run *run)
     return killer_count(&run->killer) + run->n_early_kills;
 }
 
+/* What tests/runners/mark.sh gets: it tells its life in the same words. */
+static struct text call_line(struct run *run, int max_attempts)
+{
+    return text_of("{\"function\":\"mark\",\"args\":[\"0.0%u\"],"
+                   "\"retry\":{\"max_attempts\":%d,\"delay\":0}}",
+                   1 + dice_below(&run->dice, 9), max_attempts);
+}
+
 /* One job as a JSON line. It tells its life in its own words: each is one write to a file opened
  * with O_APPEND, so that lines never mix. */
 static struct text job_line(struct run *run, int *ret_max_attempts)
@@ -54,6 +63,8 @@ static struct text job_line(struct run *run, int *ret_max_attempts)
     };
     static const int attempts[] = {1, 1, 2, 4};
     *ret_max_attempts = attempts[dice_below(&run->dice, COUNT_OF(attempts))];
+    if (run->bug == NULL && dice_below(&run->dice, 4) == 0)
+        return call_line(run, *ret_max_attempts);
     const char *task = work[dice_below(&run->dice, COUNT_OF(work))];
     char command[500];
     (void)snprintf(command, sizeof(command),
@@ -187,8 +198,8 @@ static bool run_goes_on(const struct run *run)
 
 static void storm(struct run *run)
 {
-    static const uint32_t normal[VICTIM_COUNT] = {30, 15, 25, 30},
-                          server_only[VICTIM_COUNT] = {1, 0, 0, 0};
+    static const uint32_t normal[VICTIM_COUNT] = {30, 15, 25, 20, 10},
+                          server_only[VICTIM_COUNT] = {1};
     killer_start(&run->killer, run->seed + 1, run->bug == NULL ? normal : server_only,
                  run->bug == NULL ? 300 : 60);
     run->killer.server = run->server.pid;
@@ -227,7 +238,7 @@ static void report(const struct run *run)
     const struct oracle *o = &run->oracle;
     printf("kill_random: %d kills (", run_kills(run));
     for (int i = 0; i < VICTIM_COUNT; i++)
-        printf("%s%s %d", i == 0 ? "" : ", ", victim_names[i], run->killer.n_kills[i]);
+        printf("%s%s %d", i == 0 ? "" : ", ", victim_name((enum victim)i), run->killer.n_kills[i]);
     printf(", starting server %d), %llu requests, %zu jobs acknowledged: %zu succeeded, %zu "
            "failed, of those %zu lost "
            "(%zu without a start line); %zu violations; seed %llu\n",
@@ -272,8 +283,10 @@ static int finish(struct run *run)
         printf("kill_random: the seeded bug %s was %s\n", run->bug,
                passed ? "caught" : "NOT caught");
     oracle_close(&run->oracle);
-    if (passed)
+    if (passed) {
+        run->server.keep_dir = false;
         server_forget(&run->server);
+    }
     printf("result: %d passed, %d failed\n", passed, !passed);
     return passed ? 0 : 1;
 }
@@ -293,11 +306,22 @@ static void read_arguments(struct run *run, int argc, char **argv)
     CHECK(run->wanted_kills > 0, "usage: kill_random [KILLS] [--seed N] [--seed-bug NAME]");
 }
 
+/* Its log is that of the oracle, whose directory the server makes beside its own. */
+static struct text registry_of(const char *dir, const char *mark)
+{
+    return text_of("[function mark]\nkind = runner\ncall = work\n"
+                   "runner = [\"sh\", \"" GANGER_SOURCE_DIR "/runners/ganger_runner.sh\", "
+                   "\"" GANGER_SOURCE_DIR "/tests/runners/mark.sh\"]\n"
+                   "env = {\"LOG\": \"%s.files/jobs.log\", \"MARK\": \"%s\"}\n",
+                   dir, mark);
+}
+
 int main(int argc, char **argv)
 {
     static struct run run;
     static char bug_variable[100];
-    struct server_options options = {.workers = 4, .unchecked = true};
+    static char dir[128];
+    struct server_options options = {.dir = dir, .workers = 4, .unchecked = true};
     read_arguments(&run, argc, argv);
     if (run.bug != NULL) {
         (void)snprintf(bug_variable, sizeof(bug_variable), "GANGER_BUG=%s", run.bug);
@@ -306,9 +330,15 @@ int main(int argc, char **argv)
     run.dice.state = run.seed;
     printf("kill_random: seed %llu\n", (unsigned long long)run.seed);
     (void)fflush(stdout);
+    temp_dir_make(dir, sizeof(dir));
+    run.mark = text_of("%s.mark", dir);
+    const struct config_file config = config_write(registry_of(dir, run.mark.s).s);
+    options.args[0] = "--config";
+    options.args[1] = config.path;
     server_start(&run.server, &options);
-    run.mark = text_of("%s.mark", run.server.dir);
     oracle_open(&run.oracle, run.server.scratch);
     storm(&run);
-    return finish(&run);
+    const int status = finish(&run);
+    config_remove(&config);
+    return status;
 }

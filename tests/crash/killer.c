@@ -5,32 +5,34 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-const char *const victim_names[VICTIM_COUNT] = {"server", "zygote", "worker", "job"};
+/* Where a victim stands below the server: 1 zygote, 2 worker, 3 what workers start. */
+static const struct {
+    const char *name;
+    int generation;
+    bool is_runner;
+} victims[VICTIM_COUNT] = {
+    [VICTIM_SERVER] = {"server", 0, false}, [VICTIM_ZYGOTE] = {"zygote", 1, false},
+    [VICTIM_WORKER] = {"worker", 2, false}, [VICTIM_JOB] = {"job", 3, false},
+    [VICTIM_RUNNER] = {"runner", 3, true},
+};
 
-/* A process that is told apart from a later one with the same number by its start time (field 22 of
- * proc_pid_stat(5)). */
+const char *victim_name(enum victim victim)
+{
+    return victims[victim].name;
+}
+
+/* A process that is told apart from a later one with the same number. */
 struct known {
     pid_t pid;
     struct text born;
 };
 
-static struct text born_of(pid_t pid)
-{
-    AUTO_TEXT line = file_read(text_of("/proc/%d/stat", (int)pid).s, NULL);
-    char *at = line == NULL ? NULL : strrchr(line, ')');
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at, ' ');
-        at = at == NULL ? NULL : at + 1;
-    }
-    return at == NULL ? text_of("%s", "") : text_of("%.*s", (int)strcspn(at, " \n"), at);
-}
-
 static bool known_is_gone(const struct known *k)
 {
-    return !proc_is_alive(k->pid) || strcmp(born_of(k->pid).s, k->born.s) != 0;
+    return !proc_is_alive(k->pid) || strcmp(proc_born(k->pid).s, k->born.s) != 0;
 }
 
-/* The generation of a process below the server: 1 zygote, 2 worker, 3 job. 0: not of the family. */
+/* The generation of a process below the server; 0: not of the family. */
 static int generation_of(pid_t server, pid_t pid)
 {
     for (int n = 1; n <= 3; n++) {
@@ -41,6 +43,14 @@ static int generation_of(pid_t server, pid_t pid)
             return 0;
     }
     return 0;
+}
+
+static bool is_of_kind(pid_t server, pid_t pid, enum victim kind)
+{
+    if (kind == VICTIM_SERVER)
+        return pid == server;
+    return generation_of(server, pid) == victims[kind].generation &&
+           proc_has_env(pid, "GANGER_FUNCTION=") == victims[kind].is_runner;
 }
 
 static enum victim victim_choose(struct killer *k)
@@ -65,7 +75,7 @@ static pid_t victim_find(struct killer *k, pid_t server, enum victim kind,
     if (kind == VICTIM_SERVER)
         return server;
     for (size_t i = 0; i < family->n && n < COUNT_OF(found); i++) {
-        if (generation_of(server, family->pids[i]) == (int)kind)
+        if (is_of_kind(server, family->pids[i], kind))
             found[n++] = family->pids[i];
     }
     return n == 0 ? 0 : found[dice_below(&k->dice, n)];
@@ -77,8 +87,7 @@ static bool strike(pid_t server, pid_t pid, enum victim kind)
     int fd = pidfd_open(pid, 0);
     if (fd < 0)
         return false;
-    bool ours = proc_is_alive(pid) &&
-                (kind == VICTIM_SERVER || generation_of(server, pid) == (int)kind);
+    bool ours = proc_is_alive(pid) && is_of_kind(server, pid, kind);
     bool hit = ours && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0;
     (void)close(fd);
     return hit;
@@ -111,7 +120,7 @@ static void kill_one(struct killer *k, struct pid_list *family, struct known *tr
         if (pid != 0) {
             proc_find_descendants(pid, family);
             for (size_t i = 0; i < family->n && n < MAX_PIDS; i++)
-                tree[n++] = (struct known){family->pids[i], born_of(family->pids[i])};
+                tree[n++] = (struct known){family->pids[i], proc_born(family->pids[i])};
             if (strike(server, pid, kind))
                 k->n_kills[kind]++;
             else

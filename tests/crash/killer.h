@@ -12,8 +12,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum victim { VICTIM_SERVER, VICTIM_ZYGOTE, VICTIM_WORKER, VICTIM_JOB, VICTIM_COUNT };
-extern const char *const victim_names[VICTIM_COUNT];
+enum victim {
+    VICTIM_SERVER,
+    VICTIM_ZYGOTE,
+    VICTIM_WORKER,
+    VICTIM_JOB,
+    VICTIM_RUNNER,
+    VICTIM_COUNT
+};
+const char *victim_name(enum victim victim);
 
 struct killer {
     pthread_t thread;

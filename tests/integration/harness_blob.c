@@ -2,7 +2,6 @@
 #include "integration/harness_blob.h"
 
 #include <dirent.h>
-#include <nettle/sha2.h>
 
 #define MODULE "kind = native\nmodule = " GANGER_HELPER_DIR "/native_blob.so\n"
 const char blob_functions[] = "[function copy]\n" MODULE "[function sum]\n" MODULE
@@ -34,17 +33,22 @@ struct response *blob_put_text(struct server *s, const char *text)
     return blob_post(s, "/v1/blobs", text, strlen(text), NULL);
 }
 
-struct text sha256_of(const char *bytes, size_t n)
+struct text sha256_hex(struct sha256_ctx *ctx)
 {
     struct text hex = {0};
-    struct sha256_ctx ctx;
     uint8_t digest[32];
-    sha256_init(&ctx);
-    sha256_update(&ctx, n, (const uint8_t *)bytes);
-    sha256_digest(&ctx, sizeof digest, digest);
+    sha256_digest(ctx, sizeof digest, digest);
     for (size_t i = 0; i < sizeof digest; i++)
         (void)snprintf(hex.s + 2 * i, 3, "%02x", digest[i]);
     return hex;
+}
+
+struct text sha256_of(const char *bytes, size_t n)
+{
+    struct sha256_ctx ctx;
+    sha256_init(&ctx);
+    sha256_update(&ctx, n, (const uint8_t *)bytes);
+    return sha256_hex(&ctx);
 }
 
 size_t blob_files(const struct server *s)

@@ -5,6 +5,8 @@
 
 #include "integration/harness_job.h"
 
+#include <nettle/sha2.h>
+
 #define BLOB_TYPE "Content-Type: application/octet-stream"
 
 /* A configuration with the functions copy, sum and spoil of tests/native/blob.c. */
@@ -17,6 +19,7 @@ struct response *blob_post(struct server *s, const char *path, const char *bytes
 struct response *blob_put_text(struct server *s, const char *text);
 /* The same, which must be taken; `query` may be "". */
 struct job_ref blob_put(struct server *s, const char *bytes, size_t n, const char *query);
+struct text sha256_hex(struct sha256_ctx *ctx);
 struct text sha256_of(const char *bytes, size_t n);
 /* Files in the server's directory of blobs. */
 size_t blob_files(const struct server *s);

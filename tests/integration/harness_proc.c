@@ -18,17 +18,20 @@ static void find_all(struct pid_list *ret)
     (void)closedir(proc);
 }
 
+bool proc_has_env(pid_t pid, const char *text)
+{
+    size_t len = 0;
+    AUTO_TEXT env = file_read(text_of("/proc/%d/environ", (int)pid).s, &len);
+    return env != NULL && memmem(env, len, text, strlen(text)) != NULL;
+}
+
 void proc_find_marked(const char *marker, struct pid_list *ret)
 {
     size_t kept = 0;
     find_all(ret);
-    for (size_t i = 0; i < ret->n; i++) {
-        size_t len = 0;
-        AUTO_TEXT env = file_read(text_of("/proc/%d/environ", (int)ret->pids[i]).s, &len);
-        if (env != NULL && ret->pids[i] != getpid() &&
-            memmem(env, len, marker, strlen(marker)) != NULL)
+    for (size_t i = 0; i < ret->n; i++)
+        if (ret->pids[i] != getpid() && proc_has_env(ret->pids[i], marker))
             ret->pids[kept++] = ret->pids[i];
-    }
     ret->n = kept;
 }
 
@@ -68,6 +71,11 @@ static struct text stat_field(pid_t pid, int field)
 pid_t proc_parent(pid_t pid)
 {
     return (pid_t)strtol(stat_field(pid, 4).s, NULL, 10);
+}
+
+struct text proc_born(pid_t pid)
+{
+    return stat_field(pid, 22);
 }
 
 static bool status_has_signal(const char *status, const char *set, int signo)

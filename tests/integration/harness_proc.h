@@ -24,6 +24,9 @@ bool proc_is_alive(pid_t pid); /* a zombie is not */
 /* Name by PR_SET_NAME; "" when there is no such process. */
 struct text proc_name(pid_t pid);
 pid_t proc_parent(pid_t pid);
+/* When it was born, which tells it apart from a later one with the same number; "": it is gone. */
+struct text proc_born(pid_t pid);
+bool proc_has_env(pid_t pid, const char *text);
 /* It has a handler for the signal, or holds it back to read it from a descriptor. */
 bool proc_minds_signal(pid_t pid, int signo);
 long proc_rss_kib(pid_t pid);
