@@ -12,7 +12,8 @@
  * gives: JSON, or bytes (Buffer, Uint8Array) as they are. A generator, also an async one, yields partial results. What
  * is thrown is the job's error. While a task runs:
  *
- *     ganger.task                       { id, name, attempt, deadline }   deadline: as of performance.now()
+ *     ganger.task                       { id, name, attempt, deadline, inputs }
+ *         deadline as of performance.now(); inputs.data is the path of the job's blob "data"
  *     ganger.progress(3, 10, 'tile 3')
  *     ganger.log('half of it', 'warning')
  *     ganger.signal                     an AbortSignal: cancelled, or out of time
@@ -28,6 +29,12 @@ const { pathToFileURL } = require('url');
 const OUT = Number(process.env.GANGER_OUT_FD || 4);
 const OUTBOX = Number(process.env.GANGER_OUTBOX_FD || 6);
 const SHM_FROM = 256 * 1024; // larger bodies go through the outbox
+
+// The paths of the job's blobs, by name.
+function inputsOf(keys) {
+  return Object.fromEntries(Object.entries(keys).filter(([key]) => key.startsWith('input.'))
+    .map(([key, value]) => [key.slice(6), value.slice(0, value.lastIndexOf(':'))]));
+}
 
 function writeAll(fd, bytes, at) {
   for (let sent = 0; sent < bytes.length;) {
@@ -111,6 +118,7 @@ async function run(id, keys, body) {
   ganger.task = {
     id, name: keys.name, attempt: Number(keys.attempt),
     deadline: keys.deadline_ms === undefined ? null : performance.now() + Number(keys.deadline_ms),
+    inputs: inputsOf(keys),
   };
   let final;
   try {

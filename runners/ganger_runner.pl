@@ -16,7 +16,7 @@
 #     Ganger::progress(3, 10, 'tile 3');
 #     Ganger::data($value);                a partial result
 #     Ganger::log('half of it', 'warning');
-#     $Ganger::task                        { id => …, name => …, attempt => … }
+#     $Ganger::task                        { id => …, name => …, attempt => …, inputs => { data => 'path of a blob' } }
 #
 # Cancel and time limits arrive as an exception, "Ganger::Cancelled". `init` of the function is called like `call`,
 # without arguments, before the first task.
@@ -121,7 +121,8 @@ sub describe {
 
 sub run {
     my ($id, $keys, $body) = @_;
-    $task = { id => $id, name => $keys->{name}, attempt => $keys->{attempt} };
+    my %inputs = map { (substr($_, 6) => $keys->{$_} =~ s/:\d+\z//r) } grep { /^input\./ } keys %$keys;
+    $task = { id => $id, name => $keys->{name}, attempt => $keys->{attempt}, inputs => \%inputs };
     my @final;
     my $fine = eval {
         $pending = 0;

@@ -15,6 +15,7 @@
 #     progress 3 10 'tile 3'
 #     data 'a partial result'
 #     log 'half of it' warning
+#     wc -c <"$(input data)"        # a blob among the job's inputs
 #
 # A task that is cancelled costs this runner, which then starts again.
 
@@ -30,6 +31,12 @@ quote() { printf %s "$1" | sed 's/[\\"]/\\&/g' | tr '\n\t\r' '   '; }
 progress() { put PROGRESS "$id" "[$1,${2:-1},\"$(quote "${3-}")\"]"; }
 data() { put DATA "$id" "$1" ' codec=raw'; }
 log() { put LOG "$id" "$1" " level=${2:-info}"; }
+
+input() {
+    for pair in $keys; do
+        case $pair in "input.$1="*) echo "${pair#*=}" | sed 's/:[0-9]*$//' ;; esac
+    done
+}
 
 result() {
     bytes=$(printf %s "$1" | wc -c)

@@ -153,11 +153,11 @@ RUNNER_TEST(rule_1_each_task_has_one_answer)
 RUNNER_TEST(rule_2_unknown_keys_are_skipped_and_unknown_verbs_are_errors)
 {
     runner_value(s, "odd", "'keys'", "1");
-    static const char *const ways[] = {"'verb'", "'id'", "'noise'", "'break'"};
+    static const char *const ways[] = {"'verb'", "'id'", "'noise'", "'pong'", "'break'"};
     int64_t pid = runner_int(s, "odd", "'pid'");
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
         AUTO_RESPONSE r = runner_call(s, "odd", ways[i]);
-        if (i < 3)
+        if (i < COUNT_OF(ways) - 1)
             expect_outcome(r, "failed", "function_error");
         if (i == 0)
             expect_text(r, "error.detail", "ProtocolError: the verb MARVEL is unknown");
@@ -176,6 +176,14 @@ RUNNER_TEST(rule_3_what_was_printed_before_the_answer_is_there)
         expect_int(r, "output.stdout_bytes", bytes);
         expect_output(s, job_of(r), "stderr", "to stderr\n");
     }
+}
+
+RUNNER_TEST(rule_3_what_is_printed_between_tasks_is_nobodys)
+{
+    runner_value(s, "odd", "'print_later'", "1");
+    AUTO_RESPONSE r = runner_call(s, "odd", "'print',3");
+    expect_output(s, job_of(r), "stdout", "xxx");
+    expect_output(s, job_of(r), "stderr", "to stderr\n");
 }
 
 RUNNER_TEST(rule_4_the_end_of_a_pipe_is_the_end)
@@ -260,6 +268,11 @@ RUNNER_TEST(rule_7_a_task_behind_an_init_can_be_cancelled)
     runner_value(s, "odd", "'bytes',[104]", "h");
 }
 
+RUNNER_TEST(rule_7_a_task_is_sent_behind_an_init)
+{
+    runner_value(s, "init_behind", "'bytes',[104]", "h");
+}
+
 RUNNER_TEST(rule_8_a_runner_that_talks_before_it_listens_blocks_nobody)
 {
     struct text_builder body = {0};
@@ -271,19 +284,32 @@ RUNNER_TEST(rule_8_a_runner_that_talks_before_it_listens_blocks_nobody)
     text_free(&body);
 }
 
+/* The header of a task with a word of so many bytes. The caller frees it. */
+static char *header_with(struct server *s, const char *function, size_t bytes)
+{
+    struct text_builder args = {0};
+    text_add(&args, "'header','");
+    for (size_t i = 0; i < bytes; i += 10)
+        text_add(&args, "0123456789");
+    text_add(&args, "'");
+    AUTO_RESPONSE r = runner_call(s, function, args.text);
+    text_free(&args);
+    return job_read(s, job_of(r), "result");
+}
+
 RUNNER_TEST(rule_9_large_bodies_go_through_shared_memory)
 {
-    struct text_builder body = {0};
-    text_add(&body, "'length','");
-    for (int i = 0; i < 40000; i++)
-        text_add(&body, "0123456789");
-    text_add(&body, "'");
-    runner_value(s, "shm", body.text, "400000");
-    runner_value(s, "odd", body.text, "400000");
-    text_free(&body);
-    AUTO_RESPONSE header = runner_call(s, "shm", "'header'");
-    AUTO_TEXT small = job_read(s, job_of(header), "result");
-    cr_assert_null(strstr(small, "shm="));
+    static const struct {
+        const char *function;
+        size_t bytes;
+        bool by_shm;
+    } bodies[] = {{"shm", 200000, false}, {"shm", 400000, true}, {"odd", 400000, false}};
+    for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+        AUTO_TEXT header = header_with(s, bodies[i].function, bodies[i].bytes);
+        cr_assert_eq(strstr(header, " 0 codec=json") != NULL, bodies[i].by_shm, "%s", header);
+        cr_assert_eq(strstr(header, " shm=/proc/self/fd/5:400") != NULL, bodies[i].by_shm, "%s",
+                     header);
+    }
     static const int sizes[] = {10, 1000000};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         AUTO_RESPONSE r = runner_call(s, "shm", text_of("'shm',%d", sizes[i]).s);
@@ -291,6 +317,7 @@ RUNNER_TEST(rule_9_large_bodies_go_through_shared_memory)
         AUTO_RESPONSE value = http_get(s, "/v1/jobs/%s/result", job_of(r).id);
         cr_assert_eq(value->len, (size_t)sizes[i] + 2);
     }
+    runner_value(s, "shm", "'outbox'", "0");
     AUTO_RESPONSE lie = runner_call(s, "shm", "'short_shm'");
     expect_outcome(lie, "failed", "function_error");
 }
@@ -353,6 +380,20 @@ RUNNER_TEST(rule_11_the_runner_that_was_not_used_for_the_longest_time_goes)
     AWAIT(!proc_is_alive(first), 20);
     cr_assert_eq(runner_int(s, "soft", "'pid'"), second);
     cr_assert_neq(runner_int(s, "odd", "'pid'"), first);
+}
+
+/* Being asked whether it lives is no use. */
+RUNNER_TEST(rule_11_a_ping_does_not_keep_a_runner)
+{
+    const struct text file = text_of("%s/pinged", s->scratch);
+    const pid_t pid = (pid_t)runner_int(s, "pinged", text_of("'tell','%s'", file.s).s);
+    const int64_t second = runner_int(s, "odd", "'pid'");
+    await_file(file.s, 20);
+    runner_value(s, "raw", "'once the PONG was heard'", "once the PONG was heard");
+    for (int i = 0; i < 6; i++)
+        (void)runner_int(s, text_of("more%d", i).s, "'pid'");
+    AWAIT(!proc_is_alive(pid), 20);
+    cr_assert_eq(runner_int(s, "odd", "'pid'"), second);
 }
 
 RUNNER_TEST(rule_13_a_json_body_is_one_line)

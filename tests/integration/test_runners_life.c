@@ -199,6 +199,22 @@ RUNNER_TEST(a_broken_runner_costs_three_starts_and_a_back_off)
     runner_value(s, "odd", "'bytes',[104]", "h");
 }
 
+/* Rule 6: the task that was meant for the first one has not begun, and is not tried again. */
+PLAIN_TEST(runners, a_task_waits_for_the_next_runner)
+{
+    struct server server, *s = &server;
+    char dir[128];
+    temp_dir_make(dir, sizeof dir);
+    server_start_configured(
+        s, 1, text_of("[function slow]\nkind = runner\n" ODD ", \"once:%s/flag\"]\n", dir).s);
+    AUTO_RESPONSE r = runner_call(s, "slow", "'pid'");
+    expect_outcome(r, "succeeded", NULL);
+    expect_int(r, "attempt", 1);
+    cr_assert_eq(metric_of(s, "ganger_runner_start_failures_total"), 1);
+    server_stop(s);
+    temp_dir_remove(dir);
+}
+
 /* Rule 6. */
 PLAIN_TEST(runners, one_that_can_start_again_is_used_after_the_back_off)
 {

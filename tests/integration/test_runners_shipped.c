@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The runners in runners/: each behaviour with each of them. */
+#include "integration/harness_blob.h"
 #include "integration/harness_runner.h"
 
 /* clang-format off */
@@ -204,6 +205,29 @@ SHIPPED(a_death_is_the_answer)
     }
 }
 
+/* The rules that are the runner's own, without a service: the end of what it reads ends it, and so
+ * does QUIT. */
+SHIPPED(the_end_of_the_service_is_its_end)
+{
+    static const char *const programs[][2] = {{"python3", "ganger_runner.py"},
+                                              {"node", "ganger_runner.js"},
+                                              {"perl", "ganger_runner.pl"},
+                                              {"sh", "ganger_runner.sh"}};
+    static const char *const said[] = {"", "PING 1 0\\nQUIT 0 0\\n"};
+    for (size_t i = 0; i < 2 * COUNT_OF(programs); i++) {
+        AUTO_RESPONSE r = job_run(
+            s,
+            "{'command':['sh','-c','cat | %s %s/%s 3<&0 4>&1 6>outbox </dev/null'],"
+            "'stdin':'%s','timeout':20}",
+            programs[i / 2][0], GANGER_SOURCE_DIR "/runners", programs[i / 2][1], said[i % 2]);
+        expect_outcome(r, "succeeded", NULL);
+        AUTO_TEXT out = job_read(s, job_of(r), "stdout");
+        CHECK(strncmp(out, "HELLO 1 ", 8) == 0, "%s: %s", programs[i / 2][0], out);
+        CHECK((strstr(out, "\nPONG 1 0\n") != NULL) == (i % 2 == 1), "%s: %s", programs[i / 2][0],
+              out);
+    }
+}
+
 SHIPPED(an_init_comes_first)
 {
     runner_value(s, "py_init", "'calls'", "101");
@@ -292,6 +316,19 @@ SHIPPED(a_task_knows_its_job)
                                   "{'function':'py','args':['echo','a'],'kwargs':{'suffix':'b'}}");
     AUTO_TEXT both = job_read(s, job_of(named), "result");
     cr_assert_str_eq(both, "\"ab\"");
+}
+
+SHIPPED(a_blob_is_a_file_that_it_can_read)
+{
+    AUTO_RESPONSE blob = blob_put_text(s, "of all of them");
+    EACH(l)
+    {
+        AUTO_RESPONSE r = job_run(
+            s, "{'function':'%s','args':[%s],'inputs':{'some.data':{'blob':'%s'}}}", l->name,
+            args_of(l, "input", "'some.data'").s, job_of(blob).id);
+        expect_outcome(r, "succeeded", NULL);
+        expect_output(s, job_of(r), "result", "of all of them");
+    }
 }
 
 SHIPPED(functions_of_libraries_need_no_code)

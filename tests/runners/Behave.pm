@@ -32,6 +32,11 @@ sub behave {
     exit $arg if $what eq 'exit';
     if ($what eq 'kill') { kill 'KILL', $$; sleep 60 }
     if ($what eq 'data') { Ganger::data({ i => $_ }) for 0 .. $arg - 1; return 'end' }
+    if ($what eq 'input') {
+        open my $file, '<:raw', $Ganger::task->{inputs}{$arg} or die "$arg: $!\n";
+        local $/;
+        return \scalar <$file>;
+    }
     die "unknown: $what\n";
 }
 

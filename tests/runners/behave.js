@@ -32,6 +32,7 @@ exports.behave = async (what, arg, kwargs) => {
     case 'exit': return process.exit(arg);
     case 'kill': process.kill(process.pid, 'SIGKILL'); return wait(60000);
     case 'data': return pieces(arg);
+    case 'input': return require('fs').readFileSync(ganger.task.inputs[arg]);
     case 'kwargs': return kwargs;
     default: throw new Error(what);
   }

@@ -15,6 +15,7 @@ caps = sys.argv[2].split(",") if len(sys.argv) > 2 and sys.argv[2] else []
 codecs = sys.argv[3].split(",") if len(sys.argv) > 3 else ["json"]
 IN = os.fdopen(3, "rb")
 answers = True  # to PING
+told_by = None  # a file that is made at a PING
 
 
 def raw(data):
@@ -45,7 +46,7 @@ def forever():
 
 
 def work(ident, call, header):
-    global answers
+    global answers, told_by
     what, *more = call["args"]
     if what == "echo":
         result(ident, call)
@@ -81,6 +82,9 @@ def work(ident, call, header):
     elif what == "id":
         result("somebody-else", 1)
         forever()
+    elif what == "pong":
+        put("PONG", 99)
+        forever()
     elif what == "noise":
         raw(b"what is this\n")
         forever()
@@ -94,6 +98,10 @@ def work(ident, call, header):
         os.write(1, b"x" * more[0])
         os.write(2, b"to stderr\n")
         result(ident, more[0])
+    elif what == "print_later":  # when nobody asks for it any more
+        result(ident, 1)
+        os.write(1, b"nobody's")
+        os.write(2, b"nobody's")
     # rule 4
     elif what == "close":
         os.close(4)
@@ -131,6 +139,8 @@ def work(ident, call, header):
             while os.sendfile(6, source.fileno(), None, 1 << 20):
                 pass
         put("RESULT", ident, None, f" codec=raw shm=/proc/self/fd/6:{size}")
+    elif what == "outbox":
+        result(ident, os.fstat(6).st_size)
     elif what == "short_shm":
         os.pwrite(6, b"1", 0)
         put("RESULT", ident, None, " codec=json shm=/proc/self/fd/6:1000000")
@@ -148,6 +158,9 @@ def work(ident, call, header):
             verb, number, *_ = IN.readline().decode().split()
             put("PONG", number)
             assert verb == "PING"
+        result(ident, os.getpid())
+    elif what == "tell":
+        told_by = more[0]
         result(ident, os.getpid())
     # rule 11
     elif what == "bye":
@@ -228,6 +241,9 @@ def main():
     global answers
     if start == "silent":
         forever()
+    if start.startswith("once:") and not os.path.exists(start[len("once:"):]):
+        open(start[len("once:"):], "w").close()
+        sys.exit("not at once")
     if start == "fail" or start.startswith("until:") and not os.path.exists(start[len("until:"):]):
         sys.exit("no such thing as a module")
     if start == "version":
@@ -258,7 +274,11 @@ def main():
                 sys.exit(1)
             if body == b"never":
                 continue
+            if body == b"behind":  # rule 7: what comes next lies in the pipe already
+                assert IN.peek(4).startswith(b"TASK")
             put("READY", "init")
+        if verb == "PING" and told_by:
+            open(told_by, "w").close()
         if verb == "PING" and answers:
             put("PONG", ident)
         if verb == "TASK" and "raw" in codecs:
