@@ -99,8 +99,7 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
         if (!admission_board(d, ready->queue))
             return true;
         f->attempt = ready->attempt + 1;
-        if (!queue_start_info(d->store, ready->no, &f->arena, &f->info, err) ||
-            !fit_out(d, turn, f, &ok, err)) {
+        if (!flight_read(d, f, ready->no, err) || !fit_out(d, turn, f, &ok, err)) {
             flight_free(f);
             return err_wrap(err, "read the job to start");
         }
@@ -185,6 +184,7 @@ static bool look(struct dispatch *d, const struct turn *turn, uint32_t group, si
         return err_wrap(err, "look at the queue");
     if (group == 0 && !gang_screen(d, turn, &list, n_idle, err))
         return false;
+    d->suspect = 0;
     drop_if_not_wanted(d, group, list.n);
     recall_if_overtaken(d, list.n, n_idle);
     admission_count(d);
@@ -198,13 +198,16 @@ static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, ui
 {
     struct flight *f = NULL;
     struct place place;
+    d->suspect = d->ready[i].no;
     if (!board(d, turn, i, &f, err))
         return false;
-    if (f == NULL || f->unrecorded || !dispatch_next_idle(d, f->group, slot, &place))
-        return true;
-    if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
-        return true; /* its worker was faster; the next transaction records it */
-    return flight_claim(d, turn, f, place, err);
+    const bool is_next = f != NULL && !f->unrecorded &&
+                         dispatch_next_idle(d, f->group, slot, &place);
+    /* An offer that cannot be recalled has been taken: the next transaction records it. */
+    if (is_next && (f->state != FLIGHT_OFFERED || flight_recall(d, f)) &&
+        !flight_claim(d, turn, f, place, err))
+        return false;
+    return true;
 }
 
 /* Reserved or offered. */
@@ -230,6 +233,7 @@ static bool claim_in(struct dispatch *d, struct turn *turn, uint32_t group, stru
                     : !claim_or_reserve(d, turn, i, &slot, err))
             return false;
     }
+    d->suspect = 0;
     if (pool_can_grow(d->pool, group))
         pool_want(d->pool, group, ahead_of(d, group));
     return true;
@@ -257,6 +261,16 @@ bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err)
     admission_count(d);
     admission_look_later(d);
     return true;
+}
+
+void dispatch_claim_undone(struct dispatch *d)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state == FLIGHT_CLAIMED || f->state == FLIGHT_RESERVED)
+            flight_free(f);
+    }
+    d->dirty = true;
 }
 
 static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
@@ -395,9 +409,6 @@ void dispatch_rolled_back(struct dispatch *d)
         }
         if (f->chunk != NULL)
             chunk_rolled_back(d, f);
-        /* Claims and reservations are made anew from the queue. */
-        if (f->state == FLIGHT_CLAIMED || f->state == FLIGHT_RESERVED)
-            flight_free(f);
     }
-    d->dirty = true;
+    dispatch_claim_undone(d);
 }

@@ -133,6 +133,8 @@ struct dispatch {
     bool dirty;        /* queue or workers have changed: dispatch_claim has work */
     bool closed;       /* draining: nothing new starts */
     bool starved;      /* a worker idles for want of a commit: a free bank, or a reservation */
+    int64_t suspect;   /* the job that a claim is about to read: whose fault an error is; 0: of none
+                        */
     uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
     struct gang_hold hold;
     /* Pools that have a queue of their own, whose jobs their workers run and no others; 0: entry i
@@ -186,6 +188,7 @@ MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t n
 MUST_CHECK bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue,
                                       struct err *err);
 MUST_CHECK bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err);
+void dispatch_claim_undone(struct dispatch *d); /* nothing of it was stored */
 MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of `inflight` */
 struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, running or ended and not
                                                                  stored; NULL */
@@ -237,6 +240,8 @@ MUST_CHECK bool flight_make_own(struct dispatch *d, const struct turn *turn, str
                                 bool *ret_ok, struct err *err);
 void flight_trim(struct dispatch *d); /* after a commit: the table is as small as the pools */
 struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
+/* What a start needs to know of the job. */
+MUST_CHECK bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *err);
 struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
                                                                      not recorded */
 struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */

@@ -104,6 +104,9 @@ struct guarded {
 MUST_CHECK bool guard(struct engine *e, const struct guarded *step, bool *ret_dropped,
                       struct err *err);
 
+/* claims.c: what may begin next is claimed or reserved. A job that cannot be read fails for it. */
+MUST_CHECK bool apply_claims(struct engine *e, struct err *err);
+
 /* reactions.c: reacts to what this transaction has changed so far (store_changes): whoever adds a
  * reaction adds it there, and no road to a state can miss it. A reaction may change more, which is
  * seen too. */

@@ -172,6 +172,15 @@ void dispatch_drop_reservations(struct dispatch *d)
     }
 }
 
+bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *err)
+{
+    if (!queue_start_info(d->store, no, &f->arena, &f->info, err))
+        return false;
+    if (SEEDED_BUG("unreadable") && strcmp(f->info.name, "unreadable") == 0)
+        return err_set(err, ERR_INTERNAL, "a seeded fault"); /* a negative control of the guard */
+    return true;
+}
+
 static bool make_own(struct flight *f, struct err *err)
 {
     struct start_info *info = &f->info;

@@ -45,6 +45,7 @@ static bool begins(struct dispatch *d, const struct ready_job *ready, size_t n_i
     struct gang gang;
     bool is_ready;
     *ret_n = 0;
+    d->suspect = ready->no;
     if (n_idle == 0 && !pool_can_grow(d->pool, 0))
         return true;
     if (!gang_get(d->store, ready->batch, &gang, err))
@@ -64,6 +65,7 @@ static bool may_hold(struct dispatch *d, const struct ready_job *ready, bool *re
 {
     struct gang gang;
     *ret = false;
+    d->suspect = ready->no;
     if (!gang_get(d->store, ready->batch, &gang, err))
         return false;
     if (gang.n > pool_size(d->pool) || gang.n > admission_room(d, ready->queue, true))
@@ -227,8 +229,7 @@ static bool board_stage(struct dispatch *d, struct turn *turn, int64_t no, struc
     bool can_begin;
     PRE(f != NULL);
     *ret = NULL;
-    if (!queue_start_info(d->store, no, &f->arena, &f->info, err) ||
-        !flight_take_inputs(d, turn, f, &can_begin, err)) {
+    if (!flight_read(d, f, no, err) || !flight_take_inputs(d, turn, f, &can_begin, err)) {
         flight_free(f);
         return false;
     }
@@ -248,6 +249,7 @@ bool gang_claim(struct dispatch *d, struct turn *turn, const struct ready_job *r
     struct gang gang;
     struct place place;
     struct flight *f;
+    d->suspect = ready->no;
     if (!gang_get(d->store, ready->batch, &gang, err))
         return false;
     if (flight_count(d, FLIGHT_FREE) < gang.n) {

@@ -15,7 +15,7 @@ bool gang_get(struct store *store, int64_t batch, struct gang *ret, struct err *
         return false;
     ret->first_no = part.first_no;
     return part.n == ret->n ||
-           err_set(err, ERR_STORAGE, "The stages of pipeline %lld are damaged.", (long long)batch);
+           err_set(err, ERR_INTERNAL, "The stages of pipeline %lld are damaged.", (long long)batch);
 }
 
 bool gang_is_ready(struct store *store, const struct gang *gang, bool *ret, struct err *err)

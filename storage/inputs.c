@@ -39,7 +39,7 @@ static bool row_fill(sqlite3_stmt *get, struct arena *a, struct input_row *ret, 
     };
     if (ret->kind > JOB_INPUT_ARGUMENT || ret->stream > INPUT_OF_BLOB ||
         (ret->kind == JOB_INPUT_FILE && name.ptr == NULL))
-        return err_set(err, ERR_STORAGE, "A stored input is damaged.");
+        return err_set(err, ERR_INTERNAL, "A stored input is damaged.");
     if (name.ptr == NULL)
         return true;
     ret->name = (struct slice){arena_dup(a, name), name.len};
@@ -60,7 +60,8 @@ bool inputs_get(struct store *store, int64_t no, struct arena *a, struct input_l
         if (!found)
             return true;
         if (ret->n == MAX_JOB_INPUTS)
-            return err_set(err, ERR_STORAGE, "Job %lld has too many stored inputs.", (long long)no);
+            return err_set(err, ERR_INTERNAL, "Job %lld has too many stored inputs.",
+                           (long long)no);
         if (!row_fill(get, a, &ret->rows[ret->n], err))
             return false;
         ret->n++;

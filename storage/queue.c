@@ -31,7 +31,7 @@ static bool template_read(struct store *store, struct arena *a, struct start_inf
     if (!db_next(&store->db, spec, &found, err))
         return false;
     if (!found)
-        return err_set(err, ERR_STORAGE, "The template of batch %lld is missing.",
+        return err_set(err, ERR_INTERNAL, "The template of batch %lld is missing.",
                        (long long)ret->row.batch);
     return column_keep(spec, 0, a, ret_name) && column_keep(spec, 1, a, &ret->traceparent) &&
                    column_keep(spec, 3, a, &ret->task)
@@ -53,7 +53,7 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
     if (!db_next(&store->db, spec, &found, err))
         return false;
     if (!found)
-        return err_set(err, ERR_STORAGE, "The specification of job %lld is missing.",
+        return err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.",
                        (long long)no);
     if (!column_keep(spec, 0, a, &name) || !column_keep(spec, 1, a, &ret->traceparent) ||
         !column_keep(spec, 2, a, &ret->task))

@@ -145,6 +145,46 @@ SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BU
     expect_outcome(end, "succeeded", NULL);
 }
 
+/* A job, an element of a batch and a stage of a pipeline: each fails alone, and all others begin.
+ */
+SERVER_TEST_WITH(guard, a_job_that_cannot_be_read_fails_alone, .workers = 2,
+                 .env = {"GANGER_BUG=unreadable"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    AUTO_RESPONSE first = http(s, "POST", "/v1/jobs", "{'command':['true'],'name':'unreadable'}",
+                               NULL);
+    expect_problem(first, 503, "storage-unavailable"); /* claimed in the transaction of its birth */
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref busy = submit_at_last(s, text_of("{'command':['cat','%s']}", hold.s).s);
+    struct job_ref bad[2], good[2];
+    for (int i = 0; i < 2; i++) {
+        bad[i] = submit_at_last(s, "{'command':['true'],'name':'unreadable'}");
+        good[i] = job_submit(s, "{'command':['true']}");
+    }
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE failed = job_await(s, bad[i]);
+        expect_outcome(failed, "failed", "exec");
+        cr_assert_not_null(strstr(json_text(failed, "error.detail"), "a seeded fault"));
+        AUTO_RESPONSE end = job_await(s, good[i]);
+        expect_outcome(end, "succeeded", NULL);
+    }
+    AUTO_RESPONSE pipe = http(s, "POST", "/v1/pipelines",
+                              "{'stages':[{'command':['true'],'name':'unreadable'},"
+                              "{'command':['cat']}]}",
+                              NULL);
+    expect_status(pipe, 202);
+    fifo_release(hold.s);
+    AUTO_RESPONSE ended = job_await(s, busy);
+    expect_outcome(ended, "succeeded", NULL);
+    AUTO_RESPONSE over = batch_await(s, job_of(pipe));
+    expect_text(over, "state", "failed");
+    cr_assert_geq(metrics_value(s, DROPPED), 3);
+    cr_assert(server_log_has(s, bad[0].id), "the log names the job");
+    AUTO_RESPONSE after = job_run(s, "{'command':['true']}");
+    expect_outcome(after, "succeeded", NULL);
+}
+
 /* The only worker. */
 static pid_t worker_of(const struct server *s)
 {
