@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What runs, and what it is given: command, standard input, environment, directory. */
 #include "api/codec_read.h"
-
-#include <nettle/base64.h>
+#include "service/base/base64.h"
 
 #define MAX_ARGV 4096 /* as the pool */
 #define MAX_ENV 4096
@@ -89,16 +88,13 @@ bool codec_stdin_base64(struct job_reader *r, struct slice value, const char *po
     struct slice text = {0};
     if (!codec_only_one_stdin(r, pointer) || !codec_text(r, value, pointer, &text))
         return false;
-    uint8_t *bytes = arena_alloc(r->a, BASE64_DECODE_LENGTH(text.len) + 1);
+    char *bytes = arena_alloc(r->a, BASE64_MAX_BYTES(text.len));
+    size_t len = 0;
     if (bytes == NULL)
         return codec_arena_full(r->err);
-    struct base64_decode_ctx ctx;
-    size_t len = 0;
-    base64_decode_init(&ctx);
-    if (base64_decode_update(&ctx, &len, bytes, text.len, text.ptr) != 1 ||
-        base64_decode_final(&ctx) != 1)
+    if (!base64_decode(text, bytes, &len))
         return err_at(r->err, ERR_INVALID, pointer, "is not base64 (RFC 4648, section 4)");
-    r->spec->stdin_bytes = (struct slice){(const char *)bytes, len};
+    r->spec->stdin_bytes = (struct slice){bytes, len};
     return true;
 }
 

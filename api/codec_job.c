@@ -3,7 +3,6 @@
 
 #include <signal.h>
 
-#define MAX_QUEUE_BYTES 64u
 #define MAX_LABELS 64u
 #define MAX_LABEL_BYTES 256u
 
@@ -32,9 +31,9 @@ static bool read_queue(struct job_reader *r, struct slice value, const char *poi
 {
     if (!codec_text(r, value, pointer, &r->spec->queue))
         return false;
-    if (!text_is_token(r->spec->queue, MAX_QUEUE_BYTES))
+    if (!text_is_token(r->spec->queue, MAX_QUEUE_NAME))
         return err_at(r->err, ERR_INVALID, pointer,
-                      "must be 1 to %u letters, digits, \"_\", \".\" or \"-\"", MAX_QUEUE_BYTES);
+                      "must be 1 to %d letters, digits, \"_\", \".\" or \"-\"", MAX_QUEUE_NAME);
     return true;
 }
 

@@ -4,9 +4,6 @@
 #include "api/codec_read.h"
 #include "service/base/text.h"
 
-#define MAX_JOBS_PER_WORKER 1000000000
-#define MAX_START_FAILURES 1000
-
 /* ------------------------------------------------------------------------------------------------
  * settings */
 
@@ -18,13 +15,24 @@ static bool is_null(struct slice value)
     return json_type_of(value) == JSON_NULL;
 }
 
-static bool read_number(struct slice value, const char *pointer, int64_t max, uint32_t *ret,
-                        struct err *err)
+static bool is_within(int64_t n, int64_t least, int64_t most)
+{
+    return n >= least && n <= most;
+}
+
+static bool read_number(struct slice value, int64_t *ret, int64_t least, int64_t most)
+{
+    return json_type_of(value) == JSON_NUMBER && json_to_i64(value, ret) &&
+           is_within(*ret, least, most);
+}
+
+static bool read_count(struct slice value, const char *pointer, int64_t least, int64_t most,
+                       uint32_t *ret, struct err *err)
 {
     int64_t n = 0;
-    if (json_type_of(value) != JSON_NUMBER || !json_to_i64(value, &n) || n < 1 || n > max)
-        return err_at(err, ERR_INVALID, pointer, "must be a whole number from 1 to %lld",
-                      (long long)max);
+    if (!read_number(value, &n, least, most))
+        return err_at(err, ERR_INVALID, pointer, "must be a whole number from %lld to %lld",
+                      (long long)least, (long long)most);
     *ret = (uint32_t)n;
     return true;
 }
@@ -32,7 +40,7 @@ static bool read_number(struct slice value, const char *pointer, int64_t max, ui
 static bool read_size(struct slice value, const char *pointer, struct pool_settings *to,
                       struct err *err)
 {
-    return read_number(value, pointer, MAX_WORKERS, &to->size, err);
+    return read_count(value, pointer, POOL_SIZES, &to->size, err);
 }
 
 static bool read_min(struct slice value, const char *pointer, struct pool_settings *to,
@@ -42,7 +50,7 @@ static bool read_min(struct slice value, const char *pointer, struct pool_settin
     to->min = POOL_MIN_ALL;
     if (is_null(value))
         return true;
-    if (json_type_of(value) != JSON_NUMBER || !json_to_i64(value, &n) || n < 0 || n > MAX_WORKERS)
+    if (!read_number(value, &n, POOL_MINS))
         return err_at(err, ERR_INVALID, pointer,
                       "must be a whole number from 0 to the size, or null: as many as the size");
     to->min = (uint32_t)n;
@@ -60,7 +68,7 @@ static bool read_max_jobs(struct slice value, const char *pointer, struct pool_s
                           struct err *err)
 {
     to->max_jobs = 0;
-    return is_null(value) || read_number(value, pointer, MAX_JOBS_PER_WORKER, &to->max_jobs, err);
+    return is_null(value) || read_count(value, pointer, POOL_JOBS_PER_WORKER, &to->max_jobs, err);
 }
 
 static bool read_max_rss(struct slice value, const char *pointer, struct pool_settings *to,
@@ -72,9 +80,9 @@ static bool read_max_rss(struct slice value, const char *pointer, struct pool_se
         return true;
     const bool ok = (type == JSON_NUMBER && text_to_bytes(value, &to->max_rss)) ||
                     (type == JSON_STRING && text_to_bytes(codec_inside(value), &to->max_rss));
-    return (ok && to->max_rss >= 1024 * 1024) ||
+    return (ok && to->max_rss != 0 && pool_rss_is_allowed(to->max_rss)) ||
            err_at(err, ERR_INVALID, pointer,
-                  "must be a size of at least 1 MiB: a number of bytes, or text such as "
+                  "must be a size from 1 MiB to 1 TiB: a number of bytes, or text such as "
                   "\"512MiB\"; or null");
 }
 
@@ -83,14 +91,14 @@ static bool read_start_timeout(struct slice value, const char *pointer, struct p
 {
     struct job_reader r = {.err = err};
     return codec_duration(&r, value, pointer, &to->start_timeout_us) &&
-           (to->start_timeout_us >= 10000 ||
-            err_at(err, ERR_INVALID, pointer, "must be at least 10 ms"));
+           (is_within(to->start_timeout_us, POOL_START_TIMES) ||
+            err_at(err, ERR_INVALID, pointer, "must be from 10 ms to one hour"));
 }
 
 static bool read_start_failures(struct slice value, const char *pointer, struct pool_settings *to,
                                 struct err *err)
 {
-    return read_number(value, pointer, MAX_START_FAILURES, &to->start_failures, err);
+    return read_count(value, pointer, POOL_FAILURES, &to->start_failures, err);
 }
 
 static bool read_on_death(struct slice value, const char *pointer, struct pool_settings *to,

@@ -2,22 +2,12 @@
 #include "api/item.h"
 
 #include "api/view.h"
+#include "service/base/base64.h"
 #include "service/base/json.h"
-
-#include <nettle/base64.h>
 
 #define PUT(out, literal) buf_append(out, literal, sizeof(literal) - 1)
 #define MAX_VALUE_BYTES (1u << 20) /* a larger one is read by itself */
 #define JSON_LIMITS_VALUE ((struct json_limits){64, 1u << 20})
-
-void item_put_base64(struct buf *out, struct slice bytes)
-{
-    char *to = buf_reserve(out, BASE64_ENCODE_RAW_LENGTH(bytes.len));
-    if (to == NULL)
-        return;
-    base64_encode_raw(to, bytes.len, (const uint8_t *)bytes.ptr);
-    buf_commit(out, BASE64_ENCODE_RAW_LENGTH(bytes.len));
-}
 
 bool item_is_text(struct slice bytes)
 {
@@ -62,7 +52,7 @@ static void put_bytes(struct slice bytes, struct buf *out)
         buf_json_string(out, bytes);
     } else {
         PUT(out, "{\"$bytes\":\"");
-        item_put_base64(out, bytes);
+        base64_put(out, bytes);
         PUT(out, "\"}");
     }
 }

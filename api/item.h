@@ -17,8 +17,6 @@ void item_write_batch(const struct item_place *place, const struct job_id *id, e
                       struct buf *out);
 void item_write_gone(const struct item_place *place, const struct job_id *id, struct buf *out);
 
-/* Bytes as base64, without quotes. */
-void item_put_base64(struct buf *out, struct slice bytes);
 /* UTF-8 without NUL, which our own rules for JSON refuse. */
 bool item_is_text(struct slice bytes);
 

@@ -26,7 +26,7 @@ static void fold(struct members *m)
     qsort(m->all, m->n, sizeof *m->all, by_id);
     for (uint32_t i = 0; i < m->n; i++) {
         const struct job_id *id = &m->all[i].id, *last = n == 0 ? NULL : &m->all[n - 1].id;
-        if (last == NULL || id->no != last->no || id->salt != last->salt || id->ms != last->ms)
+        if (last == NULL || !job_id_eq(id, last))
             m->all[n++] = m->all[i];
     }
     m->n = n;

@@ -6,6 +6,7 @@
 #include "api/live.h"
 #include "api/reply.h"
 #include "api/view.h"
+#include "service/base/base64.h"
 
 #define PIECE_BYTES (32u * 1024)
 #define PROGRESS_PERIOD_NS UINT64_C(250000000)
@@ -64,7 +65,7 @@ static size_t put_output_event(struct request *rq, const struct stream *s, struc
         buf_json_string(&rq->out, (struct slice){piece.ptr, text_len});
     } else {
         buf_puts(&rq->out, "\"base64\":\"");
-        item_put_base64(&rq->out, piece);
+        base64_put(&rq->out, piece);
         buf_putc(&rq->out, '"');
     }
     buf_puts(&rq->out, "}\n\n");

@@ -2,10 +2,10 @@
 #include "cli/emit.h"
 
 #include "cli/args.h"
-#include "cli/base64.h"
 #include "cli/client.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "service/base/base64.h"
 
 #define TURN_MS 100
 #define VALUE_MAX ((size_t)256 << 20)

@@ -5,9 +5,9 @@
 
 #include <inttypes.h>
 
-#include "cli/base64.h"
 #include "cli/output.h"
 #include "cli/sse.h"
+#include "service/base/base64.h"
 
 #define TURN_MS 100
 #define PAUSE_US INT64_C(300000)

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 
-#include "cli/base64.h"
+#include "service/base/base64.h"
 #include "service/base/json.h"
 #include "service/base/text.h"
 

@@ -34,21 +34,22 @@ static void observe_end(struct engine *e, const struct job_row *row, const struc
                            (uint64_t)MAX(end->started_us - row->created_us, (int64_t)0));
 }
 
-/* The files go after the commit. A turn that has no room for more leaves them to the sweep at the
- * next start. */
+/* What a worker has left in the spool goes after the commit. A turn that has no room for more
+ * leaves it to the sweep at the next start. */
 static void drop_spool(struct engine *e, const struct attempt_facts *facts,
                        const struct task_outcome *outcome)
 {
-    for (uint8_t stream = 0; stream < 2; stream++)
-        if (outcome->out[stream].spooled && e->turn.n_files < TURN_MAX_FILES / 2)
-            e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
-                                                                   stream};
-    if (outcome->result.is_spooled && e->turn.n_files < TURN_MAX_FILES / 2)
-        e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
-                                                               STREAM_VALUE};
-    if (outcome->has_data && e->turn.n_files < TURN_MAX_FILES / 2)
-        e->turn.files[e->turn.n_files++] = (struct output_ref){facts->row.no, facts->attempt,
-                                                               STREAM_DATA};
+    const bool spooled[OUTPUT_STREAMS] = {
+        outcome->out[0].spooled,
+        outcome->out[1].spooled,
+        [STREAM_VALUE] = outcome->result.is_spooled,
+        [STREAM_DATA] = outcome->has_data,
+    };
+    for (uint8_t stream = 0; stream < OUTPUT_STREAMS; stream++) {
+        const struct output_ref file = {facts->row.no, facts->attempt, stream};
+        if (spooled[stream] && e->turn.n_files < TURN_FILES_OF_ENDS)
+            turn_drop_files(&e->turn, &file, 1);
+    }
 }
 
 /* The words of the cancel in this batch whose signal has left already; NULL: none were given. */
@@ -236,7 +237,7 @@ static bool run_timers(struct engine *e, const void *unused, struct err *err)
     struct prune prune = {.now_us = e->turn.now_us,
                           .limit = MAX_PRUNED,
                           .files = &e->turn.files[e->turn.n_files],
-                          .max_files = TURN_MAX_FILES / 4};
+                          .max_files = TURN_FILES_OF_TIME};
     (void)unused;
     if (!apply_expired(e, err) || !apply_promotions(e, err) || !jobs_prune(e->store, &prune, err) ||
         !batches_prune(e->store, e->turn.now_us, MAX_PRUNED, err) || !apply_blobs_prune(e, err) ||

@@ -53,7 +53,7 @@ bool apply_bulk(struct engine *e, struct command *cmd, struct err *err)
 {
     cmd->bulk.n_done = 0;
     cmd->bulk.n_changed = 0;
-    /* Each of them may leave two files to unlink: what has no room comes again. */
+    /* Each of them may leave files to unlink: what has no room comes again. */
     while (cmd->bulk.n_done < cmd->bulk.n && e->turn.n_files + OUTPUT_STREAMS <= TURN_MAX_FILES) {
         struct err refusal = {0};
         bool changed = apply_one(e, &cmd->bulk.ids[cmd->bulk.n_done], cmd, &refusal);

@@ -167,7 +167,7 @@ MUST_CHECK bool apply_worker(struct engine *e, const struct command *cmd, struct
  * is stopped; all others follow step by step. */
 MUST_CHECK bool pools_stop_flights(struct engine *e, uint32_t pool, const struct pool_stop_how *how,
                                    struct err *err);
-void pools_begin_walk(struct engine *e, struct pool_entry *pool);
+void pools_walk_begin(struct engine *e, struct pool_entry *pool);
 bool pools_is_ending(const struct engine *e, const struct pool_entry *pool);
 /* A worker or a warm runner may have died under this job of the flight: that breaks a pool with
  * on_worker_death "break". Before the outcome is applied, and after that what it leaves waiting. */

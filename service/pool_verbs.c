@@ -70,12 +70,12 @@ static bool set_phase(struct engine *e, struct pool_entry *pool, const struct po
             return true;
         pool->phase = POOL_IS_CLOSED;
         if (ask->cancel_queued)
-            pools_begin_walk(e, pool);
+            pools_walk_begin(e, pool);
         return true;
     case POOL_TERMINATE:
         pool->phase = POOL_IS_TERMINATED;
         memset(pool->why, 0, sizeof pool->why);
-        pools_begin_walk(e, pool);
+        pools_walk_begin(e, pool);
         return pools_stop_flights(e, number_of(e, pool),
                                   &(struct pool_stop_how){ask->signal, ask->grace_us}, err);
     case POOL_REOPEN:

@@ -99,7 +99,7 @@ bool apply_death(struct engine *e, const struct flight *f, const struct job_id *
     pool->phase = POOL_IS_BROKEN;
     pool->version++;
     describe(pool, f, id, outcome);
-    pools_begin_walk(e, pool);
+    pools_walk_begin(e, pool);
     e->pools.is_dirty = true;
     pools_tell_dispatch(e);
     log_event(e->parts.log, LOG_ERROR, "pool broken: all its jobs fail",
@@ -136,7 +136,7 @@ void pools_came_late(struct engine *e, uint32_t queue, int64_t above)
 /* ------------------------------------------------------------------------------------------------
  * all others, step by step */
 
-void pools_begin_walk(struct engine *e, struct pool_entry *pool)
+void pools_walk_begin(struct engine *e, struct pool_entry *pool)
 {
     pool->place = 0;
     pool->up_to = pools_newest(e->store);

@@ -320,7 +320,7 @@ bool pools_open(struct engine *e, struct err *err)
                   LOG_INT("max", pool_max(e->parts.pool)));
     for (uint32_t i = 0; i < MAX_POOLS; i++) /* what was running then is passed by a walk */
         if (e->pools.now[i].phase == POOL_IS_BROKEN)
-            pools_begin_walk(e, &e->pools.now[i]);
+            pools_walk_begin(e, &e->pools.now[i]);
     e->pools.is_dirty = true;
     pools_tell_dispatch(e);
     return true;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/signature.h"
 
+#include "service/base/base64.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/base64.h>
 #include <nettle/hmac.h>
 #include <sys/stat.h>
 
@@ -15,13 +16,11 @@
 
 static bool key_parse(struct slice line, struct signing_keys *keys, struct err *err)
 {
-    struct base64_decode_ctx ctx;
-    uint8_t bytes[BASE64_DECODE_LENGTH(MAX_FILE)];
-    size_t n = sizeof bytes, skip = sizeof PREFIX - 1;
-    bool sound = line.len > skip && memcmp(line.ptr, PREFIX, skip) == 0;
-    base64_decode_init(&ctx);
-    sound = sound && base64_decode_update(&ctx, &n, bytes, line.len - skip, line.ptr + skip) &&
-            base64_decode_final(&ctx) && n >= SIGNING_MIN_BYTES && n <= SIGNING_MAX_BYTES;
+    char bytes[BASE64_MAX_BYTES(MAX_FILE)];
+    size_t n = 0, skip = sizeof PREFIX - 1;
+    bool sound = line.len > skip && memcmp(line.ptr, PREFIX, skip) == 0 &&
+                 base64_decode((struct slice){line.ptr + skip, line.len - skip}, bytes, &n) &&
+                 n >= SIGNING_MIN_BYTES && n <= SIGNING_MAX_BYTES;
     if (sound && keys->n < SIGNING_MAX_KEYS) {
         memcpy(keys->items[keys->n].bytes, bytes, n);
         keys->items[keys->n++].len = n;
@@ -67,9 +66,9 @@ void signing_keys_wipe(struct signing_keys *keys)
 static bool write_fresh(int fd)
 {
     uint8_t bytes[FRESH_BYTES];
-    char line[sizeof PREFIX + BASE64_ENCODE_RAW_LENGTH(FRESH_BYTES)] = PREFIX;
+    char line[sizeof PREFIX + BASE64_SIZE(FRESH_BYTES)] = PREFIX;
     random_bytes(bytes, sizeof bytes);
-    base64_encode_raw(line + sizeof PREFIX - 1, sizeof bytes, bytes);
+    base64_encode((struct slice){(const char *)bytes, sizeof bytes}, line + sizeof PREFIX - 1);
     line[sizeof line - 1] = '\n';
     bool ok = fd_write_all(fd, (struct slice){line, sizeof line}) && fsync(fd) == 0;
     explicit_bzero(bytes, sizeof bytes);
@@ -137,14 +136,14 @@ static void sign(const uint8_t *key, size_t len, const struct signed_message *me
 {
     struct hmac_sha256_ctx ctx;
     uint8_t digest[SHA256_DIGEST_SIZE];
-    char head[160], text[BASE64_ENCODE_RAW_LENGTH(SHA256_DIGEST_SIZE)];
+    char head[160], text[BASE64_SIZE(SHA256_DIGEST_SIZE)];
     int n = snprintf(head, sizeof head, "%s.%lld.", message->id, (long long)message->timestamp_s);
     PRE(n > 0 && n < (int)sizeof head);
     hmac_sha256_set_key(&ctx, len, key);
     hmac_sha256_update(&ctx, (size_t)n, (const uint8_t *)head);
     hmac_sha256_update(&ctx, message->body.len, (const uint8_t *)message->body.ptr);
     hmac_sha256_digest(&ctx, sizeof digest, digest);
-    base64_encode_raw(text, sizeof digest, digest);
+    base64_encode((struct slice){(const char *)digest, sizeof digest}, text);
     explicit_bzero(&ctx, sizeof ctx);
     buf_puts(out, "v1,");
     buf_append(out, text, sizeof text);

@@ -10,6 +10,8 @@
 /* Spool files that a turn may free: OUTPUT_STREAMS for each of the rows that retention or FORGET
  * touch. */
 #define TURN_MAX_FILES 4096
+#define TURN_FILES_OF_ENDS 2048
+#define TURN_FILES_OF_TIME 1024
 /* Files of blobs: of ends, of those whose time is over, and one of each command. What has no room
  * is left to the next turn. */
 #define TURN_BLOBS_OF_ENDS 448

@@ -180,8 +180,7 @@ void apply_stops_early(struct engine *e)
         struct flight *f = dispatch_find(&e->dispatch, cmd->cancel.id.no);
         if (f == NULL || f->state != FLIGHT_RUNNING || f->unrecorded || f->stop_requested)
             continue;
-        const struct job_id *id = &f->info.row.id;
-        if (id->ms != cmd->cancel.id.ms || id->salt != cmd->cancel.id.salt)
+        if (!job_id_eq(&f->info.row.id, &cmd->cancel.id))
             continue;
         f->stop_requested = true;
         f->early_stop_ns = e->turn.now_ns;

@@ -441,8 +441,7 @@ bool batch_get(struct store *store, const struct job_id *id, const struct batch 
 {
     if (!batch_get_by_no(store, id->no, ret, err))
         return false;
-    return ((*ret)->id.ms == id->ms && (*ret)->id.salt == id->salt) ||
-           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+    return job_id_eq(&(*ret)->id, id) || err_set(err, ERR_NOT_FOUND, "There is no such batch.");
 }
 
 bool batch_put(struct store *store, const struct batch *changed, int64_t now_us, struct err *err)

@@ -73,14 +73,9 @@ bool blob_find_by_no(struct store *store, int64_t no, struct blob *ret, struct e
     return found ? blob_read(get, ret, err) : not_found(err);
 }
 
-static bool has_id(const struct blob *blob, const struct job_id *id)
-{
-    return blob->id.ms == id->ms && blob->id.salt == id->salt;
-}
-
 bool blob_find(struct store *store, const struct job_id *id, struct blob *ret, struct err *err)
 {
-    return blob_find_by_no(store, id->no, ret, err) && (has_id(ret, id) || not_found(err));
+    return blob_find_by_no(store, id->no, ret, err) && (job_id_eq(&ret->id, id) || not_found(err));
 }
 
 static bool is_used(struct store *store, int64_t no, bool *ret, struct err *err)

@@ -126,7 +126,7 @@ struct job_refusal {
 MUST_CHECK bool jobs_refuse(struct store *store, const struct job_refusal *refusal,
                             struct err *err);
 /* Forget an ended job now: row, payload and history. STATE_CONFLICT while it is not ended. Its
- * spool files go to ret_files (count ≤ 2): unlink after the commit. */
+ * spool files go to ret_files: unlink after the commit. */
 MUST_CHECK bool jobs_forget(struct store *store, int64_t no,
                             struct output_ref ret_files[OUTPUT_STREAMS], size_t *ret_n,
                             struct err *err);
@@ -137,7 +137,7 @@ struct prune {
     int64_t now_us;
     uint32_t limit;           /* rows to treat at most */
     struct output_ref *files; /* out: to unlink after the commit; the caller's */
-    size_t max_files;         /* ≥ 2 */
+    size_t max_files;         /* ≥ OUTPUT_STREAMS */
     size_t n_files;           /* out */
     bool more;                /* out: there is more to do now */
 };

@@ -110,8 +110,7 @@ bool reader_batch(struct reader *reader, const struct job_id *id, struct arena *
 {
     if (!reader_batch_by_no(reader, id->no, a, ret, err))
         return false;
-    return (ret->batch.id.ms == id->ms && ret->batch.id.salt == id->salt) ||
-           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+    return job_id_eq(&ret->batch.id, id) || err_set(err, ERR_NOT_FOUND, "There is no such batch.");
 }
 
 bool reader_batch_nos(struct reader *reader, int64_t before, struct number_page *page,
@@ -138,8 +137,7 @@ bool reader_batch_mark(struct reader *reader, const struct job_id *id, struct ba
 
     if (!batch_load(reader, get, id->no, ret, err))
         return false;
-    return (ret->id.ms == id->ms && ret->id.salt == id->salt) ||
-           err_set(err, ERR_NOT_FOUND, "There is no such batch.");
+    return job_id_eq(&ret->id, id) || err_set(err, ERR_NOT_FOUND, "There is no such batch.");
 }
 
 bool reader_part_of(struct reader *reader, int64_t batch, int64_t index, struct batch_part *ret,
@@ -159,21 +157,21 @@ bool reader_part_of(struct reader *reader, int64_t batch, int64_t index, struct 
     return true;
 }
 
-/* One blob by the statement that reads it and its number. */
-struct blob {
+/* The only column of the only row that the statement `which` finds by this number. */
+struct lookup {
     enum reader_sql which;
     int64_t no;
 };
 
 /* Absent when there is none. */
-static bool blob_get(struct reader *reader, struct blob blob, struct arena *a, struct slice *ret,
-                     struct err *err)
+static bool bytes_get(struct reader *reader, struct lookup lookup, struct arena *a,
+                      struct slice *ret, struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, blob.which);
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, lookup.which);
     bool found;
 
     *ret = (struct slice){NULL, 0};
-    bind_i64(get, 1, blob.no);
+    bind_i64(get, 1, lookup.no);
     if (!db_next(&reader->db, get, &found, err))
         return false;
     return !found || reader_keep(get, 0, a, ret) || reader_no_room(err);
@@ -182,7 +180,7 @@ static bool blob_get(struct reader *reader, struct blob blob, struct arena *a, s
 bool reader_template(struct reader *reader, int64_t batch, struct arena *a, struct slice *ret,
                      struct err *err)
 {
-    return blob_get(reader, (struct blob){SQL_READ_TEMPLATE, batch}, a, ret, err);
+    return bytes_get(reader, (struct lookup){SQL_READ_TEMPLATE, batch}, a, ret, err);
 }
 
 bool reader_item_name(struct reader *reader, const struct row *row, struct arena *a,
@@ -196,7 +194,7 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
         return true;
     arena_init(&scratch, (size_t)24 << 20);
     if (!reader_template(reader, row->batch, &scratch, &template_bytes, err) ||
-        !blob_get(reader, (struct blob){SQL_READ_ITEM, row->no}, &scratch, &item, err) ||
+        !bytes_get(reader, (struct lookup){SQL_READ_ITEM, row->no}, &scratch, &item, err) ||
         !template_open(template_bytes, &head, NULL, err))
         return false;
     if (item.ptr == NULL)

@@ -31,7 +31,7 @@ bool reader_blob(struct reader *reader, const struct job_id *id, struct arena *a
     bind_i64(get, 1, id->no);
     if (!db_next(&reader->db, get, &found, err) || (found && !view_read(get, a, ret, err)))
         return false;
-    return (found && ret->id.ms == id->ms && ret->id.salt == id->salt) ||
+    return (found && job_id_eq(&ret->id, id)) ||
            err_set(err, ERR_NOT_FOUND, "There is no blob with this id");
 }
 

@@ -10,7 +10,9 @@ struct job_id row_id(const struct row *row)
 
 bool row_has_id(const struct row *row, const struct job_id *id)
 {
-    return row->no == id->no && row->salt == id->salt && (uint64_t)row->created_us / 1000 == id->ms;
+    const struct job_id own = row_id(row);
+
+    return job_id_eq(&own, id);
 }
 
 uint32_t row_output_flags(const struct row *row)

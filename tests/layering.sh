@@ -28,9 +28,11 @@ without() {
 check_tree() {
     base='service/base/[a-z0-9_]+\.h'
     rest=$(without "$(echo service/base/*.[ch])" service/base/config.c)
+    rest=$(without "$rest" service/base/base64.c)
     check "$(without "$rest" service/base/libcurl.h)" "$base"
     check service/base/config.c "$base|ini\.h"
     check service/base/libcurl.h "$base|curl/curl\.h"
+    check service/base/base64.c "$base|nettle/base64\.h"
     check "$(echo storage/*.[ch])" "$base|storage/[a-z0-9_]+\.h|sqlite3\.h|nettle/[a-z0-9-]+\.h"
     check "$(echo pool/*.[ch])" "$base|pool/[a-z0-9_]+\.h|include/ganger/plugin\.h|nettle/[a-z0-9-]+\.h"
     lower="$base|service/[a-z0-9_]+\.h|storage/[a-z0-9_]+\.h|pool/[a-z0-9_]+\.h|nettle/[a-z0-9-]+\.h"
@@ -54,6 +56,7 @@ self_test() {
     plant() { echo "#include $2" >>"$1"; }
     plant service/base/buf.c '"storage/store.h"'
     plant service/base/buf.c '<ini.h>'
+    plant service/base/buf.c '<nettle/base64.h>'
     plant storage/store.c '"pool/pool.h"'
     plant storage/store.c '"service/engine.h"'
     plant pool/pool.c '"storage/store.h"'
@@ -74,6 +77,7 @@ self_test() {
     plant service/base/libcurl.h '<curl/curl.h>'
     plant service/callbacks.c '"service/base/libcurl.h"'
     plant cli/client.c '"service/base/libcurl.h"'
+    plant service/base/base64.c '<nettle/base64.h>'
     plant storage/sql.c '<sqlite3.h>'
     plant api/codec.c '<cJSON.h>'
     plant service/main.c '"api/http.h"'

@@ -119,6 +119,8 @@ static bool check_together(const struct config *cfg, struct err *err)
     if (cfg->pool_workers > cfg->pool_max_workers)
         return err_set(err, ERR_INVALID, "pool.workers: %u is above pool.max_workers, which is %u",
                        cfg->pool_workers, cfg->pool_max_workers);
+    if (!pool_rss_is_allowed(cfg->pool_max_rss))
+        return err_set(err, ERR_INVALID, "pool.max_rss: at least 1MiB, or 0: no limit");
     if (cfg->http_max_body > cfg->http_max_inflight_bytes)
         return err_set(err, ERR_INVALID,
                        "http.max_body is above http.max_inflight_bytes: no body could be read");

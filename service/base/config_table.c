@@ -21,6 +21,8 @@
 #define SECOND (1000 * MS)
 #define HOUR (3600 * SECOND)
 #define YEARS10 (3650 * 24 * HOUR)
+#define SECOND_OF(first, second) (second)
+#define MOST(...) SECOND_OF(__VA_ARGS__) /* of a setting that 0 puts out of force */
 
 /* clang-format off */
 const struct option_row config_options[] = {
@@ -68,24 +70,24 @@ const struct option_row config_options[] = {
          NULL, NULL, "Interval of the signs of life on a quiet stream."},
     {"http.max_wait",           DURATION(http_max_wait_us),       "55s",      100 * MS, HOUR,
          NULL, NULL, "Longest wait of one request; proxies cut at 60 s."},
-    {"pool.workers",            UINT(pool_workers),               "auto",     1,        MAX_WORKERS,
+    {"pool.workers",            UINT(pool_workers),               "auto",     POOL_SIZES,
          NULL, "--workers", "Worker processes; auto = CPUs."},
-    {"pool.max_workers",        UINT(pool_max_workers),           "64",       1,        MAX_WORKERS,
+    {"pool.max_workers",        UINT(pool_max_workers),           "64",       POOL_SIZES,
          NULL, NULL, "Up to how many workers the pool can grow while it runs."},
-    {"pool.min_workers",        UINT(pool_min_workers),           "auto",     0,        MAX_WORKERS,
+    {"pool.min_workers",        UINT(pool_min_workers),           "auto",     POOL_MINS,
          NULL, NULL, "Workers that are there even if there is nothing to do; the others are started "
                      "when no idle one is left. auto, and more than there are = all."},
-    {"pool.idle",               DURATION(pool_idle_us),           "0",        0,        YEARS10,
+    {"pool.idle",               DURATION(pool_idle_us),           "0",        0,        MOST(POOL_IDLE_TIMES),
          NULL, NULL, "After so long without a job, workers above pool.min_workers end; 0 = they "
                      "stay."},
-    {"pool.max_jobs_per_worker", UINT(pool_max_jobs_per_worker),  "0",        0,        1000000000,
+    {"pool.max_jobs_per_worker", UINT(pool_max_jobs_per_worker),  "0",        0,        MOST(POOL_JOBS_PER_WORKER),
          NULL, NULL, "After so many jobs a worker is replaced; 0 = never."},
-    {"pool.max_rss",            BYTES(pool_max_rss),              "0",        0,        1024 * GIB,
+    {"pool.max_rss",            BYTES(pool_max_rss),              "0",        0,        MOST(POOL_RSS_BYTES),
          NULL, NULL, "A worker that holds more memory than this after a job is replaced; 0 = no "
                      "limit."},
-    {"pool.start_timeout",      DURATION(pool_start_timeout_us),  "10s",      10 * MS,  HOUR,
+    {"pool.start_timeout",      DURATION(pool_start_timeout_us),  "10s",      POOL_START_TIMES,
          NULL, NULL, "How long a worker may take to become ready."},
-    {"pool.start_failures",     UINT(pool_start_failures),        "3",        1,        1000,
+    {"pool.start_failures",     UINT(pool_start_failures),        "3",        POOL_FAILURES,
          NULL, NULL, "After so many starts of workers in a row that fail the pool is broken."},
     {"pool.on_worker_death",    ENUM(pool_on_worker_death),       "fail_job", 0,        0,
          "fail_job|retry|break", NULL, "fail_job: the job's retry policy decides; retry: the same, with "

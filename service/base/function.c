@@ -2,6 +2,7 @@
 #include "service/base/function.h"
 
 #include "service/base/config_option.h"
+#include "service/base/job.h"
 #include "service/base/json.h"
 #include "service/base/text.h"
 
@@ -231,8 +232,9 @@ static bool read_pool(struct key_reader *r, struct slice value)
 static bool read_queue(struct key_reader *r, struct slice value)
 {
     return keep_text(r, value, &r->f->queue) &&
-           (text_is_token(value, 64) ||
-            err_set(r->err, ERR_INVALID, "must be 1 to 64 letters, digits, \"_\", \".\" or \"-\""));
+           (text_is_token(value, MAX_QUEUE_NAME) ||
+            err_set(r->err, ERR_INVALID, "must be 1 to %d letters, digits, \"_\", \".\" or \"-\"",
+                    MAX_QUEUE_NAME));
 }
 
 static bool read_doc(struct key_reader *r, struct slice value)

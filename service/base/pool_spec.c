@@ -3,7 +3,6 @@
 
 #include "service/base/text.h"
 
-#define MAX_COUNT 1000000000
 #define DEFAULT_IDLE_US INT64_C(60000000)
 #define DEFAULT_START_US INT64_C(10000000)
 
@@ -39,6 +38,16 @@ bool pool_name_is_valid(struct slice name)
     return text_is_token(name, MAX_POOL_NAME);
 }
 
+static bool is_within(int64_t n, int64_t least, int64_t most)
+{
+    return n >= least && n <= most;
+}
+
+bool pool_rss_is_allowed(uint64_t bytes)
+{
+    return bytes == 0 || (bytes <= INT64_MAX && is_within((int64_t)bytes, POOL_RSS_BYTES));
+}
+
 /* ---- [pool NAME] ---- */
 
 bool pool_list_begin(struct pool_list *list, struct slice name, uint32_t line, struct err *err)
@@ -65,11 +74,38 @@ static bool set_count(struct slice value, int64_t least, int64_t most, uint32_t 
                       struct err *err)
 {
     int64_t n = 0;
-    if (!text_to_i64(value, &n) || n < least || n > most)
+    if (!text_to_i64(value, &n) || !is_within(n, least, most))
         return err_set(err, ERR_INVALID, "must be a number from %lld to %lld", (long long)least,
                        (long long)most);
     *ret = (uint32_t)n;
     return true;
+}
+
+static bool set_count_or_none(struct slice value, int64_t least, int64_t most, uint32_t *ret,
+                              struct err *err)
+{
+    *ret = 0;
+    return slice_is(value, "0") || set_count(value, least, most, ret, err);
+}
+
+static bool set_time(struct slice value, int64_t least_us, int64_t most_us, int64_t *ret_us)
+{
+    return text_to_duration_us(value, ret_us) && is_within(*ret_us, least_us, most_us);
+}
+
+static bool set_idle(struct slice value, int64_t *ret_us, struct err *err)
+{
+    *ret_us = 0;
+    return slice_is(value, "0") || set_time(value, POOL_IDLE_TIMES, ret_us) ||
+           err_set(err, ERR_INVALID, "must be a time such as 60s; 0: idle workers stay");
+}
+
+static bool set_max_rss(struct slice value, uint64_t *ret, struct err *err)
+{
+    if (text_to_bytes(value, ret) && pool_rss_is_allowed(*ret))
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "must be a size such as 512MiB, at least 1MiB and at most 1TiB; 0: no limit");
 }
 
 static bool set_word(struct slice value, const char *(*name_of)(uint32_t), uint32_t n,
@@ -89,22 +125,20 @@ static bool set_word(struct slice value, const char *(*name_of)(uint32_t), uint3
 static bool set_one(struct pool_settings *s, const char *key, struct slice value, struct err *err)
 {
     if (strcmp(key, "size") == 0)
-        return set_count(value, 1, MAX_WORKERS, &s->size, err);
+        return set_count(value, POOL_SIZES, &s->size, err);
     if (strcmp(key, "min") == 0)
-        return set_count(value, 0, MAX_WORKERS, &s->min, err);
+        return set_count(value, POOL_MINS, &s->min, err);
     if (strcmp(key, "max_jobs_per_worker") == 0)
-        return set_count(value, 0, MAX_COUNT, &s->max_jobs, err);
+        return set_count_or_none(value, POOL_JOBS_PER_WORKER, &s->max_jobs, err);
     if (strcmp(key, "start_failures") == 0)
-        return set_count(value, 1, 1000, &s->start_failures, err);
+        return set_count(value, POOL_FAILURES, &s->start_failures, err);
     if (strcmp(key, "idle") == 0)
-        return text_to_duration_us(value, &s->idle_us) ||
-               err_set(err, ERR_INVALID, "must be a time such as 60s; 0: idle workers stay");
+        return set_idle(value, &s->idle_us, err);
     if (strcmp(key, "start_timeout") == 0)
-        return (text_to_duration_us(value, &s->start_timeout_us) && s->start_timeout_us > 0) ||
-               err_set(err, ERR_INVALID, "must be a time such as 10s");
+        return set_time(value, POOL_START_TIMES, &s->start_timeout_us) ||
+               err_set(err, ERR_INVALID, "must be a time such as 10s, from 10ms to 1h");
     if (strcmp(key, "max_rss") == 0)
-        return text_to_bytes(value, &s->max_rss) ||
-               err_set(err, ERR_INVALID, "must be a size such as 512MiB; 0: no limit");
+        return set_max_rss(value, &s->max_rss, err);
     if (strcmp(key, "on_worker_death") == 0)
         return set_word(value, worker_death_name, DEATH_KINDS, &s->on_death, err);
     if (strcmp(key, "isolation") == 0)

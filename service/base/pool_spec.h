@@ -50,6 +50,18 @@ struct pool_settings {
     uint32_t on_death;        /* enum worker_death */
     uint32_t isolation;       /* enum pool_isolation */
 };
+/* What they may be, least and most, wherever they are said: an option, a section [pool NAME], a
+ * request. Where 0 (in JSON null) means none, these are for all other values. */
+/* clang-format off */
+#define POOL_SIZES           1, MAX_WORKERS
+#define POOL_MINS            0, MAX_WORKERS
+#define POOL_JOBS_PER_WORKER 1, 1000000000
+#define POOL_RSS_BYTES       INT64_C(1) << 20, INT64_C(1) << 40
+#define POOL_IDLE_TIMES      1, INT64_C(3650) * 86400 * 1000000
+#define POOL_START_TIMES     10000, INT64_C(3600) * 1000000
+#define POOL_FAILURES        1, 1000
+/* clang-format on */
+
 /* Of a pool that says nothing; the size must be said. */
 extern const struct pool_settings pool_settings_default;
 
@@ -103,6 +115,7 @@ MUST_CHECK bool pool_list_set(struct pool_list *list, const char *key, struct sl
 MUST_CHECK bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max,
                                  struct err *err);
 bool pool_name_is_valid(struct slice name);
+bool pool_rss_is_allowed(uint64_t bytes); /* 0: there is no limit */
 
 /* The same with its numbers. */
 struct pool_view {

@@ -29,6 +29,10 @@ struct job_id {
     int64_t no;  /* row number, 1 … 2^42-1 */
     uint32_t salt;
 };
+static inline bool job_id_eq(const struct job_id *a, const struct job_id *b)
+{
+    return a->no == b->no && a->salt == b->salt && a->ms == b->ms;
+}
 void job_id_format(const struct job_id *id, char out[37]);
 /* Canonical form only: lower case, version 7, variant 10, a row number. */
 MUST_CHECK bool job_id_parse(struct slice s, struct job_id *ret);

@@ -179,7 +179,7 @@ SERVER_TEST_WITH(guard, a_job_that_cannot_be_read_fails_alone, .workers = 2,
     expect_outcome(ended, "succeeded", NULL);
     AUTO_RESPONSE over = batch_await(s, job_of(pipe));
     expect_text(over, "state", "failed");
-    cr_assert_geq(metrics_value(s, DROPPED), 3);
+    cr_assert_geq(metric_of(s, DROPPED), 3);
     cr_assert(server_log_has(s, bad[0].id), "the log names the job");
     AUTO_RESPONSE after = job_run(s, "{'command':['true']}");
     expect_outcome(after, "succeeded", NULL);

@@ -305,6 +305,10 @@ PLAIN_TEST(pools, a_bad_pool_of_the_configuration_is_named)
         {"[pool x]\nsize = 1\nmin = 2\n", "pool x, line 2: min is above size"},
         {"[pool x]\nsize = 1\nisolation = fork\n",
          "line 3: pool x, isolation: \"fork\" is not supported"},
+        {"[pool x]\nsize = 1\nstart_timeout = 2h\n",
+         "line 3: pool x, start_timeout: must be a time"},
+        {"[pool x]\nsize = 1\nmax_rss = 1KiB\n", "line 3: pool x, max_rss: must be a size"},
+        {"[pool]\nmax_rss = 1KiB\n", "pool.max_rss: at least 1MiB"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         expect_no_start(cases[i][0], cases[i][1]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading server-sent events and base 64. */
-#include "cli/base64.h"
 #include "cli/sse.h"
 
 #include <criterion/criterion.h>
@@ -87,30 +86,4 @@ Test(client_events, events_are_bounded)
         fed += sizeof(part);
     cr_assert_leq(fed, (size_t)1 << 20);
     sse_release(&sse);
-}
-
-Test(client_events, base64_gives_back_what_it_took)
-{
-    char bytes[64];
-    for (size_t len = 0; len <= sizeof(bytes); len++) {
-        struct buf AUTO_BUF text, back;
-        buf_init(&text, 256);
-        buf_init(&back, 256);
-        for (size_t i = 0; i < len; i++)
-            bytes[i] = (char)(i * 37 + len);
-        base64_put(&text, (struct slice){bytes, len});
-        cr_assert(base64_read(buf_slice(&text), &back));
-        cr_assert(slice_eq(buf_slice(&back), (struct slice){bytes, len}), "%zu bytes", len);
-    }
-}
-
-Test(client_events, what_is_not_base64_is_refused)
-{
-    static const char *const wrong[] = {
-        "A", "AB", "ABC", "A===", "====", "AB=C", "AA==AAAA", "A*AA"};
-    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-        struct buf AUTO_BUF back;
-        buf_init(&back, 256);
-        cr_assert_not(base64_read(slice_of(wrong[i]), &back), "%s was read", wrong[i]);
-    }
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/base/base64.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(base64, .timeout = 60);
+
+Test(base64, gives_back_what_it_took)
+{
+    char bytes[64];
+    for (size_t len = 0; len <= sizeof(bytes); len++) {
+        struct buf AUTO_BUF text, back;
+        buf_init(&text, 256);
+        buf_init(&back, 256);
+        for (size_t i = 0; i < len; i++)
+            bytes[i] = (char)(i * 37 + len);
+        base64_put(&text, (struct slice){bytes, len});
+        cr_assert(base64_read(buf_slice(&text), &back));
+        cr_assert(slice_eq(buf_slice(&back), (struct slice){bytes, len}), "%zu bytes", len);
+    }
+}
+
+Test(base64, lines_are_one_text)
+{
+    struct buf AUTO_BUF back;
+    buf_init(&back, 256);
+    cr_assert(base64_read(slice_of("YWJj\nZA==\n"), &back));
+    cr_assert(slice_is(buf_slice(&back), "abcd"));
+}
+
+Test(base64, what_is_not_base64_is_refused)
+{
+    static const char *const wrong[] = {
+        "A", "AB", "ABC", "A===", "====", "AB=C", "AA==AAAA", "A*AA"};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct buf AUTO_BUF back;
+        buf_init(&back, 256);
+        cr_assert_not(base64_read(slice_of(wrong[i]), &back), "%s was read", wrong[i]);
+    }
+}
