@@ -32,11 +32,13 @@ struct step {
                      number of its neighbours in the batch; else 0 */
 };
 
-/* The next row of a statement that selects what a struct ready_job holds. */
+/* The next row of a statement that selects a number and its priority. Those are in the index, and
+ * whoever is near the head was looked at a moment ago as a rule: its row is at hand. */
 static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job *ret,
                        struct step *ret_step, struct err *err)
 {
     struct batch_part part;
+    struct row row;
     bool halted;
 
     ret_step->skip = 0;
@@ -46,14 +48,16 @@ static bool ready_next(struct store *store, sqlite3_stmt *stmt, struct ready_job
         return true;
     ret->no = sqlite3_column_int64(stmt, 0);
     ret->priority = sqlite3_column_int(stmt, 1);
-    ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 2);
-    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 3);
-    ret->batch = sqlite3_column_int64(stmt, 4);
+    if (!row_load(store, ret->no, &row, err))
+        return false;
+    ret->attempt = row.attempt;
+    ret->flags = row.flags;
+    ret->batch = row.batch;
     if (!batch_is_halted(store, ret->batch, &halted, err))
         return false;
     if (!halted)
         return true;
-    if (!batch_part_at(store, ret->batch, sqlite3_column_int64(stmt, 5), &part, err))
+    if (!batch_part_at(store, ret->batch, row.idx, &part, err))
         return false;
     ret_step->skip = part.first_no + part.n - 1;
     return true;
@@ -134,9 +138,10 @@ static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *l
 
     if (room == 0 || store->counts.entries[queue - 1].now.count[JOB_QUEUED] == 0)
         return true;
+    if (list->without != 0)
+        return peek_behind(store, list, &job, room, err);
     bind_i64(ready, 1, queue);
     bind_i64(ready, 2, (int64_t)room);
-    bind_i64(ready, 3, list->without);
     for (;; room--) {
         if (!ready_next(store, ready, &job, &step, err))
             return false;

@@ -102,7 +102,7 @@ MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct er
 /* The rows that were seen last, by number. A job is inserted, started and ended within moments as a
  * rule; this saves the reads in between. Sound because this thread alone writes, through this
  * module alone, and every rollback empties it. */
-#define ROW_CACHE_SIZE 256
+#define ROW_CACHE_SIZE 1024
 struct row_cache {
     struct row rows[ROW_CACHE_SIZE]; /* at no % size; no = 0: empty */
 };

@@ -2,7 +2,9 @@
 /* Every statement, by name. `HOT` ones must not scan a table or sort (tests/unit/test_sql.c holds
  * them to it); `COLD` ones touch tables that are small by construction, or run once at the start.
  * State numbers are literals because a partial index is used only when its WHERE is found word for
- * word. */
+ * word. For the same reason no comparison is written as one in the WHERE of an index, with a
+ * parameter in place of its number: SQLite would prepare that statement anew each time it is bound,
+ * in case the number is the one. */
 #ifndef GANGER_STORAGE_SQL_H
 #define GANGER_STORAGE_SQL_H
 
@@ -152,16 +154,16 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")   \
     X(ATTEMPTS_DELETE, HOT,  "DELETE FROM attempts WHERE no = ?1")                                 \
     /* order and time */                                                                           \
-    X(READY,           HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
-                             " WHERE queue = ?1 AND state = " TEXT_QUEUED " AND flags & ?3 = 0"    \
+    X(READY,           HOT,  "SELECT no, priority FROM jobs"                                       \
+                             " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " ORDER BY priority DESC, no LIMIT ?2")                               \
-    X(READY_BESIDE,    HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
+    X(READY_BESIDE,    HOT,  "SELECT no, priority FROM jobs"                                       \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
-                             " AND priority = ?2 AND no > ?3 AND flags & ?4 = 0"                   \
+                             " AND priority = ?2 AND no > ?3 AND NOT flags & ?4"                   \
                              " ORDER BY no LIMIT 1")                                               \
-    X(READY_BELOW,     HOT,  "SELECT no, priority, attempt, flags, batch, idx FROM jobs"           \
+    X(READY_BELOW,     HOT,  "SELECT no, priority FROM jobs"                                       \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
-                             " AND priority < ?2 AND flags & ?3 = 0"                               \
+                             " AND priority < ?2 AND NOT flags & ?3"                               \
                              " ORDER BY priority DESC, no LIMIT 1")                                \
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
                              " ORDER BY wake_us LIMIT ?3")                                         \
@@ -210,7 +212,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \
                              " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"                 \
                              " flags = flags & ~8"                                                 \
-                             " WHERE no >= ?1 AND no < ?2 AND state = ?3 AND (flags & 8) = ?4"     \
+                             " WHERE no >= ?1 AND no < ?2 AND +state = ?3 AND (flags & 8) = ?4"    \
                              " RETURNING no, queue, salt, version, created_us, idx, attempt, flags")\
     X(BATCH_SPEC,      HOT,  "SELECT name, traceparent, policy, template FROM batch_specs"         \
                              " WHERE no = ?1")                                                     \

@@ -94,6 +94,36 @@ Test(sql, a_scan_would_be_seen)
         "SELECT no FROM jobs WHERE queue = 1 AND state = 3 ORDER BY priority DESC, no", slow));
 }
 
+/* Whether SQLite has prepared the statement once more because another number was bound, which takes
+ * ten times as long as a short statement itself. */
+static bool is_prepared_anew(const char *text)
+{
+    sqlite3_stmt *stmt = NULL;
+    int times;
+
+    cr_assert_eq(sqlite3_prepare_v2(f.store->db.handle, text, -1, &stmt, NULL), SQLITE_OK);
+    for (int64_t number = 1; number <= 3; number++) {
+        for (int i = 1; i <= sqlite3_bind_parameter_count(stmt); i++)
+            bind_i64(stmt, i, number);
+        (void)sqlite3_step(stmt);
+        (void)sqlite3_reset(stmt);
+    }
+    times = sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
+    (void)sqlite3_finalize(stmt);
+    return times > 0;
+}
+
+Test(sql, no_statement_is_prepared_anew_by_what_is_bound)
+{
+    tx_begin(&f);
+    for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
+        if (strchr(statements[i].text, '?') != NULL)
+            cr_expect(!is_prepared_anew(statements[i].text), "%s", statements[i].name);
+    }
+    cr_assert(is_prepared_anew("SELECT no FROM jobs WHERE queue = ?1 AND flags & ?2 = 0"));
+    store_rollback(f.store);
+}
+
 static void plan_uses(const char *name, const char *what)
 {
     for (size_t i = 0; i < ARRAY_LEN(statements); i++) {
