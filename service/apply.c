@@ -82,6 +82,13 @@ static bool end_unstarted(struct engine *e, struct flight *f, struct err *err)
     return jobs_finish(e->store, no, f->attempt, &cancelled, err);
 }
 
+static bool finish(struct engine *e, const struct attempt_facts *facts, const struct job_end *end,
+                   struct err *err)
+{
+    return facts->start != NULL ? jobs_pass(e->store, facts->start, end, err)
+                                : jobs_finish(e->store, facts->row.no, facts->attempt, end, err);
+}
+
 bool apply_outcome(struct engine *e, struct attempt_facts *facts,
                    const struct task_outcome *outcome, const struct job_leap *leap, struct err *err)
 {
@@ -108,7 +115,7 @@ bool apply_outcome(struct engine *e, struct attempt_facts *facts,
         !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
                      &ignored, err))
         return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
-    if (!has_leapt && !jobs_finish(e->store, no, facts->attempt, &end, err)) {
+    if (!has_leapt && !finish(e, facts, &end, err)) {
         drop_outputs(e, outcome);
         return false;
     }
@@ -137,17 +144,24 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         pool_outcome(e->parts.pool, f->place, &outcome);
     if (!apply_outputs_take(e, &outcome, kept, err))
         return false;
-    if (outcome.end == TASK_START_FAILED) {
+    const bool has_begun = outcome.end != TASK_START_FAILED;
+    if (has_begun && !apply_death(e, f, &f->info.row.id, &outcome, err))
+        return false;
+    const bool is_new = has_begun && flight_ends_unrecorded(f);
+    if (f->unrecorded && !f->recording && !is_new && !flight_record(&e->dispatch, &e->turn, f, err))
+        return false;
+    if (!has_begun) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
         if (f->stages > 0)
             return gang_end_unstarted(&e->dispatch, &e->turn, f, outcome.error_text, err);
         return end_unstarted(e, f, err);
     }
-    if (!apply_death(e, f, &f->info.row.id, &outcome, err))
-        return false;
+    const struct job_start start = {f->info.row.no, f->attempt, f->place.slot, e->turn.now_us};
+    f->recording |= is_new;
     struct attempt_facts facts = {
         .row = f->info.row,
         .attempt = f->attempt,
+        .start = is_new ? &start : NULL,
         .stop_requested = f->stop_requested,
         .drain_stop = f->drain_stop,
         .retries_lost = apply_retries_lost(e, f->info.row.queue),
@@ -182,8 +196,11 @@ bool apply_ends(struct engine *e, struct err *err)
                 return false;
             continue;
         }
-        if (!has_room(e))
+        if (!has_room(e)) {
+            if (flight_ends_unrecorded(f) && !flight_record(&e->dispatch, &e->turn, f, err))
+                return false;
             continue;
+        }
         struct err why = {0};
         if (!apply_end(e, f, &why)) {
             if (apply_is_store_failure(&why))

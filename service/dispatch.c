@@ -4,7 +4,7 @@
 
 #define START_BACKOFF_NS UINT64_C(100000000)
 
-static bool record_one(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
+bool flight_record(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
 {
     struct job_start start = {f->info.row.no, f->attempt, f->place.slot, turn->now_us};
     if (!jobs_start(d->store, &start, err))
@@ -16,14 +16,15 @@ static bool record_one(struct dispatch *d, struct turn *turn, struct flight *f, 
 bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err)
 {
     for (uint32_t k = 0; k < d->n; k++)
-        if (d->flights[k].unrecorded && !record_one(d, turn, &d->flights[k], err))
+        if (d->flights[k].unrecorded && !flight_ends_unrecorded(&d->flights[k]) &&
+            !flight_record(d, turn, &d->flights[k], err))
             return false;
     return true;
 }
 
 bool flight_take_offer(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
 {
-    return flight_recall(d, f) || record_one(d, turn, f, err);
+    return flight_recall(d, f) || flight_record(d, turn, f, err);
 }
 
 bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err)
@@ -35,7 +36,7 @@ bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct e
     if (f == NULL || f->state >= FLIGHT_CLAIMED)
         return true;
     if (f->state == FLIGHT_OFFERED && !flight_recall(d, f))
-        return record_one(d, turn, f, err);
+        return flight_record(d, turn, f, err);
     flight_free(f);
     d->dirty = true; /* it is to be reserved anew, whatever is decided about its job */
     return true;

@@ -176,11 +176,16 @@ void dispatch_offer_returned(struct dispatch *d, struct place place);
 void dispatch_offer(struct dispatch *d); /* reservations to busy workers that have no offer */
 
 /* apply */
-MUST_CHECK bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err); /* QUEUED →
-                                                                                            RUNNING
-                                                                                            of what
-                                                                                            has
-                                                                                            begun */
+/* QUEUED → RUNNING of what has begun. What has ended as well is left to its end, which makes both
+ * moves (flight_ends_unrecorded). */
+MUST_CHECK bool dispatch_record(struct dispatch *d, struct turn *turn, struct err *err);
+MUST_CHECK bool flight_record(struct dispatch *d, struct turn *turn, struct flight *f,
+                              struct err *err);
+static inline bool flight_ends_unrecorded(const struct flight *f)
+{
+    return f->state == FLIGHT_ENDED && f->unrecorded && !f->recording && f->chunk == NULL &&
+           f->stages == 0 && !f->never_started && !f->stop_requested;
+}
 /* Before anything is decided about a waiting job: its reservation is taken back, or, when a worker
  * has taken it, its row becomes RUNNING. */
 MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err);

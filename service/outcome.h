@@ -10,6 +10,8 @@
 struct attempt_facts {
     struct job_row row; /* as claimed */
     uint32_t attempt;
+    const struct job_start *start; /* the row says `queued`: it has begun since the last commit; or
+                                      NULL */
     bool stop_requested, drain_stop;
     bool retries_lost;  /* its pool has `lost` among the reasons of every policy */
     const char *broken; /* its pool is broken by a death: what died; else NULL */

@@ -336,12 +336,15 @@ static void row_take_end(struct row *row, const struct job_end *end)
         row->value = end->inline_out[STREAM_VALUE];
 }
 
-/* The row leaves the queue for good, with what is known of its last attempt. */
+/* The row leaves the queue for good, with what is known of its last attempt. One that says `queued`
+ * has begun since the last commit. */
 static bool attempt_end(struct store *store, struct row *row, const struct job_end *end,
                         struct err *err)
 {
     row_take_end(row, end);
-    return row_move(store, row, end->state, err) && output_put(store, row, end, err) &&
+    return (row->state == JOB_QUEUED ? row_pass(store, row, end->state, err)
+                                     : row_move(store, row, end->state, err)) &&
+           output_put(store, row, end, err) &&
            jobs_put_words(store, row->no, end->error_detail, err);
 }
 
@@ -371,6 +374,24 @@ bool jobs_leap(struct store *store, const struct job_leap *leap, const struct jo
         return false;
     return !*ret || (output_put(store, &row, end, err) &&
                      jobs_put_words(store, row.no, end->error_detail, err));
+}
+
+bool jobs_pass(struct store *store, const struct job_start *start, const struct job_end *end,
+               struct err *err)
+{
+    struct row row;
+
+    if (!job_state_is_end(end->state))
+        return jobs_start(store, start, err) &&
+               jobs_finish(store, start->no, start->attempt, end, err);
+    if (!row_load(store, start->no, &row, err))
+        return false;
+    if (row.state != JOB_QUEUED || start->attempt != row.attempt + 1)
+        return conflict(&row, start->attempt, err);
+    row.attempt = start->attempt;
+    row.slot = (int32_t)start->slot;
+    row.started_us = start->now_us;
+    return attempt_end(store, &row, end, err);
 }
 
 bool jobs_finish(struct store *store, int64_t no, uint32_t attempt, const struct job_end *end,

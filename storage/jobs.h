@@ -80,8 +80,12 @@ struct job_end {
  * only reserved but had started. */
 MUST_CHECK bool jobs_finish(struct store *store, int64_t no, uint32_t attempt,
                             const struct job_end *end, struct err *err);
-/* The same for an element behind the gate of its batch, which has begun in the turn of another one
- * of its chunk. Nothing is done when it is RUNNING or STOPPING already. */
+/* jobs_start and jobs_finish, for an attempt that began and ended since the last commit: one write
+ * when the job is over by it. */
+MUST_CHECK bool jobs_pass(struct store *store, const struct job_start *start,
+                          const struct job_end *end, struct err *err);
+/* jobs_start for an element behind the gate of its batch, which has begun in the turn of another
+ * one of its chunk. Nothing is done when it is RUNNING or STOPPING already. */
 MUST_CHECK bool jobs_start_mate(struct store *store, const struct job_start *start,
                                 struct err *err);
 /* Such an element has begun and ended since the last commit; `row` as batch_mates has told. False

@@ -15,109 +15,6 @@ bool row_has_id(const struct row *row, const struct job_id *id)
     return job_id_eq(&own, id);
 }
 
-uint32_t row_output_flags(const struct row *row)
-{
-    const struct job_output *output = &row->output;
-    unsigned flags = 0;
-
-    flags |= output->truncated[0] ? (unsigned)OUTPUT_STDOUT_TRUNCATED : 0;
-    flags |= output->truncated[1] ? (unsigned)OUTPUT_STDERR_TRUNCATED : 0;
-    flags |= output->spooled[0] ? (unsigned)OUTPUT_STDOUT_SPOOLED : 0;
-    flags |= output->spooled[1] ? (unsigned)OUTPUT_STDERR_SPOOLED : 0;
-    flags |= output->expired ? (unsigned)OUTPUT_EXPIRED : 0;
-    flags |= output->spooled[STREAM_VALUE] ? (unsigned)OUTPUT_VALUE_SPOOLED : 0;
-    flags |= output->spooled[STREAM_DATA] ? (unsigned)OUTPUT_DATA_SPOOLED : 0;
-    flags |= (unsigned)output->value_type * OUTPUT_VALUE_TYPE;
-    return flags;
-}
-
-size_t row_spool_files(const struct row *row, struct output_ref ret[OUTPUT_STREAMS])
-{
-    size_t n = 0;
-
-    for (uint8_t stream = 0; stream < OUTPUT_STREAMS; stream++) {
-        if (row->output.spooled[stream])
-            ret[n++] = (struct output_ref){row->no, row->attempt, stream};
-    }
-    return n;
-}
-
-/* The columns from `usage` on, in the order of TEXT_ROW. */
-static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
-{
-    int64_t flags;
-
-    row->usage.wall_us = sqlite3_column_int64(stmt, column);
-    row->usage.user_us = sqlite3_column_int64(stmt, column + 1);
-    row->usage.system_us = sqlite3_column_int64(stmt, column + 2);
-    row->usage.max_rss_bytes = (uint64_t)sqlite3_column_int64(stmt, column + 3);
-    row->usage.processes_killed = (uint32_t)sqlite3_column_int64(stmt, column + 4);
-    row->output.bytes[0] = (uint64_t)sqlite3_column_int64(stmt, column + 5);
-    row->output.bytes[1] = (uint64_t)sqlite3_column_int64(stmt, column + 6);
-    flags = sqlite3_column_int64(stmt, column + 7);
-    row->output.truncated[0] = (flags & OUTPUT_STDOUT_TRUNCATED) != 0;
-    row->output.truncated[1] = (flags & OUTPUT_STDERR_TRUNCATED) != 0;
-    row->output.spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
-    row->output.spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
-    row->output.spooled[STREAM_VALUE] = (flags & OUTPUT_VALUE_SPOOLED) != 0;
-    row->output.spooled[STREAM_DATA] = (flags & OUTPUT_DATA_SPOOLED) != 0;
-    row->output.value_type = (enum value_type)((unsigned)(flags & OUTPUT_ALL_TYPES) /
-                                               OUTPUT_VALUE_TYPE);
-    row->output.expired = (flags & OUTPUT_EXPIRED) != 0;
-}
-
-static int64_t column_or(sqlite3_stmt *stmt, int column, int64_t if_null)
-{
-    return sqlite3_column_type(stmt, column) == SQLITE_NULL ? if_null
-                                                            : sqlite3_column_int64(stmt, column);
-}
-
-/* Numbers that are used as indexes or shown by name. */
-static bool row_is_sound(const struct row *row)
-{
-    return row->state >= 0 && row->state < JOB_STATE_COUNT && row->queue > 0 &&
-           row->reason >= REASON_NONE && row->reason < REASON_COUNT &&
-           row->result >= RESULT_STDOUT && row->result <= RESULT_VALUE &&
-           row->output.value_type < VALUE_TYPE_COUNT && row->keep_us >= 0;
-}
-
-bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
-{
-    memset(ret, 0, sizeof(*ret));
-    ret->no = sqlite3_column_int64(stmt, 0);
-    ret->state = (enum job_state)sqlite3_column_int(stmt, 1);
-    ret->queue = (uint32_t)sqlite3_column_int64(stmt, 2);
-    ret->priority = sqlite3_column_int(stmt, 3);
-    ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 4);
-    ret->max_attempts = (uint32_t)sqlite3_column_int64(stmt, 5);
-    ret->version = sqlite3_column_int64(stmt, 6);
-    ret->created_us = sqlite3_column_int64(stmt, 7);
-    ret->salt = (uint32_t)sqlite3_column_int(stmt, 8);
-    ret->due_us = sqlite3_column_int64(stmt, 9);
-    ret->queued_us = sqlite3_column_int64(stmt, 10);
-    ret->started_us = sqlite3_column_int64(stmt, 11);
-    ret->finished_us = sqlite3_column_int64(stmt, 12);
-    ret->queue_deadline_us = sqlite3_column_int64(stmt, 13);
-    ret->deadline_us = sqlite3_column_int64(stmt, 14);
-    ret->keep_us = sqlite3_column_int64(stmt, 15);
-    ret->result = (enum job_result)sqlite3_column_int(stmt, 16);
-    ret->retry = sqlite3_column_int(stmt, 17) != 0;
-    ret->slot = (int32_t)column_or(stmt, 18, -1);
-    ret->reason = (enum job_reason)column_or(stmt, 19, REASON_NONE);
-    ret->has_exit_code = sqlite3_column_type(stmt, 20) != SQLITE_NULL;
-    ret->exit_code = sqlite3_column_int(stmt, 20);
-    ret->signal = sqlite3_column_int(stmt, 21);
-    outcome_read(stmt, 22, ret);
-    ret->batch = sqlite3_column_int64(stmt, 30);
-    ret->idx = sqlite3_column_int64(stmt, 31);
-    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 32);
-    ret->output.has_value = sqlite3_column_type(stmt, 33) != SQLITE_NULL;
-    ret->output.bytes[STREAM_VALUE] = (uint64_t)sqlite3_column_int64(stmt, 33);
-    return row_is_sound(ret) ? true
-                             : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
-                                       (long long)ret->no);
-}
-
 /* Sums of wall times and durations that clients chose: they must not overflow. */
 static int64_t time_add(int64_t us, int64_t duration_us)
 {
@@ -343,6 +240,17 @@ static bool row_is_counted(const struct store *store, const struct row *row, str
                    counts_name(&store->counts, row->queue));
 }
 
+/* The row has moved from this state to what `moved` says. */
+static void row_has_moved(struct store *store, struct row *row, enum job_state from,
+                          const struct row *moved)
+{
+    counts_change(&store->counts, row->queue, from, -1);
+    counts_change(&store->counts, row->queue, moved->state, +1);
+    *row = *moved;
+    *cache_slot(store, row->no) = *moved;
+    cache_slot(store, row->no)->value = (struct slice){0};
+}
+
 bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err)
 {
     enum job_state from = row->state;
@@ -363,17 +271,37 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
         return err_set(err, ERR_STATE_CONFLICT, "The job is %s and cannot become %s.",
                        job_state_name(from), job_state_name(to));
     POST(job_state_may_move(from, to));
-    counts_change(&store->counts, row->queue, from, -1);
-    counts_change(&store->counts, row->queue, to, +1);
-    *row = moved;
-    *cache_slot(store, row->no) = moved;
-    cache_slot(store, row->no)->value = (struct slice){0};
+    row_has_moved(store, row, from, &moved);
     if (!gate_changed(store, row, was_gated, is_gated(row, to), err))
         return false;
     if (!was_gated || !job_state_is_end(to))
         return row_changed(store, row, from, to, err);
     moved.flags |= JOB_GATED; /* it ended behind the gate: nobody has waited for this end */
     return row_changed(store, &moved, from, to, err);
+}
+
+bool row_pass(struct store *store, struct row *row, enum job_state to, struct err *err)
+{
+    struct row begun = *row, moved = *row;
+    sqlite3_stmt *move;
+
+    PRE(row->state == JOB_QUEUED && job_state_is_end(to) && job_state_may_move(JOB_RUNNING, to));
+
+    begun.state = JOB_RUNNING;
+    begun.version++;
+    moved.state = to;
+    moved.version += 2;
+    if (!row_is_counted(store, row, err))
+        return false;
+    move = move_bind(store_stmt(store, SQL_ROW_MOVE), &moved);
+    bind_i64(move, 2, INT64_C(1) << JOB_QUEUED);
+    if (!store_run(store, move, err))
+        return false;
+    if (sqlite3_changes(store->db.handle) != 1)
+        return err_set(err, ERR_STATE_CONFLICT, "The job is not queued any more.");
+    row_has_moved(store, row, JOB_QUEUED, &moved);
+    return row_changed(store, &begun, JOB_QUEUED, JOB_RUNNING, err) &&
+           row_changed(store, row, JOB_RUNNING, to, err);
 }
 
 bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret, struct err *err)

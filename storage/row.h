@@ -75,6 +75,9 @@ MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct er
  * gated no more. STATE_CONFLICT, with nothing
  * changed, when job.h's table does not know the move from the row's stored state. */
 MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
+/* From QUEUED by way of RUNNING to the end in one write, for an attempt that began and ended since
+ * the last commit. Everybody hears of both moves, and the version grows by 2. */
+MUST_CHECK bool row_pass(struct store *store, struct row *row, enum job_state to, struct err *err);
 /* From behind the gate to the end in one write, for an attempt that began and ended since the last
  * commit: nobody could see the steps between. *ret is false, with nothing changed, when the row
  * does not stand there any more, or not as `row` says (another version, other flags). Of `row` all

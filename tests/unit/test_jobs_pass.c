@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* An attempt that began and ended between two commits: one write, and everybody hears of both
+ * moves. */
+#include "storage_fixture.h"
+
+static struct fixture f;
+
+static void setup(void)
+{
+    fixture_open(&f);
+}
+
+static void teardown(void)
+{
+    fixture_close(&f);
+}
+
+TestSuite(jobs_pass, .init = setup, .fini = teardown, .timeout = 60);
+
+#define ALL_COLUMNS                                                                         \
+    "state, queue, priority, attempt, max_attempts, version, timer, wake_us, created_us,"   \
+    " due_us, queued_us, started_us, finished_us, keep_us, result, retry, slot, reason,"    \
+    " exit_code, signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes," \
+    " stderr_bytes, output_flags, batch, idx, flags, value_bytes, value"
+
+/* How many of the two rows differ from the first in any column but their number and salt. */
+static int64_t kinds_of_rows(int64_t a, int64_t b)
+{
+    char sql[1024];
+
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT count(*) FROM (SELECT DISTINCT " ALL_COLUMNS
+                   " FROM jobs WHERE no IN (%lld, %lld))",
+                   (long long)a, (long long)b);
+    return ask(&f, sql);
+}
+
+Test(jobs_pass, leaves_what_a_start_and_an_end_leave)
+{
+    struct job_end end = job_end_ok();
+    struct job_id slow, fast;
+
+    end.inline_out[STREAM_VALUE] = SLICE_LIT("42");
+    end.output.has_value = true;
+    end.output.bytes[STREAM_VALUE] = 2;
+    tx_begin(&f);
+    slow = job_add(&f, NULL, 3);
+    fast = job_add(&f, NULL, 3);
+    must(jobs_start(f.store, &(struct job_start){slow.no, 1, 1, NOW_US}, err));
+    must(jobs_finish(f.store, slow.no, 1, &end, err));
+    must(jobs_pass(f.store, &(struct job_start){fast.no, 1, 1, NOW_US}, &end, err));
+    tx_commit(&f);
+    cr_assert_eq(kinds_of_rows(slow.no, fast.no), 1);
+    counts_check(&f);
+    integrity_check(&f);
+}
+
+Test(jobs_pass, tells_of_both_moves)
+{
+    struct job_end end = job_end_ok();
+    const struct job_change *changes;
+    struct job_id id;
+    size_t n;
+
+    tx_begin(&f);
+    id = job_add(&f, NULL, 0);
+    tx_commit(&f);
+    tx_begin(&f);
+    must(jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+    changes = store_changes(f.store, &n);
+    cr_assert_eq(n, 2);
+    cr_assert_eq(changes[0].from, JOB_QUEUED);
+    cr_assert_eq(changes[0].to, JOB_RUNNING);
+    cr_assert_eq(changes[0].version, 2);
+    cr_assert_eq(changes[0].attempt, 1);
+    cr_assert_eq(changes[1].from, JOB_RUNNING);
+    cr_assert_eq(changes[1].to, JOB_SUCCEEDED);
+    cr_assert_eq(changes[1].version, 3);
+    tx_commit(&f);
+}
+
+Test(jobs_pass, an_attempt_that_is_repeated_leaves_its_history)
+{
+    struct job_end end = job_end_ok();
+    struct job_id id;
+
+    end.state = JOB_QUEUED;
+    end.reason = REASON_SIGNAL;
+    tx_begin(&f);
+    id = job_add(&f, NULL, 0);
+    must(jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+    tx_commit(&f);
+    cr_assert_eq(job_see(&f, id.no).state, JOB_QUEUED);
+    cr_assert_eq(job_see(&f, id.no).attempt, 1);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM attempts"), 1);
+    counts_check(&f);
+}
+
+Test(jobs_pass, changes_nothing_that_is_not_queued_for_this_attempt)
+{
+    struct job_end end = job_end_ok();
+    struct job_start start = {.attempt = 1, .now_us = NOW_US};
+
+    tx_begin(&f);
+    for (int state = 0; state < JOB_STATE_COUNT; state++) {
+        if (state == JOB_BLOCKED || state == JOB_QUEUED)
+            continue;
+        start.no = job_add_in(&f, (enum job_state)state).no;
+        must_fail(STATE_CONFLICT, jobs_pass(f.store, &start, &end, err));
+        cr_assert_eq(job_see(&f, start.no).state, (enum job_state)state);
+    }
+    start.no = job_add(&f, NULL, 0).no;
+    start.attempt = 2;
+    must_fail(STATE_CONFLICT, jobs_pass(f.store, &start, &end, err));
+    cr_assert_eq(job_see(&f, start.no).state, JOB_QUEUED);
+    tx_commit(&f);
+    counts_check(&f);
+}
+
+Test(jobs_pass, what_was_moved_behind_the_cache_is_found_out)
+{
+    struct job_end end = job_end_ok();
+    struct job_id id;
+
+    tx_begin(&f);
+    id = job_add(&f, NULL, 0);
+    cr_assert_eq(sqlite3_exec(f.store->db.handle, "UPDATE jobs SET state = 7", NULL, NULL, NULL),
+                 SQLITE_OK);
+    must_fail(STATE_CONFLICT,
+              jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+    store_rollback(f.store);
+}
