@@ -83,10 +83,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
 
 /* A pool with its settings, twice; entry_read and pools_put know the order. */
-#define TEXT_POOL                                                                              \
-    "name, version, made, phase, place, up_to, why, size, min, idle_us, max_jobs,"             \
-    " start_failures, start_timeout_us, max_rss, on_death, isolation, base_size, base_min,"    \
-    " base_idle_us, base_max_jobs, base_start_failures, base_start_timeout_us, base_max_rss,"  \
+#define TEXT_POOL                                                                             \
+    "name, version, made, phase, place, up_to, why, size, min, idle_us, max_jobs,"            \
+    " start_failures, start_timeout_us, max_rss, on_death, isolation, base_size, base_min,"   \
+    " base_idle_us, base_max_jobs, base_start_failures, base_start_timeout_us, base_max_rss," \
     " base_on_death, base_isolation"
 
 /* A blob; blob_read knows the order. */

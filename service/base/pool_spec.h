@@ -8,7 +8,7 @@
 
 #define MAX_POOLS 16
 #define MAX_POOL_NAME 40
-#define MAX_WORKERS 1024 /* of all pools together */
+#define MAX_WORKERS 1024       /* of all pools together */
 #define DEFAULT_POOL "default" /* pool 0: it is always there */
 
 enum pool_phase {
