@@ -193,7 +193,7 @@ MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t n
 MUST_CHECK bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue,
                                       struct err *err);
 MUST_CHECK bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err);
-void dispatch_claim_undone(struct dispatch *d); /* nothing of it was stored */
+void dispatch_claim_undone(struct dispatch *d);                     /* nothing of it was stored */
 MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of `inflight` */
 struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, running or ended and not
                                                                  stored; NULL */
@@ -244,7 +244,7 @@ void flight_free(struct flight *f);
 MUST_CHECK bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight *f,
                                 bool *ret_ok, struct err *err);
 void flight_trim(struct dispatch *d); /* after a commit: the table is as small as the pools */
-struct flight *flight_new(struct dispatch *d);                    /* NULL: all are in use */
+struct flight *flight_new(struct dispatch *d); /* NULL: all are in use */
 /* What a start needs to know of the job. */
 MUST_CHECK bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *err);
 struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and

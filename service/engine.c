@@ -221,8 +221,7 @@ static bool apply(struct engine *e, struct err *err)
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
            apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
            apply_batch_work(e, err) && apply_pool_work(e, err) && apply_changes(e, err) &&
-           apply_claims(e, err) && apply_changes(e, err) &&
-           dispatch_sync(&e->dispatch, err);
+           apply_claims(e, err) && apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
 }
 
 /* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
