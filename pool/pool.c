@@ -215,11 +215,11 @@ bool pool_find_idle(const struct pool *pool, struct place *ret)
 
 bool pool_is_with_worker(const struct pool *pool, struct place place)
 {
-    const struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    const struct slot_offer *offer = slots_offer(&pool->worker.slots, place.slot, place.bank);
     const enum bank_owner owner = pool_bank(pool, place)->owner;
 
     return owner == BANK_RUNNING ||
-           (owner == BANK_WAITING && atomic_load(&bank->offer) == BANK_TAKEN);
+           (owner == BANK_WAITING && atomic_load(&offer->state) == BANK_TAKEN);
 }
 
 /* The mate, whose number is `no`; 0: the bank's own task. */
@@ -292,7 +292,8 @@ static struct bank *live_bank(const struct pool *pool, uint32_t slot, int64_t jo
 {
     if (slot >= pool->max_workers || job_no <= 0)
         return NULL;
-    for (uint32_t i = 0; i < SLOT_BANKS; i++) {
+    const uint32_t n = atomic_load_explicit(&pool->seats[slot].facts.n_banks, memory_order_relaxed);
+    for (uint32_t i = 0; i < n; i++) {
         struct bank *bank = slots_bank(&pool->worker.slots, slot, i);
         if (atomic_load_explicit(&bank->live_job_no, memory_order_acquire) == job_no)
             return bank;

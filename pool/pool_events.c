@@ -72,12 +72,14 @@ void pool_close_output(struct seat *seat)
 void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
 {
     struct seat_bank *mine = &seat->banks[bank];
-    struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
+    const uint32_t slot = pool_slot_of(pool, seat);
+    struct bank *shared = slots_bank(&pool->worker.slots, slot, bank);
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, slot, bank);
     int64_t nobody = 0;
 
     mine->owner = BANK_RUNNING;
     seat->state = SEAT_BUSY;
-    atomic_store_explicit(&shared->offer, BANK_NOT_OFFERED, memory_order_relaxed);
+    atomic_store_explicit(&offer->state, BANK_NOT_OFFERED, memory_order_relaxed);
     /* The worker may be with a mate already, and has said so. */
     (void)atomic_compare_exchange_strong(&shared->live_job_no, &nobody, mine->job_no);
     atomic_store_explicit(&seat->facts.job_no, mine->job_no, memory_order_relaxed);
@@ -93,11 +95,11 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
                                 .bank = bank,
                                 .job_no = seat->banks[bank].job_no,
                                 .attempt = seat->banks[bank].attempt};
-    struct bank *shared = slots_bank(&pool->worker.slots, frame.slot, bank);
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, frame.slot, bank);
 
     /* Before the frame leaves: else the worker might run the task by the frame and then take it
      * once more as an offer. */
-    atomic_store(&shared->offer, BANK_NOT_OFFERED);
+    atomic_store(&offer->state, BANK_NOT_OFFERED);
     if (frame_send(seat->sock, &frame, -1) != FRAME_OK) {
         seat->state = SEAT_DEAD; /* GONE will return the offer */
         return;
@@ -135,13 +137,12 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
     pool_push(pool, event_of(pool, seat, POOL_STARTED, next));
 }
 
-/* Nobody will take the offer any more. It was taken if the worker said so, to us or only in the
- * bank. */
+/* Nobody will take the offer any more. It was taken if the worker said so, to us or only there. */
 static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
 {
-    struct bank *shared = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, pool_slot_of(pool, seat), bank);
 
-    if (atomic_exchange(&shared->offer, BANK_NOT_OFFERED) == BANK_TAKEN) {
+    if (atomic_exchange(&offer->state, BANK_NOT_OFFERED) == BANK_TAKEN) {
         seat->banks[bank].owner = BANK_RUNNING;
         pool_push(pool, event_of(pool, seat, POOL_STARTED, bank));
         return;

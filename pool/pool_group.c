@@ -83,12 +83,13 @@ static void withdraw(struct pool *pool, struct seat *seat)
 {
     for (uint32_t number = 0; number < SLOT_BANKS; number++) {
         struct seat_bank *mine = &seat->banks[number];
-        struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), number);
+        struct slot_offer *offer = slots_offer(&pool->worker.slots, pool_slot_of(pool, seat),
+                                               number);
         uint32_t expected = BANK_OFFERED;
         if (mine->owner != BANK_RUNNING && mine->owner != BANK_WAITING)
             continue;
         if (mine->owner == BANK_RUNNING ||
-            !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED)) {
+            !atomic_compare_exchange_strong(&offer->state, &expected, BANK_NOT_OFFERED)) {
             pool_mates_withdraw(pool, seat, number);
             continue;
         }

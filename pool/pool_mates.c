@@ -72,10 +72,10 @@ void pool_mates_over(struct pool *pool, struct seat *seat, const struct frame *f
 void pool_mates_look(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
     for (uint32_t bank = 0; bank < SLOT_BANKS; bank++) {
-        const struct bank *shared = shared_bank(pool, seat, bank);
-        const uint64_t told_ns = atomic_load(&shared->told_ns);
         if (seat->banks[bank].owner != BANK_RUNNING || seat->banks[bank].n_mates == 0)
             continue;
+        const struct bank *shared = shared_bank(pool, seat, bank);
+        const uint64_t told_ns = atomic_load(&shared->told_ns);
         if (told_ns == 0 || now_ns < told_ns + LOOK_NS) { /* it has begun later than we thought */
             pool_set_time(pool, &seat->look_at_ns, now_ns + LOOK_NS);
             return;

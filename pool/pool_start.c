@@ -31,12 +31,21 @@ static bool make_input(const struct pool_task *task, size_t extra_size, int *ret
     return true;
 }
 
+/* The lowest free bank is used, so that memory is touched only as far as it is needed. */
+static void note_use(struct pool *pool, struct place place)
+{
+    _Atomic uint32_t *n_banks = &pool->seats[place.slot].facts.n_banks;
+    if (atomic_load_explicit(n_banks, memory_order_relaxed) <= place.bank)
+        atomic_store_explicit(n_banks, place.bank + 1, memory_order_relaxed);
+}
+
 static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_fd, struct err *err)
 {
     struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
     const size_t extra_size = task_extra_size(&task->extra);
 
     PRE(task->note.len <= sizeof(bank->note));
+    note_use(pool, task->place);
     bank->job_no = task->job_no;
     bank->attempt = task->attempt;
     bank->note_bytes = (uint32_t)task->note.len;
@@ -167,7 +176,7 @@ bool pool_offer(struct pool *pool, const struct pool_task *task)
 {
     struct seat_bank *mine = pool_bank(pool, task->place);
     const struct seat *seat = &pool->seats[task->place.slot];
-    struct bank *bank = slots_bank(&pool->worker.slots, task->place.slot, task->place.bank);
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, task->place.slot, task->place.bank);
     struct err err;
     int input_fd = -1;
 
@@ -177,25 +186,25 @@ bool pool_offer(struct pool *pool, const struct pool_task *task)
         !fill_bank(pool, task, &input_fd, &err))
         return false;
     mine->owner = BANK_WAITING;
-    mine->offer_turn = bank->offer_turn = ++pool->offers;
+    mine->offer_turn = offer->turn = ++pool->offers;
     mine->job_no = task->job_no;
     mine->attempt = task->attempt;
     /* Release: who takes it sees all of the bank. */
-    atomic_store_explicit(&bank->offer, BANK_OFFERED, memory_order_release);
+    atomic_store_explicit(&offer->state, BANK_OFFERED, memory_order_release);
     return true;
 }
 
 bool pool_recall(struct pool *pool, struct place place)
 {
     struct seat_bank *mine = pool_bank(pool, place);
-    struct bank *bank = slots_bank(&pool->worker.slots, place.slot, place.bank);
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, place.slot, place.bank);
     uint32_t expected = BANK_OFFERED;
 
     /* Its worker has died, and the event that says so waits to be heard. */
     if (mine->owner == BANK_RETURNED)
         return true;
     if (mine->owner != BANK_WAITING ||
-        !atomic_compare_exchange_strong(&bank->offer, &expected, BANK_NOT_OFFERED))
+        !atomic_compare_exchange_strong(&offer->state, &expected, BANK_NOT_OFFERED))
         return false;
     mine->owner = BANK_FREE;
     return true;

@@ -81,7 +81,7 @@ struct seat {
     struct {
         _Atomic int32_t pid, last_status;
         _Atomic bool is_alive, is_ready;
-        _Atomic uint32_t group;
+        _Atomic uint32_t group, n_banks; /* the banks from there on were never used */
         _Atomic int64_t started_us, job_no;
         _Atomic uint64_t tasks_done;
     } facts; /* any thread reads */

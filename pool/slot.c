@@ -74,6 +74,12 @@ struct slot_head *slots_head(const struct slots *slots, uint32_t slot)
     return &slots->heads[slot];
 }
 
+struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_t bank)
+{
+    PRE(bank < SLOT_BANKS);
+    return &slots_head(slots, slot)->offers[bank];
+}
+
 static bool read_output(const struct bank *bank, int stream, struct task_output *ret)
 {
     const uint64_t bytes = bank->out_bytes[stream];

@@ -71,7 +71,6 @@ struct bank {
     uint32_t attempt;
     uint32_t in_bytes;   /* used bytes of in[], 0 when the input came as a descriptor */
     uint32_t note_bytes; /* the worker writes note[] to the file of starts before it begins */
-    uint64_t offer_turn; /* offers are taken in this order */
     char note[64];
     uint32_t n_mates;        /* they run after it with the same attempt number; 0 as a rule */
     uint32_t note_no_at;     /* where in note[] the number of a mate goes */
@@ -83,7 +82,6 @@ struct bank {
     /* 0 no; 1 server: somebody looks at the output; 2 worker: it is in the spool now (then OUTPUT
      * is sent). */
     _Atomic uint32_t watched;
-    _Atomic uint32_t offer; /* enum bank_offer */
     /* Of stdout, stderr and partial results, what a reader of the spool file may read. */
     _Atomic uint64_t live_bytes[LIVE_STREAMS];
     /* enum bank_call, and times CALL_MATE the mate that is meant (0: the bank's own task); server
@@ -127,9 +125,17 @@ struct bank {
     alignas(64) char log[BANK_LOG_SIZE];
 };
 
+/* Side by side, since a worker looks at all of them after each task: in the banks they would be as
+ * many pages. */
+struct slot_offer {
+    _Atomic uint32_t state; /* enum bank_offer */
+    uint64_t turn;          /* they are taken in this order; server, before it offers */
+};
+
 /* Why a worker could not start, in words, as a text; "": it has not said. */
 #define SLOT_WHY 512
 struct slot_head {
+    alignas(64) struct slot_offer offers[SLOT_BANKS];
     char why[SLOT_WHY];
 };
 
@@ -144,6 +150,7 @@ struct slots {
 MUST_CHECK bool slots_map(struct slots *slots, uint32_t n, struct err *err);
 void slots_unmap(struct slots *slots);
 struct bank *slots_bank(const struct slots *slots, uint32_t slot, uint32_t bank);
+struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_t bank);
 /* For the next task of the bank: nothing of the one before is left, and the live fields are
  * nobody's until live_job_no says whose. Who owns the bank calls it; `call` and `cancel` name their
  * mate and are left alone. */

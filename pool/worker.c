@@ -269,29 +269,25 @@ static bool run_mates(struct worker *w, struct bank *bank, const struct frame *o
 }
 
 /* The oldest offer that is still there; NULL: none. */
-static struct bank *oldest_offer(const struct worker *w, uint32_t *ret_number)
+static struct slot_offer *oldest_offer(struct slot_head *head)
 {
-    struct bank *oldest = NULL;
-    for (uint32_t number = 0; number < SLOT_BANKS; number++) {
-        struct bank *bank = slots_bank(&w->cfg->slots, w->slot, number);
-        if (atomic_load_explicit(&bank->offer, memory_order_acquire) != BANK_OFFERED ||
-            (oldest != NULL && oldest->offer_turn < bank->offer_turn))
-            continue;
-        oldest = bank;
-        *ret_number = number;
-    }
+    struct slot_offer *oldest = NULL;
+    for (struct slot_offer *offer = head->offers; offer < &head->offers[SLOT_BANKS]; offer++)
+        if (atomic_load_explicit(&offer->state, memory_order_acquire) == BANK_OFFERED &&
+            (oldest == NULL || offer->turn < oldest->turn))
+            oldest = offer;
     return oldest;
 }
 
 /* Returns 1 + the bank, 0: nothing is offered. */
 static int32_t take_offer(struct worker *w)
 {
-    struct bank *bank;
-    uint32_t number = 0;
-    while ((bank = oldest_offer(w, &number)) != NULL) {
+    struct slot_head *head = slots_head(&w->cfg->slots, w->slot);
+    struct slot_offer *offer;
+    while ((offer = oldest_offer(head)) != NULL) {
         uint32_t expected = BANK_OFFERED;
-        if (atomic_compare_exchange_strong(&bank->offer, &expected, BANK_TAKEN))
-            return (int32_t)number + 1;
+        if (atomic_compare_exchange_strong(&offer->state, &expected, BANK_TAKEN))
+            return (int32_t)(offer - head->offers) + 1;
     }
     return 0;
 }
