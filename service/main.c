@@ -7,6 +7,7 @@
 #include "api/view_batch.h"
 #include "cli/cli.h"
 #include "pool/pool.h"
+#include "service/base/footprint.h"
 #include "service/callbacks.h"
 #include "service/notify.h"
 #include "service/starts.h"
@@ -230,7 +231,10 @@ static int open_server(struct server *s, struct err *err)
         return EXIT_USAGE; /* secrets that are none, or that others can read */
     if (!http_start(s->engine, &s->http, err))
         return EXIT_USAGE; /* an address that cannot be bound, or must not */
-    return announce(s, err) && callbacks_start(s->callbacks, err) ? 0 : EXIT_STORE;
+    if (!announce(s, err) || !callbacks_start(s->callbacks, err))
+        return EXIT_STORE;
+    footprint_trim();
+    return 0;
 }
 
 static void close_server(struct server *s)
@@ -262,6 +266,7 @@ static int serve(int argc, char **argv)
     struct server s = {.lock_fd = -1, .signal_fd = -1};
     struct err err = {0};
     enum config_action action;
+    footprint_limit();
     s.set = config_load(argc, argv, &action, &err);
     if (s.set == NULL || !codec_check_functions(config_get(s.set), &err)) {
         (void)fprintf(stderr, "ganger serve: %s\n", err.detail);

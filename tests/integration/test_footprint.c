@@ -48,6 +48,38 @@ SERVER_TEST_WITH(footprint, callbacks_load_libcurl_into_the_server_alone, .args 
     CHECK(!child_has_mapped(s, "/libcurl"), "zygote or worker has loaded libcurl");
 }
 
+/* How much of the library's code and constants is in the process. */
+static long resident_kib(pid_t pid, const char *library)
+{
+    AUTO_TEXT smaps = file_read(text_of("/proc/%d/smaps", (int)pid).s, NULL);
+    bool counts = false;
+    long sum = 0, kib;
+    char *next, name[256], rights[8];
+    for (char *line = smaps; line != NULL && *line != '\0'; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL)
+            *next++ = '\0';
+        if (sscanf(line, "%*x-%*x %7s %*x %*s %*s %255s", rights, name) == 2)
+            counts = rights[1] == '-' && strstr(name, library) != NULL;
+        else if (counts && sscanf(line, "Rss: %ld", &kib) == 1)
+            sum += kib;
+    }
+    return sum;
+}
+
+/* Debian's libmicrohttpd brings GnuTLS and initialises it; here nothing is ever encrypted. */
+SERVER_TEST(footprint, what_only_the_start_has_touched_is_given_back)
+{
+    if (!maps_can_be_read(s->pid))
+        cr_skip_test("only root may read /proc/PID/smaps of the server");
+    if (!has_mapped(s->pid, "/libgnutls.so"))
+        cr_skip_test("this libmicrohttpd has no TLS");
+    AUTO_RESPONSE done = job_run(s, "{'command':['true']}");
+    expect_text(done, "state", "succeeded");
+    CHECK(resident_kib(s->pid, "/libmicrohttpd.so") > 0, "this test sees no library");
+    AWAIT(resident_kib(s->pid, "/libgnutls.so") < 512, 10);
+}
+
 /* A file of its name that is no library stands for one that is missing. */
 PLAIN_TEST(footprint, who_needs_libcurl_says_that_it_is_missing)
 {
