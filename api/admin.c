@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/codec_graph.h"
 #include "api/handlers.h"
+#include "api/openapi.h"
 #include "api/problem.h"
 #include "api/reply.h"
 
@@ -173,6 +174,6 @@ void metrics_show(struct request *rq)
 
 void openapi_show(struct request *rq)
 {
-    buf_append(&rq->out, rq->thread->shared->openapi.ptr, rq->thread->shared->openapi.len);
+    openapi_write(&rq->out);
     reply_json(rq, 200);
 }

@@ -2,7 +2,6 @@
 #include "api/http.h"
 
 #include "api/listen.h"
-#include "api/openapi.h"
 #include "api/receive.h"
 
 #include <errno.h>
@@ -41,7 +40,6 @@ struct worker {
 
 struct http {
     struct http_shared shared;
-    struct buf openapi;
     struct listener listeners[MAX_LIST];
     uint32_t n_listeners;
     struct worker *workers;
@@ -326,10 +324,6 @@ bool http_start(struct engine *engine, struct http **ret_http, struct err *err)
     http->shared.engine = engine;
     http->shared.cfg = engine_config(engine);
     http->shared.metrics = engine_metrics(engine);
-    buf_init(&http->openapi, 1u << 20);
-    openapi_write(&http->openapi);
-    http->shared.openapi = buf_slice(&http->openapi);
-    PRE(buf_ok(&http->openapi));
     if (!start_all(http, err)) {
         http_stop(http);
         return err_wrap(err, "http");
@@ -365,6 +359,5 @@ void http_stop(struct http *http)
     for (uint32_t i = 0; i < http->n_listeners; i++)
         listener_close(&http->listeners[i]);
     free(http->workers);
-    buf_release(&http->openapi);
     free(http);
 }

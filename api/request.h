@@ -25,7 +25,6 @@ struct http_shared {
     const struct config *cfg;
     struct metrics *metrics;
     struct token_store tokens;
-    struct slice openapi;            /* the document, made once */
     _Atomic uint64_t inflight_bytes; /* bodies being read or applied */
     bool is_exposed;                 /* listens beyond loopback */
 };
