@@ -193,12 +193,13 @@ static bool put_progress(struct request *rq, struct stream *s, struct job_view *
             *ret_again_ns = now_ns + PROGRESS_PERIOD_NS;
         return false;
     }
-    if (job->progress_at_us == 0 || job->progress_at_us == s->progress_us)
-        return false;
     if (now_ns < s->progress_ns) {
+        /* Also when there is nothing new: what is said so soon after this may wake nobody. */
         *ret_again_ns = s->progress_ns;
         return false;
     }
+    if (job->progress_at_us == 0 || job->progress_at_us == s->progress_us)
+        return false;
     live_event_begin(rq, &s->live, "progress", 0);
     view_write_progress(job, &rq->out);
     live_event_end(rq, &s->live);

@@ -6,11 +6,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#define OUTPUT_PERIOD_NS (20 * MS_NS)
 #define MAX_WAIT_NS \
     (60000 * MS_NS) /* ppoll's clock stands still in suspend, our deadlines do not */
 #define MAX_WALL_WAIT_NS (5000 * MS_NS) /* the wall clock may be set */
-#define PROGRESS_PERIOD_NS (250 * MS_NS)
 #define PUMP_BUDGET \
     ((size_t)8 << 20) /* bytes of one stream before the other and the server are heard again */
 
@@ -55,28 +53,17 @@ static void begin_stop(struct drive *d, enum cause cause, int signal, int64_t gr
     d->kill_at_ns = MIN(d->kill_at_ns, at_ns);
 }
 
-static void send_output(struct drive *d, uint64_t now_ns)
+static uint64_t kept(const struct drive *d)
 {
-    const struct frame frame = {
-        .type = FRAME_OUTPUT, .job_no = d->bank->job_no, .attempt = d->bank->attempt};
-    if (frame_send(d->io->sock, &frame, -1) == FRAME_OK)
-        d->output_told = d->out[0].kept + d->out[1].kept;
-    d->output_at_ns = now_ns + OUTPUT_PERIOD_NS;
-}
-
-static bool is_watched(const struct drive *d)
-{
-    return atomic_load_explicit(&d->bank->watched, memory_order_relaxed) == 2;
+    return d->out[0].kept + d->out[1].kept;
 }
 
 /* Both files, also of a stream that is silent so far: a reader opens them now. Without room for
  * them readers wait for the end. */
 static void watch_output(struct drive *d)
 {
-    if (!capture_spool(&d->out[0]) || !capture_spool(&d->out[1]))
-        return;
-    atomic_store_explicit(&d->bank->watched, 2, memory_order_release);
-    send_output(d, clock_mono_ns());
+    if (capture_spool(&d->out[0]) && capture_spool(&d->out[1]))
+        teller_watched(&d->teller, kept(d));
 }
 
 static bool is_for_us(const struct drive *d, const struct frame *frame)
@@ -119,36 +106,6 @@ static void pump_outputs(struct drive *d, const struct pollfd *fds)
     }
 }
 
-static bool has_progress(const struct drive *d)
-{
-    return atomic_load(&d->bank->listened) != 0 && progress_turn(d->bank) != d->progress_told;
-}
-
-/* A few times in a second at most, and only while somebody listens. */
-static void tell_progress(struct drive *d, uint64_t now_ns)
-{
-    const struct frame frame = {
-        .type = FRAME_OUTPUT, .job_no = d->bank->job_no, .attempt = d->bank->attempt};
-    if (!has_progress(d) || now_ns < d->progress_at_ns)
-        return;
-    const uint32_t turn = progress_turn(d->bank);
-    if (frame_send(d->io->sock, &frame, -1) == FRAME_OK)
-        d->progress_told = turn;
-    d->progress_at_ns = now_ns + PROGRESS_PERIOD_NS;
-}
-
-static bool has_news(const struct drive *d)
-{
-    return is_watched(d) && d->out[0].kept + d->out[1].kept != d->output_told;
-}
-
-/* At most one frame per period: a reader of the file loses nothing when it looks a little later. */
-static void tell_output(struct drive *d, uint64_t now_ns)
-{
-    if (has_news(d) && now_ns >= d->output_at_ns)
-        send_output(d, now_ns);
-}
-
 static void check_clocks(struct drive *d, uint64_t now_ns)
 {
     const struct task *task = d->task;
@@ -168,10 +125,7 @@ static uint64_t wait_ns(const struct drive *d, uint64_t now_ns)
     if (d->settle_at_ns != 0)
         at_ns = MIN(at_ns, d->settle_at_ns);
     at_ns = MIN(at_ns, d->suspend_at_ns);
-    if (has_news(d))
-        at_ns = MIN(at_ns, d->output_at_ns);
-    if (has_progress(d))
-        at_ns = MIN(at_ns, d->progress_at_ns);
+    at_ns = MIN(at_ns, teller_due_ns(&d->teller, kept(d)));
     if (d->task->deadline_us > 0 && d->cause == CAUSE_NONE) {
         const int64_t left_us = d->task->deadline_us - clock_wall_us();
         at_ns = MIN(at_ns, now_ns + MIN(MAX_WALL_WAIT_NS, (uint64_t)MAX(left_us, 0) * 1000));
@@ -252,8 +206,7 @@ static void watch_task(struct drive *d)
         check_clocks(d, now_ns);
         if (now_ns >= d->suspend_at_ns)
             drive_suspend(d, now_ns);
-        tell_output(d, now_ns);
-        tell_progress(d, now_ns);
+        teller_tell(&d->teller, kept(d), now_ns);
         if (now_ns >= d->kill_at_ns)
             return;
         if (d->main_ended && (d->cause == CAUSE_NONE || !tree_group_is_alive(&d->tree)))
@@ -328,10 +281,10 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
         .timeout_at_ns = NEVER,
         .kill_at_ns = NEVER,
         .suspend_at_ns = NEVER,
-        .progress_told = progress_turn(bank),
     };
 
     atomic_store_explicit(&bank->suspended, 0, memory_order_relaxed);
+    teller_init(&d.teller, io->sock, bank);
     if (!drive_start(&d, proc))
         return DRIVE_DONE;
     if (FAULT("worker-after-exec"))

@@ -8,6 +8,7 @@
 #include "pool/drive.h"
 #include "pool/frame.h"
 #include "pool/progress.h"
+#include "pool/teller.h"
 #include "pool/tree.h"
 
 #define NEVER UINT64_MAX
@@ -29,11 +30,8 @@ struct drive {
     uint64_t timeout_at_ns;
     uint64_t kill_at_ns; /* the grace is over */
     uint64_t settle_at_ns;
-    uint64_t output_at_ns;   /* not before this may the next OUTPUT frame leave */
-    uint64_t output_told;    /* bytes of both streams that it told of */
-    uint64_t progress_at_ns; /* the same for progress */
-    uint32_t progress_told;  /* its turn */
-    uint64_t suspend_at_ns;  /* when those that do not stand still are looked at again */
+    struct teller teller;
+    uint64_t suspend_at_ns; /* when those that do not stand still are looked at again */
     uint32_t suspend_looks;
     bool is_suspending; /* also when it is done */
     bool was_still;     /* at the last look */

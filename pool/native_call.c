@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/native_call.h"
 
-#include "pool/frame.h"
 #include "pool/progress.h"
 #include "pool/spool.h"
 #include "service/base/json.h"
 
 #include <sys/mman.h>
-
-#define PROGRESS_PERIOD_NS UINT64_C(250000000)
 
 static struct native_call *call_of(struct ganger_call *seen)
 {
@@ -154,19 +151,6 @@ static int api_result(struct ganger_call *seen, const void *bytes, size_t len, i
 
 /* ---- while it runs ---- */
 
-/* As drive.c: a few times in a second at most, and only while somebody listens. */
-static void tell_progress(struct native_call *call)
-{
-    const struct frame frame = {
-        .type = FRAME_OUTPUT, .job_no = call->bank->job_no, .attempt = call->bank->attempt};
-    const uint64_t now_ns = clock_mono_ns();
-
-    if (now_ns < call->told_ns + PROGRESS_PERIOD_NS)
-        return;
-    call->told_ns = now_ns;
-    (void)frame_send(call->native->sock, &frame, -1);
-}
-
 static void api_progress(struct ganger_call *seen, double fraction, const char *text)
 {
     struct native_call *call = call_of(seen);
@@ -175,8 +159,10 @@ static void api_progress(struct ganger_call *seen, double fraction, const char *
         return;
     progress_put(call->bank, (uint32_t)(MIN(fraction, 1.0) * 1e6),
                  slice_of(text == NULL ? "" : text));
+    /* What it says within the period after this is not told: nobody comes by here then. A stream
+     * looks once more when that is over (api/streams.c). */
     if (atomic_load(&call->bank->listened) != 0)
-        tell_progress(call);
+        teller_tell(&call->teller, 0, clock_mono_ns());
 }
 
 static int api_is_cancelled(struct ganger_call *seen)
@@ -214,6 +200,7 @@ bool native_call_init(struct native_call *call)
 
     call->seen.api = &api;
     call->result_fd = -1;
+    teller_init(&call->teller, call->native->sock, call->bank);
     if (in.len == 0 || json_type_of(in) != JSON_OBJECT)
         return false;
     if (!json_find(in, "args", &call->args))

@@ -5,6 +5,7 @@
 
 #include "include/ganger/plugin.h"
 #include "pool/native.h"
+#include "pool/teller.h"
 
 struct native_call {
     struct ganger_call seen; /* first: what the function gets is a pointer to it */
@@ -16,7 +17,7 @@ struct native_call {
     struct slice args, kwargs;          /* raw JSON */
     int result_fd;                      /* the spool file of a large result; -1: none */
     bool has_result;
-    uint64_t told_ns;            /* when the server last heard of progress */
+    struct teller teller;
     char error[TASK_ERROR_TEXT]; /* "" until it is set */
 };
 

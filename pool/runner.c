@@ -67,7 +67,7 @@ static void init_call(struct runner_call *call, const struct task_extra *extra)
     call->result_fd = call->data_fd = -1;
     call->term_at_ns = call->kill_at_ns = call->eof_by_ns = NEVER;
     call->timeout_at_ns = task_timeout_at(task, clock_mono_ns());
-    call->progress_told = progress_turn(call->bank);
+    teller_init(&call->teller, call->all->io->sock, call->bank);
     (void)snprintf(call->number, sizeof(call->number), "%" PRId64, call->bank->job_no);
     call->id = variable(extra, "GANGER_JOB_ID");
     call->name = variable(extra, "GANGER_JOB_NAME");

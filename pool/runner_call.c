@@ -14,7 +14,6 @@
 #define MAX_WALL_WAIT_NS (5000 * MS_NS)
 #define TERM_NS (1000 * MS_NS) /* between TERM and KILL, unless the grace is shorter */
 #define EOF_NS (500 * MS_NS)   /* who closes descriptor 4 ends within that */
-#define OUTPUT_PERIOD_NS (20 * MS_NS)
 
 enum watch { ON_SOCK, ON_TERM, ON_PID, ON_FROM, ON_TO, ON_OUT, ON_ERR, ON_CHILD, WATCH_COUNT };
 
@@ -81,31 +80,10 @@ static uint64_t kept(const struct runner_call *call)
     return call->out[0].kept + call->out[1].kept + call->data_bytes;
 }
 
-static void tell(struct runner_call *call, uint64_t now_ns)
-{
-    const struct frame frame = {
-        .type = FRAME_OUTPUT, .job_no = call->bank->job_no, .attempt = call->bank->attempt};
-    if (frame_send(call->all->io->sock, &frame, -1) == FRAME_OK) {
-        call->output_told = kept(call);
-        call->progress_told = progress_turn(call->bank);
-    }
-    call->told_at_ns = now_ns;
-}
-
-static bool has_news(const struct runner_call *call)
-{
-    const bool is_watched = atomic_load_explicit(&call->bank->watched, memory_order_relaxed) == 2;
-    return (is_watched && kept(call) != call->output_told) ||
-           (atomic_load(&call->bank->listened) != 0 &&
-            progress_turn(call->bank) != call->progress_told);
-}
-
 static void watch_output(struct runner_call *call)
 {
-    if (!capture_spool(&call->out[0]) || !capture_spool(&call->out[1]))
-        return;
-    atomic_store_explicit(&call->bank->watched, 2, memory_order_release);
-    tell(call, clock_mono_ns());
+    if (capture_spool(&call->out[0]) && capture_spool(&call->out[1]))
+        teller_watched(&call->teller, kept(call));
 }
 
 static void hear_server(struct runner_call *call)
@@ -258,8 +236,7 @@ static void check_clocks(struct runner_call *call)
         begin_stop(call, CAUSE_DEADLINE, task->stop_signal, task->stop_grace_us);
     if (call->phase == CALL_PAUSE && now_ns >= call->start_at_ns)
         runner_call_start(call);
-    if (has_news(call) && now_ns >= call->told_at_ns + OUTPUT_PERIOD_NS)
-        tell(call, now_ns);
+    teller_tell(&call->teller, kept(call), now_ns);
 }
 
 static uint64_t wait_ns(const struct runner_call *call, uint64_t now_ns)
@@ -274,8 +251,7 @@ static uint64_t wait_ns(const struct runner_call *call, uint64_t now_ns)
         at_ns = MIN(at_ns, call->runner->boot_by_ns);
     else if (call->runner != NULL && is_pinged(call))
         at_ns = MIN(at_ns, MIN(call->runner->ping_at_ns, call->runner->pong_by_ns));
-    if (has_news(call))
-        at_ns = MIN(at_ns, call->told_at_ns + OUTPUT_PERIOD_NS);
+    at_ns = MIN(at_ns, teller_due_ns(&call->teller, kept(call)));
     if (call->task->deadline_us > 0 && call->cause == CAUSE_NONE) {
         const int64_t left_us = call->task->deadline_us - clock_wall_us();
         at_ns = MIN(at_ns, now_ns + MIN(MAX_WALL_WAIT_NS, (uint64_t)MAX(left_us, 0) * 1000));

@@ -55,8 +55,7 @@ struct runner_call {
     char broken[128];                 /* what it did against the protocol, "" nothing */
     char error[TASK_ERROR_TEXT];      /* "" none */
     enum task_end refused;            /* it never began; TASK_EXITED: it did */
-    uint64_t told_at_ns, output_told;
-    uint32_t progress_told;
+    struct teller teller;
 };
 
 /* Until it has its answer, or is abandoned; the bank holds the outcome. */

@@ -203,6 +203,17 @@ NATIVE_TEST(a_cancelled_call_ends)
     expect_result(s, "{'function':'noop'}", "application/json", "null");
 }
 
+/* Nothing wakes the stream for it: the function does not come by again. */
+NATIVE_TEST(the_last_progress_of_a_burst_is_an_event)
+{
+    const struct job_ref job = job_submit(s, "{'function':'misbehave','args':['burst']}");
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, text_of("GET /v1/jobs/%s/events", job.id).s,
+                           "Accept: text/event-stream\r\n", NULL));
+    cr_assert(conn_await_text(c, "\"message\":\"last\"", 10), "%s", c->body);
+    AUTO_RESPONSE over = job_cancel(s, job, "{}", 20);
+}
+
 /* ---- batches ---- */
 
 NATIVE_TEST(items_are_arguments)

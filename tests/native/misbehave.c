@@ -151,6 +151,19 @@ static int until_cancelled(struct ganger_call *call)
     return say(call, 42);
 }
 
+/* The last word comes right behind another one. */
+static int burst(struct ganger_call *call)
+{
+    ganger_progress(call, 0.25, "first");
+    (void)poll(NULL, 0, 300);
+    ganger_progress(call, 0.5, "second");
+    (void)poll(NULL, 0, 20);
+    ganger_progress(call, 0.75, "last");
+    while (!ganger_is_cancelled(call))
+        (void)poll(NULL, 0, 1);
+    return say(call, 42);
+}
+
 static int hog(struct ganger_call *call)
 {
     const size_t size = (size_t)1 << 30;
@@ -213,14 +226,29 @@ static const struct {
     const char *word;
     ganger_function function;
 } ways[] = {
-    {"pid", give_pid},     {"args", give_args},         {"text", give_text},
-    {"bytes", give_bytes}, {"large", give_large},       {"no_json", give_no_json},
-    {"fail", fail},        {"silent", fail_silently},   {"print", print},
-    {"much", print_much},  {"segfault", segfault},      {"abort", abort_it},
-    {"exit3", exit_3},     {"exit0", exit_0},           {"overflow", overflow},
-    {"loop", loop},        {"cancel", until_cancelled}, {"hog", hog},
-    {"keep", keep},        {"child", leave_child},      {"eat", eat},
+    {"pid", give_pid},
+    {"args", give_args},
+    {"text", give_text},
+    {"bytes", give_bytes},
+    {"large", give_large},
+    {"no_json", give_no_json},
+    {"fail", fail},
+    {"silent", fail_silently},
+    {"print", print},
+    {"much", print_much},
+    {"segfault", segfault},
+    {"abort", abort_it},
+    {"exit3", exit_3},
+    {"exit0", exit_0},
+    {"overflow", overflow},
+    {"loop", loop},
+    {"cancel", until_cancelled},
+    {"hog", hog},
+    {"keep", keep},
+    {"child", leave_child},
+    {"eat", eat},
     {"work", work},
+    {"burst", burst},
 };
 
 GANGER_FUNCTION(misbehave)
