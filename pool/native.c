@@ -363,10 +363,11 @@ static void end_by_output(const struct native *n, struct bank *bank)
     bank->result_bytes = 0;
 }
 
-/* Whatever it has forked is ended as the tree of a command is. */
+/* Whatever it has forked is ended as the tree of a command is, also by a thread of its own that
+ * lives on. */
 static void end_children(struct native *n, struct bank *bank)
 {
-    struct tree tree = {0};
+    struct tree tree = {.has_threads = true, .nursery = n->nursery};
 
     if (tree_reap(&tree))
         return;

@@ -31,6 +31,7 @@ struct native {
     int sock;     /* to the server */
     int child_fd; /* signalfd of SIGCHLD */
     int64_t kill_deadline_us;
+    pid_t nursery; /* the thread whose children are no function's; 0: there is none */
 };
 
 bool native_has_any(const struct function_list *functions);

@@ -9,6 +9,7 @@
 
 struct nursery {
     sem_t asked, answered;
+    pid_t thread; /* once it has answered */
     const struct proc_launcher *launcher;
     const struct proc *proc;
     struct proc_started *started;
@@ -25,6 +26,7 @@ static void wait_for(sem_t *sem)
 static void *nurse(void *arg)
 {
     struct nursery *n = arg;
+    n->thread = gettid();
     for (;;) {
         wait_for(&n->asked);
         n->result = proc_start(n->launcher, n->proc, n->started);
@@ -73,4 +75,9 @@ enum proc_result nursery_start(struct nursery **nursery, const struct proc_launc
     (void)sem_post(&n->asked);
     wait_for(&n->answered);
     return n->result;
+}
+
+pid_t nursery_thread(const struct nursery *nursery)
+{
+    return nursery == NULL ? 0 : nursery->thread;
 }

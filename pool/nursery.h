@@ -16,4 +16,7 @@ struct nursery; /* NULL: no runner was started yet */
 enum proc_result nursery_start(struct nursery **nursery, const struct proc_launcher *launcher,
                                const struct proc *proc, struct proc_started *ret);
 
+/* The thread; 0: it has not been made. */
+pid_t nursery_thread(const struct nursery *nursery);
+
 #endif

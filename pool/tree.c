@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/tree.h"
 
+#include "pool/family.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define MAX_DEPTH 16    /* of one STOP-and-recurse pass; the next round adopts what lies deeper */
@@ -33,22 +37,6 @@ static void account(struct tree *tree, pid_t pid, int status, const struct rusag
         tree->main_status = status;
     } else if (tree->ending && died_by_signal(status)) {
         tree->ended++;
-    }
-}
-
-bool tree_reap(struct tree *tree)
-{
-    for (;;) {
-        int status = 0;
-        struct rusage usage;
-        const pid_t pid = wait4(-1, &status, WNOHANG | __WALL | __WNOTHREAD, &usage);
-        if (pid == 0)
-            return false;
-        if (pid < 0 && errno == EINTR)
-            continue;
-        if (pid < 0)
-            return errno == ECHILD;
-        account(tree, pid, status, &usage);
     }
 }
 
@@ -90,19 +78,81 @@ static size_t parse_pids(const char *text, size_t len, pid_t *ret_pids, size_t m
     return n;
 }
 
-static size_t list_children_of(pid_t pid, pid_t *ret_pids, size_t max)
+/* A child belongs to the thread that has forked it. */
+static size_t list_children_of(pid_t pid, pid_t thread, pid_t *ret_pids, size_t max)
 {
     char path[64];
     char text[TREE_MAX_LISTED * 8];
 
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, thread);
     const size_t len = read_proc(AT_FDCWD, path, text, sizeof(text));
     return parse_pids(text, len, ret_pids, max);
 }
 
 size_t tree_list_children(pid_t *ret_pids, size_t max)
 {
-    return list_children_of(getpid(), ret_pids, max);
+    return list_children_of(getpid(), getpid(), ret_pids, max);
+}
+
+static void close_dir(DIR **dir)
+{
+    if (*dir != NULL)
+        (void)closedir(*dir);
+}
+
+/* Children that are the tree's and not the main thread's. */
+static size_t list_of_threads(const struct tree *tree, pid_t *ret_pids, size_t max)
+{
+    const nlink_t alone = tree->nursery == 0 ? 3 : 4; /* proc(5): ".", "..", and each thread */
+    struct stat st;
+    size_t n = 0;
+
+    if (!tree->has_threads || stat("/proc/self/task", &st) != 0 || st.st_nlink <= alone)
+        return 0;
+    __attribute__((cleanup(close_dir))) DIR *dir = opendir("/proc/self/task");
+    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (thread > 0 && thread != getpid() && thread != tree->nursery)
+            n += list_children_of(getpid(), thread, ret_pids + n, max - n);
+    }
+    return n;
+}
+
+/* True: none of them is left. */
+static bool reap_of_threads(struct tree *tree)
+{
+    pid_t pids[TREE_MAX_LISTED];
+    const size_t n = list_of_threads(tree, pids, ARRAY_LEN(pids));
+    bool is_left = false;
+
+    for (size_t i = 0; i < n; i++) {
+        int status = 0;
+        struct rusage usage;
+        const pid_t pid = wait4(pids[i], &status, WNOHANG | __WALL, &usage);
+        if (pid == pids[i])
+            account(tree, pid, status, &usage);
+        is_left = is_left || pid == 0;
+    }
+    return !is_left;
+}
+
+bool tree_reap(struct tree *tree)
+{
+    const bool is_whole = tree->has_threads && tree->nursery == 0;
+    const int of_threads = is_whole ? 0 : __WNOTHREAD;
+
+    for (;;) {
+        int status = 0;
+        struct rusage usage;
+        const pid_t pid = wait4(-1, &status, WNOHANG | __WALL | of_threads, &usage);
+        if (pid == 0)
+            return false;
+        if (pid < 0 && errno == EINTR)
+            continue;
+        if (pid < 0)
+            return errno == ECHILD && (is_whole || reap_of_threads(tree));
+        account(tree, pid, status, &usage);
+    }
 }
 
 void tree_reap_adopted(struct tree *tree)
@@ -143,31 +193,16 @@ void tree_signal(const struct tree *tree, int signal)
     (void)kill(-tree->main_pid, signal);
 }
 
-/* proc(5): the name in parentheses may hold anything, so the fields are counted from the last one.
- */
-static pid_t parent_of(pid_t pid)
-{
-    char path[64];
-    char text[512];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (read_proc(AT_FDCWD, path, text, sizeof(text)) == 0)
-        return -1;
-    const char *close_paren = strrchr(text, ')');
-    if (close_paren == NULL || strlen(close_paren) < 4)
-        return -1;
-    return (pid_t)strtol(close_paren + 4, NULL, 10);
-}
-
 static void kill_grandchildren(pid_t parent, int depth);
 
 static void kill_grandchild(pid_t pid, pid_t parent, int depth)
 {
+    struct family_member now;
     AUTO_CLOSE int pidfd = pidfd_open(pid, 0);
     /* The parent is stopped or dead: a pid that still names it as parent now is the process that we
      * listed or its sibling, and the pidfd, opened before this look, cannot point to a later one.
      */
-    if (pidfd < 0 || parent_of(pid) != parent)
+    if (pidfd < 0 || !family_look_at(pid, &now) || now.ppid != parent)
         return;
     (void)pidfd_send_signal(pidfd, SIGSTOP, NULL, 0);
     kill_grandchildren(pid, depth + 1);
@@ -180,7 +215,7 @@ static void kill_grandchildren(pid_t parent, int depth)
     pid_t pids[MAX_CHILDREN];
     if (depth > MAX_DEPTH)
         return;
-    const size_t n = list_children_of(parent, pids, ARRAY_LEN(pids));
+    const size_t n = list_children_of(parent, parent, pids, ARRAY_LEN(pids));
     for (size_t i = 0; i < n; i++)
         kill_grandchild(pids[i], parent, depth);
 }
@@ -194,10 +229,11 @@ void tree_kill_child(pid_t pid)
 
 /* Kills all children once. True when one of them was not there in the last round: then the next
  * round comes at once, since a fork chain must be outrun. */
-static bool kill_round(pid_t *known, size_t *n_known)
+static bool kill_round(const struct tree *tree, pid_t *known, size_t *n_known)
 {
     pid_t pids[TREE_MAX_LISTED];
-    const size_t n = tree_list_children(pids, ARRAY_LEN(pids));
+    const size_t n_main = tree_list_children(pids, ARRAY_LEN(pids));
+    const size_t n = n_main + list_of_threads(tree, pids + n_main, ARRAY_LEN(pids) - n_main);
     bool is_new = false;
 
     for (size_t i = 0; i < n; i++) {
@@ -205,7 +241,10 @@ static bool kill_round(pid_t *known, size_t *n_known)
         for (size_t k = 0; k < *n_known && !seen; k++)
             seen = known[k] == pids[i];
         is_new = is_new || !seen;
-        tree_kill_child(pids[i]);
+        if (i < n_main)
+            tree_kill_child(pids[i]);
+        else /* its thread may reap it just now, so its number may be another one's */
+            kill_grandchild(pids[i], getpid(), 0);
     }
     memcpy(known, pids, n * sizeof(*pids));
     *n_known = n;
@@ -233,7 +272,7 @@ uint32_t tree_end(struct tree *tree, int64_t max_us, int sigchld_fd)
     while (!tree_reap(tree)) {
         if (clock_mono_ns() >= end_ns)
             return (uint32_t)MAX(n_known, (size_t)1);
-        if (kill_round(known, &n_known))
+        if (kill_round(tree, known, &n_known))
             continue;
         wait_for_child(sigchld_fd, pause_ms);
         pause_ms = MIN(pause_ms * 2, MAX_PAUSE_MS);

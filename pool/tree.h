@@ -7,7 +7,9 @@
  * 3. A deeper process is signalled only through a pidfd whose parent was checked after it was
  * opened.
  * 4. An empty list of children proves nothing; that wait says ECHILD does.
- * 5. Only the main thread has a tree. Children of another one are left alone (nursery.h). */
+ * 5. The tree is the main thread's, and that of the threads of a native function if it is told so:
+ * one that lives on keeps its children. Those of the nursery's thread are left alone (nursery.h);
+ * while it is there, 4 holds for the main thread alone. */
 #ifndef GANGER_POOL_TREE_H
 #define GANGER_POOL_TREE_H
 
@@ -21,9 +23,11 @@
 struct tree {
     pid_t main_pid; /* also its process group; 0: no task */
     bool main_reaped;
-    int main_status; /* wait status, once reaped */
-    bool ending;     /* we have begun to signal: who dies by a signal now was ended by us */
-    uint32_t ended;  /* so many, main process included */
+    bool has_threads; /* children of all threads are its own, */
+    pid_t nursery;    /* but for those of this one; 0: there is none */
+    int main_status;  /* wait status, once reaped */
+    bool ending;      /* we have begun to signal: who dies by a signal now was ended by us */
+    uint32_t ended;   /* so many, main process included */
     uint32_t reaped;
     int64_t user_us, system_us;
     uint64_t max_rss_bytes; /* of the largest process */

@@ -4,6 +4,7 @@
 #include "pool/family.h"
 #include "pool/frame.h"
 #include "pool/mates.h"
+#include "pool/nursery.h"
 #include "pool/title.h"
 #include "pool/tree.h"
 
@@ -193,7 +194,7 @@ static void send_ready(struct worker *w)
  * until it is gone. */
 static void sit_in_quarantine(struct worker *w)
 {
-    struct tree rest = {0};
+    struct tree rest = {.has_threads = true, .nursery = nursery_thread(w->runners.nursery)};
     struct pollfd fds[2] = {{.fd = w->io.sock, .events = POLLIN},
                             {.fd = w->io.term_fd, .events = POLLIN}};
     struct frame frame;

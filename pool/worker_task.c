@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One task in its worker: what it takes is made ready, it runs, what it leaves is kept. */
 #include "pool/inputs.h"
+#include "pool/nursery.h"
 #include "pool/outputs.h"
 #include "pool/worker_impl.h"
 
@@ -104,6 +105,7 @@ static bool run_function(struct worker *w, struct bank *bank, struct inputs *inp
     }
     if (inputs->task->kind == TASK_RUNNER)
         return runners_run(&w->runners, bank, inputs) == DRIVE_DONE;
+    w->native.nursery = nursery_thread(w->runners.nursery);
     native_run(&w->native, bank, inputs);
     return true;
 }

@@ -3,6 +3,7 @@
  * that ends badly costs itself alone. */
 #include "integration/harness_batch.h"
 #include "integration/harness_config.h"
+#include "integration/harness_runner.h"
 #include "integration/harness_test.h"
 
 #include <unistd.h>
@@ -212,6 +213,29 @@ NATIVE_TEST(the_last_progress_of_a_burst_is_an_event)
                            "Accept: text/event-stream\r\n", NULL));
     cr_assert(conn_await_text(c, "\"message\":\"last\"", 10), "%s", c->body);
     AUTO_RESPONSE over = job_cancel(s, job, "{}", 20);
+}
+
+/* Warm runners are children of another thread of the worker, and stay. */
+PLAIN_TEST(native, children_of_a_thread_are_ended_beside_a_warm_runner)
+{
+    static const char both[] = "[function misbehave]\n"
+                               "kind = native\n"
+                               "module = " GANGER_HELPER_DIR "/native_misbehave.so\n"
+                               "\n"
+                               "[function odd]\n"
+                               "kind = runner\n"
+                               "runner = [\"python3\", \"" GANGER_SOURCE_DIR
+                               "/tests/runners/odd.py\"]\n";
+    struct server server;
+    server_start_configured(&server, 1, both);
+    const int64_t runner = runner_int(&server, "odd", "'pid'");
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE r = job_run(&server, "{'function':'misbehave','args':['thread']}");
+        expect_outcome(r, "succeeded", NULL);
+        expect_int(r, "usage.processes_killed", 1);
+    }
+    cr_assert_eq(runner_int(&server, "odd", "'pid'"), runner);
+    server_stop(&server);
 }
 
 /* ---- batches ---- */

@@ -4,6 +4,7 @@
 #include "include/ganger/plugin.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,6 +223,29 @@ static int leave_child(struct ganger_call *call)
     return say(call, pid);
 }
 
+static void *fork_and_stay(void *arg)
+{
+    int *to = arg;
+    const pid_t pid = fork();
+    if (pid != 0)
+        (void)!write(*to, &pid, sizeof pid);
+    for (;;)
+        (void)pause();
+    return NULL;
+}
+
+/* By a thread that lives on, as those of a library's own pool do. */
+static int leave_child_of_thread(struct ganger_call *call)
+{
+    static int ends[2];
+    pthread_t thread;
+    pid_t pid;
+    if (pipe(ends) != 0 || pthread_create(&thread, NULL, fork_and_stay, &ends[1]) != 0 ||
+        read(ends[0], &pid, sizeof pid) != sizeof pid)
+        return 1;
+    return say(call, pid);
+}
+
 static const struct {
     const char *word;
     ganger_function function;
@@ -247,6 +271,7 @@ static const struct {
     {"keep", keep},
     {"child", leave_child},
     {"eat", eat},
+    {"thread", leave_child_of_thread},
     {"work", work},
     {"burst", burst},
 };

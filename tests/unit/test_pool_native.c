@@ -184,6 +184,18 @@ Test(pool_native, what_it_leaves_running_is_ended)
     pool_release(f.pool, place);
 }
 
+Test(pool_native, what_its_threads_leave_running_is_ended)
+{
+    struct task_outcome o;
+    for (int i = 0; i < 2; i++) {
+        const struct place place = returns("thread", &o);
+        const int child = (int)strtol(o.result.inline_bytes.ptr, NULL, 10);
+        cr_assert_eq(o.processes_killed, 1);
+        cr_assert_neq(kill(child, 0), 0, "the child has been reaped");
+        pool_release(f.pool, place);
+    }
+}
+
 /* ---- ends that cost the worker ---- */
 
 Test(pool_native, a_signal_costs_one_call)
