@@ -213,6 +213,10 @@ static void die_with_zygote(struct native *n, bool does)
 void native_turn_over(struct native *n)
 {
     disarm_now(n);
+}
+
+void native_make_way(struct native *n)
+{
     die_with_zygote(n, false);
 }
 
@@ -389,8 +393,6 @@ static int call_guarded(struct native *n, struct native_call *call, ganger_funct
     /* When the zygote dies nobody is left to end a call that does not end. */
     die_with_zygote(n, true);
     const int said = function(&call->seen);
-    if (bank->n_mates == 0)
-        die_with_zygote(n, false);
     if (call->task->limit_memory != 0)
         (void)setrlimit(RLIMIT_AS, &before);
     disarm(n, bank);

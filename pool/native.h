@@ -48,5 +48,8 @@ MUST_CHECK bool native_open(struct native *n, const struct function_list *functi
 void native_run(struct native *n, struct bank *bank, const struct inputs *inputs);
 /* The last call of the bank has ended. */
 void native_turn_over(struct native *n);
+/* A task of another kind begins: its processes need this one when the zygote dies. Until then a
+ * worker that has made a call dies with the zygote. */
+void native_make_way(struct native *n);
 
 #endif

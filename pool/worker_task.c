@@ -123,6 +123,8 @@ bool worker_run_task(struct worker *w, struct bank *bank, struct slice input, st
         drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "the stored task is damaged");
         return true;
     }
+    if (task.kind != TASK_NATIVE)
+        native_make_way(&w->native);
     if (!inputs_open_blobs(&inputs, fds))
         drive_refuse(bank, inputs.end, inputs.error, inputs.text);
     else if (task.kind == TASK_COMMAND)
