@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/drive_state.h"
 #include "pool/frame.h"
+#include "pool/oom.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -229,7 +230,12 @@ static enum task_end judge(const struct drive *d, uint32_t survivors)
             return TASK_OUTPUT_LIMIT;
         break;
     }
-    return WIFSIGNALED(d->tree.main_status) ? TASK_SIGNALED : TASK_EXITED;
+    const int status = d->tree.main_status;
+    const uint64_t full_bytes = oom_full_bytes(d->task->limit_memory, 0);
+    if (!WIFSIGNALED(status))
+        return TASK_EXITED;
+    return oom_is_full(full_bytes, d->tree.main_rss_bytes, WTERMSIG(status)) ? TASK_OUT_OF_MEMORY
+                                                                             : TASK_SIGNALED;
 }
 
 static void report(struct drive *d, uint32_t survivors)

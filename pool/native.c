@@ -3,6 +3,7 @@
 
 #include "pool/drive.h"
 #include "pool/native_call.h"
+#include "pool/oom.h"
 #include "pool/spool.h"
 #include "pool/tree.h"
 
@@ -284,7 +285,7 @@ static void limit_memory(struct bank *bank, const struct task *task, struct rlim
     (void)setrlimit(RLIMIT_AS, &limit);
     AUTO_CLOSE int marks = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
     if (marks >= 0 && write(marks, "5", 1) == 1)
-        atomic_store(&bank->call_full_rss, resident + task->limit_memory / 8 * 7);
+        atomic_store(&bank->call_full_rss, oom_full_bytes(task->limit_memory, resident));
 }
 
 static int64_t time_us(struct timeval t)

@@ -56,6 +56,14 @@ static bool open_data(struct pool *pool, const struct pool_config *cfg, struct e
     return true;
 }
 
+/* What cannot be watched is read when a task has been killed, and may tell of an earlier one. */
+static void watch_memory(struct pool *pool)
+{
+    struct epoll_event watch = {.events = EPOLLPRI | EPOLLET, .data.u32 = POOL_MEMORY};
+    if (pool->oom.fd >= 0)
+        (void)epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, pool->oom.fd, &watch);
+}
+
 static bool start_zygote(struct pool *pool, struct err *err)
 {
     struct epoll_event watch = {.events = EPOLLIN, .data.u32 = POOL_CONTROL};
@@ -68,6 +76,7 @@ static bool start_zygote(struct pool *pool, struct err *err)
     pool->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (pool->epoll_fd < 0 || epoll_ctl(pool->epoll_fd, EPOLL_CTL_ADD, pool->control, &watch) != 0)
         return err_sys(err, ERR_INTERNAL, "cannot watch the zygote");
+    watch_memory(pool);
     pool_do_due(pool, clock_mono_ns());
     struct pollfd answer = {.fd = pool->control, .events = POLLIN};
     if (pool->groups[0].n > 0 && poll(&answer, 1, ZYGOTE_ANSWER_MS) <= 0)
@@ -82,7 +91,7 @@ static struct pool *new_pool(const struct pool_config *cfg)
     pool->log = *cfg->log;
     pool->max_workers = MAX(cfg->max_workers, cfg->workers);
     pool->max_offers = FEW_OFFERS;
-    pool->control = pool->epoll_fd = pool->data_fd = -1;
+    pool->control = pool->epoll_fd = pool->data_fd = pool->oom.fd = -1;
     pool->seats = must_alloc(pool->max_workers * sizeof(*pool->seats));
     pool->banks = must_alloc((size_t)pool->max_workers * SLOT_BANKS * sizeof(*pool->banks));
     pool->pending_max = ((size_t)pool->max_workers + 1) * POOL_EVENTS_PER_FRAME;
@@ -125,6 +134,7 @@ bool pool_open(const struct pool_config *cfg, struct pool **ret_pool, struct err
     pool->worker.log = &pool->log;
     pool->worker.functions = cfg->functions;
     pool->worker.blob_max_size = cfg->blob_max_size;
+    oom_watch_open(&pool->oom, NULL);
     if (!start_zygote(pool, err)) {
         pool_close(pool);
         return false;
@@ -416,6 +426,7 @@ void pool_close(struct pool *pool)
         (void)close(pool->epoll_fd);
     if (pool->data_fd >= 0)
         (void)close(pool->data_fd);
+    oom_watch_close(&pool->oom);
     slots_unmap(&pool->worker.slots);
     free(pool->seats);
     free(pool->banks);

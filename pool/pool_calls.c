@@ -77,16 +77,6 @@ static bool was_timer(const struct bank *bank, int status)
            clock_mono_ns() >= atomic_load(&bank->call_kill_at_ns);
 }
 
-/* A limit of the address space only makes allocations fail, and who does not look at that dies by
- * one of these signals. The memory it had used tells that from another bug. */
-static bool was_full(const struct bank *bank, const struct frame *gone)
-{
-    const uint64_t full = atomic_load(&bank->call_full_rss);
-    const int number = WIFSIGNALED(gone->arg) ? WTERMSIG(gone->arg) : 0;
-    return full != 0 && gone->max_rss >= full &&
-           (number == SIGSEGV || number == SIGBUS || number == SIGABRT);
-}
-
 bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const struct frame *gone)
 {
     const struct bank *bank = slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats),
@@ -114,8 +104,13 @@ bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const
         outcome->signal = SIGKILL;
         outcome->has_died = false;
     } else if (WIFSIGNALED(status)) {
-        outcome->end = was_full(bank, gone) ? TASK_OUT_OF_MEMORY : TASK_SIGNALED;
         outcome->signal = WTERMSIG(status);
+        outcome->end = oom_is_full(atomic_load(&bank->call_full_rss), gone->max_rss,
+                                   outcome->signal)
+                           ? TASK_OUT_OF_MEMORY
+                           : TASK_SIGNALED;
+        if (call == CALL_RUNNING) /* else the SIGKILL was ours */
+            oom_judge(&pool->oom, seat->banks[number].oom_kills, outcome);
     } else if (WEXITSTATUS(status) != 0) {
         outcome->end = TASK_EXITED;
         outcome->exit_code = WEXITSTATUS(status);

@@ -173,6 +173,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
         pool_condemn(pool, seat, "the outcome is damaged");
         return;
     }
+    oom_judge(&pool->oom, held->oom_kills, &held->outcome);
     take_back(pool, seat, frame->bank);
     if (seat->state == SEAT_BUSY)
         seat->state = held->outcome.end == TASK_UNKILLABLE ? SEAT_QUARANTINED : SEAT_IDLE;
@@ -439,6 +440,8 @@ void pool_read_ready(struct pool *pool)
         const uint32_t slot = ready[i].data.u32;
         if (slot == POOL_CONTROL)
             read_control(pool);
+        else if (slot == POOL_MEMORY)
+            oom_watch_look(&pool->oom);
         else
             (void)read_worker(pool, &pool->seats[slot]);
     }

@@ -180,6 +180,8 @@ bool pool_mates_next(struct pool *pool, struct place place, struct mates_cursor 
             pool_condemn(pool, seat, "the log of a turn is damaged");
         return false;
     }
+    if (found)
+        oom_judge(&pool->oom, pool_bank(pool, place)->oom_kills, ret);
     *cursor = next;
     return found;
 }

@@ -70,6 +70,7 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     mine->stop_grace_us = task_stop_grace(task->wire);
     mine->now_no = task->job_no;
     mine->now_mate = 0;
+    mine->oom_kills = pool->oom.kills;
     pool_mates_fill(pool, task);
     return true;
 }

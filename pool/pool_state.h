@@ -14,6 +14,7 @@
 #define GANGER_POOL_POOL_STATE_H
 
 #include "pool/frame.h"
+#include "pool/oom.h"
 #include "pool/pool.h"
 #include "pool/zygote.h"
 
@@ -40,6 +41,7 @@ struct seat_bank {
     uint32_t now_mate;           /* the one that is known to have begun last; 0: the bank's own */
     int64_t now_no;              /* its number */
     bool has_part;               /* a POOL_PART is on its way */
+    uint64_t oom_kills;          /* how often the kernel had run out of memory before */
     struct task_outcome outcome; /* when HELD */
 };
 
@@ -126,6 +128,7 @@ struct pool {
     uint32_t max_offers;        /* of one worker at a time */
     size_t pending_max, pending_head, n_pending;
     char *path;
+    struct oom_watch oom;
 };
 
 /* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
@@ -133,7 +136,8 @@ struct pool {
  * each offer, STARTED, LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an
  * OUTPUT that is not told together with the one before it. */
 #define POOL_EVENTS_PER_FRAME (16 + MAX_OFFERS)
-#define POOL_CONTROL UINT32_MAX /* epoll data of the control socket */
+#define POOL_CONTROL UINT32_MAX      /* epoll data of the control socket, */
+#define POOL_MEMORY (UINT32_MAX - 1) /* and of the file that counts who ran out of memory */
 #define POOL_RETRY_NS UINT64_C(20000000)
 
 static inline struct seat_bank *pool_bank(const struct pool *pool, struct place place)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The outcome of a call. */
+#include "pool/oom.h"
 #include "pool/runner_call.h"
 
 #include <errno.h>
@@ -40,8 +41,10 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
     }
     bank->runner_died = call->cause == CAUSE_NONE;
     if (WIFSIGNALED(end->status)) {
+        const uint64_t full_bytes = oom_full_bytes(call->task->limit_memory, 0);
         bank->signal = WTERMSIG(end->status);
-        return TASK_SIGNALED;
+        return oom_is_full(full_bytes, end->max_rss_bytes, bank->signal) ? TASK_OUT_OF_MEMORY
+                                                                         : TASK_SIGNALED;
     }
     bank->exit_code = WEXITSTATUS(end->status);
     if (bank->exit_code != 0)

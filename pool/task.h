@@ -85,7 +85,7 @@ enum task_end {
                           (guarantees.md G15) */
     TASK_INPUT_FAILED, /* never ran: what it takes from another task is gone or does not fit */
     TASK_FUNCTION_FAILED, /* the function said so: error_text is its type and message */
-    TASK_OUT_OF_MEMORY,   /* died by `signal` when it had used up limit_memory */
+    TASK_OUT_OF_MEMORY,   /* died by `signal`, for want of memory (oom.h) */
     TASK_END_COUNT
 };
 

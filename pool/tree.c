@@ -35,6 +35,7 @@ static void account(struct tree *tree, pid_t pid, int status, const struct rusag
     if (pid == tree->main_pid) {
         tree->main_reaped = true;
         tree->main_status = status;
+        tree->main_rss_bytes = rss;
     } else if (tree->ending && died_by_signal(status)) {
         tree->ended++;
     }

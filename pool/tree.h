@@ -25,9 +25,10 @@ struct tree {
     bool main_reaped;
     bool has_threads; /* children of all threads are its own, */
     pid_t nursery;    /* but for those of this one; 0: there is none */
-    int main_status;  /* wait status, once reaped */
-    bool ending;      /* we have begun to signal: who dies by a signal now was ended by us */
-    uint32_t ended;   /* so many, main process included */
+    uint64_t main_rss_bytes;
+    int main_status; /* wait status, once reaped */
+    bool ending;     /* we have begun to signal: who dies by a signal now was ended by us */
+    uint32_t ended;  /* so many, main process included */
     uint32_t reaped;
     int64_t user_us, system_us;
     uint64_t max_rss_bytes; /* of the largest process */
