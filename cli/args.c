@@ -335,6 +335,13 @@ int64_t args_duration_us(const struct args *args, enum option_id id, int64_t fal
     return us;
 }
 
+uint64_t args_deadline_ns(const struct args *args)
+{
+    if (!args_has(args, OPT_WAIT_TIMEOUT))
+        return 0;
+    return clock_mono_ns() + (uint64_t)args_duration_us(args, OPT_WAIT_TIMEOUT, 0) * 1000;
+}
+
 int64_t args_integer(const struct args *args, enum option_id id, int64_t fallback)
 {
     int64_t number = fallback;

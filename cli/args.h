@@ -33,6 +33,7 @@ static inline bool args_has(const struct args *args, enum option_id id)
 
 /* Values that args_read has checked already. `fallback` when the option is not given. */
 int64_t args_duration_us(const struct args *args, enum option_id id, int64_t fallback);
+uint64_t args_deadline_ns(const struct args *args); /* of --timeout of a wait, from now; 0: none */
 int64_t args_integer(const struct args *args, enum option_id id, int64_t fallback);
 
 /* The value of --halt. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* ganger batch show, results, add, close, cancel, retry. */
+/* ganger batch ls, show, results, add, close, cancel, retry. */
 #include "cli/args.h"
 #include "cli/batch.h"
+#include "cli/cell.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/outcome.h"
@@ -13,6 +14,50 @@
 
 #define TURN_MS 100
 #define BODY_MAX ((size_t)1 << 20)
+
+enum {
+    ID_WIDTH = 36,
+    STATE_WIDTH = 9,
+    DONE_WIDTH = 15,
+    NUMBER_WIDTH = 8,
+    AGE_WIDTH = 7,
+    QUEUE_WIDTH = 12
+};
+
+static void put_head(struct buf *out)
+{
+    buf_printf(out, "%-*s  %-*s %-*s %-*s %-*s %-*s %s\n", ID_WIDTH, "ID", STATE_WIDTH, "STATE",
+               DONE_WIDTH, "DONE", NUMBER_WIDTH, "FAILED", AGE_WIDTH, "AGE", QUEUE_WIDTH, "QUEUE",
+               "NAME");
+}
+
+static void put_row(struct buf *out, struct slice batch, struct arena *a)
+{
+    char done[48];
+    struct buf AUTO_BUF age;
+    int64_t created_us = 0;
+    buf_init(&age, 64);
+    (void)snprintf(done, sizeof(done), "%" PRId64 " of %" PRId64,
+                   json_i64_at(batch, "progress.done", 0), json_i64_at(batch, "total", 0));
+    if (text_to_time_us(slice_of(json_text_at(batch, "times.created", a)), &created_us))
+        cell_put_duration(&age, clock_wall_us() - created_us);
+    cell_put_column(out, json_text_at(batch, "id", a), ID_WIDTH + 1);
+    cell_put_column(out, json_text_at(batch, "state", a), STATE_WIDTH);
+    cell_put_column(out, done, DONE_WIDTH);
+    cell_put_number(out, json_i64_at(batch, "counts.failed", 0), NUMBER_WIDTH);
+    cell_put(out, buf_slice(&age), AGE_WIDTH);
+    buf_putc(out, ' ');
+    cell_put_column(out, json_text_at(batch, "queue", a), QUEUE_WIDTH);
+    cell_put(out, slice_of(json_text_at(batch, "name", a)), 0);
+    buf_putc(out, '\n');
+}
+
+int command_batch_ls(struct cli *cli)
+{
+    static const struct facts_table table = {
+        .path = "/v1/batches", .name = "id", .put_head = put_head, .put_row = put_row, .most = 20};
+    return facts_list(cli, &table);
+}
 
 static bool show_one(struct cli *cli, const char *id, struct err *err)
 {

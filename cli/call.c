@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ganger call: a registered function as if it were called here. */
+/* ganger call: a registered function as if it were called here; ganger result: what a job made. */
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/emit.h"
@@ -43,4 +43,15 @@ int command_call(struct cli *cli)
     if (!client_catch_signals(cli->client, &err))
         return finish_left(cli, done.job.id, &err);
     return call_follow(cli, done.job.id);
+}
+
+int command_result(struct cli *cli)
+{
+    const char *id = cli->args->operands[0];
+    struct err err = {0};
+    const int code = finish_job(cli, id, args_deadline_ns(cli->args));
+    if (code != CLI_OK || emit_bytes(cli, id, "result", STDOUT_FILENO, &err))
+        return code;
+    output_error(cli->out, "%s: %s", id, err.detail);
+    return outcome_of_error(cli, &err);
 }

@@ -13,6 +13,16 @@
 #define FIRST_PAUSE_US INT64_C(100000)
 #define MAX_PAUSE_US INT64_C(2000000)
 
+uint32_t client_wait_left(uint64_t deadline_ns)
+{
+    const uint64_t now_ns = clock_mono_ns();
+    if (deadline_ns == 0)
+        return WAIT_MAX_S;
+    if (now_ns >= deadline_ns)
+        return 0;
+    return (uint32_t)MIN((deadline_ns - now_ns + 999999999) / 1000000000, (uint64_t)WAIT_MAX_S);
+}
+
 bool client_open(const struct target *target, struct client **ret, struct err *err)
 {
     struct libcurl curl;

@@ -53,6 +53,10 @@ struct reply {
 #define AUTO_REPLY __attribute__((cleanup(reply_release)))
 void reply_release(struct reply *reply); /* accepts a zeroed one */
 
+/* Seconds for one request of a wait that ends at `deadline_ns` (clock_mono_ns; 0: never); 0 when
+ * that has passed. */
+uint32_t client_wait_left(uint64_t deadline_ns);
+
 /* Connects when first used. Borrows the target. */
 MUST_CHECK bool client_open(const struct target *target, struct client **ret, struct err *err);
 void client_close(struct client *client);

@@ -5,8 +5,9 @@
 
 #include "cli/table.h"
 
-command_fn command_run;     /* run.c */
-command_fn command_call;    /* call.c */
+command_fn command_run;  /* run.c */
+command_fn command_call; /* call.c */
+command_fn command_result;
 command_fn command_submit;  /* submit.c */
 command_fn command_map;     /* map.c */
 command_fn command_pipe;    /* pipe.c */
@@ -22,9 +23,11 @@ command_fn command_ls;     /* list.c */
 command_fn command_logs;   /* logs.c */
 command_fn command_events; /* events.c */
 command_fn command_cancel; /* jobs.c */
+command_fn command_change;
 command_fn command_retry;
 command_fn command_rm;
-command_fn command_batch_show; /* batch.c */
+command_fn command_batch_ls; /* batch_verbs.c */
+command_fn command_batch_show;
 command_fn command_batch_results;
 command_fn command_batch_add;
 command_fn command_batch_close;

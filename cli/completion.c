@@ -94,7 +94,7 @@ static const char *operands_of(const struct command *command)
     case OPERAND_WORKER: return "worker";
     case OPERAND_COMMAND: return "command";
     case OPERAND_CALL: return "function";
-    case OPERAND_BATCH:
+    case OPERAND_BATCH: return "batch";
     case OPERAND_NONE:
     case OPERAND_WORD: break;
     }
@@ -144,6 +144,7 @@ static void put_bash(struct buf *out)
                   "    case $word,$operands in\n"
                   "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n");
     put_listed(out, "id", "ls --limit 100");
+    put_listed(out, "batch", "batch ls --limit 100");
     put_listed(out, "blob", "blob ls");
     put_listed(out, "queue", "queue ls");
     put_listed(out, "pool", "pool ls");

@@ -103,7 +103,7 @@ struct fetch {
     struct cleaner cleaner;
     uint64_t offset; /* bytes that have come */
     char last;       /* the newest of them */
-    bool is_json;
+    bool is_json, is_result;
     struct err err; /* why it cannot go on */
 };
 
@@ -122,11 +122,12 @@ static bool on_bytes(void *owner, struct slice bytes)
 }
 
 /* What the service said, when it was neither the bytes nor a request to ask again. Outputs that
- * were dropped by age are no failure, nor is a range that begins at the end. */
-static bool judge(const struct reply *reply, bool *ret_over, struct err *err)
+ * were dropped by age are no failure, nor is a range that begins at the end; a result that was
+ * dropped is one, but not a job that has none. */
+static bool judge(const struct reply *reply, bool is_result, bool *ret_over, struct err *err)
 {
     *ret_over = reply->status == 200 || reply->status == 206 || reply->status == 416 ||
-                reply->status == 410;
+                reply->status == (is_result ? 204 : 410);
     return *ret_over || reply->status == 429 || reply->status == 503 || reply_refuse(reply, err);
 }
 
@@ -147,7 +148,7 @@ static bool fetch_pass(struct fetch *f, const char *path, bool *ret_over, struct
     if (ok && transfer_is_whole(transfer)) {
         const struct reply *reply = transfer_reply(transfer);
         f->is_json = strncmp(reply->content_type, "application/json", 16) == 0;
-        ok = judge(reply, ret_over, err);
+        ok = judge(reply, f->is_result, ret_over, err);
     }
     transfer_free(transfer);
     return ok;
@@ -156,7 +157,10 @@ static bool fetch_pass(struct fetch *f, const char *path, bool *ret_over, struct
 bool emit_bytes(struct cli *cli, const char *id, const char *what, int fd, struct err *err)
 {
     struct call look = {.method = "GET", .path = "/v1/version", .harmless = true};
-    struct fetch f = {.cli = cli, .fd = fd, .cleans = !cli->out->raw && isatty(fd) == 1};
+    struct fetch f = {.cli = cli,
+                      .fd = fd,
+                      .cleans = !cli->out->raw && isatty(fd) == 1,
+                      .is_result = strcmp(what, "result") == 0};
     char path[96];
     bool over = false;
     (void)snprintf(path, sizeof(path), "/v1/jobs/%s/%s", id, what);

@@ -97,6 +97,7 @@ struct list {
     struct cli *cli;
     const struct facts_table *table;
     char cursor[512]; /* of the next page, or "" */
+    int64_t left;     /* items still to be shown */
     bool any;
 };
 
@@ -110,7 +111,8 @@ static bool print_items(struct list *list, struct slice items, struct err *err)
     arena_init(&arena, (size_t)16 << 20);
     buf_init(&text, (size_t)4 << 20);
     json_iter_init(&it, items);
-    while (json_next_element(&it, &item)) {
+    while (list->left > 0 && json_next_element(&it, &item)) {
+        list->left--;
         if (args_has(list->cli->args, OPT_JSON)) {
             if (!output_json(item))
                 return err_sys(err, ERR_INTERNAL, "cannot write the output");
@@ -153,12 +155,15 @@ static bool list_page(struct list *list, struct err *err)
 
 int facts_list(struct cli *cli, const struct facts_table *table)
 {
-    struct list list = {.cli = cli, .table = table};
+    struct list list = {.cli = cli,
+                        .table = table,
+                        .left = table->most == 0 ? INT64_MAX
+                                                 : args_integer(cli->args, OPT_LIMIT, table->most)};
     struct err err = {0};
     bool ok = true;
     do
         ok = list_page(&list, &err);
-    while (ok && list.cursor[0] != '\0');
+    while (ok && list.left > 0 && list.cursor[0] != '\0');
     if (ok)
         return CLI_OK;
     output_error(cli->out, "%s", err.detail);

@@ -24,8 +24,9 @@ struct facts_table {
     void (*put_head)(struct buf *out);
     void (*put_row)(struct buf *out, struct slice item, struct arena *a);
     const char *name; /* the member that --quiet prints; NULL: "name" */
+    int64_t most;     /* items, unless --limit says it; 0: all of them */
 };
-/* All pages of it. Returns the exit code. */
+/* Page by page. Returns the exit code. */
 int facts_list(struct cli *cli, const struct facts_table *table);
 
 /* Does `one` for each operand; a failure is told with the operand's name, and the worst exit code

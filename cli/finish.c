@@ -80,12 +80,9 @@ static bool batch_end(struct cli *cli, const char *id, uint64_t deadline_ns,
         if (!client_ask(cli->client, &call, &ret->reply, err) ||
             !json_read_batch(buf_slice(&ret->reply.body), &ret->batch, err))
             return false;
-        uint64_t now = clock_mono_ns();
-        if (ret->batch.done || (deadline_ns != 0 && now >= deadline_ns))
+        wait_s = client_wait_left(deadline_ns);
+        if (ret->batch.done || wait_s == 0)
             return true;
-        wait_s = WAIT_MAX_S;
-        if (deadline_ns != 0)
-            wait_s = (uint32_t)MIN((deadline_ns - now + 999999999) / 1000000000, WAIT_MAX_S);
     }
 }
 

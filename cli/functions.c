@@ -74,6 +74,7 @@ static void put_row(struct buf *out, struct slice function, struct arena *a)
 
 int command_functions(struct cli *cli)
 {
-    static const struct facts_table table = {"/v1/functions", put_head, put_row, NULL};
+    static const struct facts_table table = {
+        .path = "/v1/functions", .put_head = put_head, .put_row = put_row};
     return facts_list(cli, &table);
 }

@@ -5,6 +5,7 @@
 #include "cli/output.h"
 #include "cli/query.h"
 #include "cli/select.h"
+#include "cli/spec.h"
 #include "cli/watch.h"
 
 #include <inttypes.h>
@@ -110,6 +111,31 @@ static int remove_one(struct cli *cli, const char *id)
     return outcome_of_error(cli, &err);
 }
 
+static int change_one(struct cli *cli, const char *id)
+{
+    struct err err = {0};
+    struct buf AUTO_BUF body;
+    struct reply AUTO_REPLY reply = {0};
+    char path[96];
+    buf_init(&body, 65536);
+    buf_putc(&body, '{');
+    bool ok = spec_put_members(cli->args, &body, &err) &&
+              (body.len > 1 || err_set(&err, ERR_INVALID, "say what to change, as --priority 5"));
+    buf_putc(&body, '}');
+    (void)snprintf(path, sizeof(path), "/v1/jobs/%s", id);
+    struct call call = {
+        .method = "PATCH", .path = path, .body = buf_slice(&body), .harmless = true};
+    ok = ok && client_ask(cli->client, &call, &reply, &err) &&
+         json_check(buf_slice(&reply.body), &err);
+    if (!ok) {
+        output_error(cli->out, "%s: %s", id, err.detail);
+        return outcome_of_error(cli, &err);
+    }
+    if (args_has(cli->args, OPT_JSON) && !output_json(json_trim(buf_slice(&reply.body))))
+        return CLI_GANGER;
+    return CLI_OK;
+}
+
 static int retry_one(struct cli *cli, const char *id)
 {
     struct err err = {0};
@@ -159,6 +185,11 @@ int command_cancel(struct cli *cli)
 {
     static const struct select_verb verb = {"/v1/jobs/cancel", "cancel", "cancelled", true};
     return by_ids_or_filter(cli, &verb, cancel_one);
+}
+
+int command_change(struct cli *cli)
+{
+    return each_operand(cli, change_one);
 }
 
 int command_retry(struct cli *cli)

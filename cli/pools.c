@@ -18,7 +18,6 @@ enum {
     DONE_WIDTH = 9,
     RSS_WIDTH = 10
 };
-#define JOIN_WAIT_S 30u
 
 static int end(struct cli *cli, bool ok, const struct err *err)
 {
@@ -190,34 +189,22 @@ int command_pool_terminate(struct cli *cli)
     return end(cli, tell(cli, &call, &err), &err);
 }
 
-/* Seconds of the next request; 0: the time is up. */
-static uint32_t wait_left(uint64_t deadline_ns)
-{
-    const uint64_t now_ns = clock_mono_ns();
-    if (deadline_ns == 0)
-        return JOIN_WAIT_S;
-    if (now_ns >= deadline_ns)
-        return 0;
-    return (uint32_t)MIN((deadline_ns - now_ns) / 1000000000 + 1, (uint64_t)JOIN_WAIT_S);
-}
-
 int command_pool_join(struct cli *cli)
 {
     struct err err = {0};
-    uint64_t deadline_ns = 0;
+    const uint64_t deadline_ns = args_deadline_ns(cli->args);
     const struct path path = path_of(cli, "/join");
-    if (args_has(cli->args, OPT_WAIT_TIMEOUT))
-        deadline_ns = clock_mono_ns() +
-                      (uint64_t)args_duration_us(cli->args, OPT_WAIT_TIMEOUT, 0) * 1000;
     for (;;) {
         struct reply AUTO_REPLY reply = {0};
-        struct call call = {
-            .method = "GET", .path = path.text, .wait_s = wait_left(deadline_ns), .harmless = true};
+        struct call call = {.method = "GET",
+                            .path = path.text,
+                            .wait_s = client_wait_left(deadline_ns),
+                            .harmless = true};
         if (!facts_ask(cli, &call, &reply, &err))
             return end(cli, false, &err);
         if (reply.status == 200)
             return CLI_OK;
-        if (wait_left(deadline_ns) == 0)
+        if (client_wait_left(deadline_ns) == 0)
             return CLI_TIMEOUT;
     }
 }

@@ -29,7 +29,8 @@ static void put_row(struct buf *out, struct slice queue, struct arena *a)
 
 int command_queue_ls(struct cli *cli)
 {
-    static const struct facts_table table = {"/v1/queues", put_head, put_row, NULL};
+    static const struct facts_table table = {
+        .path = "/v1/queues", .put_head = put_head, .put_row = put_row};
     return facts_list(cli, &table);
 }
 

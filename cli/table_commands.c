@@ -108,6 +108,15 @@ const struct command commands[] = {
      "  ganger show 01990b6e-…\n"
      "  ganger show --json 01990b6e-… | jq .usage\n"},
 
+    {IN_RESULT, "result", command_result, "[OPTION…] ID", OPERAND_ID, 1, 1, true,
+     "Wait for a job and print its result.",
+     "The result of a function is what it has returned, that of a command its stdout; JSON gets\n"
+     "a line break. Nothing goes to stdout when the job did not succeed. It is kept for a time\n"
+     "(--keep of the submission), and can be asked for any number of times.\n" JOB_CODE
+     "Time running out (--timeout) is 124, and the job goes on.\n",
+     "  id=$(ganger submit --function fib 30)\n"
+     "  ganger result $id\n"},
+
     {IN_EXPLAIN, "explain", command_explain, "[OPTION…] ID…", OPERAND_ID, 1, ANY_NUMBER, false,
      "Say why a job has not begun yet.",
      "",
@@ -175,6 +184,13 @@ const struct command commands[] = {
      "  id=$(ganger submit --stdin-open -- sort)\n"
      "  ls | ganger feed $id\n"},
 
+    {IN_CHANGE, "change", command_change, "OPTION… ID…", OPERAND_ID, 1, ANY_NUMBER, false,
+     "Change jobs that have not begun.",
+     "What is not named stays as it is; labels that are given replace all that a job has. A job\n"
+     "that runs or has ended is refused.\n",
+     "  ganger change --priority 50 01990b6e-…\n"
+     "  ganger change --queue slow --delay 1h $(ganger ls -q --state queued --label kind=nightly)\n"},
+
     {IN_RETRY, "retry", command_retry, "[OPTION…] [ID…]", OPERAND_ID, 0, ANY_NUMBER, false,
      "Run finished jobs once more.",
      "Each gets one attempt more. With selectors instead of ids it takes all finished jobs\n"
@@ -188,6 +204,11 @@ const struct command commands[] = {
      "finished ones that match; --yes is needed off a terminal.\n",
      "  ganger rm $(ganger ls -q --state succeeded)\n"
      "  ganger rm --label kind=nightly --dry-run\n"},
+
+    {IN_BATCH_LS, "batch ls", command_batch_ls, "[OPTION…]", OPERAND_NONE, 0, 0, false,
+     "List batches, newest first.",
+     "With --json each batch is one line.\n",
+     "  ganger batch ls\n"},
 
     {IN_BATCH_SHOW, "batch show", command_batch_show, "[OPTION…] ID…", OPERAND_BATCH, 1, ANY_NUMBER, false,
      "Show all facts about batches.",

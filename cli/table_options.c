@@ -4,15 +4,16 @@
 
 #define IN_ALL (~IN_SERVE)
 #define IN_CLIENTS (IN_ALL & ~(IN_COMPLETION | IN_HELP))
-#define IN_BUT_LS \
-    (IN_CLIENTS & \
-     ~(IN_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS | IN_TOP | IN_BLOB_LS))
+#define IN_BUT_LS                                                                                \
+    (IN_CLIENTS & ~(IN_LS | IN_BATCH_LS | IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS | \
+                    IN_TOP | IN_BLOB_LS))
 #define IN_NEW (IN_RUN | IN_SUBMIT | IN_MAP | IN_CALL)
+#define IN_TOLD (IN_NEW | IN_CHANGE) /* what a job shall be */
 #define IN_CALLS (IN_CALL | IN_SUBMIT | IN_MAP)
 #define IN_SELECT (IN_CANCEL | IN_RETRY | IN_RM)
-#define IN_BATCHES                                                                        \
-    (IN_BATCH_SHOW | IN_BATCH_RESULTS | IN_BATCH_ADD | IN_BATCH_CLOSE | IN_BATCH_CANCEL | \
-     IN_BATCH_RETRY)
+#define IN_BATCHES                                                                    \
+    (IN_BATCH_LS | IN_BATCH_SHOW | IN_BATCH_RESULTS | IN_BATCH_ADD | IN_BATCH_CLOSE | \
+     IN_BATCH_CANCEL | IN_BATCH_RETRY)
 #define IN_REACH (IN_PS | IN_SIGNAL | IN_SUSPEND | IN_RESUME)
 #define IN_QUEUES \
     (IN_QUEUE_LS | IN_QUEUE_SHOW | IN_QUEUE_SET | IN_QUEUE_PAUSE | IN_QUEUE_RESUME | IN_QUEUE_PURGE)
@@ -35,7 +36,7 @@ const struct option_row option_rows[] = {
      "One item per line of this file; - is stdin."},
     {OPT_ARGS,            "args",             0,  KIND_ARRAY,    "JSON",     IN_CALL | IN_SUBMIT,
      "The arguments of a function as one JSON array, instead of words."},
-    {OPT_AT,              "at",               0,  KIND_TIME,     "TIME",     IN_NEW,
+    {OPT_AT,              "at",               0,  KIND_TIME,     "TIME",     IN_TOLD,
      "Not before this time: RFC 3339, as 2026-12-01T06:00:00Z."},
     {OPT_BAR,             "bar",              0,  KIND_FLAG,     NULL,       IN_MAP | IN_BATCH_RESULTS,
      "Show how far it is and how long it will take, on a terminal."},
@@ -61,7 +62,7 @@ const struct option_row option_rows[] = {
      "Data directory of the service, where its socket and token are."},
     {OPT_DEFAULTS,        "defaults",         0,  KIND_JSON,     "JSON",     IN_QUEUE_SET,
      "Members of jobs that name none, as {\"timeout\":\"5m\"}."},
-    {OPT_DELAY,           "delay",            0,  KIND_DURATION, "TIME",     IN_NEW,
+    {OPT_DELAY,           "delay",            0,  KIND_DURATION, "TIME",     IN_TOLD,
      "Not before so much time has passed."},
     {OPT_DEPENDS_ON,      "depends-on",       0,  KIND_ID,       "ID",       IN_SUBMIT | IN_MAP,
      "Begin when this job or batch has succeeded. Repeatable."},
@@ -107,12 +108,12 @@ const struct option_row option_rows[] = {
      "At most N at the same time; default 0: as many as there are workers."},
     {OPT_JSON,            "json",             0,  KIND_FLAG,     NULL,
      IN_SUBMIT | IN_WAIT | IN_SHOW | IN_LS | IN_VERSION | IN_SELECT | IN_MAP | IN_PIPE | IN_EXPLAIN |
-         IN_EVENTS | IN_BATCHES | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE | IN_BLOB_PUT | IN_BLOB_LS |
+         IN_EVENTS | IN_BATCHES | IN_CHANGE | IN_QUEUES | IN_FUNCTIONS | IN_POOLS | IN_WORKERS | IN_WORKER_TERMINATE | IN_BLOB_PUT | IN_BLOB_LS |
          IN_REACH,
      "Print JSON, one value per line."},
     {OPT_JSON_ITEMS,      "json-items",       0,  KIND_FLAG,     NULL,       IN_BATCH_ADD,
      "Items that are JSON are given as what they are, not as strings; for functions."},
-    {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_NEW,
+    {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_TOLD,
      "How long result and output are kept after the end; default 24h."},
     {OPT_KEEP,            "keep",             0,  KIND_DURATION, "TIME",     IN_BLOB_PUT,
      "How long the blob is kept; default 24h."},
@@ -124,13 +125,15 @@ const struct option_row option_rows[] = {
      "An argument of the function by its name: JSON, or else a string. Repeatable."},
     {OPT_KWARGS,          "kwargs",           0,  KIND_OBJECT,   "JSON",     IN_CALLS,
      "Arguments of the function by their names, as one JSON object."},
-    {OPT_LABEL,           "label",            'l', KIND_PAIR,    "KEY=VALUE", IN_NEW | IN_PIPE,
+    {OPT_LABEL,           "label",            'l', KIND_PAIR,    "KEY=VALUE", IN_TOLD | IN_PIPE,
      "A label of the job. Repeatable."},
     {OPT_LABEL,           "label",            'l', KIND_PAIR,    "KEY=VALUE", IN_LS | IN_SELECT | IN_EVENTS,
      "Only jobs with this label."},
     {OPT_LIMIT,           "limit",            'n', KIND_COUNT,   "N",        IN_LS,
      "At most so many jobs; default 20."},
-    {OPT_LIMIT_OUTPUT,    "limit-output",     0,  KIND_BYTES,    "SIZE",     IN_NEW,
+    {OPT_LIMIT,           "limit",            'n', KIND_COUNT,   "N",        IN_BATCH_LS,
+     "At most so many batches; default 20."},
+    {OPT_LIMIT_OUTPUT,    "limit-output",     0,  KIND_BYTES,    "SIZE",     IN_TOLD,
      "Keep so much of stdout and of stderr, drop the rest; default 10MiB."},
     {OPT_MAX_JOBS,        "max-jobs",         0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
      "Replace a worker after N jobs; 0: never."},
@@ -140,7 +143,7 @@ const struct option_row option_rows[] = {
      "Replace a worker that holds more memory than this after a job; 0: no limit."},
     {OPT_MIN,             "min",              0,  KIND_COUNT,    "N",        IN_POOL_SET | IN_POOL_NEW,
      "Workers that are there also when there is nothing to do."},
-    {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_NEW | IN_PIPE,
+    {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_TOLD | IN_PIPE,
      "Name of the job."},
     {OPT_NAME,            "name",             0,  KIND_TEXT,     "NAME",     IN_LS | IN_SELECT,
      "Only jobs of this name."},
@@ -168,27 +171,27 @@ const struct option_row option_rows[] = {
      "Pool whose workers run the job; its queue is the one of the same name."},
     {OPT_POOL,            "pool",             0,  KIND_TEXT,     "NAME",     IN_WORKERS,
      "Only workers of this pool."},
-    {OPT_PRIORITY,        "priority",         'p', KIND_INTEGER, "N",        IN_NEW | IN_PIPE,
+    {OPT_PRIORITY,        "priority",         'p', KIND_INTEGER, "N",        IN_TOLD | IN_PIPE,
      "-100 to 100; higher runs first; default 0."},
-    {OPT_QUEUE,           "queue",            0,  KIND_TEXT,     "NAME",     IN_NEW | IN_PIPE,
+    {OPT_QUEUE,           "queue",            0,  KIND_TEXT,     "NAME",     IN_TOLD | IN_PIPE,
      "Queue of the job; default \"default\"."},
     {OPT_QUEUE,           "queue",            0,  KIND_TEXT,     "NAME",     IN_LS | IN_SELECT | IN_EVENTS,
      "Only jobs of this queue."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_BUT_LS,
      "No progress and no remarks."},
-    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS | IN_BLOB_LS,
+    {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_LS | IN_BATCH_LS | IN_BLOB_LS,
      "Print ids only."},
     {OPT_QUIET,           "quiet",            'q', KIND_FLAG,    NULL,       IN_QUEUE_LS | IN_FUNCTIONS | IN_WORKERS | IN_POOL_LS,
      "Print names only."},
     {OPT_RATE,            "rate",             0,  KIND_RATE,     "N/TIME",   IN_QUEUE_SET,
      "At most N starts in each TIME, as 10/1s; none: no limit."},
-    {OPT_RAW,             "raw",              0,  KIND_FLAG,     NULL,       IN_RUN | IN_CALL | IN_LOGS | IN_MAP | IN_PIPE | IN_BATCH_RESULTS,
+    {OPT_RAW,             "raw",              0,  KIND_FLAG,     NULL,       IN_RUN | IN_CALL | IN_RESULT | IN_LOGS | IN_MAP | IN_PIPE | IN_BATCH_RESULTS,
      "Pass terminal escape sequences of the job on to the terminal."},
     {OPT_REASON,          "reason",           0,  KIND_TEXT,     "TEXT",     IN_CANCEL | IN_BATCH_CANCEL,
      "Why; kept with the job."},
     {OPT_RESULTS,         "results",          0,  KIND_FILE,     "DIR",      IN_MAP,
      "Also keep what each job wrote: DIR/SEQ/stdout and DIR/SEQ/stderr, Seq as in --joblog."},
-    {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_NEW,
+    {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_TOLD,
      "Try again up to N times when it fails; default 0."},
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_POOL_TERMINATE,
      "The first signal; default: the job's own (TERM)."},
@@ -214,9 +217,9 @@ const struct option_row option_rows[] = {
      "Only what it wrote to stdout."},
     {OPT_STRINGS,         "strings",          0,  KIND_FLAG,     NULL,       IN_CALLS,
      "Arguments and items are strings, also those that are JSON."},
-    {OPT_TIMEOUT,         "timeout",          't', KIND_LIMIT,   "TIME",     IN_NEW | IN_PIPE,
+    {OPT_TIMEOUT,         "timeout",          't', KIND_LIMIT,   "TIME",     IN_TOLD | IN_PIPE,
      "End the job after so much running time, or \"none\"; default 1h."},
-    {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT | IN_POOL_JOIN,
+    {OPT_WAIT_TIMEOUT,    "timeout",          't', KIND_DURATION, "TIME",    IN_WAIT | IN_RESULT | IN_POOL_JOIN,
      "Wait no longer than this; exit code 124 when it runs out."},
     {OPT_TREE,            "tree",             0,  KIND_FLAG,     NULL,       IN_SIGNAL,
      "To every process of the job, those in sessions of their own included."},

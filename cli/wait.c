@@ -8,18 +8,6 @@
 
 #define BODY_MAX ((size_t)4 << 20)
 
-/* Seconds for one request of a wait that ends at `deadline_ns` (0: never); 0 when that has passed.
- */
-static uint32_t wait_left(uint64_t deadline_ns)
-{
-    uint64_t now = clock_mono_ns();
-    if (deadline_ns == 0)
-        return WAIT_MAX_S;
-    if (now >= deadline_ns)
-        return 0;
-    return (uint32_t)MIN((deadline_ns - now + 999999999) / 1000000000, (uint64_t)WAIT_MAX_S);
-}
-
 static void put_wait_body(struct buf *body, const struct args *args)
 {
     buf_puts(body, "{\"jobs\":[");
@@ -83,7 +71,7 @@ static int wait_some(struct cli *cli, uint64_t deadline_ns)
     buf_init(&body, BODY_MAX);
     put_wait_body(&body, cli->args);
     for (;;) {
-        uint32_t wait_s = wait_left(deadline_ns);
+        uint32_t wait_s = client_wait_left(deadline_ns);
         uint64_t until = clock_mono_ns() + (uint64_t)wait_s * 1000000000;
         if (!wait_once(cli, buf_slice(&body), wait_s, &reply, &err)) {
             output_error(cli->out, "%s", err.detail);
@@ -98,7 +86,7 @@ static int wait_some(struct cli *cli, uint64_t deadline_ns)
         bool any = args_has(cli->args, OPT_ANY) && !slice_is(done, "[]");
         if (any || (early && wait_s > 0))
             return tell_all_done(cli, done);
-        if (wait_left(deadline_ns) == 0)
+        if (client_wait_left(deadline_ns) == 0)
             return CLI_TIMEOUT;
     }
 }
@@ -106,16 +94,12 @@ static int wait_some(struct cli *cli, uint64_t deadline_ns)
 int command_wait(struct cli *cli)
 {
     const struct args *args = cli->args;
-    uint64_t deadline_ns = 0;
+    const uint64_t deadline_ns = args_deadline_ns(args);
     int n_modes = args_has(args, OPT_ANY) + args_has(args, OPT_ALL) +
                   args_has(args, OPT_FIRST_ERROR);
     if (n_modes > 1) {
         output_error(cli->out, "--all, --any and --first-error exclude each other");
         return CLI_USAGE;
-    }
-    if (args_has(args, OPT_WAIT_TIMEOUT)) {
-        int64_t us = args_duration_us(args, OPT_WAIT_TIMEOUT, 0);
-        deadline_ns = clock_mono_ns() + (uint64_t)us * 1000;
     }
     if (args_has(args, OPT_ANY) || args_has(args, OPT_FIRST_ERROR))
         return wait_some(cli, deadline_ns);

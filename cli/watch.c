@@ -82,14 +82,10 @@ bool watch_end(struct watch *w, uint64_t deadline_ns, bool *ret_timed_out, struc
     *ret_timed_out = false;
     bool ok = watch_look(w, err);
     while (ok && !w->job.done) {
-        uint32_t wait_s = WAIT_MAX_S;
-        uint64_t now = clock_mono_ns();
-        if (deadline_ns != 0 && now >= deadline_ns) {
-            *ret_timed_out = true;
+        const uint32_t wait_s = client_wait_left(deadline_ns);
+        *ret_timed_out = wait_s == 0;
+        if (*ret_timed_out)
             break;
-        }
-        if (deadline_ns != 0)
-            wait_s = (uint32_t)MIN((deadline_ns - now + 999999999) / 1000000000, WAIT_MAX_S);
         ok = watch_change(w, wait_s, err);
     }
     client_set_ticker(w->cli->client, watch_tick_remarks, w->cli->out);

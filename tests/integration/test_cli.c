@@ -239,6 +239,53 @@ SERVER_TEST(cli, ls_filters)
           "no table: %s", table.out);
 }
 
+SERVER_TEST(cli, what_waits_can_be_changed)
+{
+    struct job_ref job = cli_submit(s, WORDS("submit", "--delay", "1h", "-l", "a=1", "true"));
+    AUTO_CALL c, nothing;
+    cli_call_run(&c, s,
+                 WORDS("change", "--json", "--priority", "7", "--queue", "q", "--name", "n", "-l",
+                       "b=2", "--delay", "0", "--timeout", "none", "--retries", "2", job.id));
+    expect_code(&c, 0);
+    AUTO_RESPONSE r = job_await(s, job);
+    expect_outcome(r, "succeeded", NULL);
+    expect_int(r, "priority", 7);
+    expect_text(r, "queue", "q");
+    expect_text(r, "name", "n");
+    expect_text(r, "labels.b", "2");
+    cr_assert_null(json_find(r, "labels.a"));
+    expect_int(r, "max_attempts", 3);
+    CHECK(strstr(c.out, "\"name\":\"n\"") != NULL, "%s", c.out);
+    cli_call_run(&nothing, s, WORDS("change", job.id));
+    expect_code(&nothing, 1);
+    expect_err_has(&nothing, "say what to change");
+    AUTO_CALL late;
+    cli_call_run(&late, s, WORDS("change", "--priority", "1", job.id));
+    expect_code(&late, 1);
+    expect_err_has(&late, "only a job that waits can be changed");
+}
+
+SERVER_TEST(cli, a_result_is_waited_for_and_printed_alone)
+{
+    struct text fifo = fifo_make(s, "hold");
+    struct job_ref job = cli_submit(
+        s, WORDS("submit", "sh", "-c", text_of("cat %s; echo out; echo err >&2", fifo.s).s));
+    AUTO_CALL early, c, failed;
+    cli_call_run(&early, s, WORDS("result", "--timeout", "100ms", job.id));
+    expect_code(&early, 124);
+    expect_out(&early, "");
+    fifo_release(fifo.s);
+    cli_call_run(&c, s, WORDS("result", job.id));
+    expect_code(&c, 0);
+    expect_out(&c, "out\n");
+    CHECK(c.err[0] == '\0', "more than the result: %s", c.err);
+    struct job_ref bad = cli_submit(s, WORDS("submit", "sh", "-c", "echo half; exit 3"));
+    cli_call_run(&failed, s, WORDS("result", bad.id));
+    expect_code(&failed, 3);
+    expect_out(&failed, "");
+    expect_err_has(&failed, "exit code 3");
+}
+
 SERVER_TEST(cli, wait_runs_out_of_time)
 {
     struct text fifo = fifo_make(s, "hold");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ganger batch, and the ways to a batch without following it. */
 #include "integration/cli_call.h"
+#include "integration/harness_batch.h"
 
 static struct job_ref detached(struct server *s, const char **words)
 {
@@ -112,15 +113,32 @@ SERVER_TEST(cli_batch, failed_jobs_are_retried)
     expect_counts(s, batch, 2, 2);
 }
 
+SERVER_TEST(cli_batch, batches_are_listed_newest_first)
+{
+    struct job_ref older = batch_submit(s, "{'command':['false'],'items':[1],'name':'older'}");
+    response_free(batch_await(s, older));
+    struct job_ref newer = batch_submit(s, "{'command':['true'],'delay':'1h','items':[1,2]}");
+    AUTO_CALL ids, one, table;
+    cli_call_run(&ids, s, WORDS("batch", "ls", "-q"));
+    expect_out(&ids, text_of("%s\n%s\n", newer.id, older.id).s);
+    cli_call_run(&one, s, WORDS("batch", "ls", "-q", "-n", "1"));
+    expect_out(&one, text_of("%s\n", newer.id).s);
+    cli_call_run(&table, s, WORDS("batch", "ls"));
+    CHECK(strstr(table.out, "  running   0 of 2 ") != NULL &&
+              strstr(table.out, "  failed    1 of 1          1 ") != NULL &&
+              strstr(table.out, " older\n") != NULL,
+          "%s", table.out);
+}
+
 SERVER_TEST(cli_batch, mistakes_are_named)
 {
     AUTO_CALL none, wrong, verb, near, unknown;
     cli_call_run(&none, s, WORDS("batch"));
     expect_code(&none, 2);
-    expect_err_has(&none, "batch wants one of: show, results, add, close, cancel, retry;");
+    expect_err_has(&none, "batch wants one of: ls, show, results, add, close, cancel, retry;");
     cli_call_run(&wrong, s, WORDS("batch", "frobnicate"));
     expect_code(&wrong, 2);
-    expect_err_has(&wrong, "batch wants one of: show,");
+    expect_err_has(&wrong, "batch wants one of: ls, show,");
     cli_call_run(&verb, s, WORDS("batch", "shwo", "01"));
     expect_code(&verb, 2);
     expect_err_has(&verb, "did you mean batch show?");

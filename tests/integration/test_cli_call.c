@@ -183,6 +183,16 @@ CALL_TEST(a_call_is_submitted_and_waited_for)
     expect_err_has(&none, "--kwarg goes with --function only");
 }
 
+CALL_TEST(the_result_of_a_call_is_asked_for_later)
+{
+    AUTO_CALL submitted, c;
+    cli_call_run(&submitted, s, WORDS("submit", "--function", "fib", "20"));
+    struct text id = text_of("%.36s", submitted.out);
+    cli_call_run(&c, s, WORDS("result", id.s));
+    expect_code(&c, 0);
+    expect_out(&c, "6765\n");
+}
+
 CALL_TEST(a_function_is_mapped_over_items)
 {
     AUTO_CALL fib;
