@@ -216,11 +216,12 @@ static bool has_none_of_a_process(const struct job_reader *r)
     const char *kind = function_kind_name(r->function->kind);
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         char pointer[80];
+        if (!codec_job_names(r, slice_of(members[i])))
+            continue;
         (void)snprintf(pointer, sizeof pointer, "/%s", members[i]);
-        if (codec_job_names(r, slice_of(members[i])))
-            return err_at(
-                r->err, ERR_INVALID, pointer,
-                "is nothing that a call of a %s function has: it gets its arguments alone", kind);
+        return err_at(r->err, ERR_INVALID, pointer,
+                      "is nothing that a call of a %s function has: it gets its arguments alone",
+                      kind);
     }
     return !r->is_stage || err_at(r->err, ERR_INVALID, "/function",
                                   "is of the kind %s: it has no standard input and output to be "

@@ -236,9 +236,9 @@ void codec_job_has(struct job_reader *r, const char *name)
 
 bool codec_job_names(const struct job_reader *r, struct slice raw_key)
 {
-    for (size_t i = 0; i < ARRAY_LEN(members); i++)
-        if (json_string_eq(raw_key, members[i].name))
-            return (r->named >> i & 1) != 0;
+    for (uint64_t left = r->named; left != 0; left &= left - 1)
+        if (json_string_eq(raw_key, members[__builtin_ctzll(left)].name))
+            return true;
     return false;
 }
 

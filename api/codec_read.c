@@ -58,7 +58,9 @@ bool codec_timeout(struct job_reader *r, struct slice value, const char *pointer
 
 void codec_pointer(const char *parent, struct slice raw_key, char out[80])
 {
-    size_t at = (size_t)snprintf(out, 40, "%s/", parent);
+    size_t at = strnlen(parent, 38);
+    memcpy(out, parent, at);
+    out[at++] = '/';
     for (size_t i = 0; i < raw_key.len && at < 76; i++) {
         char c = raw_key.ptr[i];
         if (c == '~' || c == '/') {

@@ -58,6 +58,17 @@ static void answer_when_over(struct request *rq)
     reply_job(rq, over || w->is_existing ? 200 : 202, &job);
 }
 
+/* It has come back with the end: `birth` and that make the whole job. */
+static void reply_end(struct request *rq, const struct job_view *birth)
+{
+    struct job_view job = rq->cmd.submit.end;
+    job.name = birth->name;
+    job.queue = birth->queue;
+    job.labels = birth->labels;
+    job.metadata = birth->metadata;
+    reply_job(rq, 200, &job);
+}
+
 static bool find_replayed(struct request *rq, struct job_view *ret, struct err *err)
 {
     bool found = query_job_by_no(rq->thread->query, rq->cmd.key.first_no, request_scratch(rq), ret,
@@ -111,6 +122,10 @@ static void submitted(struct request *rq)
         return;
     }
     add_location(rq, &job.id);
+    if (rq->cmd.submit.has_end) {
+        reply_end(rq, &job);
+        return;
+    }
     struct wait_state *w = rq->cmd.wait_until_ns == 0 ? NULL : arena_alloc(&rq->arena, sizeof *w);
     if (w == NULL) {
         reply_job(rq, is_existing ? 200 : 202, &job);

@@ -230,6 +230,10 @@ struct command {
         struct {
             struct submit_item *items;
             uint32_t n;
+            /* Answer, of one that has waited: the job has succeeded, and beside what it was born
+             * with its view is this (jobs_plain_end). */
+            bool has_end;
+            struct job_view end;
         } submit;
         struct graph_ask graph;
         struct batch_ask batch;

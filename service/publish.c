@@ -99,6 +99,20 @@ static void wake(struct engine *e, uint64_t topic, bool failed)
     publish_answers(e, waiters_wake(e->waiters, &wake));
 }
 
+/* Who has submitted the job and waits for it is told what its end was: that saves a read, for which
+ * the reader's pages would have to be fetched anew after this commit. */
+static void wake_end(struct engine *e, const struct job_change *change)
+{
+    struct wake wake = {.topic = topic_end(change->no),
+                        .now_ns = e->turn.now_ns,
+                        .failed = change->to == JOB_FAILED};
+    struct command *woken = waiters_wake(e->waiters, &wake);
+    for (struct command *cmd = woken; cmd != NULL; cmd = cmd->next)
+        if (cmd->kind == CMD_SUBMIT)
+            cmd->submit.has_end = jobs_plain_end(e->store, change->no, &cmd->submit.end);
+    publish_answers(e, woken);
+}
+
 /* Before the topic moves on, so that a reader who asks to hear of progress between the two finds
  * that it has moved on, and asks again. */
 void publish_output(struct engine *e, const struct pool_event *event)
@@ -132,7 +146,7 @@ static void wake_job(struct engine *e, const struct job_change *change)
         wake(e, topic_output(change->no), failed);
     }
     if (change->to == JOB_GONE || job_change_is_end(change))
-        wake(e, topic_end(change->no), failed);
+        wake_end(e, change);
 }
 
 static void put_event(struct engine *e, const struct job_change *change)

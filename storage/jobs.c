@@ -162,6 +162,18 @@ bool jobs_get(struct store *store, const struct job_id *id, struct job_row *ret,
     return true;
 }
 
+bool jobs_plain_end(const struct store *store, int64_t no, struct job_view *ret)
+{
+    enum { BORN = 1, STARTED, ENDED }; /* versions, when these are all its moves */
+    const struct row *row = row_at_hand(store, no);
+
+    if (row == NULL || row->state != JOB_SUCCEEDED || row->version != ENDED || row->attempt != 1 ||
+        row->batch != 0 || (row->flags & (JOB_OFFSPRING | JOB_CALLBACK | JOB_OUTPUTS)) != 0)
+        return false;
+    row_view(row, ret);
+    return true;
+}
+
 bool retry_policy_read(struct slice policy, int64_t no, struct retry_policy *ret, struct err *err)
 {
     if (policy.len != sizeof(*ret) || policy.ptr[0] != 1)

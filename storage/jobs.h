@@ -53,6 +53,11 @@ MUST_CHECK bool jobs_get(struct store *store, const struct job_id *id, struct jo
 MUST_CHECK bool jobs_get_by_no(struct store *store, int64_t no, struct job_row *ret,
                                struct err *err);
 
+/* A job has succeeded a moment ago and is, but for what its row says, as it was born: one attempt,
+ * no verb in between, nothing in side tables. Then *ret is what row_view gives, from memory; else
+ * the answer is false, and somebody has to read. */
+bool jobs_plain_end(const struct store *store, int64_t no, struct job_view *ret);
+
 /* QUEUED → RUNNING. STATE_CONFLICT unless the attempt is the row's + 1. */
 struct job_start {
     int64_t no;

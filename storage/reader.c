@@ -133,38 +133,6 @@ static bool spec_fill(struct reader *reader, const struct row *row, struct arena
     return view->name != NULL ? true : reader_no_room(err);
 }
 
-static void row_fill(const struct row *row, struct job_view *view)
-{
-    bool waited_from_birth = row->queued_us == 0 && row->due_us == 0 &&
-                             (row->flags & (JOB_WAITS | JOB_GATED)) == 0;
-
-    *view = (struct job_view){
-        .id = row_id(row),
-        .state = row->state,
-        .reason = row->reason,
-        .attempt = row->attempt,
-        .max_attempts = row->max_attempts,
-        .version = row->version,
-        .priority = row->priority,
-        .exit_code = row->exit_code,
-        .signal = row->signal,
-        .has_exit_code = row->has_exit_code,
-        .created_us = row->created_us,
-        .due_us = row->due_us,
-        .queued_us = waited_from_birth ? row->created_us : row->queued_us,
-        .started_us = row->started_us,
-        .finished_us = row->finished_us,
-        .expires_us = row_expires_us(row),
-        .slot = row->slot,
-        .progress_fraction = -1,
-        .result = row->result,
-        .usage = row->usage,
-        .output = row->output,
-        .index = row->idx,
-        .flags = row->flags,
-    };
-}
-
 static bool batch_fill(struct reader *reader, const struct row *row, struct job_view *view,
                        struct err *err)
 {
@@ -220,7 +188,7 @@ bool reader_submitter(struct reader *reader, int64_t no, struct job_id *ret, str
 bool reader_fill(struct reader *reader, const struct row *row, struct arena *a,
                  struct job_view *ret, struct err *err)
 {
-    row_fill(row, ret);
+    row_view(row, ret);
     return spec_fill(reader, row, a, ret, err) && batch_fill(reader, row, ret, err) &&
            queue_fill(reader, row, a, ret, err) && error_fill(reader, row, a, ret, err) &&
            ((row->flags & JOB_OFFSPRING) == 0 ||

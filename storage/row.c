@@ -74,6 +74,13 @@ static struct row *cache_slot(struct store *store, int64_t no)
     return &store->cache.rows[(uint64_t)no % ROW_CACHE_SIZE];
 }
 
+const struct row *row_at_hand(const struct store *store, int64_t no)
+{
+    const struct row *row = &store->cache.rows[(uint64_t)no % ROW_CACHE_SIZE];
+
+    return row->no == no && no != 0 ? row : NULL;
+}
+
 static void bind_timer(sqlite3_stmt *stmt, int index, const struct row *row)
 {
     int64_t wake_us;

@@ -59,6 +59,9 @@ struct row {
 /* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a
  * state or queue out of range is found here (guarantees.md G25). */
 MUST_CHECK bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err);
+/* What a view has from the row alone: no texts, no batch, no submitter, nothing of its callback,
+ * blobs and earlier attempts. */
+void row_view(const struct row *row, struct job_view *ret);
 uint32_t row_output_flags(const struct row *row);
 /* End of the result: finished + keep; 0 while it has not ended. */
 int64_t row_expires_us(const struct row *row);
@@ -109,6 +112,8 @@ MUST_CHECK bool row_delete(struct store *store, const struct row *row, struct er
 struct row_cache {
     struct row rows[ROW_CACHE_SIZE]; /* at no % size; no = 0: empty */
 };
+/* NULL: it is not at hand. */
+const struct row *row_at_hand(const struct store *store, int64_t no);
 void row_cache_clear(struct row_cache *cache);
 
 #endif

@@ -104,3 +104,35 @@ bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
                              : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                                        (long long)ret->no);
 }
+
+void row_view(const struct row *row, struct job_view *ret)
+{
+    bool waited_from_birth = row->queued_us == 0 && row->due_us == 0 &&
+                             (row->flags & (JOB_WAITS | JOB_GATED)) == 0;
+
+    *ret = (struct job_view){
+        .id = row_id(row),
+        .state = row->state,
+        .reason = row->reason,
+        .attempt = row->attempt,
+        .max_attempts = row->max_attempts,
+        .version = row->version,
+        .priority = row->priority,
+        .exit_code = row->exit_code,
+        .signal = row->signal,
+        .has_exit_code = row->has_exit_code,
+        .created_us = row->created_us,
+        .due_us = row->due_us,
+        .queued_us = waited_from_birth ? row->created_us : row->queued_us,
+        .started_us = row->started_us,
+        .finished_us = row->finished_us,
+        .expires_us = row_expires_us(row),
+        .slot = row->slot,
+        .progress_fraction = -1,
+        .result = row->result,
+        .usage = row->usage,
+        .output = row->output,
+        .index = row->idx,
+        .flags = row->flags,
+    };
+}

@@ -42,6 +42,29 @@ static const char registry[] = "[function misbehave]\n"
 
 #define NATIVE_TEST(name) CONFIGURED_TEST(native, name, registry)
 
+/* What comes back with the end is not read again for the answer; so it must be what a reader would
+ * have found. */
+NATIVE_TEST(who_waits_gets_what_a_look_shows)
+{
+    static const char *const calls[] = {
+        "{'function':'fib','args':[5]}",
+        "{'function':'fib','args':[5],'name':'n','queue':'q','priority':7,'labels':{'a':'b'},"
+        "'metadata':{'x':[1,2]},'retry':{'max_attempts':3},'keep':'2h'}",
+        "{'function':'misbehave','args':['error']}",
+        "{'command':['sh','-c','echo out; echo err >&2'],'result':'none'}",
+        "{'command':['false']}",
+        "{'command':['sh','-c','test $GANGER_ATTEMPT = 2'],'retry':{'max_attempts':2,'delay':0}}",
+        "{'command':['true'],'delay':'10ms','unique':{'key':'k'}}",
+    };
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        AUTO_RESPONSE ended = http(s, "POST", "/v1/jobs", calls[i], "Prefer: wait=30", NULL);
+        expect_status(ended, 200);
+        AUTO_RESPONSE seen = http_get(s, "/v1/jobs/%s", job_of(ended).id);
+        cr_assert_str_eq(ended->body, seen->body, "%s", calls[i]);
+        expect_header(seen, "ETag", header_of(ended, "ETag"));
+    }
+}
+
 static bool are_workers_there(struct server *s)
 {
     AUTO_RESPONSE r = http_get(s, "/v1/workers");

@@ -130,3 +130,63 @@ Test(jobs_pass, what_was_moved_behind_the_cache_is_found_out)
               jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
     store_rollback(f.store);
 }
+
+/* ---- ends that need no reader ---- */
+
+static bool is_plain(int64_t no)
+{
+    struct job_view view;
+
+    return jobs_plain_end(f.store, no, &view);
+}
+
+/* Queued, in one state of mind that its view would have to tell of; then it succeeds. */
+static int64_t succeeded(const char *sql, uint32_t flags)
+{
+    struct job_spec spec = {.max_attempts = 3, .keep_us = SECOND_US};
+    struct job_new job = {
+        .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .flags = flags};
+    struct job_end end = job_end_ok();
+    struct job_id id = job_add_as(&f, &job);
+    struct job_row row;
+
+    if (sql != NULL) {
+        must(db_exec(&f.store->db, sql, err));
+        row_cache_clear(&f.store->cache);
+    }
+    row = job_see(&f, id.no);
+    must(jobs_pass(f.store, &(struct job_start){id.no, row.attempt + 1, 0, NOW_US}, &end, err));
+    return id.no;
+}
+
+Test(jobs_pass, a_plain_end_is_told_from_memory)
+{
+    struct job_view view;
+    int64_t no;
+
+    tx_begin(&f);
+    no = succeeded(NULL, 0);
+    cr_assert(jobs_plain_end(f.store, no, &view));
+    cr_assert_eq(view.id.no, no);
+    cr_assert_eq(view.state, JOB_SUCCEEDED);
+    cr_assert_eq(view.version, 3);
+    cr_assert_eq(view.attempt, 1);
+    cr_assert_eq(view.max_attempts, 3);
+    cr_assert_eq(view.expires_us, view.finished_us + 10 * SECOND_US);
+    store_rollback(f.store);
+    cr_assert(!is_plain(no), "what was not stored is told to nobody");
+}
+
+Test(jobs_pass, an_end_with_more_to_say_has_to_be_read)
+{
+    tx_begin(&f);
+    cr_assert(is_plain(succeeded(NULL, 0)));
+    cr_assert(!is_plain(succeeded("UPDATE jobs SET version = 2", 0)), "changed in between");
+    cr_assert(!is_plain(succeeded("UPDATE jobs SET attempt = 1", 0)), "its second attempt");
+    cr_assert(!is_plain(succeeded(NULL, JOB_OUTPUTS)), "files");
+    cr_assert(!is_plain(job_add_in(&f, JOB_FAILED).no), "words");
+    cr_assert(!is_plain(job_add_in(&f, JOB_RUNNING).no));
+    row_cache_clear(&f.store->cache);
+    cr_assert(!is_plain(1), "not at hand");
+    store_rollback(f.store);
+}
