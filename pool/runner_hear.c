@@ -259,6 +259,8 @@ static bool frame_begin(struct runner_call *call)
                                   frame->word.ptr);
     if (frame->verb != RUNNER_HELLO && !call->runner->is_greeted)
         return runner_call_broken(call, "%.*s before HELLO", (int)frame->word.len, frame->word.ptr);
+    if (owner != OF_RUNNER && !call->runner->is_ready && !is_init)
+        return runner_call_broken(call, "%.*s before READY", (int)frame->word.len, frame->word.ptr);
     if (owner != OF_RUNNER && !is_of_task(call, frame->id) && !(owner == OF_BOTH && is_init))
         return runner_call_broken(call, "%.*s for the unknown task %.*s", (int)frame->word.len,
                                   frame->word.ptr, (int)frame->id.len, frame->id.ptr);

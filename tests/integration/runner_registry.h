@@ -25,6 +25,8 @@ static const char registry[] =
     "init = fail\n"
     "[function init_hangs]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
     "init = never\n"
+    "[function init_unanswered]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
+    "init = unanswered\n"
     "[function init_behind]\nkind = runner\n" ODD ", \"well\", \"init\"]\n"
     "init = behind\n"
     "[function no_init]\nkind = runner\n" ODD "]\ninit = words\n"

@@ -241,6 +241,10 @@ RUNNER_TEST(rule_6_a_failed_init_is_tried_three_times_and_told)
     expect_text(r, "error.detail", "the runner of init_fails cannot start: InitError: not today");
     AUTO_RESPONSE lacks = runner_call(s, "no_init", "'pid'");
     expect_outcome(lacks, "failed", "exec");
+    AUTO_RESPONSE mute = runner_call(s, "init_unanswered", "'pid'");
+    expect_outcome(mute, "failed", "exec");
+    expect_text(mute, "error.detail",
+                "the runner of init_unanswered cannot start: RESULT before READY");
 }
 
 /* The one runner of this server; 0: there is none just now. */

@@ -273,6 +273,8 @@ def main():
                 put("ERROR", "init", {"type": "InitError", "message": "not today"})
                 sys.exit(1)
             if body == b"never":
+                forever()
+            if body == b"unanswered":
                 continue
             if body == b"behind":  # rule 7: what comes next lies in the pipe already
                 assert IN.peek(4).startswith(b"TASK")
