@@ -52,7 +52,8 @@ foreach(helper IN LISTS helpers)
     add_dependencies(unit helper_${name})
 endforeach()
 
-# native/<name>.c: functions that tests let workers load; native_<name>.so lies next to the test executables.
+# native/<name>.c: functions that tests let workers load, and sync_fails for LD_PRELOAD; native_<name>.so lies next to the test
+# executables.
 file(GLOB natives CONFIGURE_DEPENDS native/*.c)
 foreach(native IN LISTS natives)
     cmake_path(GET native STEM name)

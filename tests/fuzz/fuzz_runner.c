@@ -3,6 +3,8 @@
  * and a header that was read says the same when it is written again. */
 #include "pool/runner_frame.h"
 
+#define MAX_BODY 4096
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Everything that the reader tells, in an order that does not depend on the pieces. */
@@ -32,14 +34,40 @@ static void listen(struct slice bytes, size_t step, struct buf *told)
     }
 }
 
+/* As the service writes it, with a body of so many blanks. */
+static void write_again(const struct runner_frame *frame, struct buf *out)
+{
+    char verb[RUNNER_VERB_MAX + 1], keys[RUNNER_LINE_MAX + 2] = "";
+    AUTO_BUF struct buf body = {0};
+
+    buf_init(&body, MAX_BODY);
+    char *blanks = buf_reserve(&body, (size_t)frame->length);
+    memset(blanks, ' ', (size_t)frame->length);
+    buf_commit(&body, (size_t)frame->length);
+    (void)snprintf(verb, sizeof(verb), "%.*s", (int)frame->word.len, frame->word.ptr);
+    if (frame->keys.len > 0)
+        (void)snprintf(keys, sizeof(keys), " %.*s", (int)frame->keys.len, frame->keys.ptr);
+    runner_frame_put(out, verb, frame->id, keys, buf_slice(&body));
+}
+
 static void check_header(const struct runner_frame *frame)
 {
-    char value[RUNNER_VALUE_MAX];
-    PRE(frame->id.len > 0 && frame->id.len <= RUNNER_ID_MAX);
-    PRE(frame->word.len > 0 && frame->word.len <= RUNNER_VERB_MAX);
-    PRE(frame->length <= 9999999999);
-    if (runner_frame_key(frame, "shm", value))
-        PRE(strlen(value) < RUNNER_VALUE_MAX);
+    char value[RUNNER_VALUE_MAX], again_value[RUNNER_VALUE_MAX];
+    struct runner_frame again;
+    AUTO_BUF struct buf text = {0};
+
+    PRE(frame->id.len <= RUNNER_ID_MAX && frame->word.len <= RUNNER_VERB_MAX);
+    if (frame->length == 0 || frame->length > MAX_BODY)
+        return;
+    buf_init(&text, SIZE_MAX / 4);
+    write_again(frame, &text);
+    const char *end = memchr(text.ptr, '\n', text.len);
+    PRE(runner_frame_read((struct slice){text.ptr, (size_t)(end - text.ptr)}, &again));
+    PRE(again.verb == frame->verb && slice_eq(again.id, frame->id));
+    PRE(again.length == frame->length && text.len == (size_t)(end - text.ptr) + again.length + 2);
+    const bool has_key = runner_frame_key(frame, "shm", value);
+    PRE(runner_frame_key(&again, "shm", again_value) == has_key);
+    PRE(!has_key || strcmp(value, again_value) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -66,8 +66,7 @@ def work(ident, call, header):
         result(ident, os.getcwd())
     # rule 1
     elif what == "twice":
-        result(ident, 1)
-        result(ident, 2)
+        raw(f"RESULT {ident} 1 codec=json\n1\nRESULT {ident} 1 codec=json\n2\n".encode())
     elif what == "exit":
         os._exit(more[0])
     elif what == "die":
