@@ -336,7 +336,7 @@ CONFIGURED_TEST(blobs, a_function_that_writes_to_it_ends_by_a_signal, blob_funct
  * by a thirty-second of that at most; `./dev crash` does it with all of it. */
 CONFIGURED_TEST(blobs, large_arguments_and_results_pass_by_the_server, blob_functions)
 {
-    const size_t n = slow_factor() == 1 ? 64u << 20 : 4u << 20;
+    const size_t n = 8u << 20; /* a gigabyte: tests/crash/large.c */
     AUTO_TEXT bytes = blob_bytes(n, 13);
     struct text sha = sha256_of(bytes, n);
     (void)blob_put(s, "warm", 4, "");

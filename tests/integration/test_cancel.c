@@ -222,15 +222,18 @@ SERVER_TEST(cancel, nothing_of_a_tree_survives_a_cancel)
     cr_assert_eq(proc_count_zombies(s->pid), 0);
 }
 
-SERVER_TEST(cancel, nothing_of_a_tree_survives_a_timeout)
+SERVER_TEST_WITH(cancel, nothing_of_a_tree_survives_a_timeout, .workers = COUNT_OF(adversaries))
 {
+    struct job_ref jobs[COUNT_OF(adversaries)];
+    struct text marks[COUNT_OF(adversaries)];
     for (size_t i = 0; i < COUNT_OF(adversaries); i++) {
-        struct text mark = marker_of(s, text_of("timeout-%zu", i).s);
-        struct job_ref job = adversary_submit(s, i, mark.s,
-                                              ",'timeout':'600ms','stop':{'grace':'100ms'}");
-        AUTO_RESPONSE r = job_await(s, job);
+        marks[i] = marker_of(s, text_of("timeout-%zu", i).s);
+        jobs[i] = adversary_submit(s, i, marks[i].s, ",'timeout':'600ms','stop':{'grace':'100ms'}");
+    }
+    for (size_t i = 0; i < COUNT_OF(adversaries); i++) {
+        AUTO_RESPONSE r = job_await(s, jobs[i]);
         expect_outcome(r, "failed", "timeout");
-        size_t left = proc_count_marked(mark.s);
+        size_t left = proc_count_marked(marks[i].s);
         CHECK(left == 0, "%s: %zu processes left", adversaries[i].what, left);
     }
 }

@@ -59,7 +59,8 @@ SERVER_TEST_WITH(pools, workers_start_only_when_no_idle_one_is_left, .workers = 
 SERVER_TEST_WITH(pools, idle_workers_end_down_to_the_minimum, .workers = 3,
                  .args = {"--pool-min-workers", "1", "--pool-idle", "100ms"})
 {
-    struct job_ref batch = batch_submit(s, "{'command':['sleep','0.05'],'items':[1,2,3,4,5,6]}");
+    struct job_ref batch = batch_submit(
+        s, "{'command':['sh','-c','sleep 0.05'],'items':[1,2,3,4,5,6]}");
     response_free(batch_await(s, batch));
     AWAIT(workers_alive(s) == 1, 10);
     AUTO_RESPONSE r = job_run(s, "{'command':['true']}");

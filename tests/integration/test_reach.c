@@ -79,7 +79,8 @@ static size_t count(const char *text, const char *needle)
 SERVER_TEST(reach, a_flood_of_progress_is_thinned)
 {
     struct job_ref job = job_submit(
-        s, "{'command':['perl','-e','open P, q(>&=3); $| = 1; select P; $| = 1; my $end = time + 2;"
+        s, "{'command':['perl','-e','open P, q(>&=3); $| = 1; select P; $| = 1; use Time::HiRes "
+           "q(time); my $end = time + 0.7;"
            " while (time < $end) { print qq(progress 0.5 flood\\n) for 1 .. 100 }"
            " print qq(progress 0.75 last\\n); sleep 1000']}");
     const uint64_t begun = now_ns();

@@ -235,23 +235,26 @@ SERVER_TEST(results, a_retried_element_ends_once_more)
 }
 
 /* A reader that stalls costs the server nothing and loses nothing. */
-SERVER_TEST(results, a_stalled_reader_gets_everything_later)
+SERVER_TEST_WITH(results, a_stalled_reader_gets_everything_later, .args = {"--store-cache", "1MiB"})
 {
-    enum { ITEMS = 400 };
+    enum { ITEMS = 200 };
     struct text_builder items = {0};
     for (int i = 0; i < ITEMS; i++)
         text_add(&items, "%s%d", i == 0 ? "" : ",", i);
+    const long before_kib = proc_rss_kib(s->pid);
     struct job_ref batch = batch_submit(
-        s, "{'command':['sh','-c','yes {} | head -c 60000'],'items':[%s]}", items.text);
+        s, "{'command':['sh','-c','printf %%060000d {}'],'items':[%s]}", items.text);
     text_free(&items);
     AUTO_CONN c = conn_open(s);
     conn_request(c, s, text_of("GET %s", results_of(batch, "").s).s, SSE, NULL);
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_text(over, "state", "succeeded");
-    long before_kib = proc_rss_kib(s->pid);
     AUTO_RESPONSE alive = http_get(s, "/v1/stats");
     expect_status(alive, 200);
-    cr_assert_lt(proc_rss_kib(s->pid) - before_kib, 4096, "24 MB wait for the reader, on disk");
+    const long grown_kib = proc_rss_kib(s->pid) - before_kib;
+    if (slow_factor() == 1) /* sanitizers have memory of their own */
+        cr_assert_lt(grown_kib, 10 * 1024, "12 MB wait for the reader, on disk; %ld KiB",
+                     grown_kib);
     cr_assert(conn_await_end(c, 60), "%zu bytes, then nothing", c->len);
     struct seen *seen = need_alloc(sizeof *seen);
     *seen = (struct seen){0};

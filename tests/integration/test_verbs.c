@@ -186,23 +186,19 @@ SERVER_TEST(verbs, a_change_wakes_a_long_poll)
  */
 SERVER_TEST(verbs, a_change_races_with_the_start)
 {
-    int n_changed = 0, n_refused = 0;
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 80; i++) {
         struct job_ref job = job_submit(s, "{'command':['sh','-c','echo $GANGER_JOB_NAME'],"
                                            "'name':'old'}");
         AUTO_RESPONSE r = change(s, job, "{'name':'new'}");
         AUTO_RESPONSE end = job_await(s, job);
         expect_outcome(end, "succeeded", NULL);
         if (r->status == 200) {
-            n_changed++;
             expect_output(s, job, "stdout", "new\n");
         } else {
-            n_refused++;
             expect_problem(r, 409, "state-conflict");
             expect_output(s, job, "stdout", "old\n");
         }
     }
-    cr_assert_eq(n_changed + n_refused, 200);
 }
 
 SERVER_TEST_WITH(verbs, a_change_is_durable, .workers = 1)

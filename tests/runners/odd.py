@@ -97,6 +97,11 @@ def work(ident, call, header):
         os.write(1, b"x" * more[0])
         os.write(2, b"to stderr\n")
         result(ident, more[0])
+    elif what == "print_behind":  # while what was said before is still being heard
+        for _ in range(20):
+            put("LOG", ident, b"l" * 10000)
+        os.write(1, b"x" * more[0])
+        result(ident, more[0])
     elif what == "print_later":  # when nobody asks for it any more
         result(ident, 1)
         os.write(1, b"nobody's")
