@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The client subcommands around the jobs: failures, terminals, documents, completion. */
 #include "integration/cli_call.h"
+#include "integration/harness_queue.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -74,13 +75,16 @@ PLAIN_TEST(cli, a_wait_survives_a_restart_of_the_server)
     struct server s;
     struct server_options options = {.workers = 1};
     server_start(&s, &options);
+    put_queue(&s, "held", "{'paused':true}");
     struct job_ref job = cli_submit(&s,
-                                    WORDS("submit", "--delay", "3s", "--", "sh", "-c", "exit 5"));
+                                    WORDS("submit", "--queue", "held", "--", "sh", "-c", "exit 5"));
     AUTO_CALL wait;
     cli_call_start(&wait, &s, WORDS("wait", job.id));
     AWAIT(parked_count(&s) == 1, 20);
     server_kill(&s);
     server_restart(&s, &options);
+    AWAIT(parked_count(&s) == 1, 20);
+    queue_verb(&s, "held", "resume");
     cli_call_end(&wait);
     expect_code(&wait, 5);
     expect_err_has(&wait, "trying again");

@@ -20,18 +20,21 @@ SERVER_TEST(futures, a_wait_that_runs_out_answers_with_the_job_as_it_is)
 {
     struct job_ref job = job_submit(s, "{'command':['true'],'delay':'1h'}");
     uint64_t start = now_ns();
+    AUTO_CONN query = conn_open(s);
+    AUTO_CONN posted = conn_open(s);
+    conn_request(query, s, text_of("GET /v1/jobs/%s?wait=1", job.id).s, "", NULL);
+    conn_request(posted, s, "POST /v1/jobs?wait=1", "", "{'command':['true'],'delay':'1h'}");
     AUTO_RESPONSE r = http(s, "GET", text_of("/v1/jobs/%s", job.id).s, NULL, "Prefer: wait=1",
                            NULL);
     expect_status(r, 200);
     expect_header(r, "Preference-Applied", "wait=1");
     expect_text(r, "state", "scheduled");
     cr_assert_gt(seconds_since(start), 0.9);
-    AUTO_RESPONSE query = http_get(s, "/v1/jobs/%s?wait=1", job.id);
-    expect_status(query, 200);
-    expect_text(query, "state", "scheduled");
-    AUTO_RESPONSE posted = http(s, "POST", "/v1/jobs?wait=1", "{'command':['true'],'delay':'1h'}",
-                                NULL);
-    expect_status(posted, 202);
+    cr_assert(conn_await_end(query, 20) && conn_await_end(posted, 20));
+    cr_assert_gt(seconds_since(start), 0.9);
+    cr_assert_eq(query->status, 200);
+    cr_assert_not_null(strstr(query->body, "\"state\":\"scheduled\""), "%s", query->body);
+    cr_assert_eq(posted->status, 202);
 }
 
 SERVER_TEST_WITH(futures, waits_are_lowered_to_55_seconds, .args = {"--http-max-wait", "1s"})

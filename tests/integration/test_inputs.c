@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a job takes from the outputs of others: standard input, files, arguments. */
+#include "integration/harness_queue.h"
 #include "integration/harness_test.h"
 
 #include <dirent.h>
@@ -112,11 +113,13 @@ SERVER_TEST(inputs, what_is_not_there_any_more_is_told)
     AUTO_RESPONSE expired = job_run(s, "{'command':['cat'],'stdin_from':{'job':'%s'}}", brief.id);
     expect_missing(expired, "has expired");
     struct job_ref gone = job_submit(s, "{'command':['echo','x']}");
+    put_queue(s, "held", "{'paused':true}");
     struct job_ref later = job_submit(
-        s, "{'command':['cat'],'stdin_from':{'job':'%s'},'delay':'1500ms'}", gone.id);
+        s, "{'command':['cat'],'stdin_from':{'job':'%s'},'queue':'held'}", gone.id);
     AUTO_RESPONSE done = job_await(s, gone);
     AUTO_RESPONSE forgotten = http(s, "DELETE", text_of("/v1/jobs/%s", gone.id).s, NULL, NULL);
     expect_status(forgotten, 204);
+    queue_verb(s, "held", "resume");
     AUTO_RESPONSE r = job_await(s, later);
     expect_missing(r, "has been deleted");
     AUTO_RESPONSE cut = job_run(s, "{'command':['echo','more than fits'],'limits':{'output':4}}");

@@ -188,8 +188,10 @@ RUNNER_TEST(rule_3_also_when_much_else_was_said)
 
 RUNNER_TEST(rule_3_what_is_printed_between_tasks_is_nobodys)
 {
-    runner_value(s, "odd", "'print_later'", "1");
-    AUTO_RESPONSE r = runner_call(s, "odd", "'print',3");
+    const struct text file = text_of("%s/pinged", s->scratch);
+    (void)runner_int(s, "pinged", text_of("'tell','%s'", file.s).s);
+    await_file(file.s, 20);
+    AUTO_RESPONSE r = runner_call(s, "pinged", "'print',3");
     expect_output(s, job_of(r), "stdout", "xxx");
     expect_output(s, job_of(r), "stderr", "to stderr\n");
 }
