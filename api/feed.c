@@ -8,11 +8,18 @@
 #include "api/reply.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 
+/* A job that reads is given some time, so that the pipe has room for more than a page; one that
+ * does not wakes nobody until it does. */
 #define FIRST_PAUSE_NS UINT64_C(1000000)
-#define MAX_PAUSE_NS UINT64_C(100000000) /* from a job's read to the next bytes, at most */
+#define MAX_PAUSE_NS UINT64_C(100000000)
+#define LOOK_NS UINT64_C(30000000000) /* whatever the pipe says */
 
 struct feeding {
+    enum source_kind kind; /* first, for the thread's epoll */
+    struct request *rq;
+    bool is_watched; /* `fd` is in the thread's epoll */
     struct job_id id;
     bool is_eof, has_offset;
     uint64_t offset;
@@ -21,6 +28,31 @@ struct feeding {
     uint64_t n; /* bytes that the pipe has taken */
     uint64_t pause_ns;
 };
+
+/* The engine has the same pipe open, so epoll would not forget it by itself. */
+static void close_pipe(struct feeding *f)
+{
+    if (f->is_watched)
+        (void)epoll_ctl(f->rq->thread->epoll_fd, EPOLL_CTL_DEL, f->fd, NULL);
+    f->is_watched = false;
+    auto_close(&f->fd);
+    f->fd = -1;
+}
+
+void feed_room(void *source)
+{
+    const struct feeding *f = source;
+    request_ask_back(f->rq);
+}
+
+static bool watch_room(struct feeding *f)
+{
+    struct epoll_event event = {.events = EPOLLOUT | EPOLLONESHOT, .data.ptr = f};
+    const int how = f->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    const bool is_set = epoll_ctl(f->rq->thread->epoll_fd, how, f->fd, &event) == 0;
+    f->is_watched = f->is_watched || is_set;
+    return is_set;
+}
 
 /* The request ends without having given back what it was lent. Reserving fails only when the engine
  * takes nothing any more, or has more commands in hand than there are connections: then the job
@@ -56,7 +88,7 @@ static void release(struct request *rq)
 {
     struct feeding *f = rq->state;
     take_what_came(rq, f);
-    auto_close(&f->fd);
+    close_pipe(f);
     if (f->holder != 0)
         break_off(rq, f);
     free(f);
@@ -81,7 +113,7 @@ static bool read_params(struct request *rq, struct feeding *f, struct err *err)
 
 bool feed_begin(struct request *rq, struct err *err)
 {
-    struct feeding f = {.fd = -1, .pause_ns = FIRST_PAUSE_NS};
+    struct feeding f = {.kind = FROM_FEED, .rq = rq, .fd = -1, .pause_ns = FIRST_PAUSE_NS};
     if (!request_job_id(rq, &f.id, err) || !read_params(rq, &f, err))
         return false;
     struct feeding *kept = must_alloc(sizeof *kept);
@@ -118,13 +150,15 @@ static void lent(struct request *rq)
     rq->cmd.kind = CMD_PARK; /* what it brought is taken */
 }
 
-/* A look later, or when the job ends. False: refused. */
+/* A look later, when there is room, or when the job ends. False: refused. */
 static bool wait_for_room(struct request *rq, struct feeding *f)
 {
     const uint64_t topic = topic_end(f->id.no);
+    const bool is_long = f->pause_ns >= MAX_PAUSE_NS && watch_room(f);
+    const uint64_t pause_ns = is_long ? LOOK_NS : f->pause_ns;
     const struct park park = {.topic = topic,
                               .epoch = request_epoch(rq, topic),
-                              .deadline_ns = clock_mono_ns() + f->pause_ns};
+                              .deadline_ns = clock_mono_ns() + pause_ns};
     f->pause_ns = MIN(f->pause_ns * 2, MAX_PAUSE_NS);
     return request_park(rq, &park, NULL, &rq->refusal);
 }
@@ -174,8 +208,7 @@ static void finish(struct request *rq)
 {
     struct feeding *f = rq->state;
     if (rq->refusal.code == ERR_NONE) {
-        auto_close(&f->fd); /* before the engine closes its own: then the job sees the end */
-        f->fd = -1;
+        close_pipe(f); /* before the engine closes its own: then the job sees the end */
         if (ask(rq, f, true, fed))
             return;
     }

@@ -11,5 +11,7 @@ MUST_CHECK bool feed_begin(struct request *rq, struct err *err);
 /* A part of it; returns how much was taken. Less than all: the request is suspended, or wants to be
  * called again. */
 size_t feed_take(struct request *rq, struct slice bytes);
+/* For http.c: the pipe that this event (FROM_FEED) is about has room again, or no reader. */
+void feed_room(void *source);
 
 #endif

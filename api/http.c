@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/http.h"
 
+#include "api/feed.h"
 #include "api/listen.h"
 #include "api/receive.h"
 
@@ -97,7 +98,7 @@ static void on_client(struct worker *w, struct conn *conn, uint32_t events)
     if ((events & (EPOLLHUP | EPOLLERR)) != 0)
         conn->is_gone = true;
     if (conn->rq != NULL)
-        request_peer_changed(conn->rq);
+        request_ask_back(conn->rq);
     (void)w;
 }
 
@@ -123,6 +124,7 @@ static bool dispatch(struct worker *w, const struct epoll_event *events, int n)
         case FROM_LIBRARY: break;
         case FROM_LISTENER: accept_some(w, events[i].data.ptr); break;
         case FROM_CONN: on_client(w, events[i].data.ptr, events[i].events); break;
+        case FROM_FEED: feed_room(events[i].data.ptr); break;
         }
     }
     return has_mail;

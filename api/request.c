@@ -461,7 +461,7 @@ void request_returned(struct request *rq)
     MHD_resume_connection(rq->connection);
 }
 
-void request_peer_changed(struct request *rq)
+void request_ask_back(struct request *rq)
 {
     struct engine *engine = rq->thread->shared->engine;
     struct err ignored = {0};

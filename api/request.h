@@ -30,7 +30,7 @@ struct http_shared {
 };
 
 /* What an event of a thread's epoll is about. First member of whatever the event points to. */
-enum source_kind { FROM_MAILBOX, FROM_LIBRARY, FROM_LISTENER, FROM_CONN };
+enum source_kind { FROM_MAILBOX, FROM_LIBRARY, FROM_LISTENER, FROM_CONN, FROM_FEED };
 
 /* One connection, also while no request is on it. */
 struct conn {
@@ -112,8 +112,9 @@ void request_free(struct request *rq);
 void request_free_pool(struct http_thread *thread);
 /* For http.c: the command has come back. Does not run the step: the HTTP library calls again. */
 void request_returned(struct request *rq);
-/* For http.c: the client's end of the connection has changed; a parked request is asked back. */
-void request_peer_changed(struct request *rq);
+/* A parked request is asked back: its client's end of the connection has changed, or what it waits
+ * for has. */
+void request_ask_back(struct request *rq);
 /* Counts `bytes` of body against the limit of all; OVERLOADED beyond it. */
 MUST_CHECK bool request_charge(struct request *rq, uint64_t bytes, struct err *err);
 
