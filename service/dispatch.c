@@ -3,6 +3,7 @@
 #include "service/dispatch.h"
 
 #define START_BACKOFF_NS UINT64_C(100000000)
+#define MAX_AHEAD_BYTES ((size_t)8 << 20) /* of each pool, and what is the first beyond it */
 
 bool flight_record(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)
 {
@@ -193,21 +194,39 @@ static bool look(struct dispatch *d, const struct turn *turn, uint32_t group, si
     return true;
 }
 
-/* Ready job i, to the next idle worker of its pool from *slot on if there is one. */
-static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, uint32_t *slot,
+/* A pass through what is ready in one pool. */
+struct claims {
+    uint32_t group;
+    uint32_t slot;      /* workers below it have something */
+    size_t ahead_bytes; /* held in memory for jobs that wait for a worker */
+};
+
+/* What comes behind much that waits stays where it is until a worker is free for it: a worker must
+ * have short jobs in hand, not large ones. */
+static bool must_stay(struct dispatch *d, int64_t no, struct claims *c)
+{
+    struct place place;
+    return c->ahead_bytes > MAX_AHEAD_BYTES && flight_waiting(d, no) == NULL &&
+           !dispatch_next_idle(d, c->group, &c->slot, &place);
+}
+
+/* Ready job i, to the next idle worker of its pool if there is one. */
+static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, struct claims *c,
                              struct err *err)
 {
     struct flight *f = NULL;
     struct place place;
+    if (must_stay(d, d->ready[i].no, c))
+        return true;
     d->suspect = d->ready[i].no;
     if (!board(d, turn, i, &f, err))
         return false;
     const bool is_next = f != NULL && !f->unrecorded &&
-                         dispatch_next_idle(d, f->group, slot, &place);
+                         dispatch_next_idle(d, f->group, &c->slot, &place);
     /* An offer that cannot be recalled has been taken: the next transaction records it. */
-    if (is_next && (f->state != FLIGHT_OFFERED || flight_recall(d, f)) &&
-        !flight_claim(d, turn, f, place, err))
-        return false;
+    if (is_next && (f->state != FLIGHT_OFFERED || flight_recall(d, f)))
+        return flight_claim(d, turn, f, place, err);
+    c->ahead_bytes += f == NULL ? 0 : f->arena.used;
     return true;
 }
 
@@ -227,11 +246,11 @@ static bool claim_in(struct dispatch *d, struct turn *turn, uint32_t group, stru
     size_t n_ready = 0;
     if (!look(d, turn, group, &n_ready, err))
         return false;
-    uint32_t slot = 0;
+    struct claims c = {.group = group};
     for (size_t i = 0; i < n_ready; i++) {
         const bool is_gang = d->ready[i].stages > 0;
-        if (is_gang ? !gang_claim(d, turn, &d->ready[i], &slot, err)
-                    : !claim_or_reserve(d, turn, i, &slot, err))
+        if (is_gang ? !gang_claim(d, turn, &d->ready[i], &c.slot, err)
+                    : !claim_or_reserve(d, turn, i, &c, err))
             return false;
     }
     d->suspect = 0;

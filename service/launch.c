@@ -211,9 +211,11 @@ static void offer_in(struct dispatch *d, uint32_t group)
     struct place place;
     while (pool_find_offer(d->pool, group, &place)) {
         struct flight *f = first_waiting(d, group, false);
+        /* Nothing is reserved, or it can leave by a START alone: it is too large for a bank, or has
+         * blobs or a pipe. Then it waits for an idle worker, and nothing behind it is offered
+         * meanwhile: a worker that always has a next job in hand is never idle. */
         if (f == NULL || !offer_one(d, f, place))
-            return; /* nothing is reserved, or it is too large for a bank and waits for an idle
-                       worker */
+            return;
     }
 }
 

@@ -11,7 +11,7 @@ void bench_open(struct bench *b, uint32_t workers)
     strncpy(b->dir, "/tmp/ganger-dispatch-XXXXXX", sizeof b->dir - 1);
     cr_assert_not_null(mkdtemp(b->dir));
     log_init(&b->log, STDERR_FILENO, LOG_ERROR, LOG_FORMAT_TEXT);
-    arena_init(&b->arena, 4u << 20);
+    arena_init(&b->arena, 32u << 20);
     const struct pool_config pool_cfg = {
         .workers = workers,
         .max_workers = workers,
@@ -59,14 +59,14 @@ int64_t submit(struct bench *b, const char *script, int priority)
     return submit_to(b, "default", script, priority);
 }
 
-int64_t submit_to(struct bench *b, const char *queue, const char *script, int priority)
+static int64_t insert(struct bench *b, const struct job_spec *asked)
 {
-    struct slice argv[3] = {SLICE_LIT("sh"), SLICE_LIT("-c"), slice_of(script)};
     struct submit_item item = {
-        .spec = {.argv = argv,
-                 .n_argv = 3,
-                 .queue = slice_of(queue),
-                 .priority = priority,
+        .spec = {.argv = asked->argv,
+                 .n_argv = asked->n_argv,
+                 .queue = asked->queue,
+                 .priority = asked->priority,
+                 .stdin_bytes = asked->stdin_bytes,
                  .stop_signal = 15,
                  .stop_grace_us = 1000000,
                  .max_attempts = 1,
@@ -83,6 +83,22 @@ int64_t submit_to(struct bench *b, const char *queue, const char *script, int pr
     MUST(jobs_insert(b->store, &job, &id, &err));
     b->d.dirty = true;
     return id.no;
+}
+
+int64_t submit_to(struct bench *b, const char *queue, const char *script, int priority)
+{
+    struct slice argv[3] = {SLICE_LIT("sh"), SLICE_LIT("-c"), slice_of(script)};
+    return insert(b,
+                  &(struct job_spec){
+                      .argv = argv, .n_argv = 3, .queue = slice_of(queue), .priority = priority});
+}
+
+int64_t submit_large(struct bench *b, struct slice bytes)
+{
+    struct slice argv[1] = {SLICE_LIT("true")};
+    return insert(
+        b, &(struct job_spec){
+               .argv = argv, .n_argv = 1, .queue = SLICE_LIT("default"), .stdin_bytes = bytes});
 }
 
 void turn_open(struct bench *b)

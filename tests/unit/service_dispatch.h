@@ -31,6 +31,7 @@ void bench_close(struct bench *b);
 /* Inside a transaction: a job that runs `script` by sh. */
 int64_t submit(struct bench *b, const char *script, int priority);
 int64_t submit_to(struct bench *b, const char *queue, const char *script, int priority);
+int64_t submit_large(struct bench *b, struct slice bytes); /* with this on its standard input */
 /* A turn: it begins and records what has begun; it applies ends, claims, commits, publishes. */
 void turn_open(struct bench *b);
 void turn_close(struct bench *b);

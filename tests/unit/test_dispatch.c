@@ -150,3 +150,28 @@ Test(dispatch, what_is_taken_in_the_middle_of_a_turn_runs_and_is_recorded_once, 
     cr_assert_eq(count_lines(path), 1, "it was started once");
     bench_close(&b);
 }
+
+/* Reservations are for short jobs: what is large waits on the disk, and begins in its turn. */
+Test(dispatch, large_jobs_that_wait_are_not_held_in_memory, .timeout = 60)
+{
+    enum { SIZE = 3 << 20, N = 6 };
+    struct bench b;
+    int64_t large[N];
+    bench_open(&b, 1);
+    wait_ready(&b);
+    AUTO_FREE char *bytes = must_alloc(SIZE);
+    turn_open(&b);
+    int64_t first = submit(&b, "sleep 60", 0);
+    for (int i = 0; i < N; i++)
+        large[i] = submit_large(&b, (struct slice){bytes, SIZE});
+    int64_t last = submit(&b, "true", 0);
+    turn_close(&b);
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(flight_waiting(&b.d, large[i]) != NULL, i < 3, "%d", i);
+    cr_assert_null(flight_waiting(&b.d, last), "it does not overtake them");
+    stop(&b, first);
+    run_until(&b, last, JOB_SUCCEEDED);
+    for (int i = 0; i < N; i++)
+        cr_assert(job_state_is_end(state_of(&b, large[i])), "%d", i);
+    bench_close(&b);
+}
