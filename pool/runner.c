@@ -32,7 +32,7 @@ static bool is_usable(struct runners *all, struct runner *r)
         runner_quit(all, r);
         return false;
     }
-    if (!runner_is_dead(r))
+    if (runner_look(r))
         return true;
     runner_kill(all, r, &end);
     return false;

@@ -3,6 +3,8 @@
  */
 #include "pool/runner_call.h"
 
+#include <poll.h>
+
 #define PUMP_BUDGET ((size_t)8 << 20)
 #define DRAIN_MAX_NS (200 * MS_NS) /* a thread of the runner may write on */
 #define FIRST_PAUSE_NS (20 * MS_NS)
@@ -50,11 +52,16 @@ static void note_failure(struct runner_call *call, const char *why, struct slice
 void runner_call_finish_output(struct runner_call *call)
 {
     const uint64_t end_ns = clock_mono_ns() + DRAIN_MAX_NS;
+    struct pollfd fds[2] = {{.fd = call->out[0].pipe_fd, .events = POLLIN},
+                            {.fd = call->out[1].pipe_fd, .events = POLLIN}};
+
+    if (!call->has_streams)
+        return;
+    const bool is_known = poll(fds, 2, 0) >= 0;
     for (int stream = 0; stream < 2; stream++) {
         struct capture *c = &call->out[stream];
-        if (!call->has_streams)
-            continue;
-        while (capture_pump(c, PUMP_BUDGET) && clock_mono_ns() < end_ns)
+        while ((!is_known || fds[stream].revents != 0) && capture_pump(c, PUMP_BUDGET) &&
+               clock_mono_ns() < end_ns)
             continue;
         call->runner->stream_fd[stream] = c->pipe_fd;
         c->pipe_fd = -1;

@@ -113,7 +113,8 @@ static void begin_task(struct runner_call *call)
 {
     struct runner *r = call->runner;
 
-    runner_drain(r);
+    if (r->used_ns == 0) /* else it has been looked at just now */
+        runner_drain(r);
     r->n_tail = 0;
     call->phase = CALL_RUN;
     call->out[0].pipe_fd = r->stream_fd[0];

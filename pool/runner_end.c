@@ -41,7 +41,7 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
     }
     bank->runner_died = call->cause == CAUSE_NONE;
     if (WIFSIGNALED(end->status)) {
-        const uint64_t full_bytes = oom_full_bytes(call->task->limit_memory, 0);
+        const uint64_t full_bytes = oom_full_bytes(end->limit_memory, 0);
         bank->signal = WTERMSIG(end->status);
         return oom_is_full(full_bytes, end->max_rss_bytes, bank->signal) ? TASK_OUT_OF_MEMORY
                                                                          : TASK_SIGNALED;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/runner_process.h"
 
-#include "pool/family.h"
 #include "pool/nursery.h"
 #include "pool/pipe.h"
 #include "pool/tree.h"
@@ -49,6 +48,7 @@ static void close_own(struct runner *r)
     close_fd(&r->stream_fd[1]);
     close_fd(&r->inbox_fd);
     close_fd(&r->outbox_fd);
+    close_fd(&r->statm_fd);
     buf_release(&r->queue);
     buf_release(&r->body);
 }
@@ -147,6 +147,16 @@ static enum proc_result start_process(struct runner *r, const struct runner_sour
     return nursery_start(&from->all->nursery, from->all->io->launcher, &proc, ret);
 }
 
+/* What is asked after each of its tasks is looked up once. */
+static void open_usage(struct runner *r)
+{
+    char path[48];
+
+    r->has_clock = clock_getcpuclockid(r->pid, &r->clock) == 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", r->pid);
+    r->statm_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 enum proc_result runner_start(struct runner *r, const struct runner_source *from,
                               struct proc_started *ret)
 {
@@ -159,6 +169,7 @@ enum proc_result runner_start(struct runner *r, const struct runner_source *from
                          .stream_fd = {-1, -1},
                          .inbox_fd = -1,
                          .outbox_fd = -1,
+                         .statm_fd = -1,
                          .pong_by_ns = UINT64_MAX};
     const enum proc_result result = start_process(r, from, &ends, ret);
     close_child(&ends);
@@ -169,6 +180,8 @@ enum proc_result runner_start(struct runner *r, const struct runner_source *from
     r->function = from->function;
     r->pid = ret->pid;
     r->pidfd = ret->pidfd;
+    r->limit_memory = from->limits->limit_memory;
+    open_usage(r);
     r->boot_by_ns = clock_mono_ns() +
                     (timeout_us == 0 ? START_TIMEOUT_NS : (uint64_t)timeout_us * 1000);
     buf_init(&r->queue, QUEUE_MAX);
@@ -245,6 +258,19 @@ void runner_drain(struct runner *r)
     drain_stream(r, 1);
 }
 
+bool runner_look(struct runner *r)
+{
+    struct pollfd fds[3] = {{.fd = r->pidfd, .events = POLLIN},
+                            {.fd = r->stream_fd[0], .events = POLLIN},
+                            {.fd = r->stream_fd[1], .events = POLLIN}};
+    if (poll(fds, ARRAY_LEN(fds), 0) < 0)
+        return !runner_is_dead(r);
+    for (int stream = 0; stream < 2; stream++)
+        if (fds[1 + stream].revents != 0)
+            drain_stream(r, stream);
+    return fds[0].revents == 0;
+}
+
 struct slice runner_last_line(struct slice text)
 {
     size_t end = text.len;
@@ -279,9 +305,14 @@ void runner_rest(struct runner *r)
 {
     r->used_ns = clock_mono_ns();
     runner_await_ping(r);
-    if (lseek(r->inbox_fd, 0, SEEK_END) > INBOX_KEPT)
+    if (r->inbox_bytes > INBOX_KEPT) {
         (void)!ftruncate(r->inbox_fd, 0);
-    (void)!ftruncate(r->outbox_fd, 0);
+        r->inbox_bytes = 0;
+    }
+    /* Who names the capability may have written there and then failed. */
+    if (r->has_outbox || (r->caps & CAP_SHM) != 0)
+        (void)!ftruncate(r->outbox_fd, 0);
+    r->has_outbox = false;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -289,17 +320,20 @@ void runner_rest(struct runner *r)
 
 int64_t runner_cpu_us(const struct runner *r)
 {
-    clockid_t clock;
     struct timespec t;
-    if (clock_getcpuclockid(r->pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+    if (!r->has_clock || clock_gettime(r->clock, &t) != 0)
         return 0;
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* proc(5): "size resident shared …", in pages. */
 uint64_t runner_rss_bytes(const struct runner *r)
 {
-    struct family_member self;
-    return family_look_at(r->pid, &self) ? self.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    char text[96] = "", *at = NULL;
+    if (r->statm_fd < 0 || pread(r->statm_fd, text, sizeof(text) - 1, 0) <= 0)
+        return 0;
+    (void)strtoul(text, &at, 10);
+    return strtoul(at, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -343,7 +377,7 @@ void runner_kill(struct runners *all, struct runner *r, struct runner_end *ret)
 {
     struct tree orphans = {0};
 
-    *ret = (struct runner_end){.was_killed = !runner_is_dead(r)};
+    *ret = (struct runner_end){.was_killed = !runner_is_dead(r), .limit_memory = r->limit_memory};
     runner_signal(r, SIGKILL);
     if (ret->was_killed)
         tree_kill_child(r->pid);

@@ -29,8 +29,14 @@ struct runner {
     int to_fd, from_fd; /* frames; -1: closed */
     int stream_fd[2];   /* its stdout and stderr */
     int inbox_fd, outbox_fd;
-    struct buf queue; /* frames that the pipe did not take yet */
-    size_t sent;      /* of them */
+    size_t inbox_bytes;
+    bool has_outbox; /* there may be something in it */
+    bool has_clock;
+    clockid_t clock;       /* of its CPU time */
+    int statm_fd;          /* proc(5) of it; -1: none */
+    uint64_t limit_memory; /* of the process; 0: none */
+    struct buf queue;      /* frames that the pipe did not take yet */
+    size_t sent;           /* of them */
     struct runner_reader reader;
     struct buf body; /* of the frame that is being read */
     bool is_greeted; /* HELLO has come */
@@ -65,6 +71,8 @@ void runner_flush(struct runner *r);
 bool runner_has_queue(const struct runner *r);
 /* Reads what it has written to stdout and stderr; keeps the last of stderr. */
 void runner_drain(struct runner *r);
+/* The same, when there is something. False: it has died. */
+bool runner_look(struct runner *r);
 /* The last line that is not empty. */
 struct slice runner_last_line(struct slice text);
 bool runner_is_dead(const struct runner *r);
@@ -89,6 +97,7 @@ struct runner_end {
     uint32_t ended;     /* processes of its tree that we ended */
     int64_t cpu_us;
     uint64_t max_rss_bytes;
+    uint64_t limit_memory; /* that its process had */
 };
 /* KILLs what is left of its tree and frees the place. */
 void runner_kill(struct runners *all, struct runner *r, struct runner_end *ret);

@@ -67,6 +67,7 @@ static const char *take_outbox(struct runner_call *call, uint64_t bytes)
     const int from = call->runner->outbox_fd;
     struct bank *bank = call->bank;
 
+    call->runner->has_outbox = true;
     if (bytes <= BANK_RESULT_SIZE)
         return pread(from, bank->result, (size_t)bytes, 0) == (ssize_t)bytes
                    ? NULL

@@ -134,11 +134,12 @@ static void put_inputs(const struct inputs *inputs, struct buf *keys)
     }
 }
 
-static bool fill_inbox(const struct runner *r, struct slice body)
+static bool fill_inbox(struct runner *r, struct slice body)
 {
     size_t sent = 0;
     if (ftruncate(r->inbox_fd, 0) != 0)
         return false;
+    r->inbox_bytes = body.len;
     while (sent < body.len) {
         const ssize_t n = pwrite(r->inbox_fd, body.ptr + sent, body.len - sent, (off_t)sent);
         if (n < 0 && errno == EINTR)
@@ -177,7 +178,7 @@ bool runner_call_send(struct runner_call *call)
         inlined = (struct slice){NULL, 0};
     }
     buf_putc(&keys, '\0');
-    if (ftruncate(r->outbox_fd, 0) != 0 || !buf_ok(&keys))
+    if (!buf_ok(&keys))
         return refuse(call, "Error: the task cannot be handed over");
     runner_say(r, "TASK", call->id, keys.ptr, inlined);
     return true;
