@@ -144,19 +144,17 @@ static const struct {
     {"isolation", POOL_ISOLATION, read_isolation},
 };
 
-#define OF_FUNCTION                                                                             \
-    "is not a pool's: a function of kind runner has its own program and `init`, and names its " \
-    "pool"
+#define OF_RUNNER "is a member of \"runner\""
 
 static const struct {
     const char *name, *why;
 } not_here[] = {
     {"session", "comes with a later version of ganger"},
-    {"runner", OF_FUNCTION},
-    {"preload", OF_FUNCTION},
-    {"initializer", OF_FUNCTION},
-    {"init_base64", OF_FUNCTION},
-    {"codec", OF_FUNCTION},
+    {"runner", "is said when the pool is made, and stays; make another pool"},
+    {"preload", OF_RUNNER},
+    {"initializer", OF_RUNNER},
+    {"init_base64", OF_RUNNER},
+    {"codec", OF_RUNNER},
 };
 
 static bool read_setting(struct slice key, struct slice value, struct pool_change *ret,
@@ -194,8 +192,14 @@ static bool read_pool(struct slice body, bool is_new, struct pool_change *ret, s
         return false;
     json_iter_init(&it, body);
     while (json_next_member(&it, &key, &value)) {
-        const bool is_name = is_new && json_string_eq(key, "name");
-        if (is_name ? !read_name(value, ret, err) : !read_setting(key, value, ret, err))
+        bool ok;
+        if (is_new && json_string_eq(key, "name"))
+            ok = read_name(value, ret, err);
+        else if (is_new && json_string_eq(key, "runner"))
+            ok = is_null(value) || pool_runner_read(value, "/runner", ret->runner, err);
+        else
+            ok = read_setting(key, value, ret, err);
+        if (!ok)
             return false;
     }
     return true;

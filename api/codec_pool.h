@@ -10,7 +10,8 @@
 struct pool_change {
     unsigned members; /* bits of enum pool_member */
     struct pool_settings to;
-    struct slice name; /* of a new one */
+    struct slice name;            /* of a new one */
+    char runner[POOL_RUNNER_MAX]; /* the same; "": it has none */
 };
 MUST_CHECK bool codec_read_pool(struct slice body, struct pool_change *ret, struct err *err);
 /* The body of POST /v1/pools: the same with a name; the size must be given. */

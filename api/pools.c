@@ -6,6 +6,7 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/submit.h"
+#include "service/base/json.h"
 
 #include <signal.h>
 
@@ -75,6 +76,29 @@ static void put_settings(struct buf *out, const struct pool_settings *s)
         buf_printf(out, "\"%s\"}", isolation);
 }
 
+/* What it gets in INIT may be a secret. */
+static void put_runner(struct buf *out, const char *runner)
+{
+    const char *separator = "{";
+    struct slice key, value;
+    struct json_iter it;
+    bool has_init = false;
+    if (runner[0] == '\0') {
+        buf_puts(out, "null");
+        return;
+    }
+    json_iter_init(&it, slice_of(runner));
+    while (json_next_member(&it, &key, &value)) {
+        has_init |= slice_is(key, "init_base64");
+        if (slice_is(key, "init_base64"))
+            continue;
+        buf_printf(out, "%s\"%.*s\":", separator, (int)key.len, key.ptr);
+        buf_append(out, value.ptr, value.len);
+        separator = ",";
+    }
+    buf_printf(out, "%s\"has_init\":%s}", separator, has_init ? "true" : "false");
+}
+
 static void put_pool(struct request *rq, const struct pool_view *pool)
 {
     struct buf *out = &rq->out;
@@ -92,6 +116,8 @@ static void put_pool(struct request *rq, const struct pool_view *pool)
         buf_json_string(out, slice_of(pool->why));
     else
         buf_puts(out, "null");
+    buf_puts(out, ",\"runner\":");
+    put_runner(out, pool->entry.runner);
     buf_puts(out, ",\"settings\":");
     put_settings(out, &pool->entry.settings);
     buf_putc(out, '}');
@@ -284,6 +310,9 @@ void pool_create(struct request *rq)
         return;
     }
     rq->match.args[0] = change.name;
+    rq->cmd.pool.runner = (struct slice){arena_dup(&rq->arena, slice_of(change.runner)),
+                                         strlen(change.runner)};
+    PRE(rq->cmd.pool.runner.ptr != NULL); /* 4 KiB */
     rq->cmd.pool.members = change.members;
     rq->cmd.pool.to = change.to;
     send_verb(rq, POOL_MAKE);

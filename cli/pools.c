@@ -115,15 +115,50 @@ int command_pool_set(struct cli *cli)
     return end(cli, tell(cli, &call, &err), &err);
 }
 
+/* Words, as a JSON array of strings. */
+static void put_words(struct buf *body, const char *text, const char *separators)
+{
+    const char *comma = "";
+    buf_putc(body, '[');
+    for (text += strspn(text, separators); *text != '\0'; text += strspn(text, separators)) {
+        const size_t len = strcspn(text, separators);
+        buf_puts(body, comma);
+        buf_json_string(body, (struct slice){text, len});
+        text += len;
+        comma = ",";
+    }
+    buf_putc(body, ']');
+}
+
+static void put_runner(struct buf *body, const struct args *args)
+{
+    const char *command = args->value[OPT_RUNNER];
+    if (!args_has(args, OPT_RUNNER))
+        return;
+    buf_puts(body, ",\"runner\":{\"command\":");
+    if (command[0] == '[')
+        buf_puts(body, command);
+    else
+        put_words(body, command, " ");
+    if (args_has(args, OPT_PRELOAD)) {
+        buf_puts(body, ",\"preload\":");
+        put_words(body, args->value[OPT_PRELOAD], ", ");
+    }
+    put_text(body, args, OPT_INITIALIZER, "initializer");
+    put_text(body, args, OPT_CODEC, "codec");
+    buf_putc(body, '}');
+}
+
 int command_pool_new(struct cli *cli)
 {
     struct buf AUTO_BUF body;
     struct err err = {0};
     struct reply AUTO_REPLY reply = {0};
-    buf_init(&body, 4096);
+    buf_init(&body, 16384);
     buf_puts(&body, "{\"name\":");
     buf_json_string(&body, slice_of(cli->args->operands[0]));
     put_settings(&body, cli->args);
+    put_runner(&body, cli->args);
     buf_putc(&body, '}');
     struct call call = {.method = "POST", .path = "/v1/pools", .body = buf_slice(&body)};
     if (args_has(cli->args, OPT_JSON))

@@ -237,6 +237,9 @@ struct pool_rules {
     uint64_t max_rss_bytes;      /* of one worker after a task, the same; 0: no limit */
     uint64_t start_timeout_ns;   /* a worker that is not ready by then is killed; 0: never */
     uint32_t max_start_failures; /* in a row: then the group is broken, and tries on with pauses */
+    /* Copied. The program of its workers (pool_runner.h), which each has started before it is
+     * ready; NULL or "": none. When it changes, all workers are replaced. */
+    const char *name, *runner;
 };
 /* From now on. Running tasks end as they would have. */
 void pool_set_rules(struct pool *pool, uint32_t group, const struct pool_rules *rules);

@@ -450,7 +450,7 @@ void pool_read_ready(struct pool *pool)
 static void ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns)
 {
     const struct frame frame = {.type = FRAME_SPAWN, .slot = pool_slot_of(pool, seat)};
-    slots_head(&pool->worker.slots, frame.slot)->why[0] = '\0';
+    pool_prepare_start(pool, seat);
     const enum frame_status status = frame_send(pool->control, &frame, -1);
 
     if (status == FRAME_AGAIN) {

@@ -134,11 +134,25 @@ static bool is_used_up(struct pool *pool, const struct seat *seat)
     return rules->max_rss_bytes != 0 && seat->resident_bytes > rules->max_rss_bytes;
 }
 
+/* Its runner has ended, and another one does not start: the next worker finds out whether that is
+ * the pool's trouble. */
+static bool has_given_up(struct pool *pool, struct seat *seat)
+{
+    const struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
+    char why[SLOT_WHY];
+    if (group_of(pool, seat)->program.runner[0] == '\0' || head->why[0] == '\0')
+        return false;
+    memcpy(why, head->why, sizeof(why));
+    why[sizeof(why) - 1] = '\0';
+    pool_start_failed(pool, seat, why);
+    return true;
+}
+
 bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on)
 {
     if (pool->has_idle_rule)
         seat->idle_since_ns = clock_mono_ns();
-    if (seat->leave == LEAVE_NOT && is_used_up(pool, seat))
+    if (seat->leave == LEAVE_NOT && (is_used_up(pool, seat) || has_given_up(pool, seat)))
         seat->leave = LEAVE_REPLACED;
     if (seat->leave == LEAVE_NOT)
         return false;
@@ -202,11 +216,35 @@ static struct seat *most_dispensable(struct pool *pool, uint32_t group)
     return best;
 }
 
+/* Workers that have another program are replaced. */
+static void take_program(struct pool *pool, uint32_t group, const struct pool_rules *rules)
+{
+    struct pool_group *g = &pool->groups[group];
+    struct slot_program now = {.timeout_us = (int64_t)rules->start_timeout_ns / 1000};
+    if (rules->runner != NULL && rules->runner[0] != '\0') {
+        (void)snprintf(now.pool, sizeof(now.pool), "%s", rules->name);
+        (void)snprintf(now.runner, sizeof(now.runner), "%s", rules->runner);
+    }
+    const bool is_same = strcmp(now.runner, g->program.runner) == 0;
+    g->program = now;
+    for (uint32_t slot = 0; slot < pool_slots(pool) && !is_same; slot++)
+        if (pool->seats[slot].group == group)
+            leave(pool, &pool->seats[slot], LEAVE_REPLACED);
+}
+
 void pool_set_rules(struct pool *pool, uint32_t group, const struct pool_rules *rules)
 {
     struct pool_group *g = &pool->groups[group];
     PRE(group < POOL_GROUPS && rules->min <= rules->size && rules->size <= pool->max_workers);
+    take_program(pool, group, rules);
     g->rules = *rules;
+    g->rules.name = g->rules.runner = NULL;
+    if (rules->size == 0) { /* who comes later begins anew */
+        g->failures = 0;
+        g->is_broken = false;
+        atomic_store(&g->facts.failures, 0);
+        atomic_store(&g->facts.is_broken, false);
+    }
     atomic_store(&g->facts.size, rules->size);
     pool->has_idle_rule = false;
     for (uint32_t i = 0; i < POOL_GROUPS; i++)
@@ -342,6 +380,13 @@ void pool_start_failed(struct pool *pool, struct seat *seat, const char *why)
     atomic_store(&g->facts.failures, g->failures);
     if (g->failures >= g->rules.max_start_failures && !has_ready(pool, seat->group))
         set_broken(pool, seat, true);
+}
+
+void pool_prepare_start(struct pool *pool, const struct seat *seat)
+{
+    struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
+    head->why[0] = '\0';
+    head->program = pool->groups[seat->group].program;
 }
 
 void pool_starts(struct pool *pool, struct seat *seat)

@@ -94,7 +94,8 @@ struct why_record {
     char text[POOL_WHY];
 };
 struct pool_group {
-    struct pool_rules rules;
+    struct pool_rules rules; /* without name and runner, which are in */
+    struct slot_program program;
     uint32_t n;        /* seats that it has and keeps */
     uint32_t failures; /* starts that have failed since one succeeded */
     bool is_broken;
@@ -189,6 +190,8 @@ bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on);
 void pool_seat_left(struct pool *pool, struct seat *seat);
 void pool_start_failed(struct pool *pool, struct seat *seat, const char *why);
 void pool_started(struct pool *pool, struct seat *seat);
+/* Before its worker is forked: what it finds in its slot. */
+void pool_prepare_start(struct pool *pool, const struct seat *seat);
 /* Its worker has been forked; and the time is up that was set then. */
 void pool_starts(struct pool *pool, struct seat *seat);
 void pool_start_is_due(struct pool *pool, struct seat *seat);

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <sys/wait.h>
 
+#define PROGRAM_MAX ((size_t)64 << 10) /* of what a text of 4 KiB says */
+
 /* ------------------------------------------------------------------------------------------------
  * a task */
 
@@ -17,12 +19,23 @@ static const struct function *find_function(const struct runners *all, struct sl
     return f != NULL && f->kind == FUNCTION_RUNNER ? f : NULL;
 }
 
+static uint32_t runner_functions(const struct runners *all)
+{
+    return all->functions == NULL ? 0 : all->functions->n;
+}
+
+static struct runner_past *past_of(const struct runners *all, const struct function *program)
+{
+    return &all->past[program == &all->own ? runner_functions(all)
+                                           : (size_t)(program - all->functions->items)];
+}
+
 static void make_places(struct runners *all)
 {
     if (all->places != NULL)
         return;
     all->places = must_alloc(RUNNERS_MAX * sizeof(*all->places));
-    all->past = must_alloc(all->functions->n * sizeof(*all->past));
+    all->past = must_alloc((runner_functions(all) + 1) * sizeof(*all->past));
 }
 
 static bool is_usable(struct runners *all, struct runner *r)
@@ -85,6 +98,8 @@ static const char *obstacle(const struct runner_call *call, const struct task *t
 {
     if (call->function == NULL)
         return "there is no such function any more";
+    if (call->program->n_argv == 0)
+        return "neither the function nor its pool has a runner";
     if (task->n_env > 0 || task->cwd.ptr != NULL || task->n_files > 0)
         return "a call of a runner has no environment, directory or files of its own";
     return NULL;
@@ -96,13 +111,14 @@ enum drive_result runners_run(struct runners *all, struct bank *bank, const stru
     struct runner_call call = {.all = all, .bank = bank, .task = task, .inputs = inputs};
 
     call.function = find_function(all, task->argv[0]);
+    call.program = call.function == NULL || call.function->n_argv > 0 ? call.function : &all->own;
     const char *why = obstacle(&call, task);
     drive_refuse(bank, TASK_EXEC_FAILED, why == NULL ? 0 : EINVAL, why == NULL ? "" : why);
     if (why != NULL)
         return DRIVE_DONE;
     make_places(all);
-    call.past = &all->past[call.function - all->functions->items];
-    call.runner = find_runner(all, call.function);
+    call.past = past_of(all, call.program);
+    call.runner = find_runner(all, call.program);
     init_call(&call, inputs->extra);
     if (call.runner == NULL && call.past->failed >= RUNNER_MAX_FAILED &&
         clock_mono_ns() < call.past->not_before_ns) {
@@ -152,7 +168,8 @@ int runners_wait_ms(const struct runners *all)
 static const char *look_at(struct runners *all, struct runner *r, uint64_t now_ns,
                            char ret[TASK_ERROR_TEXT])
 {
-    struct runner_call call = {.all = all, .runner = r, .function = r->function, .result_fd = -1};
+    struct runner_call call = {
+        .all = all, .runner = r, .function = r->function, .program = r->function, .result_fd = -1};
 
     runner_drain(r);
     runner_flush(r);
@@ -161,7 +178,7 @@ static const char *look_at(struct runners *all, struct runner *r, uint64_t now_n
         return ret;
     }
     if (runner_is_dead(r) || r->from_fd < 0)
-        return "it has ended";
+        return runner_death(r, ret);
     if (!r->is_ready && now_ns >= r->boot_by_ns)
         return "no READY in time";
     if (now_ns >= r->pong_by_ns)
@@ -194,6 +211,64 @@ void runners_attend(struct runners *all)
         if (all->places[i].function != NULL && !all->places[i].is_stuck)
             attend(all, &all->places[i]);
     (void)tree_reap(&orphans);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * the program of the pool */
+
+static bool is_abandoned(const struct runners *all)
+{
+    struct pollfd fds[] = {{.fd = all->io->sock}, {.fd = all->io->term_fd, .events = POLLIN}};
+    return poll(fds, 2, 0) > 0 && (fds[0].revents != 0 || fds[1].revents != 0);
+}
+
+/* Until it is ready. NULL, or why it is not. */
+static const char *boot(struct runners *all, struct runner *r, char text[TASK_ERROR_TEXT])
+{
+    struct pollfd fds[RUNNERS_MAX_FDS + 2];
+    bool has_init = false;
+    for (;;) {
+        const char *why = look_at(all, r, clock_mono_ns(), text);
+        if (why != NULL || r->is_ready)
+            return why;
+        if (is_abandoned(all))
+            return "the service has ended";
+        if (r->is_greeted && !has_init)
+            runner_say_init(r);
+        has_init = r->is_greeted;
+        const size_t n = runners_watch(all, fds);
+        fds[n] = (struct pollfd){.fd = all->io->sock};
+        fds[n + 1] = (struct pollfd){.fd = all->io->term_fd, .events = POLLIN};
+        (void)poll(fds, n + 2, runners_wait_ms(all));
+    }
+}
+
+bool runners_open(struct runners *all, const struct slot_program *program, struct err *err)
+{
+    static const struct task limits = {0};
+    const struct runner_source source = {all, &all->own, &limits};
+    char text[TASK_ERROR_TEXT];
+    struct proc_started started = {.pidfd = -1};
+    if (program->runner[0] == '\0')
+        return true;
+    arena_init(&all->arena, PROGRAM_MAX);
+    if (!pool_runner_program(program->runner, &all->arena, &all->own, err))
+        return false;
+    all->own.name = arena_dup(&all->arena, slice_of(program->pool));
+    all->own.start_timeout_us = program->timeout_us / 10 * 9; /* it speaks before the server does */
+    make_places(all);
+    if (runner_start(&all->places[0], &source, &started) != PROC_STARTED)
+        return err_set(err, ERR_INTERNAL, "%.200s", started.text);
+    const char *why = boot(all, &all->places[0], text);
+    if (why == NULL) {
+        runner_rest(&all->places[0]);
+        return true;
+    }
+    runner_drain(&all->places[0]);
+    const struct slice last = runner_last_line(
+        (struct slice){all->places[0].tail, all->places[0].n_tail});
+    return err_set(err, ERR_INTERNAL, "%.*s%s%.*s", 110, why, last.len > 0 ? ": " : "",
+                   (int)MIN(last.len, (size_t)120), last.len > 0 ? last.ptr : "");
 }
 
 uint32_t runners_stuck(struct runners *all)

@@ -30,10 +30,17 @@ struct runners {
     const char *path;
     const char *marker; /* "GANGER_RUN=<mark>", or "" */
     struct nursery *nursery;
-    struct runner *places;    /* RUNNERS_MAX; NULL: none was ever started */
-    struct runner_past *past; /* one for each function */
+    struct arena arena;  /* holds `own` */
+    struct function own; /* the program of the pool, with the pool's name; no argv: it has none */
+    char why[TASK_ERROR_TEXT]; /* why that does not start any more; "": it does */
+    struct runner *places;     /* RUNNERS_MAX; NULL: none was ever started */
+    struct runner_past *past;  /* one for each function, and one for the pool's own program */
 };
 
+/* Starts the program of the worker's pool, if it has one, and waits until it is ready. INTERNAL
+ * says why it does not come up, with its last line of stderr; it may be there then. */
+MUST_CHECK bool runners_open(struct runners *all, const struct slot_program *program,
+                             struct err *err);
 /* Runs a task of kind RUNNER; the bank holds the outcome unless it is DRIVE_ABANDONED. */
 enum drive_result runners_run(struct runners *all, struct bank *bank, const struct inputs *inputs);
 

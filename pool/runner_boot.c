@@ -36,16 +36,27 @@ static void note_failure(struct runner_call *call, const char *why, struct slice
     struct runner_past *past = call->past;
     const uint32_t beyond = past->failed < RUNNER_MAX_FAILED ? 0 : past->failed - RUNNER_MAX_FAILED;
 
-    const bool has_words = words.len > 0;
-    (void)snprintf(past->text, sizeof(past->text), "the runner of %s cannot start: %s%s%.*s",
-                   call->function->name, why, has_words ? ": " : "",
+    const bool has_words = words.len > 0, is_own = call->program == &call->all->own;
+    (void)snprintf(past->text, sizeof(past->text), "the runner of %s%s cannot start: %s%s%.*s",
+                   is_own ? "the pool " : "", call->program->name, why, has_words ? ": " : "",
                    (int)MIN(words.len, sizeof(past->text)), has_words ? words.ptr : "");
     past->failed++;
     call->bank->runner_failures++;
     past->not_before_ns = clock_mono_ns() +
                           MIN(FIRST_BACKOFF_NS << MIN(beyond, MAX_DOUBLINGS), MAX_BACKOFF_NS);
     log_event(call->all->log, LOG_WARN, "runner cannot start",
-              LOG_STR("function", call->function->name), LOG_STR("error", past->text));
+              LOG_STR(is_own ? "pool" : "function", call->program->name),
+              LOG_STR("error", past->text));
+}
+
+/* After enough tries. Of the pool's program this worker has had one: the next worker finds out
+ * whether there will be others, and the task goes there. */
+static void give_up(struct runner_call *call)
+{
+    const bool is_own = call->program == &call->all->own;
+    if (is_own)
+        memcpy(call->all->why, call->past->text, sizeof(call->all->why));
+    never_began(call, is_own ? TASK_START_FAILED : TASK_EXEC_FAILED, call->past->text);
 }
 
 /* What it has written before its final frame is there now. The pipes stay the runner's. */
@@ -90,8 +101,8 @@ void runner_call_start_failed(struct runner_call *call, const char *why)
     call->broken[0] = '\0';
     call->error[0] = '\0';
     call->eof_by_ns = NEVER;
-    if (call->past->failed >= RUNNER_MAX_FAILED) {
-        never_began(call, TASK_EXEC_FAILED, call->past->text);
+    if (call->program == &call->all->own || call->past->failed >= RUNNER_MAX_FAILED) {
+        give_up(call);
         return;
     }
     call->phase = CALL_PAUSE;
@@ -117,7 +128,7 @@ void runner_call_start(struct runner_call *call)
 {
     struct runner *r = free_place(call->all);
     struct proc_started started = {.pidfd = -1};
-    const struct runner_source source = {call->all, call->function, call->task};
+    const struct runner_source source = {call->all, call->program, call->task};
 
     if (r == NULL || r->function != NULL) {
         never_began(call, TASK_START_FAILED, "there is no place for another runner");
@@ -132,7 +143,7 @@ void runner_call_start(struct runner_call *call)
     case PROC_EXEC_FAILED: /* another try would fail likewise */
         call->past->failed = MAX(call->past->failed, RUNNER_MAX_FAILED - 1u);
         note_failure(call, started.text, (struct slice){NULL, 0});
-        never_began(call, TASK_EXEC_FAILED, call->past->text);
+        give_up(call);
         break;
     case PROC_NOT_STARTED: never_began(call, TASK_START_FAILED, started.text); break;
     }

@@ -124,7 +124,7 @@ static void begin_task(struct runner_call *call)
     runner_await_ping(r);
     atomic_store_explicit(&call->bank->job_pid, r->pid, memory_order_relaxed);
     if (!r->is_ready)
-        runner_say(r, "INIT", SLICE_LIT("init"), "", r->function->init);
+        runner_say_init(r);
     if (runner_call_send(call))
         return;
     call->answer = ANSWER_ERROR; /* the runner knows nothing of it */
@@ -142,16 +142,6 @@ static void give_up(struct runner_call *call, const char *why)
     call->phase = CALL_END;
 }
 
-static void describe_death(const struct runner *r, char out[64])
-{
-    siginfo_t info = {0};
-    (void)waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
-    if (info.si_code == CLD_EXITED)
-        (void)snprintf(out, 64, "exit code %d", info.si_status);
-    else
-        (void)snprintf(out, 64, "%s", text_signal_name(info.si_status));
-}
-
 static void hear_runner(struct runner_call *call, bool is_dead)
 {
     struct runner *r = call->runner;
@@ -167,8 +157,7 @@ static void hear_runner(struct runner_call *call, bool is_dead)
         call->must_end = call->must_end || is_dead;
         call->phase = CALL_END;
     } else if (is_dead) {
-        describe_death(r, death);
-        give_up(call, death);
+        give_up(call, runner_death(r, death));
     } else if (call->phase == CALL_BOOT && r->is_greeted) {
         begin_task(call);
     } else if (r->from_fd < 0 && call->eof_by_ns == NEVER) {

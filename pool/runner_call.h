@@ -29,8 +29,9 @@ struct runner_call {
     struct runners *all;
     struct runner *runner; /* NULL: none now */
     struct runner_past *past;
-    const struct function *function;
-    struct bank *bank; /* NULL: no task, only what comes between tasks is heard */
+    const struct function *function; /* what is called */
+    const struct function *program;  /* whose program does it: the same, or the pool's */
+    struct bank *bank;               /* NULL: no task, only what comes between tasks is heard */
     const struct task *task;
     const struct inputs *inputs; /* its blobs; with a task */
     struct slice id, name;       /* the job's */

@@ -48,6 +48,14 @@ static bool is_object(struct slice *body)
     return json_type_of(*body) == JSON_OBJECT;
 }
 
+/* Pickled or not: calls whose only argument is no pickle are JSON all the same. */
+static uint32_t only_codec(uint32_t named, const char *codec)
+{
+    if (codec == NULL || strcmp(codec, "pickle") == 0)
+        return codec == NULL || (named & CODEC_PICKLE) != 0 ? named : 0;
+    return named & (uint32_t)(strcmp(codec, "raw") == 0 ? CODEC_RAW : CODEC_JSON);
+}
+
 static bool on_hello(struct runner_call *call, const struct runner_frame *frame, struct slice body)
 {
     struct runner *r = call->runner;
@@ -59,18 +67,23 @@ static bool on_hello(struct runner_call *call, const struct runner_frame *frame,
         return runner_call_broken(call, "a second HELLO");
     if (!is_object(&body))
         return runner_call_broken(call, "the body of HELLO is no JSON object");
+    const char *codec = r->function->codec;
     r->caps = read_words(body, "caps", caps, ARRAY_LEN(caps));
     r->codecs = read_words(body, "codecs", codecs, ARRAY_LEN(codecs));
     if ((r->codecs & (CODEC_JSON | CODEC_RAW)) == 0)
         return runner_call_broken(call, "HELLO names neither codec \"json\" nor \"raw\"");
+    r->codecs = only_codec(r->codecs, codec);
+    if (r->codecs == 0)
+        return runner_call_broken(call, "HELLO does not name the codec \"%s\" of its pool", codec);
     if ((r->caps & CAP_FORK) != 0)
         return runner_call_broken(call,
                                   "HELLO names the capability \"fork\", which is not supported");
-    if (r->function->init.ptr != NULL && (r->caps & CAP_INIT) == 0)
+    const bool has_init = r->function->init.ptr != NULL || r->function->preload.len > 0;
+    if (has_init && (r->caps & CAP_INIT) == 0)
         return runner_call_broken(call,
                                   "HELLO does not name the capability \"init\", which is needed");
     r->is_greeted = true;
-    r->is_ready = r->function->init.ptr == NULL;
+    r->is_ready = !has_init;
     return true;
 }
 

@@ -99,7 +99,8 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
     char name[sizeof("GANGER_FUNCTION=") + MAX_FUNCTION_NAME];
     struct task task = *from->limits;
 
-    (void)snprintf(name, sizeof(name), "GANGER_FUNCTION=%s", f->name);
+    (void)snprintf(name, sizeof(name), "%s=%s",
+                   f == &from->all->own ? "GANGER_POOL" : "GANGER_FUNCTION", f->name);
     const struct slice extra[] = {SLICE_LIT("GANGER_IN_FD=3"),
                                   SLICE_LIT("GANGER_OUT_FD=4"),
                                   SLICE_LIT("GANGER_INBOX_FD=5"),
@@ -226,6 +227,17 @@ void runner_say(struct runner *r, const char *verb, struct slice id, const char 
     runner_flush(r);
 }
 
+void runner_say_init(struct runner *r)
+{
+    AUTO_BUF struct buf keys = {0};
+    buf_init(&keys, RUNNER_LINE_MAX);
+    if (r->function->preload.len > 0)
+        runner_key_put(&keys, "preload", r->function->preload);
+    buf_putc(&keys, '\0');
+    PRE(buf_ok(&keys)); /* pool_runner.c */
+    runner_say(r, "INIT", SLICE_LIT("init"), keys.ptr, r->function->init);
+}
+
 static void keep_tail(struct runner *r, const char *bytes, size_t len)
 {
     const size_t n = MIN(len, (size_t)RUNNER_TAIL);
@@ -350,6 +362,19 @@ void runner_signal(const struct runner *r, int signal)
 {
     /* It leads its group, and is not reaped before it is forgotten. */
     (void)kill(-r->pid, signal);
+}
+
+const char *runner_death(const struct runner *r, char out[RUNNER_DEATH])
+{
+    siginfo_t info = {0};
+    if (!runner_is_dead(r))
+        return "it has closed its descriptor 4";
+    (void)waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
+    if (info.si_code == CLD_EXITED)
+        (void)snprintf(out, RUNNER_DEATH, "exit code %d", info.si_status);
+    else
+        (void)snprintf(out, RUNNER_DEATH, "%s", text_signal_name(info.si_status));
+    return out;
 }
 
 static void await_death(const struct runner *r, int64_t max_us)

@@ -67,6 +67,7 @@ enum proc_result runner_start(struct runner *r, const struct runner_source *from
 /* Puts a frame into the queue and writes what the pipe takes now. */
 void runner_say(struct runner *r, const char *verb, struct slice id, const char *keys,
                 struct slice body);
+void runner_say_init(struct runner *r);
 void runner_flush(struct runner *r);
 bool runner_has_queue(const struct runner *r);
 /* Reads what it has written to stdout and stderr; keeps the last of stderr. */
@@ -76,6 +77,9 @@ bool runner_look(struct runner *r);
 /* The last line that is not empty. */
 struct slice runner_last_line(struct slice text);
 bool runner_is_dead(const struct runner *r);
+/* How it has ended, in words: `out` or a constant. */
+#define RUNNER_DEATH 64
+const char *runner_death(const struct runner *r, char out[RUNNER_DEATH]);
 /* Its process and group. */
 void runner_signal(const struct runner *r, int signal);
 /* CPU time that it has used; 0: unknown. */

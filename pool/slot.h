@@ -12,6 +12,7 @@
 
 #include "pool/live.h"
 #include "pool/task.h"
+#include "service/base/pool_runner.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -134,9 +135,16 @@ struct slot_offer {
 
 /* Why a worker could not start, in words, as a text; "": it has not said. */
 #define SLOT_WHY 512
+/* What the workers of a pool start before they are ready. The server writes it before the worker is
+ * forked. */
+struct slot_program {
+    char pool[64], runner[POOL_RUNNER_MAX]; /* pool_runner.h; "": nothing */
+    int64_t timeout_us;                     /* until it must be ready */
+};
 struct slot_head {
     alignas(64) struct slot_offer offers[SLOT_BANKS];
     char why[SLOT_WHY];
+    struct slot_program program;
 };
 
 struct slots {

@@ -132,9 +132,14 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
                                   .functions = cfg->functions,
                                   .path = cfg->path,
                                   .marker = w->own.marker};
+    const struct slot_program program = slots_head(&cfg->slots, slot)->program;
     if (!proc_launcher_init(&w->launcher, &err) ||
         !workdir_init(&w->workdir, cfg->data_fd, slot, &err))
         fail_start(w, cfg->log, &err);
+    if (!runners_open(&w->runners, &program, &err)) {
+        runners_end(&w->runners);
+        fail_start(w, cfg->log, &err);
+    }
 }
 
 /* The input of a task: the bank itself, or a mapped descriptor. */
@@ -325,12 +330,15 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     if (FAULT("worker-before-done"))
         _exit(70);
     const bool is_unkillable = bank->end == TASK_UNKILLABLE;
+    const bool has_given_up = w->runners.why[0] != '\0';
+    if (has_given_up)
+        tell_why(w, "worker cannot go on", w->runners.why);
     const struct frame done = {.type = FRAME_DONE,
                                .slot = w->slot,
                                .bank = number,
                                .job_no = over.job_no,
                                .attempt = bank->attempt,
-                               .arg = is_unkillable ? 0 : take_offer(w)};
+                               .arg = is_unkillable || has_given_up ? 0 : take_offer(w)};
     const struct frame_fds none = frame_no_fds();
     send_or_die(w, &done, &none);
     /* From here on the bank is the server's. */

@@ -69,12 +69,16 @@ globalThis.ganger = {
   },
 };
 
+function load(place) {
+  const isFile = place.startsWith('/') || place.startsWith('.');
+  return import(isFile ? pathToFileURL(path.resolve(place)).href : place);
+}
+
 async function find(name) {
   const colon = name.lastIndexOf(':');
   const place = name.slice(0, colon);
   if (colon < 1) throw new TypeError(`call must be "module:name", not "${name}"`);
-  const isFile = place.startsWith('/') || place.startsWith('.');
-  const module = await import(isFile ? pathToFileURL(path.resolve(place)).href : place);
+  const module = await load(place);
   const found = name.slice(colon + 1).split('.').reduce((from, key) => from?.[key], module)
     ?? module.default?.[name.slice(colon + 1)];
   if (typeof found !== 'function') throw new TypeError(`"${name}" is no function`);
@@ -131,9 +135,10 @@ async function run(id, keys, body) {
   put(...final); // stdout and stderr are written at once when they are pipes
 }
 
-async function init(body) {
+async function init(keys, body) {
   try {
-    await (await find(body.toString().trim()))();
+    for (const name of (keys.preload ?? '').split(',').filter(Boolean)) await load(name);
+    if (body.length) await (await find(body.toString().trim()))();
   } catch (error) {
     put('ERROR', 'init', ...describe(error));
     process.exit(1);
@@ -149,7 +154,7 @@ function take(verb, id, keys, body) {
     body = fs.readFileSync(keys.shm.slice(0, colon)).subarray(0, Number(keys.shm.slice(colon + 1)));
   }
   if (verb === 'TASK') last = last.then(() => run(id, keys, body));
-  else if (verb === 'INIT') last = last.then(() => init(body));
+  else if (verb === 'INIT') last = last.then(() => init(keys, body));
   else if (verb === 'CANCEL' && running?.id === id) running.controller.abort();
   else if (verb === 'PING') put('PONG', id);
   else if (verb === 'QUIT') last.then(() => process.exit(0));

@@ -144,8 +144,13 @@ sub run {
 }
 
 sub init {
-    my ($body) = @_;
-    return put('READY', 'init', '') if eval { find($body =~ s/\s+\z//r)->(); 1 };
+    my ($keys, $body) = @_;
+    my $fine = eval {
+        for my $name (split /,/, $keys->{preload} // '') { require($name =~ s{::}{/}gr . '.pm') }
+        find($body =~ s/\s+\z//r)->() if $body ne '';
+        1;
+    };
+    return put('READY', 'init', '') if $fine;
     my ($verb, @rest) = describe($@);
     flush_streams();
     put($verb, 'init', @rest);
@@ -176,7 +181,7 @@ sub main_loop {
         my $body = read_body($length, $keys{shm}) // last;
         if ($verb eq 'TASK') { run($id, \%keys, $body) }
         elsif ($verb eq 'PING') { put('PONG', $id, '') }
-        elsif ($verb eq 'INIT') { init($body) }
+        elsif ($verb eq 'INIT') { init(\%keys, $body) }
         elsif ($verb eq 'QUIT') { last }
     }
     flush_streams();

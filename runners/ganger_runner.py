@@ -21,8 +21,8 @@ generator yields partial results. What it raises is the job's error. Inside of a
     ganger_runner.log("half of it", level="warning")
 
 Cancel and time limits arrive as ganger_runner.Cancelled, raised wherever the function is.
-`init` of the function is called once before the first task, as "module:name" or as JSON,
-{"fn": "module:name", "args": [...], "kwargs": {...}}.
+`init` of the function, or the initializer of its pool, is called once before the first task, as "module:name" or as
+JSON, {"fn": "module:name", "args": [...], "kwargs": {...}}; before that the modules in the pool's `preload` are imported.
 """
 import contextlib
 import importlib
@@ -256,8 +256,12 @@ def exit_code(end):
     return end.code & 255 if isinstance(end.code, int) else 1
 
 
-def init(body):
+def init(keys, body):
+    for name in filter(None, keys.get("preload", "").split(",")):
+        importlib.import_module(name)
     text = body.decode()
+    if not text:
+        return
     if text.lstrip().startswith("{"):
         wanted = json.loads(text)
         find(wanted["fn"])(*wanted.get("args", []), **wanted.get("kwargs", {}))
@@ -280,7 +284,7 @@ def main():
             frames.put("PONG", ident)
         elif verb == "INIT":
             try:
-                init(body)
+                init(keys, body)
             except BaseException as error:
                 verb, value, more = describe(error)
                 flush()

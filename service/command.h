@@ -142,9 +142,7 @@ struct batch_ask {
     int64_t max_parallel, max_failures, chunksize;
     const struct slice *items; /* n_items, each validated JSON */
     uint32_t n_items;
-    bool uploads;  /* ADD: the items are the rest of the request that has made the batch; else: */
-    int64_t first; /* … how many of its items the request has sent before */
-    bool is_last;  /* … and whether it has no more */
+    bool uploads;           /* ADD: the items are the rest of the request that has made the batch */
     enum batch_phase phase; /* after it: UPLOADING, OPEN or CLOSED */
 };
 
@@ -190,10 +188,11 @@ struct pool_ask {
     enum pool_verb verb;
     unsigned members; /* CHANGE, MAKE: bits of enum pool_member, which are taken from `to` */
     struct pool_settings to;
-    int64_t if_version; /* CHANGE; 0: any */
-    bool cancel_queued; /* CLOSE: what has not begun is cancelled */
-    int32_t signal;     /* TERMINATE; 0: the job's own */
-    int64_t grace_us;   /* < 0: the job's own */
+    struct slice runner; /* MAKE: pool_runner.h; absent: none */
+    int64_t if_version;  /* CHANGE; 0: any */
+    bool cancel_queued;  /* CLOSE: what has not begun is cancelled */
+    int32_t signal;      /* TERMINATE; 0: the job's own */
+    int64_t grace_us;    /* < 0: the job's own */
 };
 
 /* The standard input of a job (feed.h). */

@@ -83,6 +83,7 @@ static bool set_phase(struct engine *e, struct pool_entry *pool, const struct po
             return err_set(err, ERR_STATE_CONFLICT,
                            "Its jobs are still being ended; join it, then reopen it");
         pool->phase = POOL_IS_OPEN;
+        pool->place = pool->up_to = 0; /* a walk that finds nothing more */
         memset(pool->why, 0, sizeof pool->why);
         return true;
     case POOL_CHANGE:
@@ -107,6 +108,8 @@ static bool make(struct engine *e, const struct pool_ask *ask, struct err *err)
                        MAX_POOLS - 1);
     *pool = (struct pool_entry){.settings = pool_settings_default, .is_made = 1, .version = 1};
     memcpy(pool->name, ask->name.ptr, ask->name.len);
+    if (ask->runner.len > 0 && ask->runner.len < sizeof pool->runner)
+        memcpy(pool->runner, ask->runner.ptr, ask->runner.len);
     take_members(&pool->settings, ask->members, &ask->to);
     pool->base = pool->settings;
     if (check_settings(e, pool, err) && pools_queue(e->store, pool->name, &pool->queue, err) &&
@@ -201,6 +204,8 @@ void pools_health_changed(struct engine *e, const struct pool_event *ev)
     if (!pool_worker_info(e->parts.pool, ev->place.slot, &worker))
         return;
     pool_group_info(e->parts.pool, worker.group, &view);
+    if (ev->type == POOL_BROKEN)
+        e->pools.cannot_start |= UINT32_C(1) << worker.group;
     if (ev->type == POOL_BROKEN)
         log_event(e->parts.log, LOG_ERROR, "pool broken: its workers cannot start",
                   LOG_STR("pool", e->pools.committed[worker.group].name), LOG_STR("why", view.why));

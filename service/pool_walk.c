@@ -2,6 +2,7 @@
 /* The jobs of a pool end: a termination cancels them, a close those that wait, and a death in a
  * pool with on_worker_death "break" makes them fail. What is reserved or runs is dealt with at
  * once; a walk over all others takes a bounded step in each turn, and goes on after kill -9. */
+#include "service/base/text.h"
 #include "service/engine_state.h"
 #include "storage/pools.h"
 
@@ -66,6 +67,8 @@ bool pools_stop_flights(struct engine *e, uint32_t pool, const struct pool_stop_
 bool pools_is_ending(const struct engine *e, const struct pool_entry *pool)
 {
     bool is_ending = pool->up_to != 0;
+    if (atomic_load_explicit(&e->pools.unfinished[number_of(e, pool)], memory_order_relaxed) == 0)
+        return false;
     for (uint32_t k = 0; k < e->dispatch.n && pool->phase == POOL_IS_BROKEN; k++)
         is_ending |= is_of(e, &e->dispatch.flights[k], number_of(e, pool));
     return is_ending;
@@ -88,23 +91,50 @@ static void describe(struct pool_entry *pool, const struct flight *f, const stru
                    outcome->was_runner ? "the runner of " : "", f->place.slot, how, job);
 }
 
-bool apply_death(struct engine *e, const struct flight *f, const struct job_id *id,
-                 const struct task_outcome *outcome, struct err *err)
+static bool may_break(const struct engine *e, const struct pool_entry *pool)
+{
+    return pool->settings.on_death == DEATH_BREAKS_POOL && pool->phase != POOL_IS_TERMINATED &&
+           pool->phase != POOL_IS_BROKEN && !e->pools.is_drained;
+}
+
+/* `why` of the pool is said. */
+static bool break_pool(struct engine *e, struct pool_entry *pool, struct err *err)
 {
     static const struct pool_stop_how own = {.signal = 0, .grace_us = -1};
-    struct pool_entry *pool = &e->pools.now[dispatch_pool_of(&e->dispatch, f->info.row.queue)];
-    if (!outcome->has_died || pool->settings.on_death != DEATH_BREAKS_POOL ||
-        pool->phase == POOL_IS_TERMINATED || pool->phase == POOL_IS_BROKEN || e->pools.is_drained)
-        return true;
     pool->phase = POOL_IS_BROKEN;
     pool->version++;
-    describe(pool, f, id, outcome);
     pools_walk_begin(e, pool);
     e->pools.is_dirty = true;
     pools_tell_dispatch(e);
     log_event(e->parts.log, LOG_ERROR, "pool broken: all its jobs fail",
               LOG_STR("pool", pool->name), LOG_STR("why", pool->why));
     return pools_put(e->store, pool, err) && pools_stop_flights(e, number_of(e, pool), &own, err);
+}
+
+bool apply_death(struct engine *e, const struct flight *f, const struct job_id *id,
+                 const struct task_outcome *outcome, struct err *err)
+{
+    struct pool_entry *pool = &e->pools.now[dispatch_pool_of(&e->dispatch, f->info.row.queue)];
+    if (!outcome->has_died || !may_break(e, pool))
+        return true;
+    describe(pool, f, id, outcome);
+    return break_pool(e, pool, err);
+}
+
+/* Workers that cannot start are as good as dead. */
+static bool break_those_that_cannot_start(struct engine *e, struct err *err)
+{
+    for (uint32_t i = 0; i < MAX_POOLS && e->pools.cannot_start != 0; i++) {
+        struct pool_entry *pool = &e->pools.now[i];
+        struct pool_group_view view;
+        if ((e->pools.cannot_start >> i & 1) == 0 || !may_break(e, pool))
+            continue;
+        pool_group_info(e->parts.pool, i, &view);
+        (void)text_put_plain(pool->why, sizeof pool->why - 1, slice_of(view.why));
+        if (!break_pool(e, pool, err))
+            return false;
+    }
+    return true;
 }
 
 /* These jobs are walked over (once more). */
@@ -144,6 +174,8 @@ void pools_walk_begin(struct engine *e, struct pool_entry *pool)
 
 bool pools_have_work(const struct engine *e)
 {
+    if (e->pools.cannot_start != 0)
+        return true;
     for (uint32_t i = 0; i < MAX_POOLS; i++)
         if (e->pools.now[i].up_to != 0)
             return true;
@@ -248,6 +280,8 @@ static bool work_on(struct engine *e, uint32_t pool, struct err *err)
 
 bool apply_pool_work(struct engine *e, struct err *err)
 {
+    if (!break_those_that_cannot_start(e, err))
+        return false;
     for (uint32_t i = 0; i < MAX_POOLS; i++)
         if (e->pools.now[i].up_to != 0 && !work_on(e, i, err))
             return false;

@@ -112,6 +112,8 @@ static struct pool_rules rules_of(const struct pool_entry *pool)
         .max_rss_bytes = s->max_rss,
         .start_timeout_ns = (uint64_t)s->start_timeout_us * 1000,
         .max_start_failures = s->start_failures,
+        .name = pool->name,
+        .runner = pool->runner,
     };
 }
 
@@ -198,6 +200,7 @@ void pools_committed(struct engine *e)
         pools_tell_dispatch(e);
     }
     pools->is_dirty = pools->has_walked = false;
+    pools->cannot_start = 0;
     count_jobs(e);
 }
 
@@ -256,7 +259,10 @@ static bool take_stored(struct engine *e, struct pool_entry *pool, const struct 
 {
     const struct pool_settings base = pool->base;
     const uint32_t queue = pool->queue;
+    char runner[POOL_RUNNER_MAX];
+    memcpy(runner, pool->runner, sizeof runner);
     *pool = *stored;
+    memcpy(pool->runner, runner, sizeof runner);
     pool->queue = queue;
     pool->is_made = 0;
     if (memcmp(&stored->base, &base, sizeof base) != 0) {
@@ -280,6 +286,7 @@ static bool open_configured(struct engine *e, struct err *err)
         pool = &e->pools.now[i + 1];
         *pool = (struct pool_entry){
             .version = 1, .settings = list->items[i].settings, .base = list->items[i].settings};
+        memcpy(pool->runner, list->items[i].runner, sizeof pool->runner);
         memcpy(pool->name, list->items[i].name, sizeof list->items[i].name);
         if (!pools_queue(e->store, pool->name, &pool->queue, err))
             return false;
@@ -305,7 +312,7 @@ static bool open_made(struct engine *e, const struct pool_entry *stored, struct 
 
 bool pools_open(struct engine *e, struct err *err)
 {
-    struct pool_entry stored[MAX_POOLS];
+    AUTO_FREE struct pool_entry *stored = must_alloc(MAX_POOLS * sizeof *stored);
     size_t n;
     if (!open_configured(e, err) || !pools_load(e->store, stored, MAX_POOLS, &n, err))
         return false;
@@ -357,6 +364,11 @@ bool pools_admit_queue(const struct engine *e, uint32_t queue, struct err *err)
 static bool takes(const struct pool_entry *pool, const struct job_spec *spec, struct err *err)
 {
     const bool is_command = spec->kind == FUNCTION_COMMAND;
+    if (spec->needs_runner && pool->runner[0] == '\0')
+        return err_at(err, ERR_INVALID, "/pool",
+                      "pool %s has no runner, and this function has none of its own; name a pool "
+                      "that was made with \"runner\"",
+                      pool->name);
     if (pool->settings.isolation == POOL_TAKES_COMMANDS && !is_command)
         return err_at(err, ERR_INVALID, "/pool",
                       "pool %s has isolation \"exec\" and runs commands only", pool->name);
@@ -389,5 +401,5 @@ bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err
         return err_at(err, ERR_INVALID, "/pool",
                       "there is no pool %.*s; GET /v1/pools lists them, POST /v1/pools makes one",
                       (int)spec->pool.len, spec->pool.ptr);
-    return is_admitted(e, 0, err);
+    return takes(&e->pools.now[0], spec, err) && is_admitted(e, 0, err);
 }

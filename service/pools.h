@@ -29,7 +29,8 @@ struct pools {
     bool is_dirty;   /* `now` is not `committed` */
     bool has_walked; /* the same, but only in how far terminations are: workers and waiters need
                         not hear of it */
-    uint32_t news;   /* bits of pools: for those who wait for one of them */
+    uint32_t cannot_start; /* bits of pools whose workers do not start, with "break" */
+    uint32_t news;         /* bits of pools: for those who wait for one of them */
     /* Jobs of each pool as of the last commit; any thread. */
     _Atomic int64_t queued[MAX_POOLS], unfinished[MAX_POOLS];
     bool is_drained; /* the service is stopping */

@@ -4,7 +4,7 @@
 #include "storage/store_impl.h"
 
 /* In the order of TEXT_POOL. */
-#define SETTINGS_AT 7
+#define SETTINGS_AT 8
 #define N_SETTINGS 9
 #define BASE_AT (SETTINGS_AT + N_SETTINGS)
 
@@ -58,6 +58,7 @@ static bool settings_read(sqlite3_stmt *stmt, int column, struct pool_settings *
 static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
 {
     struct slice name = column_slice(stmt, 0), why = column_slice(stmt, 6);
+    struct slice runner = column_slice(stmt, 7);
 
     *ret = (struct pool_entry){.version = sqlite3_column_int64(stmt, 1),
                                .is_made = (uint32_t)sqlite3_column_int(stmt, 2),
@@ -65,11 +66,13 @@ static bool entry_read(sqlite3_stmt *stmt, struct pool_entry *ret)
                                .place = sqlite3_column_int64(stmt, 4),
                                .up_to = sqlite3_column_int64(stmt, 5)};
     if (name.len < 1 || name.len > MAX_POOL_NAME || ret->phase >= POOL_PHASE_COUNT ||
-        why.len >= sizeof(ret->why))
+        why.len >= sizeof(ret->why) || runner.len >= sizeof(ret->runner))
         return false;
     memcpy(ret->name, name.ptr, name.len);
     if (why.len > 0)
         memcpy(ret->why, why.ptr, why.len);
+    if (runner.len > 0)
+        memcpy(ret->runner, runner.ptr, runner.len);
     return settings_read(stmt, SETTINGS_AT, &ret->settings) &&
            settings_read(stmt, BASE_AT, &ret->base);
 }
@@ -93,6 +96,12 @@ bool pools_load(struct store *store, struct pool_entry *ret, size_t max, size_t 
     return false;
 }
 
+/* "": NULL. */
+static void bind_words(sqlite3_stmt *put, int at, const char *words)
+{
+    bind_text(put, at, words[0] == '\0' ? (struct slice){NULL, 0} : slice_of(words));
+}
+
 bool pools_put(struct store *store, const struct pool_entry *pool, struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_POOL_PUT);
@@ -103,7 +112,8 @@ bool pools_put(struct store *store, const struct pool_entry *pool, struct err *e
     bind_i64(put, 4, pool->phase);
     bind_i64(put, 5, pool->place);
     bind_i64(put, 6, pool->up_to);
-    bind_text(put, 7, pool->why[0] == '\0' ? (struct slice){NULL, 0} : slice_of(pool->why));
+    bind_words(put, 7, pool->why);
+    bind_words(put, 8, pool->is_made ? pool->runner : "");
     settings_bind(put, SETTINGS_AT, &pool->settings);
     settings_bind(put, BASE_AT, &pool->base);
     return store_run(store, put, err);

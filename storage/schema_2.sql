@@ -243,6 +243,7 @@ CREATE TABLE pools (
     place                 INTEGER NOT NULL,  -- of a walk that ends its jobs: those up to this number have ended
     up_to                 INTEGER NOT NULL,  -- and it goes on up to this one; 0: none is under way
     why                   TEXT,              -- of one that a death has broken: what died
+    runner                TEXT,              -- of one that a client has made: its program, as JSON
     size                  INTEGER NOT NULL,  -- workers at most
     min                   INTEGER NOT NULL,  -- kept when there is nothing to do; 4294967295: as many as size
     idle_us               INTEGER NOT NULL,  -- 0: idle workers stay

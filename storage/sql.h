@@ -84,7 +84,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 
 /* A pool with its settings, twice; entry_read and pools_put know the order. */
 #define TEXT_POOL                                                                             \
-    "name, version, made, phase, place, up_to, why, size, min, idle_us, max_jobs,"            \
+    "name, version, made, phase, place, up_to, why, runner, size, min, idle_us, max_jobs,"    \
     " start_failures, start_timeout_us, max_rss, on_death, isolation, base_size, base_min,"   \
     " base_idle_us, base_max_jobs, base_start_failures, base_start_timeout_us, base_max_rss," \
     " base_on_death, base_isolation"
@@ -317,7 +317,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(POOLS_ALL,       COLD, "SELECT " TEXT_POOL " FROM pools")                                    \
     X(POOL_PUT,        HOT,  "INSERT OR REPLACE INTO pools (" TEXT_POOL ")"                        \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,"         \
-                             " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)")  \
+                             " ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25,"     \
+                             " ?26)")                                                              \
     X(POOL_DELETE,     HOT,  "DELETE FROM pools WHERE name = ?1")                                  \
     X(JOBS_WALK,       HOT,  "SELECT no, state, queue FROM jobs WHERE no > ?1 AND no <= ?2"        \
                              " ORDER BY no LIMIT ?3")                                              \

@@ -311,7 +311,7 @@ static const char *what_is_missing(const struct function *f)
 {
     switch (f->kind) {
     case FUNCTION_COMMAND: return f->argv == NULL ? "command = [\"program\", …]" : NULL;
-    case FUNCTION_RUNNER: return f->argv == NULL ? "runner = [\"program\", …]" : NULL;
+    case FUNCTION_RUNNER: return NULL; /* without a program it is its pool's */
     case FUNCTION_NATIVE: return f->module == NULL ? "module = /path/of/a.so" : NULL;
     case FUNCTION_KIND_COUNT:
     default: return "kind = command, native or runner";

@@ -22,14 +22,16 @@ enum function_kind {
 struct function {
     const char *name;
     enum function_kind kind;
-    struct slice *argv; /* command: the template; runner: the program */
+    struct slice *argv; /* command: the template; runner: the program, or none: its pool's */
     uint32_t n_argv;
     const char *module, *symbol; /* native */
     const char *call;            /* runner: what it gets as `fn`; NULL: the name */
     struct slice init;           /* runner: the body of its INIT; absent: it gets none */
-    int64_t start_timeout_us;    /* runner: until it must have said HELLO; 0: the default */
-    int64_t ping_us;             /* runner: how often it is pinged while idle; 0: the default */
-    struct slice *env;           /* "K=V" */
+    struct slice preload;     /* runner of a pool: names with commas between, also for its INIT */
+    const char *codec;        /* runner of a pool: the one that its calls have; NULL: any */
+    int64_t start_timeout_us; /* runner: until it must have said HELLO; 0: the default */
+    int64_t ping_us;          /* runner: how often it is pinged while idle; 0: the default */
+    struct slice *env;        /* "K=V" */
     uint32_t n_env;
     const char *cwd, *pool, *queue, *doc; /* NULL: not given */
     struct slice timeout, retry, limits;  /* raw JSON, as a job's members of these names */

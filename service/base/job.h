@@ -155,6 +155,7 @@ struct job_file {
  * are borrowed. */
 struct job_spec {
     enum function_kind kind; /* COMMAND unless a function is called that is none */
+    bool needs_runner;       /* the function has no program: its pool must have one */
     struct slice *argv;      /* n_argv ≥ 1, each terminated behind its length */
     uint32_t n_argv;
     struct slice call; /* of a batch whose elements call a function: how, as it is stored */

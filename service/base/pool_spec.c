@@ -145,19 +145,22 @@ static bool set_one(struct pool_settings *s, const char *key, struct slice value
         return set_word(value, pool_isolation_name, POOL_ISOLATIONS, &s->isolation, err);
     return err_set(err, ERR_INVALID,
                    "is not a setting of a pool; there are size, min, idle, max_jobs_per_worker, "
-                   "max_rss, start_timeout, start_failures, on_worker_death, isolation");
+                   "max_rss, start_timeout, start_failures, on_worker_death, isolation, runner, "
+                   "preload, initializer, init_base64, codec");
 }
 
 bool pool_list_set(struct pool_list *list, const char *key, struct slice value, struct err *err)
 {
     struct err why = {0};
     PRE(list->n > 0);
-    return set_one(&list->items[list->n - 1].settings, key, value, &why) ||
-           err_set(err, ERR_INVALID, "pool %s, %.40s: %.160s", list->items[list->n - 1].name, key,
-                   why.detail);
+    const bool ok = pool_runner_is_key(key)
+                        ? pool_runner_set(list->items[list->n - 1].runner, key, value, &why)
+                        : set_one(&list->items[list->n - 1].settings, key, value, &why);
+    return ok || err_set(err, ERR_INVALID, "pool %s, %.40s: %.160s", list->items[list->n - 1].name,
+                         key, why.detail);
 }
 
-bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max, struct err *err)
+bool pool_list_finish(struct pool_list *list, uint32_t taken, uint32_t max, struct err *err)
 {
     for (uint32_t i = 0; i < list->n; i++) {
         const struct pool_settings *s = &list->items[i].settings;
@@ -167,6 +170,10 @@ bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max
         if (s->min > s->size)
             return err_set(err, ERR_INVALID, "pool %s, line %u: min is above size",
                            list->items[i].name, list->items[i].line);
+        struct err why = {0};
+        if (!pool_runner_finish(list->items[i].runner, &why))
+            return err_set(err, ERR_INVALID, "pool %s, line %u: %.180s", list->items[i].name,
+                           list->items[i].line, why.detail);
         taken += s->size;
     }
     return taken <= max || err_set(err, ERR_INVALID,

@@ -4,7 +4,7 @@
 #ifndef GANGER_BASE_POOL_SPEC_H
 #define GANGER_BASE_POOL_SPEC_H
 
-#include "service/base/error.h"
+#include "service/base/pool_runner.h"
 
 #define MAX_POOLS 16
 #define MAX_POOL_NAME 40
@@ -91,8 +91,9 @@ struct pool_entry {
     int64_t version;
     /* A walk under way: jobs above `place`, up to `up_to`, are still to be ended. */
     int64_t place, up_to;
-    char why[POOL_CAUSE]; /* of a broken one: what died */
-    uint32_t queue;       /* of a pool but the default one: its own; not remembered */
+    char why[POOL_CAUSE];         /* of a broken one: what died */
+    char runner[POOL_RUNNER_MAX]; /* its program; never changed */
+    uint32_t queue;               /* of a pool but the default one: its own; not remembered */
 };
 
 /* [pool NAME] of the configuration. */
@@ -100,6 +101,7 @@ struct pool_list {
     struct {
         char name[MAX_POOL_NAME + 1];
         struct pool_settings settings;
+        char runner[POOL_RUNNER_MAX];
         uint32_t line;
     } items[MAX_POOLS - 1];
     uint32_t n;
@@ -112,7 +114,7 @@ MUST_CHECK bool pool_list_set(struct pool_list *list, const char *key, struct sl
                               struct err *err);
 /* All sections are read. `max`: workers that all pools together may have, `taken` those of the
  * default one. */
-MUST_CHECK bool pool_list_finish(const struct pool_list *list, uint32_t taken, uint32_t max,
+MUST_CHECK bool pool_list_finish(struct pool_list *list, uint32_t taken, uint32_t max,
                                  struct err *err);
 bool pool_name_is_valid(struct slice name);
 bool pool_rss_is_allowed(uint64_t bytes); /* 0: there is no limit */

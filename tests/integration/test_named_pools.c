@@ -84,7 +84,7 @@ static const struct {
     {"{'name':'p','size':2,'isolation':'fork'}", "/isolation"},
     {"{'name':'p','size':2,'isolation':'none'}", "/isolation"},
     {"{'name':'p','size':2,'session':'s_1'}", "/session"},
-    {"{'name':'p','size':2,'runner':{'command':['x']}}", "/runner"},
+    {"{'name':'p','size':2,'runner':{'command':[]}}", "/runner/command"},
     {"{'name':'p','size':2,'init_base64':''}", "/init_base64"},
     {"{'name':'p','size':2,'sise':2}", "/sise"},
 };

@@ -66,7 +66,6 @@ Test(config_function, what_is_wrong_is_said_with_its_line)
         {"[function a]\nkind = command\ncommand = [1]\n", "array of at most"},
         {"[function a]\nkind = command\n", "the function a lacks command"},
         {"[function a]\nkind = native\n", "the function a lacks module"},
-        {"[function a]\nkind = runner\n", "the function a lacks runner"},
         {"[function a]\ncommand = [\"ls\"]\n", "the function a lacks kind"},
         {"[function a]\nkinds = native\n", "the function a: unknown key kinds; did you mean kind?"},
         {"[function a b]\nkind = native\n", "a function's name has"},
