@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/live.h"
 
+#include "api/accept.h"
 #include "api/reply.h"
 
 /* Clients come back after this and up to RETRY_SPREAD_MS more, so that not all come at once. */
@@ -14,18 +15,12 @@
 #define GATHER_EACH_NS UINT64_C(100000)
 #define GATHER_MAX_NS UINT64_C(50000000)
 
-static bool accepts(const struct request *rq, const char *type)
-{
-    struct slice accept = rq->head.header[HEADER_ACCEPT];
-    return accept.ptr != NULL && memmem(accept.ptr, accept.len, type, strlen(type)) != NULL;
-}
-
 enum live_form live_accepted(const struct request *rq, enum live_form otherwise)
 {
-    if (accepts(rq, "text/event-stream"))
+    const struct slice accept = rq->head.header[HEADER_ACCEPT];
+    if (accept_names(accept, "text/event-stream"))
         return LIVE_SSE;
-    return accepts(rq, "application/x-ndjson") || accepts(rq, "application/ndjson") ? LIVE_LINES
-                                                                                    : otherwise;
+    return accept_names(accept, "application/x-ndjson") ? LIVE_LINES : otherwise;
 }
 
 const char *live_type(enum live_form form)

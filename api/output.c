@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "api/accept.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/streams.h"
@@ -22,12 +23,6 @@ struct source {
     const struct job_view *job;
     struct query_output out;
 };
-
-static bool accepts(const struct request *rq, const char *type)
-{
-    struct slice accept = rq->head.header[HEADER_ACCEPT];
-    return accept.ptr != NULL && memmem(accept.ptr, accept.len, type, strlen(type)) != NULL;
-}
 
 /* The range to the end of rq->out. */
 static bool read_all(struct request *rq, const struct source *from, const struct range *range,
@@ -98,7 +93,9 @@ static void output_step(struct request *rq)
     bool waits = from.out.needs_watch && clock_mono_ns() < o->until_ns && !rq->conn->half_closed;
     if (waits && request_park(rq, &park, output_step, &err))
         return;
-    const char *type = accepts(rq, "text/plain") ? "text/plain; charset=utf-8" : BYTES_TYPE;
+    const char *type = accept_names(rq->head.header[HEADER_ACCEPT], "text/plain")
+                           ? "text/plain; charset=utf-8"
+                           : BYTES_TYPE;
     send_bytes(rq, &from, o->stream == STREAM_DATA ? "application/x-ndjson" : type);
 }
 
@@ -117,7 +114,8 @@ static bool read_follow(struct request *rq, bool *ret, struct err *err)
 static void show_output(struct request *rq, int stream)
 {
     struct output_state *o = arena_alloc(&rq->arena, sizeof *o);
-    bool follow, as_events = stream != STREAM_DATA && accepts(rq, "text/event-stream");
+    bool follow, as_events = stream != STREAM_DATA &&
+                             accept_names(rq->head.header[HEADER_ACCEPT], "text/event-stream");
     struct job_mark mark;
     struct err err = {0};
     PRE(o != NULL); /* the first bytes of the arena */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/receive.h"
 
+#include "api/accept.h"
 #include "api/blobs.h"
 #include "api/feed.h"
 #include "api/handlers.h"
@@ -58,6 +59,34 @@ static void take_request_id(struct request *rq)
     rq->id[id.len] = '\0';
 }
 
+/* Many programs ask for JSON whatever it is about, as curl --json does, and mean no more than that
+ * they read it: so JSON takes everything. */
+static bool takes(struct slice accept, const char *type)
+{
+    return accept_takes(accept, type) || accept_names(accept, "application/json") ||
+           accept_names(accept, "application/problem+json");
+}
+
+/* Of the types that the route answers with, one must be acceptable. */
+static bool can_answer(const struct request *rq, struct err *err)
+{
+    const struct slice accept = rq->head.header[HEADER_ACCEPT];
+    const struct route_answer *answers = rq->match.route->answers;
+    const char *first = NULL;
+    if (accept.len == 0)
+        return true;
+    for (size_t i = 0; i < MAX_ANSWERS && answers[i].status != 0; i++) {
+        if (answers[i].status >= 300)
+            continue;
+        if (answers[i].type == NULL || takes(accept, answers[i].type))
+            return true;
+        first = first == NULL ? answers[i].type : first;
+    }
+    return err_set(err, ERR_NOT_ACCEPTABLE,
+                   "The header Accept takes nothing that this route answers with, such as %s",
+                   first);
+}
+
 static bool check_route(struct request *rq, struct err *err)
 {
     const struct route *route = rq->match.route;
@@ -77,7 +106,7 @@ static bool check_route(struct request *rq, struct err *err)
     if (!token_allows(&rq->who, route->scope))
         return err_set(err, ERR_FORBIDDEN, "This needs a token with the scope \"%s\"",
                        scope_name(route->scope));
-    return self_may(rq, err);
+    return self_may(rq, err) && can_answer(rq, err);
 }
 
 static bool is_feed(const struct request *rq)

@@ -201,6 +201,46 @@ SERVER_TEST(http, problems_explain_themselves)
     }
 }
 
+SERVER_TEST(http, a_type_that_the_route_has_not_is_not_acceptable)
+{
+    struct job_ref job = job_submit(s, "{'command':['echo','x']}");
+    response_free(job_await(s, job));
+    struct text self = text_of("/v1/jobs/%s", job.id), out = text_of("/v1/jobs/%s/stdout", job.id);
+    const struct {
+        const char *path, *accept;
+        long status;
+    } rows[] = {
+        {self.s, "Accept: image/png", 406},
+        {self.s, "Accept: text/event-stream", 406},
+        {self.s, "Accept: */*, application/*;q=0", 406},
+        {self.s, "Accept: text/html,application/xhtml+xml,*/*;q=0.8", 200},
+        {self.s, "Accept: application/*", 200},
+        {self.s, "Accept: ", 200},
+        {out.s, "Accept: text/plain", 200},
+        {out.s, "Accept: application/json", 200}, /* as curl --json says, whatever it is about */
+        {out.s, "Accept: image/*", 406},
+        {"/metrics", "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5", 200},
+        {"/metrics", "Accept: text/event-stream", 406},
+        {"/livez", "Accept: image/png", 200},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        AUTO_RESPONSE r = http(s, "GET", rows[i].path, NULL, rows[i].accept, NULL);
+        CHECK(r->status == rows[i].status, "%s, %s: %ld: %s", rows[i].path, rows[i].accept,
+              r->status, r->body);
+        if (rows[i].status == 406)
+            expect_problem(r, 406, "not-acceptable");
+    }
+    AUTO_RESPONSE text = http(s, "GET", out.s, NULL, "Accept: text/plain", NULL);
+    expect_header(text, "Content-Type", "text/plain; charset=utf-8");
+    AUTO_RESPONSE bytes = http(s, "GET", out.s, NULL, "Accept: text/plain;q=0, */*", NULL);
+    expect_header(bytes, "Content-Type", "application/octet-stream");
+    AUTO_RESPONSE made = http(s, "POST", "/v1/jobs", "{'command':['true']}", "Accept: image/png",
+                              NULL);
+    expect_problem(made, 406, "not-acceptable");
+    AUTO_RESPONSE list = http_get(s, "/v1/jobs");
+    cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 1, "nothing was made");
+}
+
 SERVER_TEST(http, an_invalid_request_names_every_place_by_pointer)
 {
     AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", "{'command':['true'],'retry':{'max_attempts':0}}",
