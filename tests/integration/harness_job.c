@@ -131,6 +131,12 @@ char *job_read(struct server *s, struct job_ref job, const char *stream)
     return text;
 }
 
+bool job_has_said(struct server *s, struct job_ref job, const char *stream, const char *text)
+{
+    AUTO_TEXT said = job_read(s, job, stream);
+    return strstr(said, text) != NULL;
+}
+
 void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text)
 {
     AUTO_TEXT got = job_read(s, job, stream);

@@ -29,6 +29,7 @@ bool job_is_done(struct server *s, struct job_ref job);
 struct response *job_cancel(struct server *s, struct job_ref job, const char *body, int wait_s);
 /* "stdout", "stderr" or "result", which must be there. Caller frees. */
 char *job_read(struct server *s, struct job_ref job, const char *stream);
+bool job_has_said(struct server *s, struct job_ref job, const char *stream, const char *text);
 void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text);
 /* The finished job's state, and its reason unless NULL. */
 void expect_outcome(struct response *r, const char *state, const char *reason);

@@ -92,12 +92,6 @@ SERVER_TEST_WITH(callbacks, a_certificate_must_be_good,
     AUTO_RESPONSE over = job_cancel(s, tls, NULL, 10);
 }
 
-static bool has_said(struct server *s, struct job_ref job, const char *what)
-{
-    AUTO_TEXT said = job_read(s, job, "stdout");
-    return strstr(said, what) != NULL;
-}
-
 /* An authority of one's own, and a certificate that it vouches for, in the directory for files.
  * False: there is no openssl(1). */
 static bool make_authority(struct server *s)
@@ -137,14 +131,16 @@ SERVER_TEST(callbacks, an_authority_of_ones_own_is_believed)
     AWAIT(receiver_answers(&place), 20);
     struct job_ref job = job_submit(
         &caller, "{'command':['true'],'callback':{'url':'https://127.0.0.1:%d/hook'}}", place.port);
-    AWAIT(has_said(s, tls, "POST /hook HTTP/1.1") && has_said(s, tls, "job.succeeded"), 20);
+    AWAIT(job_has_said(s, tls, "stdout", "POST /hook HTTP/1.1") &&
+              job_has_said(s, tls, "stdout", "job.succeeded"),
+          20);
     FILE *answer = fopen(text_of("%s/answer", s->scratch).s, "w");
     cr_assert_not_null(answer);
     (void)fputs("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n", answer);
     cr_assert_eq(fclose(answer), 0);
     AUTO_RESPONSE told = await_delivered(&caller, job, true);
     expect_int(told, "callback.last_status", 204);
-    cr_assert(has_said(s, tls, "webhook-signature: v1,"));
+    cr_assert(job_has_said(s, tls, "stdout", "webhook-signature: v1,"));
     server_stop(&caller);
     AUTO_RESPONSE over = job_cancel(s, tls, NULL, 10);
 }

@@ -155,7 +155,7 @@ SERVER_TEST(limits, output_is_cut_at_ten_mebibytes_unless_told)
 /* The write-ahead log is checkpointed while work goes on, so it does not grow with it. */
 SERVER_TEST(limits, the_log_of_the_store_stays_small)
 {
-    enum { LINES = 500, REQUESTS = 40 };
+    enum { LINES = 500, REQUESTS = 30 };
     char *lines = need_alloc((size_t)LINES * 600);
     size_t len = 0;
     for (int i = 0; i < LINES; i++)
@@ -176,5 +176,6 @@ SERVER_TEST(limits, the_log_of_the_store_stays_small)
         most = bytes > most ? bytes : most;
     }
     free(lines);
-    cr_assert_lt(most, 64 << 20, "the log had %lld bytes", (long long)most);
+    /* Without a checkpoint they come to 11 MiB. */
+    cr_assert_lt(most, 8 << 20, "the log had %lld bytes", (long long)most);
 }

@@ -272,7 +272,7 @@ RUNNER_TEST(rule_7_a_task_behind_an_init_can_be_cancelled)
 {
     const struct job_ref job = job_submit(s, "{'function':'init_hangs','args':['pid']}");
     AUTO_RESPONSE running = job_await_state(s, job, "running");
-    AWAIT(only_runner(s) != 0, 20);
+    AWAIT(job_has_said(s, job, "stderr", "never ready"), 20);
     const pid_t pid = only_runner(s);
     AUTO_RESPONSE r = job_cancel(s, job, "{'grace':20}", 20);
     expect_status(r, 200);

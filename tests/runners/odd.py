@@ -98,8 +98,8 @@ def work(ident, call, header):
         os.write(2, b"to stderr\n")
         result(ident, more[0])
     elif what == "print_behind":  # while what was said before is still being heard
-        for _ in range(20):
-            put("LOG", ident, b"l" * 10000)
+        put("LOG", ident, b"l" * 1000000)
+        put("LOG", ident, b"l" * 100000)
         os.write(1, b"x" * more[0])
         result(ident, more[0])
     # rule 4
@@ -273,6 +273,7 @@ def main():
                 put("ERROR", "init", {"type": "InitError", "message": "not today"})
                 sys.exit(1)
             if body == b"never":
+                os.write(2, b"never ready\n")
                 forever()
             if body == b"unanswered":
                 continue
