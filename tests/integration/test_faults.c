@@ -6,7 +6,7 @@
 #include "integration/harness_schema.h"
 #include "integration/harness_test.h"
 
-enum { JOBS = 40 };
+enum { JOBS = 24 };
 
 static const struct {
     const char *fault;

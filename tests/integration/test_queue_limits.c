@@ -9,7 +9,7 @@
 
 SERVER_TEST_WITH(queue_limits, concurrency_is_never_exceeded, .workers = 8)
 {
-    enum { LIMITED = 240, OTHERS = 240, LIMIT = 3 };
+    enum { LIMITED = 120, OTHERS = 120, LIMIT = 3 };
     static struct span spans[LIMITED];
     put_queue(s, "c", "{'concurrency':3}");
     /* Others in between keep all workers busy, so that jobs of both are offered to them. */
@@ -31,7 +31,7 @@ SERVER_TEST_WITH(queue_limits, concurrency_is_never_exceeded, .workers = 8)
 /* More urgent jobs take the place of offers, which their workers may take in the same moment. */
 SERVER_TEST_WITH(queue_limits, concurrency_holds_when_jobs_overtake, .workers = 4)
 {
-    enum { ROUNDS = 60, EACH = 5 };
+    enum { ROUNDS = 30, EACH = 5 };
     static struct span spans[ROUNDS * EACH];
     put_queue(s, "c", "{'concurrency':1}");
     for (int i = 0; i < ROUNDS; i++)

@@ -178,14 +178,6 @@ RUNNER_TEST(rule_3_what_was_printed_before_the_answer_is_there)
     }
 }
 
-RUNNER_TEST(rule_3_also_when_much_else_was_said)
-{
-    for (int i = 0; i < 5; i++) {
-        AUTO_RESPONSE r = runner_call(s, "odd", "'print_behind',1000");
-        expect_int(r, "output.stdout_bytes", 1000);
-    }
-}
-
 RUNNER_TEST(rule_3_what_is_printed_between_tasks_is_nobodys)
 {
     const struct text file = text_of("%s/pinged", s->scratch);
