@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One verb on many jobs, by ids or by a filter. This thread finds them, a bounded number of rows at
- * a time, and hands the engine their names in chunks, one transaction each; between two steps other
- * requests have their turn. Memory does not grow with the number of jobs. A client that leaves ends
- * the work after the chunk under way. */
+ * a time, and hands the engine their names in chunks, one transaction each; while the engine works
+ * on one, the next is looked for. Between two steps other requests have their turn. Memory does not
+ * grow with the number of jobs. A client that leaves ends the work after the chunk under way. */
 #include "api/codec_bulk.h"
 #include "api/handlers.h"
 #include "api/reply.h"
@@ -10,7 +10,7 @@
 
 #include <poll.h>
 
-#define CHUNK_JOBS 500u
+#define CHUNK_JOBS 1024u /* what the engine does in one turn (service/bulk.c) */
 #define PAGE_BYTES (2u << 20)
 
 struct work {
@@ -21,8 +21,11 @@ struct work {
     int64_t cursor;
     struct json_iter ids; /* the rest of asked.ids */
     bool at_end;
-    struct job_id chunk[CHUNK_JOBS];
-    uint32_t n;
+    struct portion {
+        struct job_id ids[CHUNK_JOBS];
+        uint32_t n;
+    } portions[2], *sent, *next; /* the engine's; what is looked for */
+    struct err err;              /* of looking for the next one, until the other has come back */
     uint64_t matched, changed;
 };
 
@@ -48,7 +51,7 @@ static bool take_id(struct request *rq, struct work *w, struct slice text, struc
     if (!query_mark(rq->thread->query, &id, &mark, &missing))
         return missing.code == ERR_NOT_FOUND || err_set(err, missing.code, "%s", missing.detail);
     if ((w->states >> mark.state & 1u) != 0)
-        w->chunk[w->n++] = id;
+        w->next->ids[w->next->n++] = id;
     return true;
 }
 
@@ -82,7 +85,7 @@ static bool collect_matches(struct request *rq, struct work *w, struct err *err)
     /* In a batch the cursor is an index, and elements that come later are its last ones. */
     w->at_end = page.cursor == 0 || (filter.batch.no == 0 && page.cursor > w->newest);
     for (size_t i = 0; i < page.n && page.jobs[i].id.no <= w->newest; i++)
-        w->chunk[w->n++] = page.jobs[i].id;
+        w->next->ids[w->next->n++] = page.jobs[i].id;
     return true;
 }
 
@@ -121,19 +124,41 @@ static void finish(struct request *rq)
 
 static void chunk_done(struct request *rq);
 
-static bool send_chunk(struct request *rq, const struct work *w, uint32_t from, struct err *err)
+static bool send_from(struct request *rq, const struct work *w, uint32_t from, struct err *err)
 {
     struct command *cmd = &rq->cmd;
     const struct cancel_request *cancel = &w->asked.cancel;
     cmd->kind = CMD_BULK;
     cmd->wait_until_ns = 0;
     cmd->bulk.verb = w->verb;
-    cmd->bulk.ids = w->chunk + from;
-    cmd->bulk.n = w->n - from;
+    cmd->bulk.ids = w->sent->ids + from;
+    cmd->bulk.n = w->sent->n - from;
     cmd->bulk.signal = cancel->signal;
     cmd->bulk.grace_us = cancel->grace_us;
     memcpy(cmd->bulk.why, cancel->why, sizeof cmd->bulk.why);
     return request_send(rq, chunk_done, err);
+}
+
+/* Into w->next, which is empty. */
+static bool collect(struct request *rq, struct work *w, struct err *err)
+{
+    bool ok = w->at_end ||
+              (w->asked.by_ids ? collect_ids(rq, w, err) : collect_matches(rq, w, err));
+    w->matched += ok ? w->next->n : 0;
+    return ok;
+}
+
+/* What was found goes to the engine, and the next ones are looked for meanwhile. */
+static bool send_next(struct request *rq, struct work *w, struct err *err)
+{
+    struct portion *empty = w->sent;
+    w->sent = w->next;
+    w->next = empty;
+    w->next->n = 0;
+    if (!send_from(rq, w, 0, err))
+        return false;
+    (void)collect(rq, w, &w->err); /* the request is the engine's: an error must wait */
+    return true;
 }
 
 static void chunk_done(struct request *rq)
@@ -141,13 +166,13 @@ static void chunk_done(struct request *rq)
     struct work *w = rq->state;
     struct err err = rq->cmd.err;
     if (err.code == ERR_NONE) {
-        uint32_t from = (uint32_t)(rq->cmd.bulk.ids - w->chunk) + rq->cmd.bulk.n_done;
+        uint32_t from = (uint32_t)(rq->cmd.bulk.ids - w->sent->ids) + rq->cmd.bulk.n_done;
         w->changed += rq->cmd.bulk.n_changed;
-        if (from == w->n) {
+        if (from == w->sent->n) {
             step(rq);
             return;
         }
-        if (send_chunk(rq, w, from, &err))
+        if (send_from(rq, w, from, &err))
             return;
     }
     reply_problem(rq, &err);
@@ -161,26 +186,26 @@ static bool yield(struct request *rq, struct err *err)
     return request_park(rq, &now, step, err);
 }
 
+static bool go_on(struct request *rq, struct work *w, struct err *err)
+{
+    if (w->asked.dry_run)
+        w->next->n = 0;
+    if (w->next->n == 0 && !collect(rq, w, err))
+        return false;
+    return w->next->n > 0 && !w->asked.dry_run ? send_next(rq, w, err) : yield(rq, err);
+}
+
 static void step(struct request *rq)
 {
     struct work *w = rq->state;
-    struct err err = {0};
-    if (client_has_left(rq)) {
-        (void)err_set(&err, ERR_BAD_REQUEST, "The client has left before all jobs were treated");
-        reply_problem(rq, &err);
-        return;
-    }
-    w->n = 0;
-    if (w->at_end) {
+    if (client_has_left(rq))
+        (void)err_set(&w->err, ERR_BAD_REQUEST, "The client has left before all jobs were treated");
+    else if (w->err.code == ERR_NONE && w->at_end && (w->next->n == 0 || w->asked.dry_run))
         finish(rq);
+    else if (w->err.code == ERR_NONE && go_on(rq, w, &w->err))
         return;
-    }
-    bool ok = w->asked.by_ids ? collect_ids(rq, w, &err) : collect_matches(rq, w, &err);
-    w->matched += ok ? w->n : 0;
-    if (ok)
-        ok = w->n > 0 && !w->asked.dry_run ? send_chunk(rq, w, 0, &err) : yield(rq, &err);
-    if (!ok)
-        reply_problem(rq, &err);
+    if (w->err.code != ERR_NONE)
+        reply_problem(rq, &w->err);
 }
 
 /* A retry by filter means what has failed, unless the filter says otherwise. */
@@ -207,6 +232,8 @@ static void begin(struct request *rq, enum bulk_verb verb)
     w->verb = verb;
     w->states = states_of(w);
     w->at_end = w->states == 0;
+    w->sent = &w->portions[0];
+    w->next = &w->portions[1];
     if (w->asked.by_ids)
         json_iter_init(&w->ids, w->asked.ids);
     step(rq);

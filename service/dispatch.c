@@ -43,6 +43,19 @@ bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct e
     return true;
 }
 
+bool dispatch_settle_range(struct dispatch *d, struct turn *turn, int64_t first_no, int64_t n,
+                           struct err *err)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        const int64_t no = f->info.row.no;
+        if (f->state != FLIGHT_FREE && no >= first_no && no - first_no < n &&
+            !dispatch_settle(d, turn, no, err))
+            return false;
+    }
+    return true;
+}
+
 bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue, struct err *err)
 {
     for (uint32_t k = 0; k < d->n; k++) {

@@ -189,6 +189,9 @@ static inline bool flight_ends_unrecorded(const struct flight *f)
 /* Before anything is decided about a waiting job: its reservation is taken back, or, when a worker
  * has taken it, its row becomes RUNNING. */
 MUST_CHECK bool dispatch_settle(struct dispatch *d, struct turn *turn, int64_t no, struct err *err);
+/* The same for the waiting jobs [first_no, first_no + n), but for elements of batches. */
+MUST_CHECK bool dispatch_settle_range(struct dispatch *d, struct turn *turn, int64_t first_no,
+                                      int64_t n, struct err *err);
 /* The same for all waiting jobs of a queue, before its settings change. */
 MUST_CHECK bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uint32_t queue,
                                       struct err *err);

@@ -119,6 +119,15 @@ struct job_cancel {
 };
 MUST_CHECK bool jobs_cancel(struct store *store, const struct job_cancel *cancel,
                             enum job_state *ret_state, struct err *err);
+/* The same of those of the jobs [first_no, first_no + n) that wait and are in no batch, in a third
+ * of the time; *ret_n: how many these are. */
+struct job_range {
+    int64_t first_no, n;
+    int64_t now_us;
+    const char *why; /* or NULL */
+};
+MUST_CHECK bool jobs_cancel_range(struct store *store, const struct job_range *range,
+                                  int64_t *ret_n, struct err *err);
 /* Words about the end of a job; of a batch: for those of its elements that were cancelled and have
  * none. NULL: nothing is done. */
 MUST_CHECK bool jobs_put_words(struct store *store, int64_t no, const char *words, struct err *err);

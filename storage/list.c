@@ -62,15 +62,16 @@ static bool spec_matches(const struct walk *walk, const struct row *row, bool *r
     return true;
 }
 
-/* What the hot row alone can tell. */
-static bool row_matches(const struct walk *walk, const struct row *row)
+/* What the hot row alone can tell, before all of it is read: most rows may be passed over. */
+static bool row_matches(const struct walk *walk, sqlite3_stmt *stmt)
 {
     const struct job_filter *filter = walk->filter;
 
-    if (filter->states != 0 && (filter->states >> row->state & 1) == 0)
+    if (filter->states != 0 &&
+        (filter->states >> (sqlite3_column_int(stmt, ROW_STATE) & 31) & 1) == 0)
         return false;
-    return (walk->queue == 0 || row->queue == walk->queue) &&
-           row->created_us > filter->created_after_us;
+    return (walk->queue == 0 || sqlite3_column_int64(stmt, ROW_QUEUE) == walk->queue) &&
+           sqlite3_column_int64(stmt, ROW_CREATED) > filter->created_after_us;
 }
 
 /* Number of a queue's name; 0 when there has never been one. */
@@ -176,17 +177,15 @@ static bool walk_step(struct walk *walk, sqlite3_stmt *stmt, struct job_view *vi
     *ret_taken = false;
     if (!db_next(&walk->reader->db, stmt, &found, err))
         return false;
-    if (found && !row_read(stmt, &row, err))
-        return false;
-    if (!found ||
-        (!walk->filter->oldest_first && row.created_us <= walk->filter->created_after_us)) {
+    if (!found || (!walk->filter->oldest_first &&
+                   sqlite3_column_int64(stmt, ROW_CREATED) <= walk->filter->created_after_us)) {
         walk->at_end = true;
         return true;
     }
-    walk->last_no = row.no;
-    if (!row_matches(walk, &row))
+    walk->last_no = sqlite3_column_int64(stmt, ROW_NO);
+    if (!row_matches(walk, stmt))
         return true;
-    if (!spec_matches(walk, &row, ret_taken, err))
+    if (!row_read(stmt, &row, err) || !spec_matches(walk, &row, ret_taken, err))
         return false;
     if (!*ret_taken)
         return true;

@@ -71,14 +71,14 @@ static bool row_is_sound(const struct row *row)
 bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
 {
     memset(ret, 0, sizeof(*ret));
-    ret->no = sqlite3_column_int64(stmt, 0);
-    ret->state = (enum job_state)sqlite3_column_int(stmt, 1);
-    ret->queue = (uint32_t)sqlite3_column_int64(stmt, 2);
+    ret->no = sqlite3_column_int64(stmt, ROW_NO);
+    ret->state = (enum job_state)sqlite3_column_int(stmt, ROW_STATE);
+    ret->queue = (uint32_t)sqlite3_column_int64(stmt, ROW_QUEUE);
     ret->priority = sqlite3_column_int(stmt, 3);
     ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 4);
     ret->max_attempts = (uint32_t)sqlite3_column_int64(stmt, 5);
     ret->version = sqlite3_column_int64(stmt, 6);
-    ret->created_us = sqlite3_column_int64(stmt, 7);
+    ret->created_us = sqlite3_column_int64(stmt, ROW_CREATED);
     ret->salt = (uint32_t)sqlite3_column_int(stmt, 8);
     ret->due_us = sqlite3_column_int64(stmt, 9);
     ret->queued_us = sqlite3_column_int64(stmt, 10);

@@ -69,6 +69,15 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
     " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
 
+/* Those of the jobs [?1, ?2) that wait in state ?3, or behind a gate, at the time ?7; row_swept
+ * knows the order. */
+#define TEXT_CANCEL                                                  \
+    "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6," \
+    " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"            \
+    " flags = flags & ~8"                                            \
+    " WHERE no >= ?1 AND no < ?2 AND +state = ?3 AND (flags & 8) = ?4"
+#define TEXT_CANCELLED " no, queue, salt, version, created_us, idx, attempt, flags"
+
 /* A batch; batch_read knows the order. */
 #define TEXT_BATCH                                                                         \
     "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "    \
@@ -209,11 +218,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " ORDER BY j.no LIMIT ?8")                                            \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
                              " ORDER BY no LIMIT ?4")                                              \
-    X(BATCH_CANCEL,    HOT,  "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \
-                             " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"                 \
-                             " flags = flags & ~8"                                                 \
-                             " WHERE no >= ?1 AND no < ?2 AND +state = ?3 AND (flags & 8) = ?4"    \
-                             " RETURNING no, queue, salt, version, created_us, idx, attempt, flags")\
+    X(BATCH_CANCEL,    HOT,  TEXT_CANCEL " RETURNING" TEXT_CANCELLED)                              \
+    X(JOBS_CANCEL,     HOT,  TEXT_CANCEL " AND batch IS NULL RETURNING" TEXT_CANCELLED)            \
     X(BATCH_SPEC,      HOT,  "SELECT name, traceparent, policy, template FROM batch_specs"         \
                              " WHERE no = ?1")                                                     \
     X(BATCH_LAST,      HOT,  "SELECT no, created_us FROM batches WHERE no > 0"                     \

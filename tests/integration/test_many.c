@@ -90,6 +90,38 @@ SERVER_TEST(many, a_batch_selects_its_elements)
     expect_text(shown, "state", "scheduled");
 }
 
+/* Long ranges of numbers are one statement for each state; who is in a batch or runs is not in it.
+ */
+SERVER_TEST(many, neighbours_of_all_kinds_are_cancelled)
+{
+    enum { N = 6 };
+    struct job_ref child[N];
+    AUTO_RESPONSE pause = http(s, "PUT", "/v1/queues/q", "{'paused':true}", NULL);
+    expect_status(pause, 201);
+    struct text hold = fifo_make(s, "hold");
+    for (int i = 0; i < N; i++)
+        (void)job_submit(s, "{'command':['true'],'queue':'q'}");
+    struct job_ref runs = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    AUTO_RESPONSE begun = job_await_state(s, runs, "running");
+    for (int i = 0; i < N; i++) {
+        struct job_ref parent = job_submit(s, "{" LATER "}");
+        child[i] = job_submit(s, "{'command':['true'],'depends_on':['%s']}", parent.id);
+    }
+    struct job_ref batch = batch_submit(s, "{'command':['true'],'delay':'1h','items':[1,2,3]}");
+    AUTO_RESPONSE r = many(s, "cancel", "{'all':true,'reason':'enough'}");
+    expect_counts(r, 3 * N + 4, 3 * N + 4);
+    cr_assert_eq(batch_count(s, batch, "cancelled"), 3);
+    AUTO_RESPONSE stopped = job_await(s, runs);
+    expect_outcome(stopped, "cancelled", NULL);
+    expect_text(stopped, "error.detail", "enough");
+    for (int i = 0; i < N; i++) {
+        AUTO_RESPONSE end = job_show(s, child[i]);
+        expect_outcome(end, "cancelled", NULL);
+        expect_text(end, "error.detail", "enough");
+    }
+    cr_assert_eq(count_of(s, "cancelled"), 3 * N + 4);
+}
+
 SERVER_TEST(many, ids_that_are_gone_or_unfit_are_passed_over)
 {
     AUTO_RESPONSE done = job_run(s, "{'command':['true']}");

@@ -17,6 +17,55 @@ static void teardown(void)
 
 TestSuite(jobs_end, .init = setup, .fini = teardown, .timeout = 60);
 
+/* ---- many are cancelled ---- */
+
+static int64_t add_blocked(void)
+{
+    struct job_spec spec = {.max_attempts = 1, .keep_us = 10 * SECOND_US};
+    struct job_new job = {
+        .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .flags = JOB_WAITS};
+
+    return job_add_as(&f, &job).no;
+}
+
+/* One in each state; the number of the first. */
+static int64_t add_one_of_each(void)
+{
+    int64_t first = add_blocked();
+
+    for (int s = 0; s < JOB_STATE_COUNT; s++) {
+        if (s != JOB_BLOCKED)
+            (void)job_add_in(&f, (enum job_state)s);
+    }
+    return first;
+}
+
+#define WHAT_A_ROW_SAYS                                                                         \
+    "SELECT state, queue, timer, wake_us, version, attempt, finished_us, flags, slot, keep_us," \
+    " (SELECT detail FROM errors WHERE errors.no = jobs.no) FROM jobs WHERE no"
+
+Test(jobs_end, a_range_is_cancelled_like_one_by_one)
+{
+    enum { N = JOB_STATE_COUNT, WAITING = 3 };
+    int64_t one = add_one_of_each(), range = add_one_of_each(), n = 0;
+
+    for (int64_t no = one; no < range; no++) {
+        enum job_state state = job_see(&f, no).state;
+
+        if (state == JOB_SCHEDULED || state == JOB_BLOCKED || state == JOB_QUEUED)
+            must(jobs_cancel(f.store, &(struct job_cancel){no, NOW_US + 5, "why"}, &state, err));
+    }
+    must(jobs_cancel_range(f.store, &(struct job_range){range, N, NOW_US + 5, "why"}, &n, err));
+    cr_assert_eq(n, WAITING);
+    cr_assert_eq(job_see(&f, range).state, JOB_CANCELLED); /* not what was remembered of it */
+    tx_commit(&f);
+    cr_assert_eq(
+        ask(&f, "SELECT count(*) FROM (" WHAT_A_ROW_SAYS " <= 8 EXCEPT " WHAT_A_ROW_SAYS " > 8)"),
+        0);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM errors"), 2 * WAITING);
+    counts_check(&f);
+}
+
 /* ---- forget and retention ---- */
 
 static struct job_id spooled_job(void)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Cancelling many elements by one statement for each state they may be in: what is done row by row
- * beside it (counts, ends, changes) is a tenth of the work. */
+/* Cancelling many neighbours by one statement for each state they may be in: what is done row by
+ * row beside it (counts, ends, changes) is a tenth of the work. */
 #include "storage/batches.h"
+#include "storage/jobs.h"
 
 #include "storage/store_impl.h"
 
 /* Which rows one statement takes. */
 struct sweep {
     int64_t first_no, n;
-    int64_t batch;
+    int64_t batch; /* 0: those that are in none */
     enum job_state from;
     uint32_t gate; /* JOB_GATED or 0 */
     int64_t now_us;
@@ -17,7 +18,8 @@ struct sweep {
 
 static sqlite3_stmt *sweep_bind(struct store *store, const struct sweep *sweep)
 {
-    sqlite3_stmt *update = store_stmt(store, SQL_BATCH_CANCEL);
+    sqlite3_stmt *update = store_stmt(store,
+                                      sweep->batch == 0 ? SQL_JOBS_CANCEL : SQL_BATCH_CANCEL);
 
     bind_i64(update, 1, sweep->first_no);
     bind_i64(update, 2, sweep->first_no + sweep->n);
@@ -176,5 +178,22 @@ bool batch_cancel(struct store *store, struct batch_range *range, int64_t now_us
         if (is_worth(b, kinds[i].from, kinds[i].gate) && !sweep_run(store, &sweep, err))
             return false;
     }
+    return true;
+}
+
+bool jobs_cancel_range(struct store *store, const struct job_range *range, int64_t *ret_n,
+                       struct err *err)
+{
+    static const enum job_state waiting[] = {JOB_SCHEDULED, JOB_BLOCKED, JOB_QUEUED};
+    struct sweep sweep = {
+        .first_no = range->first_no, .n = range->n, .now_us = range->now_us, .why = range->why};
+    const size_t n_before = store->changes.n;
+
+    for (size_t i = 0; i < ARRAY_LEN(waiting); i++) {
+        sweep.from = waiting[i];
+        if (store_count(store, sweep.from) > 0 && !sweep_run(store, &sweep, err))
+            return false;
+    }
+    *ret_n = (int64_t)(store->changes.n - n_before);
     return true;
 }
