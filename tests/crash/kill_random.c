@@ -198,7 +198,7 @@ static bool run_goes_on(const struct run *run)
 
 static void storm(struct run *run)
 {
-    static const uint32_t normal[VICTIM_COUNT] = {30, 15, 25, 20, 10},
+    static const uint32_t normal[VICTIM_COUNT] = {30, 15, 25, 40, 20},
                           server_only[VICTIM_COUNT] = {1};
     killer_start(&run->killer, run->seed + 1, run->bug == NULL ? normal : server_only,
                  run->bug == NULL ? 300 : 60);

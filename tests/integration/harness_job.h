@@ -29,6 +29,8 @@ bool job_is_done(struct server *s, struct job_ref job);
 struct response *job_cancel(struct server *s, struct job_ref job, const char *body, int wait_s);
 /* "stdout", "stderr" or "result", which must be there. Caller frees. */
 char *job_read(struct server *s, struct job_ref job, const char *stream);
+/* A job that has is one that has begun; one that is running may only have been assigned, and begins
+ * again after a kill -9. */
 bool job_has_said(struct server *s, struct job_ref job, const char *stream, const char *text);
 void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text);
 /* The finished job's state, and its reason unless NULL. */

@@ -200,9 +200,10 @@ SERVER_TEST_WITH(pools, verbs_on_one_pool_leave_the_others_alone, .workers = 1)
 SERVER_TEST_WITH(pools, pools_and_their_jobs_survive_kill_9, .workers = 1)
 {
     make_pool(s, "{'name':'keep','size':1,'max_jobs_per_worker':3}");
-    struct job_ref running = job_submit(s, "{'command':['sleep','600'],'pool':'keep',"
-                                           "'retry':{'max_attempts':2,'on':['lost'],'delay':0}}");
-    response_free(job_await_state(s, running, "running"));
+    struct job_ref running = job_submit(
+        s, "{'command':['sh','-c','echo begun; exec sleep 600'],'pool':'keep',"
+           "'retry':{'max_attempts':2,'on':['lost'],'delay':0}}");
+    AWAIT(job_has_said(s, running, "stdout", "begun"), 20);
     struct job_ref waiting = job_submit(s, "{'command':['true'],'pool':'keep'}");
     server_kill(s);
     server_restart(s, NULL);

@@ -47,8 +47,8 @@ SERVER_TEST(pipelines, stages_that_ran_when_the_server_was_killed_are_lost)
 
 SERVER_TEST(pipelines, one_that_waits_outlives_a_kill)
 {
-    struct job_ref held = job_submit(s, "{'command':['sleep','1000']}");
-    AUTO_RESPONSE running = job_await_state(s, held, "running");
+    struct job_ref held = job_submit(s, "{'command':['sh','-c','echo begun; exec sleep 1000']}");
+    AWAIT(job_has_said(s, held, "stdout", "begun"), 20);
     struct job_ref p = submit_marking(s, s->scratch, "echo out");
     server_kill(s);
     server_restart(s, NULL);

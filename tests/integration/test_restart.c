@@ -8,8 +8,8 @@
 SERVER_TEST_WITH(restart, queued_jobs_outlive_kill_9, .workers = 1)
 {
     struct text hold = fifo_make(s, "hold");
-    struct job_ref first = job_submit(s, "{'command':['cat','%s']}", hold.s);
-    AUTO_RESPONSE running = job_await_state(s, first, "running");
+    struct job_ref first = job_submit(s, "{'command':['sh','-c','echo begun; cat %s']}", hold.s);
+    AWAIT(job_has_said(s, first, "stdout", "begun"), 20);
     struct job_ref waiting[5];
     for (size_t i = 0; i < COUNT_OF(waiting); i++)
         waiting[i] = job_submit(s, "{'command':['echo','%zu'],'name':'w%zu'}", i, i);
@@ -36,8 +36,7 @@ SERVER_TEST(restart, a_running_job_with_retries_runs_again)
                                     "{'command':['sh','-c','echo $GANGER_ATTEMPT; cat "
                                     "%s'],'retry':{'max_attempts':3,'delay':'10ms'}}",
                                     hold.s);
-    AUTO_RESPONSE running = job_await_state(s, job, "running");
-    AUTO_RESPONSE watched = http_get(s, "/v1/jobs/%s/stdout", job.id);
+    AWAIT(job_has_said(s, job, "stdout", "1\n"), 20);
     server_kill(s);
     server_restart(s, NULL);
     fifo_release(hold.s);
