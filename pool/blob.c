@@ -26,14 +26,28 @@ struct blob_cache {
     struct entry *entries;
     size_t n, cap;
     uint64_t max_idle_bytes, idle_bytes;
+    void (*close_fd)(void *arg, int fd);
+    void *close_arg;
 };
+
+static void close_here(void *arg, int fd)
+{
+    (void)arg;
+    (void)close(fd);
+}
 
 struct blob_cache *blob_cache_new(uint64_t idle_bytes)
 {
     struct blob_cache *cache = must_alloc(sizeof(*cache));
 
-    *cache = (struct blob_cache){.max_idle_bytes = idle_bytes};
+    *cache = (struct blob_cache){.max_idle_bytes = idle_bytes, .close_fd = close_here};
     return cache;
+}
+
+void blob_cache_close_by(struct blob_cache *cache, void (*close_fd)(void *arg, int fd), void *arg)
+{
+    cache->close_fd = close_fd;
+    cache->close_arg = arg;
 }
 
 void blob_cache_free(struct blob_cache *cache)
@@ -58,7 +72,7 @@ static struct entry *find(const struct blob_cache *cache, uint64_t file)
 static void drop(struct blob_cache *cache, struct entry *entry)
 {
     cache->idle_bytes -= entry->bytes;
-    (void)close(entry->fd);
+    cache->close_fd(cache->close_arg, entry->fd);
     *entry = cache->entries[--cache->n];
 }
 

@@ -18,6 +18,8 @@ struct blob_cache;
 /* Of blobs that no task uses, as many are kept as have `idle_bytes` together, for a while. */
 struct blob_cache *blob_cache_new(uint64_t idle_bytes);
 void blob_cache_free(struct blob_cache *cache); /* accepts NULL */
+/* Who closes what is let go from now on, since that may take a while. */
+void blob_cache_close_by(struct blob_cache *cache, void (*close_fd)(void *arg, int fd), void *arg);
 /* Its memfd, borrowed until blob_cache_give. OVERLOADED: none can be made. */
 MUST_CHECK bool blob_cache_take(struct blob_cache *cache, uint64_t file, uint64_t bytes,
                                 int *ret_fd, struct err *err);

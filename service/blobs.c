@@ -196,16 +196,6 @@ bool apply_blob_change(struct engine *e, const struct job_change *change, struct
 /* ------------------------------------------------------------------------------------------------
  * files */
 
-void publish_blob_unlinks(struct engine *e)
-{
-    char path[BLOB_PATH_SIZE];
-    for (size_t i = 0; i < e->turn.n_blobs; i++) {
-        blob_cache_forget(e->dispatch.blobs, e->turn.blobs[i]);
-        blob_path(e->turn.blobs[i], path);
-        (void)unlinkat(e->spool_fd, path, 0);
-    }
-}
-
 static bool sweep_one(struct engine *e, int dir_fd, const char *name, uint32_t *n, struct err *err)
 {
     uint64_t file;

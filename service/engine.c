@@ -408,6 +408,13 @@ static bool open_store(struct engine *e, struct err *err)
     return store_open(&store_cfg, &e->store, err);
 }
 
+/* A descriptor may be the last one of a gigabyte. */
+static void close_memory(void *arg, int fd)
+{
+    struct engine *e = arg;
+    unlinker_give_fd(e->unlinker, fd);
+}
+
 bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, struct err *err)
 {
     struct engine *e = must_alloc(sizeof *e);
@@ -427,6 +434,7 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
                                     .metrics = parts->metrics,
                                     .url = parts->url,
                                     .starts.fd = -1};
+    blob_cache_close_by(e->dispatch.blobs, close_memory, e);
     e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     e->calm_fd = epoll_create1(EPOLL_CLOEXEC);
     e->spool_fd = open(parts->cfg->data, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -437,7 +445,8 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     }
     bool ok = inbox_open(&e->inbox, err) && watch_fd(e->epoll_fd, pool_fd(parts->pool), err) &&
               watch_always(e, e->inbox.event_fd, err) && watch_always(e, parts->signal_fd, err) &&
-              deliver_open(e, err) && open_store(e, err);
+              deliver_open(e, err) && unlinker_start(e->spool_fd, &e->unlinker, err) &&
+              open_store(e, err);
     e->dispatch.store = e->store;
     if (!ok || !dispatch_open(&e->dispatch, parts->cfg->data, err) || !recover(e, err)) {
         engine_close(e);
@@ -471,6 +480,7 @@ void engine_close(struct engine *e)
     if (e == NULL)
         return;
     dispatch_close(&e->dispatch);
+    unlinker_stop(e->unlinker);
     store_close(e->store);
     waiters_free(e->waiters);
     events_free(e->events);

@@ -9,6 +9,7 @@
 #include "service/events.h"
 #include "service/inbox.h"
 #include "service/pools.h"
+#include "service/unlinker.h"
 #include "service/waiters.h"
 #include "storage/batches.h"
 #include "storage/blobs.h"
@@ -83,8 +84,9 @@ struct engine {
     bool is_telling;     /* the store may hold ends that not all children have heard of */
     bool has_batch_work; /* perhaps: a turn that finds none resets it */
     int deliver_fd; /* eventfd: a callback is due, or the phase has changed; -1: nobody listens */
-    int spool_fd;   /* the data directory, for unlinking spool files */
-    int exit_code;  /* ≥ 0: the service ends with it */
+    int spool_fd;   /* the data directory */
+    struct unlinker *unlinker;
+    int exit_code; /* ≥ 0: the service ends with it */
     bool zygote_gone;
 };
 
@@ -206,7 +208,6 @@ MUST_CHECK bool apply_blob_change(struct engine *e, const struct job_change *cha
                                   struct err *err);
 /* At the start: files without a row are of uploads that broke off with the server. */
 MUST_CHECK bool blobs_sweep(struct engine *e, struct err *err);
-void publish_blob_unlinks(struct engine *e);
 /* verbs.c: VERSION_MISMATCH when the client has seen another version; 0 = any. */
 MUST_CHECK bool apply_if_version(const struct job_row *row, int64_t wanted, struct err *err);
 /* verbs.c: whether more jobs are taken just now, and the random part of an id. */

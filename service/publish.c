@@ -212,13 +212,9 @@ void publish_metrics(struct engine *e)
 
 void publish_unlinks(struct engine *e)
 {
-    char path[64];
-    for (size_t i = 0; i < e->turn.n_files; i++) {
-        const struct output_ref *file = &e->turn.files[i];
-        spool_path(file->no, file->attempt, file->stream, path);
-        (void)unlinkat(e->spool_fd, path, 0);
-    }
-    publish_blob_unlinks(e);
+    for (size_t i = 0; i < e->turn.n_blobs; i++)
+        blob_cache_forget(e->dispatch.blobs, e->turn.blobs[i]);
+    unlinker_give(e->unlinker, &e->turn);
 }
 
 /* Who waits is linked before publish_changes looks for waiters: what this very turn has brought to

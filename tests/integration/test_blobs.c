@@ -245,6 +245,24 @@ PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
     server_stop(&s);
 }
 
+/* A large file takes a while to go: nobody waits for it, and the next start goes on. */
+SERVER_TEST_WITH(blobs, a_file_that_takes_long_to_go_holds_up_nobody, .workers = 1,
+                 .env = {"GANGER_BUG=stuck-unlink"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    struct job_ref blob = blob_put(s, "x", 1, "");
+    AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/blobs/%s", blob.id).s, NULL, NULL);
+    expect_status(gone, 204);
+    AUTO_RESPONSE end = job_run(s, "{'command':['true']}");
+    expect_outcome(end, "succeeded", NULL);
+    cr_assert_eq(blob_files(s), 1);
+    static const struct server_options healthy = {.workers = 1};
+    server_kill(s);
+    server_restart(s, &healthy);
+    cr_assert_eq(blob_files(s), 0);
+}
+
 SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
                  .env = {"GANGER_FP=blob-write:error:2"})
 {
