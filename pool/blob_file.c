@@ -22,9 +22,9 @@ static int make_file(int data_fd, uint64_t file)
     return openat(data_fd, path, flags, 0600);
 }
 
-bool blob_file_make(struct blob_file *f, int data_fd)
+bool blob_file_make(struct blob_file *f, int data_fd, uint64_t file)
 {
-    *f = (struct blob_file){.file = blob_random_file()};
+    *f = (struct blob_file){.file = file};
     sha256_init(&f->sha);
     f->fd = make_file(data_fd, f->file);
     if (f->fd < 0)

@@ -16,9 +16,9 @@ struct blob_file {
     struct sha256_ctx sha;
 };
 
-/* A new one, with the directory of blobs if this is the first of all. False: errno, as for all of
- * them; what was made is to be dropped. */
-MUST_CHECK bool blob_file_make(struct blob_file *f, int data_fd);
+/* A new one of this name (blob_random_file), with the directory of blobs if this is the first of
+ * all. False: errno, as for all of them; what was made is to be dropped. */
+MUST_CHECK bool blob_file_make(struct blob_file *f, int data_fd, uint64_t file);
 MUST_CHECK bool blob_file_put(struct blob_file *f, struct slice piece);
 /* Its bytes are durable, its name is not yet (blob_file_sync_names). Closes it. */
 MUST_CHECK bool blob_file_end(struct blob_file *f, uint8_t ret_sha256[SHA256_BYTES]);

@@ -82,10 +82,13 @@ static bool keep_one(const struct outputs *o, struct slice name, struct bank *ba
     (void)snprintf(ret->name, sizeof(ret->name), "%s", name.ptr);
     if (!open_source(o, bank, ret->name, &from_fd))
         return false;
-    if (!blob_file_make(&file, o->data_fd))
+    ret->file = blob_random_file();
+    ret->bytes = 0;
+    bank->n_blobs++; /* from here on it is to be taken back: by the server, if we are killed */
+    if (!blob_file_make(&file, o->data_fd, ret->file)) {
+        bank->n_blobs--;
         return fail_errno(bank, ret->name);
-    ret->file = file.file;
-    bank->n_blobs++; /* from here on it is to be taken back */
+    }
     const bool is_kept = copy(from_fd, &file) && blob_file_end(&file, ret->sha256);
     ret->bytes = file.bytes;
     if (!is_kept) {

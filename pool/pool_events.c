@@ -293,14 +293,17 @@ static void boot_failed(struct pool *pool, struct seat *seat, int status)
 static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const struct frame *gone)
 {
     struct seat_bank *held = &seat->banks[bank];
+    const struct bank *left = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
     const int64_t now_us = clock_wall_us();
 
     held->outcome = (struct task_outcome){
         .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
         .survivors = (uint32_t)gone->arg64,
         .mate = pool_mates_lost(pool, seat, bank),
-        .started_us = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank)->started_us,
-        .ended_us = now_us};
+        .started_us = left->started_us,
+        .ended_us = now_us,
+        .n_blobs = MIN(left->n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half copied, to be removed */
+        .blobs = left->blobs};
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;

@@ -40,7 +40,8 @@ static bool begin(struct blob_writer *w, struct command *cmd)
 {
     struct blob_upload *u = must_alloc(sizeof *u);
     cmd->blob.upload = u;
-    return blob_file_make(&u->file, w->data_fd) || fail(cmd, "make the file of the blob");
+    return blob_file_make(&u->file, w->data_fd, blob_random_file()) ||
+           fail(cmd, "make the file of the blob");
 }
 
 static bool finish(struct blob_writer *w, struct command *cmd)

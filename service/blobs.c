@@ -105,8 +105,8 @@ bool apply_outputs_take(struct engine *e, struct task_outcome *outcome,
         return err_wrap(err, "look at the files of a job");
     for (uint32_t i = 0; i < outcome->n_blobs; i++)
         bytes += kept[i].bytes;
-    if (is_sound && bytes <= e->parts.cfg->blob_max_total)
-        return true;
+    if ((is_sound && bytes <= e->parts.cfg->blob_max_total) || outcome->end != TASK_EXITED)
+        return true; /* of a task that has not ended well they are only removed */
     outcome->end = TASK_FUNCTION_FAILED;
     (void)snprintf(outcome->error_text, sizeof outcome->error_text, "OutputError: %s",
                    is_sound ? "with the files of this job the blobs would pass blobs.max_total"

@@ -195,3 +195,15 @@ CONFIGURED_TEST(blobs, a_function_without_a_directory_leaves_no_files, blob_func
     AUTO_RESPONSE r = http(s, "POST", "/v1/jobs", "{'function':'copy','outputs':['a']}", NULL);
     expect_invalid(r, "/outputs");
 }
+
+/* Which files it had begun it has noted before. */
+SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_copies_leaves_nothing, .workers = 1,
+                 .env = {"GANGER_FP=blob-write:kill:2"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    AUTO_RESPONSE end = job_run(
+        s, "{'command':['sh','-c','echo x >a; echo y >b'],'outputs':['a','b']}");
+    expect_outcome(end, "failed", "lost");
+    AWAIT(blob_files(s) == 0, 10);
+}
