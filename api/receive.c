@@ -207,6 +207,29 @@ static void take_stream(struct request *rq, const char *bytes, size_t *len)
                                          rq->thread->shared->cfg->http_body_timeout_us);
 }
 
+/* What a body that is refused may still have. */
+static uint64_t max_dropped(const struct request *rq)
+{
+    return rq->head.body_type == BODY_BYTES ? MAX_DROPPED_BLOB : MAX_DROPPED_BYTES;
+}
+
+/* Its end will not come within that, or may not. */
+static bool cannot_wait(const struct request *rq)
+{
+    return rq->head.content_length > max_dropped(rq) || rq->dropped_bytes > max_dropped(rq) ||
+           (rq->head.is_chunked && rq->head.body_type == BODY_BYTES);
+}
+
+/* What it holds is given back at once, however long its client goes on. */
+static void refuse_early(struct request *rq)
+{
+    reply_problem_early(rq, &rq->refusal);
+    if (rq->release != NULL)
+        rq->release(rq);
+    rq->release = NULL;
+    rq->state = NULL;
+}
+
 static enum MHD_Result take_body(struct request *rq, const char *bytes, size_t *len)
 {
     if (rq->refusal.code != ERR_NONE) {
@@ -218,8 +241,9 @@ static enum MHD_Result take_body(struct request *rq, const char *bytes, size_t *
         take_json(rq, bytes, *len);
         *len = 0;
     }
-    const uint64_t most = rq->head.body_type == BODY_BYTES ? MAX_DROPPED_BLOB : MAX_DROPPED_BYTES;
-    return rq->dropped_bytes > most ? MHD_NO : MHD_YES;
+    if (rq->refusal.code != ERR_NONE && !rq->is_refused_early && cannot_wait(rq))
+        refuse_early(rq);
+    return rq->dropped_bytes > max_dropped(rq) ? MHD_NO : MHD_YES;
 }
 
 static void run_step(struct request *rq)
@@ -249,6 +273,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
             return take_body(rq, bytes, len);
         rq->phase = REQUEST_RUNNING;
         rq->conn->deadline_ns = 0;
+        if (rq->is_refused_early)
+            return MHD_NO; /* the answer has said so */
         if (rq->refusal.code != ERR_NONE)
             reply_problem(rq, &rq->refusal);
         else

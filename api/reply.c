@@ -4,9 +4,12 @@
 #include "api/problem.h"
 
 #include <microhttpd.h>
+#include <sys/socket.h>
 
 /* Used only towards HTTP/1.0 clients; the others read through the connection's own memory. */
 #define STREAM_BLOCK_BYTES 4096
+#define PROBLEM_TYPE "application/problem+json"
+#define MAX_EARLY_BYTES 16384
 
 void reply_header(struct request *rq, const char *name, const char *value)
 {
@@ -48,6 +51,13 @@ static void add_next_link(struct request *rq, const char *cursor)
         reply_header(rq, "Link", text);
 }
 
+/* Of every answer. */
+static const char *const common[][2] = {
+    {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+    {"X-Content-Type-Options", "nosniff"},
+};
+#define N_COMMON ARRAY_LEN(common)
+
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
     /* A few bytes: running out of them is a crash, as in must_alloc. */
@@ -66,8 +76,8 @@ static void queue_reply(struct request *rq, int status, const char *type,
     if (type != NULL)
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     add(response, "X-Request-Id", rq->id);
-    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    add(response, "X-Content-Type-Options", "nosniff");
+    for (uint32_t i = 0; i < N_COMMON; i++)
+        add(response, common[i][0], common[i][1]);
     if (rq->conn != NULL && rq->conn->half_closed && !rq->must_close)
         add(response, MHD_HTTP_HEADER_CONNECTION, "close"); /* no request can follow */
     for (uint32_t i = 0; i < rq->n_headers; i++)
@@ -217,7 +227,8 @@ static void log_ours(const struct request *rq, const struct err *err)
     log_error(engine_log(rq->thread->shared->engine), "request failed", err);
 }
 
-void reply_problem_with(struct request *rq, const struct err *err, struct slice extra)
+/* To rq->out, and the headers that belong to it. */
+static int write_problem(struct request *rq, const struct err *err, struct slice extra)
 {
     int status = err_status(err->code);
     struct problem problem = {
@@ -232,7 +243,34 @@ void reply_problem_with(struct request *rq, const struct err *err, struct slice 
     if (status >= 500)
         metrics_add(rq->thread->shared->metrics, COUNT_HTTP_ERRORS, 1);
     log_ours(rq, err);
-    reply_out(rq, status, "application/problem+json");
+    return status;
+}
+
+void reply_problem_with(struct request *rq, const struct err *err, struct slice extra)
+{
+    const int status = write_problem(rq, err, extra);
+    reply_out(rq, status, PROBLEM_TYPE);
+}
+
+void reply_problem_early(struct request *rq, const struct err *err)
+{
+    AUTO_BUF struct buf answer = {0};
+    rq->status = write_problem(rq, err, (struct slice){0});
+    buf_init(&answer, MAX_EARLY_BYTES);
+    buf_printf(&answer, "HTTP/1.1 %d %s\r\n", rq->status,
+               MHD_get_reason_phrase_for((unsigned)rq->status));
+    buf_printf(&answer, "Content-Type: " PROBLEM_TYPE "\r\nContent-Length: %zu\r\n", rq->out.len);
+    for (uint32_t i = 0; i < N_COMMON; i++)
+        buf_printf(&answer, "%s: %s\r\n", common[i][0], common[i][1]);
+    buf_printf(&answer, "X-Request-Id: %s\r\n", rq->id);
+    for (uint32_t i = 0; i < rq->n_headers; i++)
+        buf_printf(&answer, "%s: %s\r\n", rq->headers[i].name, rq->headers[i].value);
+    buf_puts(&answer, "Connection: close\r\n\r\n");
+    buf_append(&answer, rq->out.ptr, rq->out.len);
+    /* Nothing has been sent on this connection that its client has not taken. */
+    if (buf_ok(&answer))
+        (void)!send(rq->conn->fd, answer.ptr, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    rq->is_refused_early = true;
 }
 
 void reply_problem(struct request *rq, const struct err *err)

@@ -90,6 +90,7 @@ struct request {
     step_fn release; /* frees what `state` holds beyond the arena, or NULL */
     struct command cmd;
     bool in_engine, is_waiting, is_replied, must_close;
+    bool is_refused_early; /* the answer has left, and the rest of the body is forgotten */
     step_fn next;
 
     struct buf out; /* the answer's body, or the part of a stream not sent yet */

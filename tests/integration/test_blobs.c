@@ -287,6 +287,27 @@ SERVER_TEST_WITH(blobs, a_disk_whose_room_goes_meanwhile_ends_the_upload,
     AWAIT(blob_files(s) == 0, 10);
 }
 
+/* Most of it has not been sent, and never will be: the answer comes all the same. */
+SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_in_the_middle,
+                 .env = {"GANGER_FP=blob-write:error:2"})
+{
+    if (!binary_has_faults())
+        cr_skip_test("built without fault points");
+    AUTO_TEXT bytes = blob_bytes(600000, 3);
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, "POST /v1/blobs",
+                           "Content-Type: application/octet-stream\r\n"
+                           "Content-Length: 1000000000\r\n",
+                           NULL));
+    cr_assert(conn_send(c, bytes, 600000));
+    cr_assert(conn_await_end(c, 10));
+    cr_assert_eq(c->status, 503);
+    cr_assert_not_null(strstr(c->body, "/problems/disk-full"), "%s", c->body);
+    cr_assert_str_eq(conn_header(c, "Connection").s, "close");
+    cr_assert_str_eq(conn_header(c, "Retry-After").s, "1");
+    AWAIT(blob_files(s) == 0, 10);
+}
+
 SERVER_TEST_WITH(blobs, a_disk_without_room_refuses_before_the_body,
                  .env = {"GANGER_FP=blob-room:error:1"})
 {
