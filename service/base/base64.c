@@ -3,9 +3,7 @@
 
 #include <nettle/base64.h>
 
-_Static_assert(BASE64_SIZE(0) == BASE64_ENCODE_RAW_LENGTH(0) &&
-                   BASE64_SIZE(4) == BASE64_ENCODE_RAW_LENGTH(4) &&
-                   BASE64_MAX_BYTES(3) >= BASE64_DECODE_LENGTH(3) &&
+_Static_assert(BASE64_MAX_BYTES(3) >= BASE64_DECODE_LENGTH(3) &&
                    BASE64_MAX_BYTES(4) >= BASE64_DECODE_LENGTH(4),
                "no less than nettle asks for");
 
