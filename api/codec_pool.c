@@ -115,7 +115,7 @@ static bool read_on_death(struct slice value, const char *pointer, struct pool_s
 static bool read_isolation(struct slice value, const char *pointer, struct pool_settings *to,
                            struct err *err)
 {
-    to->isolation = POOL_TAKES_ALL;
+    to->isolation = POOL_ANY;
     if (is_null(value))
         return true;
     for (uint32_t i = 1; i < POOL_ISOLATIONS && json_type_of(value) == JSON_STRING; i++) {
@@ -123,9 +123,7 @@ static bool read_isolation(struct slice value, const char *pointer, struct pool_
         if (slice_is(codec_inside(value), pool_isolation_name(i)))
             return true;
     }
-    if (json_type_of(value) == JSON_STRING && slice_is(codec_inside(value), "fork"))
-        return err_at(err, ERR_INVALID, pointer, "\"fork\" comes with a later version of ganger");
-    return codec_wrong_type(err, pointer, "\"exec\", \"reuse\" or null");
+    return codec_wrong_type(err, pointer, "\"exec\", \"fork\", \"reuse\" or null");
 }
 
 static const struct {

@@ -240,6 +240,7 @@ struct pool_rules {
     /* Copied. The program of its workers (pool_runner.h), which each has started before it is
      * ready; NULL or "": none. When it changes, all workers are replaced. */
     const char *name, *runner;
+    uint32_t isolation; /* enum pool_isolation: how calls of runners run; the same then */
 };
 /* From now on. Running tasks end as they would have. */
 void pool_set_rules(struct pool *pool, uint32_t group, const struct pool_rules *rules);

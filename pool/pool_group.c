@@ -220,12 +220,14 @@ static struct seat *most_dispensable(struct pool *pool, uint32_t group)
 static void take_program(struct pool *pool, uint32_t group, const struct pool_rules *rules)
 {
     struct pool_group *g = &pool->groups[group];
-    struct slot_program now = {.timeout_us = (int64_t)rules->start_timeout_ns / 1000};
+    struct slot_program now = {.timeout_us = (int64_t)rules->start_timeout_ns / 1000,
+                               .isolation = rules->isolation};
     if (rules->runner != NULL && rules->runner[0] != '\0') {
         (void)snprintf(now.pool, sizeof(now.pool), "%s", rules->name);
         (void)snprintf(now.runner, sizeof(now.runner), "%s", rules->runner);
     }
-    const bool is_same = strcmp(now.runner, g->program.runner) == 0;
+    const bool is_same = strcmp(now.runner, g->program.runner) == 0 &&
+                         now.isolation == g->program.isolation;
     g->program = now;
     for (uint32_t slot = 0; slot < pool_slots(pool) && !is_same; slot++)
         if (pool->seats[slot].group == group)

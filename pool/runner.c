@@ -77,8 +77,9 @@ static void init_call(struct runner_call *call, const struct task_extra *extra)
     struct runners *all = call->all;
     const struct task *task = call->task;
 
-    call->result_fd = call->data_fd = -1;
+    call->result_fd = call->data_fd = call->child_fd = -1;
     call->term_at_ns = call->kill_at_ns = call->eof_by_ns = NEVER;
+    call->exit_by_ns = NEVER;
     call->timeout_at_ns = task_timeout_at(task, clock_mono_ns());
     teller_init(&call->teller, call->all->io->sock, call->bank);
     (void)snprintf(call->number, sizeof(call->number), "%" PRId64, call->bank->job_no);
@@ -168,8 +169,12 @@ int runners_wait_ms(const struct runners *all)
 static const char *look_at(struct runners *all, struct runner *r, uint64_t now_ns,
                            char ret[TASK_ERROR_TEXT])
 {
-    struct runner_call call = {
-        .all = all, .runner = r, .function = r->function, .program = r->function, .result_fd = -1};
+    struct runner_call call = {.all = all,
+                               .runner = r,
+                               .function = r->function,
+                               .program = r->function,
+                               .result_fd = -1,
+                               .child_fd = -1};
 
     runner_drain(r);
     runner_flush(r);
@@ -249,6 +254,7 @@ bool runners_open(struct runners *all, const struct slot_program *program, struc
     const struct runner_source source = {all, &all->own, &limits};
     char text[TASK_ERROR_TEXT];
     struct proc_started started = {.pidfd = -1};
+    all->isolation = program->isolation;
     if (program->runner[0] == '\0')
         return true;
     arena_init(&all->arena, PROGRAM_MAX);

@@ -30,6 +30,7 @@ struct runners {
     const char *path;
     const char *marker; /* "GANGER_RUN=<mark>", or "" */
     struct nursery *nursery;
+    uint32_t isolation;  /* of the pool: enum pool_isolation */
     struct arena arena;  /* holds `own` */
     struct function own; /* the program of the pool, with the pool's name; no argv: it has none */
     char why[TASK_ERROR_TEXT]; /* why that does not start any more; "": it does */

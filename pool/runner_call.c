@@ -22,15 +22,23 @@ enum watch { ON_SOCK, ON_TERM, ON_PID, ON_FROM, ON_TO, ON_OUT, ON_ERR, ON_CHILD,
 
 static void kill_it(struct runner_call *call)
 {
+    if (runner_fork_signal(call, SIGKILL)) {
+        call->is_child_killed = true;
+        call->term_at_ns = call->kill_at_ns = NEVER;
+        runner_fork_await(call);
+        return;
+    }
     call->must_end = true;
     call->phase = CALL_END;
 }
 
 static void ask_to_end(struct runner_call *call, uint64_t now_ns, uint64_t grace_ns)
 {
-    runner_signal(call->runner, SIGTERM);
-    runner_signal(call->runner, SIGCONT);
-    call->must_end = true;
+    if (!runner_fork_signal(call, SIGTERM)) {
+        runner_signal(call->runner, SIGTERM);
+        runner_signal(call->runner, SIGCONT);
+        call->must_end = true;
+    }
     call->term_at_ns = NEVER;
     call->kill_at_ns = MIN(call->kill_at_ns, now_ns + grace_ns);
 }
@@ -153,7 +161,9 @@ static void hear_runner(struct runner_call *call, bool is_dead)
     }
     if (r->is_ready)
         call->past->failed = 0;
-    if (call->answer != ANSWER_NONE) {
+    if (call->answer != ANSWER_NONE && !runner_fork_is_over(call) && !is_dead) {
+        runner_fork_await(call);
+    } else if (call->answer != ANSWER_NONE || call->has_exited) {
         call->must_end = call->must_end || is_dead;
         call->phase = CALL_END;
     } else if (is_dead) {
@@ -194,7 +204,10 @@ static void check_runner(struct runner_call *call, uint64_t now_ns)
 
     if (r == NULL || call->phase == CALL_END)
         return;
-    if (!r->is_ready && now_ns >= r->boot_by_ns) {
+    if (runner_fork_is_late(call, now_ns)) {
+        call->must_end = true;
+        call->phase = CALL_END;
+    } else if (!r->is_ready && now_ns >= r->boot_by_ns) {
         give_up(call, r->is_greeted ? "no READY in time" : "no HELLO in time");
     } else if (now_ns >= call->eof_by_ns) {
         (void)runner_call_broken(call, "it has closed its descriptor 4");
@@ -232,7 +245,7 @@ static void check_clocks(struct runner_call *call)
 static uint64_t wait_ns(const struct runner_call *call, uint64_t now_ns)
 {
     uint64_t at_ns = MIN(MIN(call->kill_at_ns, call->term_at_ns), now_ns + MAX_WAIT_NS);
-    at_ns = MIN(at_ns, call->eof_by_ns);
+    at_ns = MIN(at_ns, MIN(call->eof_by_ns, call->exit_by_ns));
     if (call->cause == CAUSE_NONE)
         at_ns = MIN(at_ns, call->timeout_at_ns);
     if (call->phase == CALL_PAUSE)
@@ -328,8 +341,11 @@ void runner_call_run(struct runner_call *call)
         runner_call_end_runner(call, &end);
     else if (call->runner != NULL)
         runner_call_keep_runner(call, &end);
+    if (call->all->isolation == POOL_EXEC && call->runner != NULL)
+        runner_quit(call->all, call->runner);
     capture_finish(&call->out[0]);
     capture_finish(&call->out[1]);
+    runner_fork_forget(call);
     runner_call_report(call, &end);
     atomic_store_explicit(&call->bank->job_pid, 0, memory_order_relaxed);
 }

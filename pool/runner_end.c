@@ -39,7 +39,7 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
         (void)snprintf(call->error, sizeof(call->error), "ProtocolError: %s", call->broken);
         return TASK_FUNCTION_FAILED;
     }
-    bank->runner_died = call->cause == CAUSE_NONE;
+    bank->runner_died = call->cause == CAUSE_NONE && !call->has_exited;
     if (WIFSIGNALED(end->status)) {
         const uint64_t full_bytes = oom_full_bytes(end->limit_memory, 0);
         bank->signal = WTERMSIG(end->status);
@@ -66,6 +66,8 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
     static const enum task_end ends[] = {[CAUSE_TIMEOUT] = TASK_TIMEOUT,
                                          [CAUSE_DEADLINE] = TASK_DEADLINE,
                                          [CAUSE_OUTPUT] = TASK_OUTPUT_LIMIT};
+    const struct runner_end child = {.status = call->child_status,
+                                     .max_rss_bytes = call->child_rss};
     enum task_end said;
 
     if (call->refused != TASK_EXITED)
@@ -73,7 +75,7 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
     else if (call->answer != ANSWER_NONE)
         said = judge_answer(call);
     else
-        said = judge_death(call, end);
+        said = judge_death(call, call->has_exited ? &child : end);
     /* Who was faster than the cancel has done its work. */
     if (call->answer == ANSWER_RESULT && call->cause == CAUSE_STOP)
         call->stop_sent = false;
@@ -102,8 +104,8 @@ void runner_call_report(struct runner_call *call, const struct runner_end *end)
     bank->survivors = end->survivors;
     bank->ended_us = clock_wall_us();
     bank->wall_us = (int64_t)((clock_mono_ns() - call->started_ns) / 1000);
-    bank->user_us = MAX(end->cpu_us - call->cpu_before_us, INT64_C(0));
-    bank->max_rss_bytes = end->max_rss_bytes;
+    bank->user_us = MAX(end->cpu_us - call->cpu_before_us, INT64_C(0)) + call->child_cpu_us;
+    bank->max_rss_bytes = MAX(end->max_rss_bytes, call->child_rss);
     if (said != TASK_EXITED || call->answer != ANSWER_RESULT)
         drop_value(call);
     else

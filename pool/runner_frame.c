@@ -15,6 +15,8 @@ static const char *const verbs[RUNNER_VERB_COUNT] = {
     [RUNNER_CALL] = "CALL",
     [RUNNER_PONG] = "PONG",
     [RUNNER_BYE] = "BYE",
+    [RUNNER_FORKED] = "FORKED",
+    [RUNNER_EXITED] = "EXITED",
 };
 
 /* ------------------------------------------------------------------------------------------------

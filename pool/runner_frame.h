@@ -29,6 +29,8 @@ enum runner_verb {
     RUNNER_CALL,
     RUNNER_PONG,
     RUNNER_BYE,
+    RUNNER_FORKED,
+    RUNNER_EXITED,
     RUNNER_VERB_COUNT
 };
 

@@ -75,9 +75,9 @@ static bool on_hello(struct runner_call *call, const struct runner_frame *frame,
     r->codecs = only_codec(r->codecs, codec);
     if (r->codecs == 0)
         return runner_call_broken(call, "HELLO does not name the codec \"%s\" of its pool", codec);
-    if ((r->caps & CAP_FORK) != 0)
-        return runner_call_broken(call,
-                                  "HELLO names the capability \"fork\", which is not supported");
+    if (call->all->isolation == POOL_FORK && (r->caps & CAP_FORK) == 0)
+        return runner_call_broken(call, "HELLO does not name the capability \"fork\", which the "
+                                        "isolation of its pool needs");
     const bool has_init = r->function->init.ptr != NULL || r->function->preload.len > 0;
     if (has_init && (r->caps & CAP_INIT) == 0)
         return runner_call_broken(call,
@@ -235,7 +235,7 @@ static bool on_bye(struct runner_call *call, const struct runner_frame *frame, s
     return true;
 }
 
-enum owner { OF_RUNNER, OF_TASK, OF_BOTH };
+enum owner { OF_RUNNER, OF_TASK, OF_BOTH, OF_CHILD }; /* CHILD: also after the answer */
 static const struct {
     bool (*end)(struct runner_call *call, const struct runner_frame *frame, struct slice body);
     enum owner owner;
@@ -251,12 +251,15 @@ static const struct {
     [RUNNER_CALL] = {on_call, OF_RUNNER},
     [RUNNER_PONG] = {on_pong, OF_RUNNER},
     [RUNNER_BYE] = {on_bye, OF_RUNNER},
+    [RUNNER_FORKED] = {runner_fork_begun, OF_CHILD},
+    [RUNNER_EXITED] = {runner_fork_exited, OF_CHILD},
 };
 
-static bool is_of_task(const struct runner_call *call, struct slice id)
+static bool is_of_task(const struct runner_call *call, struct slice id, enum owner owner)
 {
-    return call->bank != NULL && call->phase == CALL_RUN && call->answer == ANSWER_NONE &&
-           slice_eq(id, call->id);
+    const bool is_open = owner == OF_CHILD ? (call->runner->caps & CAP_FORK) != 0
+                                           : call->answer == ANSWER_NONE;
+    return call->bank != NULL && call->phase == CALL_RUN && is_open && slice_eq(id, call->id);
 }
 
 static bool frame_begin(struct runner_call *call)
@@ -274,7 +277,7 @@ static bool frame_begin(struct runner_call *call)
         return runner_call_broken(call, "%.*s before HELLO", (int)frame->word.len, frame->word.ptr);
     if (owner != OF_RUNNER && !call->runner->is_ready && !is_init)
         return runner_call_broken(call, "%.*s before READY", (int)frame->word.len, frame->word.ptr);
-    if (owner != OF_RUNNER && !is_of_task(call, frame->id) && !(owner == OF_BOTH && is_init))
+    if (owner != OF_RUNNER && !is_of_task(call, frame->id, owner) && !(owner == OF_BOTH && is_init))
         return runner_call_broken(call, "%.*s for the unknown task %.*s", (int)frame->word.len,
                                   frame->word.ptr, (int)frame->id.len, frame->id.ptr);
     if (frame->verb != RUNNER_RESULT)

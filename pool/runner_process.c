@@ -105,7 +105,10 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
                                   SLICE_LIT("GANGER_OUT_FD=4"),
                                   SLICE_LIT("GANGER_INBOX_FD=5"),
                                   SLICE_LIT("GANGER_OUTBOX_FD=6"),
-                                  {arena_dup(a, slice_of(name)), strlen(name)}};
+                                  {arena_dup(a, slice_of(name)), strlen(name)},
+                                  SLICE_LIT("GANGER_ISOLATION=fork")};
+    const uint32_t n_extra = (uint32_t)ARRAY_LEN(extra) -
+                             (from->all->isolation == POOL_FORK ? 0 : 1);
     task.argv = f->argv;
     task.n_argv = f->n_argv;
     task.env = f->env;
@@ -114,10 +117,10 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
     task.limit_cpu_us = 0;
     const struct proc_source source = {.task = &task,
                                        .extra = extra,
-                                       .n_extra = ARRAY_LEN(extra),
+                                       .n_extra = n_extra,
                                        .marker = slice_of(from->all->marker),
                                        .path = from->all->path};
-    return extra[ARRAY_LEN(extra) - 1].ptr != NULL && proc_prepare(proc, &source, a);
+    return extra[4].ptr != NULL && proc_prepare(proc, &source, a);
 }
 
 static enum proc_result not_started(struct proc_started *ret, int error, const char *text)

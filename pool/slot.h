@@ -12,7 +12,7 @@
 
 #include "pool/live.h"
 #include "pool/task.h"
-#include "service/base/pool_runner.h"
+#include "service/base/pool_spec.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -140,6 +140,7 @@ struct slot_offer {
 struct slot_program {
     char pool[64], runner[POOL_RUNNER_MAX]; /* pool_runner.h; "": nothing */
     int64_t timeout_us;                     /* until it must be ready */
+    uint32_t isolation;                     /* enum pool_isolation: how calls of runners run */
 };
 struct slot_head {
     alignas(64) struct slot_offer offers[SLOT_BANKS];

@@ -23,12 +23,14 @@ generator yields partial results. What it raises is the job's error. Inside of a
 Cancel and time limits arrive as ganger_runner.Cancelled, raised wherever the function is.
 `init` of the function, or the initializer of its pool, is called once before the first task, as "module:name" or as
 JSON, {"fn": "module:name", "args": [...], "kwargs": {...}}; before that the modules in the pool's `preload` are imported.
+In a pool with isolation "fork" each call runs in a process of its own that is forked after that.
 """
 import contextlib
 import importlib
 import json
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -188,10 +190,13 @@ class Interrupts:
     held = 0
 
     def __init__(self):
+        self.child = 0  # the process that works on the task
         signal.signal(signal.SIGINT, self.on_signal)
 
     def on_signal(self, *_):
-        if self.held:
+        if self.child:
+            os.kill(self.child, signal.SIGINT)  # not reaped yet, see run_forked
+        elif self.held:
             self.pending = True
         elif self.armed:
             self.armed = False
@@ -250,6 +255,29 @@ def run(ident, keys, body):
     frames.put(verb, ident, value, **more)
 
 
+def run_forked(ident, keys, body):
+    """The task in a process of its own, which begins with all that was imported and remembered here."""
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        frames.put("FORKED", ident, pid=os.getpid())
+        run(ident, keys, body)
+        os._exit(0)
+    interrupts.child = child
+    pidfd = os.pidfd_open(child)
+    watch = select.poll()
+    watch.register(pidfd, select.POLLIN)
+    watch.register(frames.incoming, 0)  # its end alone: the service is gone
+    if not any(fd == pidfd for fd, _ in watch.poll()):
+        os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    interrupts.child = 0
+    _, status, usage = os.wait4(child, 0)
+    os.close(pidfd)
+    cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+    frames.put("EXITED", ident, status=os.waitstatus_to_exitcode(status), cpu_us=cpu_us, rss=usage.ru_maxrss * 1024)
+
+
 def exit_code(end):
     if end.code is None:
         return 0
@@ -273,13 +301,14 @@ def main():
     global frames
     frames = Frames()
     sys.modules.setdefault("ganger_runner", sys.modules["__main__"])
+    forks = os.environ.get("GANGER_ISOLATION") == "fork"
     codecs = ["json", "raw"] + (["pickle"] if PICKLES else [])
-    hello = {"lang": "python", "codecs": codecs, "caps": ["init", "sigint", "shm"], "max_inflight": 1}
+    hello = {"lang": "python", "codecs": codecs, "caps": ["init", "sigint", "shm"] + forks * ["fork"], "max_inflight": 1}
     frames.put("HELLO", 1, json.dumps(hello).encode())
     while (frame := frames.get()) is not None:
         verb, ident, keys, body = frame
         if verb == "TASK":
-            run(ident, keys, body)
+            (run_forked if forks else run)(ident, keys, body)
         elif verb == "PING":
             frames.put("PONG", ident)
         elif verb == "INIT":

@@ -37,7 +37,7 @@ static bool check_settings(const struct engine *e, const struct pool_entry *pool
                       "is too large: the pools together would have %u workers, and the option "
                       "pool.max_workers is %u",
                       sum, max);
-    if (pool == &e->pools.now[0] && s->isolation != POOL_TAKES_ALL)
+    if (pool == &e->pools.now[0] && s->isolation != POOL_ANY)
         return err_at(err, ERR_INVALID, "/isolation", "is not for the default pool");
     return s->min == POOL_MIN_ALL || s->min <= s->size ||
            err_at(err, ERR_INVALID, "/min", "is above the size, which is %u", s->size);

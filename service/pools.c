@@ -114,6 +114,7 @@ static struct pool_rules rules_of(const struct pool_entry *pool)
         .max_start_failures = s->start_failures,
         .name = pool->name,
         .runner = pool->runner,
+        .isolation = s->isolation,
     };
 }
 
@@ -361,20 +362,30 @@ bool pools_admit_queue(const struct engine *e, uint32_t queue, struct err *err)
     return is_admitted(e, dispatch_pool_of(&e->dispatch, queue), err);
 }
 
+/* Which kinds of tasks it takes: what stays loaded cannot be a new process for each call. */
+static const struct {
+    bool takes[FUNCTION_KIND_COUNT];
+    const char *which;
+} isolations[POOL_ISOLATIONS] = {
+    [POOL_ANY] = {{[FUNCTION_COMMAND] = true, [FUNCTION_NATIVE] = true, [FUNCTION_RUNNER] = true},
+                  ""},
+    [POOL_EXEC] = {{[FUNCTION_COMMAND] = true, [FUNCTION_RUNNER] = true},
+                   "commands and functions of the kind runner only"},
+    [POOL_REUSE] = {{[FUNCTION_NATIVE] = true, [FUNCTION_RUNNER] = true},
+                    "functions that stay loaded only"},
+    [POOL_FORK] = {{[FUNCTION_RUNNER] = true}, "functions of the kind runner only"},
+};
+
 static bool takes(const struct pool_entry *pool, const struct job_spec *spec, struct err *err)
 {
-    const bool is_command = spec->kind == FUNCTION_COMMAND;
-    if (spec->needs_runner && pool->runner[0] == '\0')
-        return err_at(err, ERR_INVALID, "/pool",
-                      "pool %s has no runner, and this function has none of its own; name a pool "
-                      "that was made with \"runner\"",
-                      pool->name);
-    if (pool->settings.isolation == POOL_TAKES_COMMANDS && !is_command)
-        return err_at(err, ERR_INVALID, "/pool",
-                      "pool %s has isolation \"exec\" and runs commands only", pool->name);
-    return pool->settings.isolation != POOL_TAKES_FUNCTIONS || !is_command ||
+    const uint32_t isolation = pool->settings.isolation;
+    if (!isolations[isolation].takes[spec->kind])
+        return err_at(err, ERR_INVALID, "/pool", "pool %s has isolation \"%s\" and runs %s",
+                      pool->name, pool_isolation_name(isolation), isolations[isolation].which);
+    return !spec->needs_runner || pool->runner[0] != '\0' ||
            err_at(err, ERR_INVALID, "/pool",
-                  "pool %s has isolation \"reuse\" and runs functions that stay loaded only",
+                  "pool %s has no runner, and this function has none of its own; name a pool that "
+                  "was made with \"runner\"",
                   pool->name);
 }
 

@@ -15,8 +15,9 @@ const struct pool_settings pool_settings_default = {.size = 0,
 const char *pool_isolation_name(uint32_t isolation)
 {
     static const char *const names[POOL_ISOLATIONS] = {
-        [POOL_TAKES_COMMANDS] = "exec",
-        [POOL_TAKES_FUNCTIONS] = "reuse",
+        [POOL_EXEC] = "exec",
+        [POOL_REUSE] = "reuse",
+        [POOL_FORK] = "fork",
     };
     PRE(isolation < POOL_ISOLATIONS);
     return names[isolation];

@@ -27,11 +27,12 @@ enum worker_death {
     DEATH_KINDS
 };
 
-/* What a pool takes. */
+/* What a pool takes, and in which process a call runs. */
 enum pool_isolation {
-    POOL_TAKES_ALL,
-    POOL_TAKES_COMMANDS,  /* "exec": a new program for each job */
-    POOL_TAKES_FUNCTIONS, /* "reuse": what stays loaded between two calls */
+    POOL_ANY,   /* everything; runners stay warm */
+    POOL_EXEC,  /* "exec": a new program for each job, a command or a runner */
+    POOL_REUSE, /* "reuse": functions that stay loaded between two calls */
+    POOL_FORK,  /* "fork": calls of runners, each in a process that its runner forks */
     POOL_ISOLATIONS
 };
 const char *pool_isolation_name(uint32_t isolation); /* NULL: takes all */

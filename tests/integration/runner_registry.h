@@ -34,7 +34,6 @@ static const char registry[] =
     "start_timeout = 100ms\n"
     "[function version]\nkind = runner\n" ODD ", \"version\"]\n"
     "[function early]\nkind = runner\n" ODD ", \"early\"]\n"
-    "[function forks]\nkind = runner\n" ODD ", \"well\", \"fork\"]\n"
     "[function codecs]\nkind = runner\n" ODD ", \"well\", \"\", \"msgpack,cbor\"]\n"
     "[function fails]\nkind = runner\n" ODD ", \"fail\"]\n" MORE("0") MORE("1") MORE("2") MORE("3")
         MORE("4") MORE("5")

@@ -205,3 +205,42 @@ CONFIGURED_TEST(pools, a_call_that_kills_its_process_breaks_the_pool, registry)
     expect_outcome(error, "failed", "function_error");
     expect_state_of(s, "calls", "open");
 }
+
+/* "Pool hangs for ever when a worker dies": there get() never returns, and terminate() hangs too.
+ */
+SERVER_TEST_WITH(pools, complaint_after_the_death_of_a_worker_nothing_hangs, .workers = 2)
+{
+    struct job_ref victim = job_submit(s, "{'command':['sleep','60']}");
+    struct job_ref beside = job_submit(s, "{'command':['sleep','60']}");
+    response_free(job_await_state(s, beside, "running"));
+    struct job_ref waiting = job_submit(s, "{'command':['true']}");
+    kill_worker_of(s, victim);
+    AUTO_RESPONSE end = job_await(s, victim);
+    expect_outcome(end, "failed", "lost");
+    AUTO_RESPONSE other = job_await(s, waiting);
+    expect_outcome(other, "succeeded", NULL);
+    kill_worker_of(s, beside);
+    pool_verb(s, "terminate", NULL);
+    pool_join(s);
+    AUTO_RESPONSE last = job_show(s, beside);
+    cr_assert(strcmp(json_text(last, "state"), "failed") == 0 ||
+              strcmp(json_text(last, "state"), "cancelled") == 0);
+}
+
+/* "fork and threads": who forks the workers has one thread, however many the server has. */
+SERVER_TEST_WITH(pools, complaint_what_forks_has_one_thread, .workers = 1)
+{
+    struct pid_list all;
+    size_t n_zygotes = 0;
+    proc_find_descendants(s->pid, &all);
+    for (size_t i = 0; i < all.n; i++) {
+        size_t len;
+        AUTO_TEXT status = file_read(text_of("/proc/%d/status", all.pids[i]).s, &len);
+        AUTO_TEXT line = file_read(text_of("/proc/%d/cmdline", all.pids[i]).s, &len);
+        if (line == NULL || strcmp(line, "ganger: zygote") != 0)
+            continue;
+        n_zygotes++;
+        cr_assert_not_null(strstr(status, "\nThreads:\t1\n"), "%s", status);
+    }
+    cr_assert_eq(n_zygotes, 1);
+}

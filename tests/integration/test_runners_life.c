@@ -165,8 +165,6 @@ RUNNER_TEST(a_runner_that_cannot_start_is_told)
         {"version", "the runner of version cannot start: it speaks version 2 of the protocol, "
                     "not 1"},
         {"early", "the runner of early cannot start: PONG before HELLO"},
-        {"forks", "the runner of forks cannot start: HELLO names the capability \"fork\", which is "
-                  "not supported: warming up"},
         {"codecs", "the runner of codecs cannot start: HELLO names neither codec \"json\" nor "
                    "\"raw\": warming up"},
     };

@@ -26,7 +26,7 @@ static const struct pool_entry entry = {.name = "p",
                                                      .start_timeout_us = 7,
                                                      .max_rss = UINT64_C(1) << 40,
                                                      .on_death = DEATH_RETRIES_JOB,
-                                                     .isolation = POOL_TAKES_FUNCTIONS},
+                                                     .isolation = POOL_REUSE},
                                         .base = {.size = 12,
                                                  .min = 13,
                                                  .idle_us = 14,
@@ -34,7 +34,7 @@ static const struct pool_entry entry = {.name = "p",
                                                  .start_failures = 16,
                                                  .start_timeout_us = 17,
                                                  .max_rss = 18,
-                                                 .isolation = POOL_TAKES_COMMANDS},
+                                                 .isolation = POOL_EXEC},
                                         .phase = POOL_IS_BROKEN,
                                         .why = "worker-3 died",
                                         .is_made = 1,
@@ -58,7 +58,7 @@ Test(pools, what_was_put_is_loaded)
 Test(pools, a_row_that_cannot_be_is_refused)
 {
     static const char *const damage[] = {"size = 0",     "size = -1",    "min = 4294967296",
-                                         "idle_us = -1", "on_death = 3", "base_isolation = 3"};
+                                         "idle_us = -1", "on_death = 3", "base_isolation = 4"};
     struct pool_entry found[2];
     size_t n;
 
