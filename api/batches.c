@@ -192,7 +192,8 @@ struct items_state {
     struct batch_request req;
     uint32_t sent;
     enum batch_phase phase; /* when all are there */
-    bool uploads;
+    bool uploads;           /* they are the first ones of their batch */
+    struct added added;     /* else */
 };
 
 static void send_items(struct request *rq);
@@ -205,15 +206,30 @@ static void items_stored(struct request *rq)
         reply_problem(rq, &cmd->err);
         return;
     }
-    if (cmd->key.replayed) {
-        reply_header(rq, "Idempotency-Replayed", "true");
-        batch_answer(rq, cmd->key.first_no, 202);
+    if (s->sent < s->req.n_items && (!cmd->key.replayed || !s->uploads)) {
+        send_items(rq);
         return;
     }
-    if (s->sent < s->req.n_items)
-        send_items(rq);
-    else
-        batch_answer(rq, cmd->batch.id.no, 202);
+    if (cmd->key.replayed)
+        reply_header(rq, "Idempotency-Replayed", "true");
+    batch_answer(rq, cmd->key.replayed ? cmd->key.first_no : cmd->batch.id.no, 202);
+}
+
+bool batch_key_piece(struct request *rq, struct added *added, struct err *err)
+{
+    struct batch_ask *ask = &rq->cmd.batch;
+    uint8_t digest[32];
+    ask->first = added->n;
+    added->n += ask->n_items;
+    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr == NULL)
+        return true;
+    for (uint32_t i = 0; i < ask->n_items; i++) {
+        sha256_update(&added->sha, ask->items[i].len, (const uint8_t *)ask->items[i].ptr);
+        sha256_update(&added->sha, 1, (const uint8_t *)"\n");
+    }
+    struct sha256_ctx so_far = added->sha; /* the digest empties it */
+    sha256_digest(&so_far, sizeof digest, digest);
+    return submit_read_key(rq, digest, err);
 }
 
 static void send_items(struct request *rq)
@@ -229,8 +245,10 @@ static void send_items(struct request *rq)
     ask->items = s->req.items + s->sent;
     ask->n_items = n;
     s->sent += n;
-    ask->phase = s->sent == s->req.n_items ? s->phase : s->uploads ? BATCH_UPLOADING : BATCH_OPEN;
-    if (!request_send(rq, items_stored, &err))
+    ask->is_last = s->sent == s->req.n_items;
+    ask->phase = ask->is_last ? s->phase : s->uploads ? BATCH_UPLOADING : BATCH_OPEN;
+    if ((!s->uploads && !batch_key_piece(rq, &s->added, &err)) ||
+        !request_send(rq, items_stored, &err))
         reply_problem(rq, &err);
 }
 
@@ -282,6 +300,7 @@ static bool prepare_add(struct request *rq, struct items_state *s, struct err *e
     struct batch_ask *ask = &rq->cmd.batch;
     struct batch batch;
     *s = (struct items_state){.phase = BATCH_OPEN};
+    sha256_init(&s->added.sha);
     *ask = (struct batch_ask){.phase = BATCH_OPEN};
     rq->cmd.kind = CMD_BATCH_ADD;
     return batch_request_id(rq, &ask->id, err) &&
@@ -320,6 +339,7 @@ void batch_close(struct request *rq)
     struct err err = {0};
     rq->cmd.kind = CMD_BATCH_ADD;
     rq->cmd.batch = (struct batch_ask){.phase = BATCH_CLOSED};
-    if (!batch_request_id(rq, &rq->cmd.batch.id, &err) || !request_send(rq, closed, &err))
+    if (!codec_read_nothing(buf_slice(&rq->body), &err) ||
+        !batch_request_id(rq, &rq->cmd.batch.id, &err) || !request_send(rq, closed, &err))
         reply_problem(rq, &err);
 }

@@ -103,7 +103,8 @@ void job_retry(struct request *rq)
     struct err err = {0};
     struct command *cmd = &rq->cmd;
     cmd->kind = CMD_RETRY;
-    if (!request_job_id(rq, &cmd->retry.id, &err) ||
+    if (!codec_read_nothing(buf_slice(&rq->body), &err) ||
+        !request_job_id(rq, &cmd->retry.id, &err) ||
         !change_condition(rq, &cmd->retry.id, &cmd->retry.if_version, &err) ||
         !request_send(rq, retried, &err))
         reply_problem(rq, &err);

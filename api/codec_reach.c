@@ -53,7 +53,11 @@ bool codec_read_nothing(struct slice body, struct err *err)
         return true;
     if (!codec_open_object(&body, JSON_LIMITS_DEFAULT, "Send an empty body or {}", err))
         return false;
+    char pointer[80];
     json_iter_init(&it, body);
-    return !json_next_member(&it, &key, &value) ||
-           err_set(err, ERR_INVALID, "This verb has no members; send an empty body or {}");
+    if (!json_next_member(&it, &key, &value))
+        return true;
+    codec_pointer("", key, pointer);
+    return err_at(err, ERR_INVALID, pointer,
+                  "is not known here: this verb has no members; send an empty body or {}");
 }

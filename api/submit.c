@@ -147,10 +147,10 @@ bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct e
         return err_set(err, ERR_BAD_REQUEST, "An Idempotency-Key has 1 to %u characters",
                        MAX_KEY_BYTES);
     struct sha256_ctx ctx;
-    const char *path = rq->match.route->path;
     sha256_init(&ctx);
     sha256_update(&ctx, sizeof rq->who.id, rq->who.id);
-    sha256_update(&ctx, strlen(path) + 1, (const uint8_t *)path);
+    sha256_update(&ctx, rq->head.path.len, (const uint8_t *)rq->head.path.ptr);
+    sha256_update(&ctx, 1, (const uint8_t *)"");
     sha256_update(&ctx, key.len, (const uint8_t *)key.ptr);
     sha256_digest(&ctx, sizeof rq->cmd.key.key, rq->cmd.key.key);
     memcpy(rq->cmd.key.body, body_digest, sizeof rq->cmd.key.body);

@@ -34,8 +34,9 @@ struct upload {
     uint32_t n_items;
     size_t chunk_bytes;
 
-    bool has_key;
-    bool is_repeated; /* the key is known: what comes is only compared with what came then */
+    struct added added; /* `adds` */
+    bool has_key;       /* else */
+    bool is_repeated;   /* the key is known: what comes is only compared with what came then */
     struct sha256_ctx sha;
 };
 
@@ -96,6 +97,7 @@ static struct upload *begin(struct request *rq, bool adds)
     clear_chunk(u);
     u->has_key = !adds && rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL;
     sha256_init(&u->sha);
+    sha256_init(&u->added.sha);
     if (request_charge(rq, CHARGE_BYTES, &rq->refusal) && adds)
         begin_add(rq, u);
     return u;
@@ -164,7 +166,7 @@ static void chunk_stored(struct request *rq)
         rq->refusal = rq->cmd.err;
         return;
     }
-    u->is_repeated = rq->cmd.key.replayed;
+    u->is_repeated = !u->adds && rq->cmd.key.replayed;
     if (u->is_repeated)
         return;
     u->id = rq->cmd.batch.id;
@@ -183,7 +185,9 @@ static bool send_chunk(struct request *rq, struct upload *u, enum batch_phase ph
     ask->items = u->items;
     ask->n_items = u->n_items;
     ask->phase = phase;
-    return request_send(rq, next, &rq->refusal);
+    ask->is_last = next != chunk_stored;
+    return (!u->adds || batch_key_piece(rq, &u->added, &rq->refusal)) &&
+           request_send(rq, next, &rq->refusal);
 }
 
 static bool flush(struct request *rq, struct upload *u)

@@ -222,48 +222,6 @@ bool batch_release_begin(struct engine *e, int64_t no, struct err *err)
 /* ------------------------------------------------------------------------------------------------
  * what clients ask */
 
-static bool is_zero(const uint8_t digest[32])
-{
-    static const uint8_t zeros[32] = {0};
-    return memcmp(digest, zeros, sizeof zeros) == 0;
-}
-
-/* As key_check, but the body may still be coming, this time or then. */
-static bool check_batch_key(struct engine *e, struct command_key *key, bool *ret_new,
-                            struct err *err)
-{
-    const struct batch *b;
-    struct err missing = {0};
-    bool found;
-    if (!key_find(e, key, &found, err))
-        return false;
-    if (found && is_zero(key->first_body)) {
-        found = batch_get_by_no(e->store, key->first_no, &b, &missing) &&
-                b->phase == BATCH_UPLOADING;
-        if (found)
-            return err_set(
-                err, ERR_KEY_IN_FLIGHT,
-                "The first request with this Idempotency-Key is still sending its items");
-    }
-    *ret_new = !found;
-    if (!found)
-        return missing.code == ERR_NONE || missing.code == ERR_NOT_FOUND ||
-               err_set(err, missing.code, "%s", missing.detail);
-    if (!is_zero(key->body) && memcmp(key->first_body, key->body, sizeof key->body) != 0)
-        return err_set(err, ERR_KEY_REUSED, KEY_REUSED_TEXT);
-    key->replayed = true;
-    return true;
-}
-
-/* Until the upload is complete, the key says only that it is under way. */
-static bool keep_batch_key(struct engine *e, const struct command *cmd, int64_t no, struct err *err)
-{
-    struct command_key key = cmd->key;
-    if (cmd->batch.phase == BATCH_UPLOADING)
-        memset(key.body, 0, sizeof key.body);
-    return key_keep(e, &key, no, 1, err);
-}
-
 static bool set_phase(struct engine *e, int64_t no, enum batch_phase phase, struct err *err)
 {
     const struct batch *b;
@@ -300,13 +258,13 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
     return batch_insert(e->store, &batch, &ask->id, err) &&
            insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
            apply_parents_enter(e, ask->spec, ask->id.no, &family, err) &&
-           keep_batch_key(e, cmd, ask->id.no, err);
+           key_keep_batch(e, cmd, ask->id.no, err);
 }
 
 bool apply_batch(struct engine *e, struct command *cmd, struct err *err)
 {
     bool is_new = true;
-    if (!check_batch_key(e, &cmd->key, &is_new, err))
+    if (!key_check_batch(e, &cmd->key, &is_new, err))
         return false;
     if (!is_new)
         return true;
@@ -337,15 +295,20 @@ static bool add_to_batch(struct engine *e, const struct command *cmd, struct err
     const struct batch_ask *ask = &cmd->batch;
     bool completes = ask->uploads && ask->phase != BATCH_UPLOADING;
     return insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
-           (!completes || keep_batch_key(e, cmd, ask->id.no, err));
+           (!completes || key_keep_batch(e, cmd, ask->id.no, err)) &&
+           (ask->uploads || key_keep_items(e, cmd, err));
 }
 
-bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *err)
+bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err)
 {
     const struct batch_ask *ask = &cmd->batch;
     const struct batch *b;
-    if (!batch_get(e->store, &ask->id, &b, err))
+    bool is_new = true;
+    if (!batch_get(e->store, &ask->id, &b, err) ||
+        (!ask->uploads && !key_check_items(e, cmd, &is_new, err)))
         return false;
+    if (!is_new)
+        return true;
     bool only_closes = ask->phase == BATCH_CLOSED && !ask->uploads;
     if (only_closes && b->phase >= BATCH_CLOSED)
         return true;

@@ -142,7 +142,9 @@ struct batch_ask {
     int64_t max_parallel, max_failures, chunksize;
     const struct slice *items; /* n_items, each validated JSON */
     uint32_t n_items;
-    bool uploads;           /* ADD: the items are the rest of the request that has made the batch */
+    bool uploads;  /* ADD: the items are the rest of the request that has made the batch; else: */
+    int64_t first; /* … how many of its items the request has sent before */
+    bool is_last;  /* … and whether it has no more */
     enum batch_phase phase; /* after it: UPLOADING, OPEN or CLOSED */
 };
 

@@ -222,6 +222,17 @@ MUST_CHECK bool key_find(struct engine *e, struct command_key *key, bool *ret_fo
 MUST_CHECK bool key_check(struct engine *e, struct command *cmd, bool *ret_new, struct err *err);
 MUST_CHECK bool key_keep(struct engine *e, const struct command_key *key, int64_t first_no,
                          int64_t n, struct err *err);
+/* The same of a batch whose items may still be coming, this time or then: until they are all there,
+ * the key says only that they are under way. */
+MUST_CHECK bool key_check_batch(struct engine *e, struct command_key *key, bool *ret_new,
+                                struct err *err);
+MUST_CHECK bool key_keep_batch(struct engine *e, const struct command *cmd, int64_t no,
+                               struct err *err);
+/* The same of more items for a batch, piece by piece: key.body is a digest of the items up to the
+ * end of the piece. A piece that is in already is replayed, the next one is new. */
+MUST_CHECK bool key_check_items(struct engine *e, struct command *cmd, bool *ret_new,
+                                struct err *err);
+MUST_CHECK bool key_keep_items(struct engine *e, const struct command *cmd, struct err *err);
 
 /* graphs.c */
 MUST_CHECK bool apply_graph(struct engine *e, struct command *cmd, struct err *err);
@@ -231,7 +242,7 @@ MUST_CHECK bool apply_row(struct engine *e, struct submit_item *item, const stru
 
 /* batches.c */
 MUST_CHECK bool apply_batch(struct engine *e, struct command *cmd, struct err *err);
-MUST_CHECK bool apply_batch_add(struct engine *e, const struct command *cmd, struct err *err);
+MUST_CHECK bool apply_batch_add(struct engine *e, struct command *cmd, struct err *err);
 MUST_CHECK bool apply_batch_break(struct engine *e, const struct command *cmd, struct err *err);
 /* An element has ended: another one may begin, or nothing any more. Or it waits again. */
 MUST_CHECK bool apply_batch_change(struct engine *e, const struct job_change *change,

@@ -166,7 +166,7 @@ MUST_CHECK bool jobs_prune(struct store *store, struct prune *prune, struct err 
 struct idem_entry {
     uint8_t key[32], body[32];
     int64_t first_no; /* first job made by that request */
-    int64_t n;        /* how many, consecutive numbers */
+    int64_t n;        /* how many, consecutive numbers; service/key.c has other uses of it */
     int64_t created_us;
 };
 MUST_CHECK bool idem_find(struct store *store, const uint8_t key[32], struct idem_entry *ret,

@@ -200,7 +200,9 @@ SERVER_TEST(batches, an_open_batch_takes_items_until_it_is_closed)
     server_restart(s, NULL);
     AUTO_RESPONSE more = batch_post(s, batch, "jobs", "{'items':['f']}");
     expect_int(more, "total", 6);
-    AUTO_RESPONSE closed = batch_post(s, batch, "close", NULL);
+    AUTO_RESPONSE unknown = batch_post(s, batch, "close", "{'x':1}");
+    expect_invalid(unknown, "/x");
+    AUTO_RESPONSE closed = batch_post(s, batch, "close", "{}");
     expect_status(closed, 200);
     expect_text(closed, "phase", "closed");
     AUTO_RESPONSE twice = batch_post(s, batch, "close", NULL);
@@ -211,6 +213,102 @@ SERVER_TEST(batches, an_open_batch_takes_items_until_it_is_closed)
     expect_text(end, "state", "succeeded");
     expect_output(s, element_of(s, batch, 4), "stdout", "e\n");
     expect_output(s, element_of(s, batch, 5), "stdout", "f\n");
+}
+
+static struct response *add_keyed(struct server *s, struct job_ref batch, const char *body,
+                                  size_t len, const char *type)
+{
+    const char *headers[] = {type, "Idempotency-Key: more", NULL};
+    struct text path = text_of("/v1/batches/%s/jobs", batch.id);
+    struct call call = {
+        .method = "POST", .path = path.s, .body = body, .body_len = len, .headers = headers};
+    return http_send(s, &call);
+}
+
+/* Adds them, again, after the batch is closed, and others by the same key. */
+static void expect_added_once(struct server *s, const char *first, const char *longer,
+                              const char *type)
+{
+    struct job_ref batch = batch_submit(s, "{'command':['true'],'delay':'1h','open':true}");
+    AUTO_RESPONSE added = add_keyed(s, batch, first, strlen(first), type);
+    expect_status(added, 202);
+    expect_int(added, "total", 2);
+    cr_assert_null(header_of(added, "Idempotency-Replayed"));
+    AUTO_RESPONSE other = add_keyed(s, batch, longer, strlen(longer), type);
+    expect_problem(other, 422, "key-reused");
+    response_free(batch_post(s, batch, "close", NULL));
+    AUTO_RESPONSE again = add_keyed(s, batch, first, strlen(first), type);
+    expect_status(again, 202);
+    expect_header(again, "Idempotency-Replayed", "true");
+    expect_int(again, "total", 2);
+}
+
+SERVER_TEST(batches, items_that_are_added_with_a_key_are_added_once)
+{
+    static const char json[] = "Content-Type: application/json";
+    expect_added_once(s, "{\"items\":[\"b\",\"c\"]}", "{\"items\":[\"b\",\"c\",\"d\"]}", json);
+    expect_added_once(s, "{\"items\":[1,2]}", "{\"items\":[1]}", json);
+    expect_added_once(s, "{\"items\":[1,2]}", "{\"items\":[1,3]}", json);
+    expect_added_once(s, "\"b\"\n\"c\"\n", "\"b\"\n\"c\"\n\"d\"\n", NDJSON);
+    expect_added_once(s, "\"b\"\n\"c\"\n", "\"b\"\n", NDJSON);
+}
+
+/* The first n numbers, as lines or as the array of a JSON body. */
+static struct text_builder numbers(int n, bool as_json)
+{
+    struct text_builder b = {0};
+    text_add(&b, "%s", as_json ? "{\"items\":[0" : "0\n");
+    for (int i = 1; i < n; i++)
+        text_add(&b, as_json ? ",%d" : "%d\n", i);
+    text_add(&b, "%s", as_json ? "]}" : "");
+    return b;
+}
+
+SERVER_TEST(batches, items_that_are_added_with_a_key_go_on_where_kill_9_ended_them)
+{
+    struct job_ref batch = batch_submit(s, "{'command':['true','{}'],'delay':'1h','open':true}");
+    struct text_builder all = numbers(10000, false), part = numbers(9000, false);
+    struct text head = text_of("POST /v1/batches/%s/jobs HTTP/1.1\r\nHost: localhost\r\n"
+                               "Authorization: Bearer %s\r\n" NDJSON "\r\nIdempotency-Key: more\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
+                               batch.id, s->token, part.len);
+    struct conn *c = conn_open(s);
+    CHECK(conn_send(c, head.s, strlen(head.s)) && conn_send(c, part.text, part.len) &&
+              conn_send(c, "\r\n", 2),
+          "the server does not take the body");
+    AWAIT(batch_count(s, batch, "scheduled") == 8192, 20);
+    server_kill(s);
+    conn_close(c);
+    server_restart(s, NULL);
+    AUTO_RESPONSE rest = add_keyed(s, batch, all.text, all.len, NDJSON);
+    expect_status(rest, 202);
+    expect_int(rest, "total", 10000);
+    AUTO_RESPONSE again = add_keyed(s, batch, all.text, all.len, NDJSON);
+    expect_header(again, "Idempotency-Replayed", "true");
+    expect_int(again, "total", 10000);
+    AUTO_RESPONSE shorter = add_keyed(s, batch, part.text, part.len, NDJSON);
+    expect_problem(shorter, 422, "key-reused");
+    for (int64_t i = 4095; i < 10000; i += 4096)
+        (void)element_of(s, batch, i); /* wants that index */
+    text_free(&all);
+    text_free(&part);
+}
+
+SERVER_TEST(batches, many_items_in_one_json_body_are_added_once)
+{
+    struct job_ref batch = batch_submit(s, "{'command':['true','{}'],'delay':'1h','open':true}");
+    struct text_builder all = numbers(9000, true), fewer = numbers(5000, true);
+    for (int i = 0; i < 2; i++) {
+        AUTO_RESPONSE r = add_keyed(s, batch, all.text, all.len, "Content-Type: application/json");
+        expect_status(r, 202);
+        expect_int(r, "total", 9000);
+        cr_assert_eq(header_of(r, "Idempotency-Replayed") != NULL, i == 1);
+    }
+    AUTO_RESPONSE other = add_keyed(s, batch, fewer.text, fewer.len,
+                                    "Content-Type: application/json");
+    expect_problem(other, 422, "key-reused");
+    text_free(&all);
+    text_free(&fewer);
 }
 
 SERVER_TEST(batches, items_that_are_added_are_checked_as_the_first_ones)

@@ -28,6 +28,8 @@ SERVER_TEST_WITH(verbs, everything_can_be_changed_while_it_waits, .workers = 1)
     struct job_ref first = hold_worker(s, &hold);
     struct job_ref job = job_submit(s, "{'command':['sh','-c','ulimit -n; sleep 60']}");
     AUTO_RESPONSE before = job_show(s, job);
+    AUTO_RESPONSE member = http(s, "POST", text_of("/v1/jobs/%s/retry", job.id).s, "{'x':1}", NULL);
+    expect_invalid(member, "/x");
     AUTO_RESPONSE r = change(s, job,
                              "{'priority':7,'queue':'other','name':'renamed','labels':{'k':'v'},"
                              "'metadata':{'n':[1, 2]},'keep':'3h','queue_timeout':'1h',"
