@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/row.h"
 
+#include "storage/row_timer.h"
 #include "storage/store_impl.h"
 
 struct job_id row_id(const struct row *row)
@@ -13,54 +14,6 @@ bool row_has_id(const struct row *row, const struct job_id *id)
     const struct job_id own = row_id(row);
 
     return job_id_eq(&own, id);
-}
-
-/* Sums of wall times and durations that clients chose: they must not overflow. */
-static int64_t time_add(int64_t us, int64_t duration_us)
-{
-    return us > INT64_MAX - duration_us ? INT64_MAX : us + duration_us;
-}
-
-int64_t row_expires_us(const struct row *row)
-{
-    return job_state_is_end(row->state) ? time_add(row->finished_us, row->keep_us) : 0;
-}
-
-/* When a waiting row fails unless it started: 0 = never. The queue deadline has been met once an
- * attempt started. */
-static int64_t row_give_up_us(const struct row *row)
-{
-    int64_t queue_us = row->attempt == 0 ? row->queue_deadline_us : 0;
-
-    if (queue_us == 0 || row->deadline_us == 0)
-        return MAX(queue_us, row->deadline_us);
-    return MIN(queue_us, row->deadline_us);
-}
-
-enum row_timer row_timer(const struct row *row, int64_t *ret_wake_us)
-{
-    int64_t give_up_us = row_give_up_us(row);
-
-    *ret_wake_us = 0;
-    switch (row->state) {
-    case JOB_SCHEDULED:
-        if (give_up_us == 0 || row->due_us < give_up_us) {
-            *ret_wake_us = row->due_us;
-            return TIMER_PROMOTE;
-        }
-        *ret_wake_us = give_up_us;
-        return TIMER_EXPIRE;
-    case JOB_BLOCKED:
-    case JOB_QUEUED: *ret_wake_us = give_up_us; return give_up_us == 0 ? TIMER_NONE : TIMER_EXPIRE;
-    case JOB_RUNNING:
-    case JOB_STOPPING: return TIMER_NONE; /* the worker keeps the time of a running attempt */
-    case JOB_SUCCEEDED:
-    case JOB_FAILED:
-    case JOB_CANCELLED: *ret_wake_us = row_expires_us(row); return TIMER_KEEP;
-    case JOB_STATE_COUNT:
-    default: break;
-    }
-    assert_failed("precondition", "a state of the table", __FILE__, __LINE__);
 }
 
 void row_cache_clear(struct row_cache *cache)
@@ -79,20 +32,6 @@ const struct row *row_at_hand(const struct store *store, int64_t no)
     const struct row *row = &store->cache.rows[(uint64_t)no % ROW_CACHE_SIZE];
 
     return row->no == no && no != 0 ? row : NULL;
-}
-
-static void bind_timer(sqlite3_stmt *stmt, int index, const struct row *row)
-{
-    int64_t wake_us;
-    enum row_timer timer = row_timer(row, &wake_us);
-
-    if (timer == TIMER_NONE) {
-        (void)sqlite3_bind_null(stmt, index);
-        (void)sqlite3_bind_null(stmt, index + 1);
-        return;
-    }
-    bind_i64(stmt, index, (int64_t)timer);
-    bind_i64(stmt, index + 1, wake_us);
 }
 
 static void bind_or_null(sqlite3_stmt *stmt, int index, bool is_there, int64_t value)
@@ -176,7 +115,7 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
     bind_i64(insert, 2, (int64_t)row->state);
     bind_i64(insert, 3, row->queue);
     bind_i64(insert, 4, row->priority);
-    bind_timer(insert, 5, row);
+    timer_bind(insert, 5, row);
     bind_i64(insert, 7, row->created_us);
     bind_i64(insert, 8, (int32_t)row->salt); /* signed: four bytes on disk instead of six */
     bind_time(insert, 9, row->due_us);
@@ -212,7 +151,7 @@ static sqlite3_stmt *move_bind(sqlite3_stmt *move, const struct row *row)
         bind_time(move, 7, row->started_us);
         return move;
     }
-    bind_timer(move, 5, row);
+    timer_bind(move, 5, row);
     bind_i64(move, 7, row->attempt);
     bind_time(move, 8, row->due_us);
     bind_time(move, 9, row->queued_us);
@@ -278,6 +217,8 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
         return err_set(err, ERR_STATE_CONFLICT, "The job is %s and cannot become %s.",
                        job_state_name(from), job_state_name(to));
     POST(job_state_may_move(from, to));
+    if (!timer_hand_on(store, row, err))
+        return false;
     row_has_moved(store, row, from, &moved);
     if (!gate_changed(store, row, was_gated, is_gated(row, to), err))
         return false;
@@ -325,6 +266,7 @@ bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret
     if (store->counts.entries[row->queue - 1].now.count[JOB_BLOCKED] == 0)
         return true;
     move = move_bind(store_stmt(store, SQL_ROW_LEAP), &moved);
+    timer_bind_leap(store, move, 5, &moved);
     bind_i64(move, 2, INT64_C(1) << JOB_BLOCKED);
     bind_i64(move, 28, row->version);
     bind_i64(move, 29, row->flags);
@@ -333,6 +275,7 @@ bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret
     *ret = sqlite3_changes(store->db.handle) == 1;
     if (!*ret)
         return true;
+    timer_note_leap(store, &moved);
     *row = moved;
     moved.flags |= JOB_GATED; /* as by row_move: nobody has waited for this end */
     return batch_count_gated(store, row->batch, -1, err) &&
@@ -351,7 +294,7 @@ bool row_change(struct store *store, const struct row *was, struct row *row, enu
     row->version = was->version + (to == was->state);
     bind_i64(change, 1, row->no);
     bind_i64(change, 2, row->version);
-    bind_timer(change, 3, row);
+    timer_bind(change, 3, row);
     bind_i64(change, 5, row->queue);
     bind_i64(change, 6, row->priority);
     bind_time(change, 7, row->due_us);
@@ -381,7 +324,7 @@ bool row_expire(struct store *store, struct row *row, int64_t wake_us, struct er
     bind_i64(expire, 3, wake_us);
     bind_i64(expire, 4, row_output_flags(row));
     cache_slot(store, row->no)->no = 0;
-    return store_run(store, expire, err);
+    return store_run(store, expire, err) && timer_hand_on(store, row, err);
 }
 
 bool row_set_flags(struct store *store, struct row *row, uint32_t flags, struct err *err)
@@ -415,7 +358,7 @@ bool row_delete(struct store *store, const struct row *row, struct err *err)
 {
     cache_slot(store, row->no)->no = 0;
     if (!row_is_counted(store, row, err) || !newest_keep(store, row->no, err) ||
-        !store_run_no(store, SQL_ROW_DELETE, row->no, err))
+        !timer_hand_on(store, row, err) || !store_run_no(store, SQL_ROW_DELETE, row->no, err))
         return false;
     counts_change(&store->counts, row->queue, row->state, -1);
     return row_changed(store, row, row->state, JOB_GONE, err);

@@ -13,6 +13,7 @@
 #define TEXT_BLOCKED "1"
 #define TEXT_QUEUED "2"
 #define TEXT_HOLDS_KEY "state < 4"
+#define TEXT_ENDED "state > 4"
 #define TEXT_GATED "flags & 8"
 #define TEXT_LISTED "flags & 2056 = 8"
 _Static_assert(JOB_BLOCKED == 1, "TEXT_BLOCKED names this state by its number");
@@ -20,6 +21,7 @@ _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
 _Static_assert(JOB_STOPPING == 4,
                "jobs_unique in schema_2.sql and TEXT_HOLDS_KEY name this state by its number");
+_Static_assert(JOB_SUCCEEDED == 5, "TEXT_ENDED names the state before this one by its number");
 _Static_assert(JOB_GATED == 8,
                "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
 _Static_assert((JOB_GATED | JOB_CHUNKED) == 2056, "jobs_gated and TEXT_LISTED name these flags");
@@ -176,6 +178,9 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " ORDER BY priority DESC, no LIMIT 1")                                \
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
                              " ORDER BY wake_us LIMIT ?3")                                         \
+    X(TIMER_HAND_ON,   HOT,  "UPDATE jobs SET timer = ?3, wake_us = finished_us"                   \
+                             " + min(keep_us, 9223372036854775807 - finished_us)"                  \
+                             " WHERE no = ?1 AND batch = ?2 AND timer IS NULL AND " TEXT_ENDED)    \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
     X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO inflight (k, no, attempt, n)"                 \
                              " VALUES (?1, ?2, ?3, ?4)")                                           \

@@ -67,6 +67,7 @@ bool store_begin(struct store *store, struct err *err)
     store->blobs_at_begin = store->blobs;
     store->changes.n = 0;
     store->batches.n_changed = 0;
+    store->timers = (struct timer_run){0};
     return true;
 }
 
@@ -136,6 +137,7 @@ void store_savepoint_undo(struct store *store)
     batch_cache_clear(&store->batches);
     store->batches.n_changed = n_changed; /* what was changed before still was */
     store->changes.n = store->changes.n_at_savepoint;
+    store->timers = (struct timer_run){0};
     store->newest = store->newest_at_savepoint;
     store->deliveries = store->deliveries_at_savepoint;
     store->blobs = store->blobs_at_savepoint;

@@ -9,6 +9,7 @@
 #include "storage/counts.h"
 #include "storage/db.h"
 #include "storage/row.h"
+#include "storage/row_timer.h"
 #include "storage/sql.h"
 #include "storage/store.h"
 
@@ -32,6 +33,7 @@ struct store {
     struct row_cache cache;
     struct batch_cache batches;
     struct change_list changes;
+    struct timer_run timers;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;

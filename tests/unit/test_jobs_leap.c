@@ -3,6 +3,7 @@
  * end in one write. */
 #include "service/base/template.h"
 #include "storage/batches.h"
+#include "storage/change.h"
 #include "storage/deps.h"
 #include "storage_fixture.h"
 
@@ -110,4 +111,101 @@ Test(leap, does_not_come_from_a_row_that_has_changed)
     cr_assert_eq(job_see(&f, nos[1]).flags & JOB_PARENT, JOB_PARENT);
     cr_assert_eq(job_see(&f, nos[2]).state, JOB_BLOCKED);
     counts_check(&f);
+}
+
+/* ---- one timer for neighbours ---- */
+
+static int64_t timers(void)
+{
+    return ask(&f, "SELECT count(*) FROM jobs INDEXED BY jobs_timer WHERE timer IS NOT NULL");
+}
+
+static bool is_expired(int64_t no)
+{
+    char sql[80];
+
+    (void)snprintf(sql, sizeof sql, "SELECT output_flags & 16 FROM jobs WHERE no = %lld",
+                   (long long)no);
+    return ask(&f, sql) != 0;
+}
+
+/* All elements: the head by itself, its mates by leaps in one transaction. */
+static void end_all(void)
+{
+    const struct job_end end = job_end_ok();
+
+    tx_begin(&f);
+    must(jobs_start(f.store, &(struct job_start){nos[0], 1, 0, NOW_US}, err));
+    must(jobs_finish(f.store, nos[0], 1, &end, err));
+    cr_assert(leap(0) && leap(1));
+    tx_commit(&f);
+    cr_assert_eq(timers(), 2);
+}
+
+static void prune_at(int64_t now_us)
+{
+    struct output_ref files[8];
+    struct prune prune = {.now_us = now_us, .limit = 100, .files = files, .max_files = 8};
+
+    tx_begin(&f);
+    must(jobs_prune(f.store, &prune, err));
+    tx_commit(&f);
+}
+
+Test(leap, neighbours_that_end_together_expire_together)
+{
+    const struct job_end end = job_end_ok();
+    const int64_t due_us = end.finished_us + end.keep_us;
+
+    end_all();
+    prune_at(due_us - 1);
+    cr_assert(!is_expired(nos[0]) && !is_expired(nos[1]) && !is_expired(nos[2]));
+    prune_at(due_us + SECOND_US);
+    cr_assert(is_expired(nos[0]) && is_expired(nos[1]) && is_expired(nos[2]));
+    prune_at(due_us + SECOND_US + f.cfg.row_keep_us);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs"), 0);
+    counts_check(&f);
+}
+
+Test(leap, who_is_left_by_its_neighbour_has_a_timer)
+{
+    struct output_ref files[OUTPUT_STREAMS];
+    const struct job_end end = job_end_ok();
+    size_t n;
+
+    end_all();
+    tx_begin(&f);
+    must(jobs_forget(f.store, nos[1], files, &n, err));
+    tx_commit(&f);
+    cr_assert_eq(timers(), 2);
+    prune_at(end.finished_us + end.keep_us);
+    cr_assert(is_expired(nos[2]), "at its own time, not a second later");
+}
+
+Test(leap, a_neighbour_that_is_retried_leaves_a_timer)
+{
+    struct job_again again = {.no = nos[1], .now_us = NOW_US + SECOND_US};
+
+    end_all();
+    tx_begin(&f);
+    must(jobs_retry_again(f.store, &again, err));
+    tx_commit(&f);
+    cr_assert_eq(job_see(&f, nos[1]).state, JOB_QUEUED);
+    cr_assert_eq(timers(), 2);
+}
+
+/* What is undone ends nobody, so nobody goes along with it. */
+Test(leap, a_transaction_that_is_undone_leaves_nobody_without_a_timer)
+{
+    tx_begin(&f);
+    must(store_savepoint(f.store, err));
+    cr_assert(leap(0));
+    store_savepoint_undo(f.store);
+    cr_assert(leap(1));
+    tx_commit(&f);
+    cr_assert_eq(timers(), 1);
+    tx_begin(&f);
+    cr_assert(leap(0), "and nobody goes along with one of an earlier transaction");
+    tx_commit(&f);
+    cr_assert_eq(timers(), 2);
 }
