@@ -11,102 +11,6 @@
 #define BROKEN_OFF "The upload of the batch's items broke off"
 
 /* ------------------------------------------------------------------------------------------------
- * elements */
-
-/* What all elements of one command are made from. */
-struct element_source {
-    struct template_head head;
-    struct job_spec spec; /* of their rows; texts and task are the batch's and the item's */
-    struct batch batch;   /* as it is now */
-    bool is_busy;         /* the chunk of the next element has one that has not ended */
-    int64_t due_us;
-};
-
-static bool source_open(struct engine *e, int64_t no, struct element_source *ret, struct err *err)
-{
-    const struct batch *b;
-    *ret = (struct element_source){0};
-    if (!batch_get_by_no(e->store, no, &b, err) || !batch_head(e->store, no, &ret->head, err))
-        return false;
-    const struct template_head *head = &ret->head;
-    ret->batch = *b;
-    ret->spec = (struct job_spec){
-        .queue = slice_of(store_queue_name(e->store, b->queue)),
-        .priority = head->priority,
-        .max_attempts = head->max_attempts,
-        .has_retry = head->has_retry != 0,
-        .result = (enum job_result)head->result,
-        .keep_us = head->keep_us,
-    };
-    ret->due_us = head->run_at_us != 0 ? head->run_at_us : e->turn.now_us + head->delay_us;
-    return true;
-}
-
-/* In the order of indexes: whoever comes after one that is held back is held back too. In chunks:
- * whoever is not the first of its chunk that has not ended. */
-static bool is_held_back(const struct element_source *source)
-{
-    const struct batch *b = &source->batch;
-    if (b->chunksize > 1)
-        return (b->flags & JOB_WAITS) != 0 || (source->is_busy && b->n % b->chunksize != 0);
-    return (b->flags & JOB_WAITS) != 0 || b->gated > 0 ||
-           (b->max_parallel > 0 && batch_active(b) >= b->max_parallel);
-}
-
-static bool insert_element(struct engine *e, struct element_source *source, struct slice item,
-                           struct err *err)
-{
-    const struct template_head *head = &source->head;
-    struct batch *b = &source->batch;
-    int64_t now_us = e->turn.now_us;
-    bool gated = is_held_back(source);
-    struct job_id ignored;
-    struct job_new job = {
-        .spec = &source->spec,
-        .task = item,
-        .now_us = now_us,
-        .due_us = source->due_us,
-        .queue_deadline_us = head->queue_timeout_us == 0 ? 0 : now_us + head->queue_timeout_us,
-        .deadline_us = head->deadline_us == 0 ? 0 : now_us + head->deadline_us,
-        .salt = apply_salt(e),
-        .batch = b->no,
-        .idx = b->n,
-        .flags = JOB_ITEM | (gated ? (unsigned)JOB_GATED : 0) |
-                 (b->flags & (JOB_INPUTS | JOB_OUTPUTS)) |
-                 (b->chunksize > 1 ? (unsigned)JOB_CHUNKED : 0),
-    };
-    if (!jobs_insert(e->store, &job, &ignored, err))
-        return false;
-    b->n++;
-    b->gated += gated;
-    source->is_busy = true;
-    apply_due_at(e, job.queue_deadline_us);
-    apply_due_at(e, job.deadline_us);
-    e->turn.submitted++;
-    return true;
-}
-
-static bool insert_elements(struct engine *e, int64_t no, const struct batch_ask *ask,
-                            struct err *err)
-{
-    struct element_source source;
-    if (ask->n_items == 0)
-        return true;
-    if (!source_open(e, no, &source, err))
-        return false;
-    if (source.batch.chunksize > 1 &&
-        !chunk_is_busy(e, &source.batch, source.batch.n, &source.is_busy, err))
-        return false;
-    for (uint32_t i = 0; i < ask->n_items; i++)
-        if (!insert_element(e, &source, ask->items[i], err))
-            return err_wrap(err, "store an item");
-    if (source.due_us > e->turn.now_us)
-        apply_due_at(e, source.due_us);
-    e->dispatch.dirty = true;
-    return true;
-}
-
-/* ------------------------------------------------------------------------------------------------
  * stopping */
 
 /* What was reserved for the batch is taken back; what a worker has taken meanwhile runs. */
@@ -256,7 +160,7 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
                  (ask->spec->n_outputs > 0 ? JOB_OUTPUTS : 0),
     };
     return batch_insert(e->store, &batch, &ask->id, err) &&
-           insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+           batch_add_items(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
            apply_parents_enter(e, ask->spec, ask->id.no, &family, err) &&
            key_keep_batch(e, cmd, ask->id.no, err);
 }
@@ -294,7 +198,7 @@ static bool add_to_batch(struct engine *e, const struct command *cmd, struct err
 {
     const struct batch_ask *ask = &cmd->batch;
     bool completes = ask->uploads && ask->phase != BATCH_UPLOADING;
-    return insert_elements(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
+    return batch_add_items(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&
            (!completes || key_keep_batch(e, cmd, ask->id.no, err)) &&
            (ask->uploads || key_keep_items(e, cmd, err));
 }

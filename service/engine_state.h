@@ -257,6 +257,9 @@ MUST_CHECK bool batch_release_begin(struct engine *e, int64_t no, struct err *er
 MUST_CHECK bool batch_halt(struct engine *e, const struct batch *b, const char *why,
                            struct err *err);
 MUST_CHECK bool batch_fill(struct engine *e, const struct batch *b, struct err *err);
+/* batch_items.c: its next elements, one for each item of `ask`. */
+MUST_CHECK bool batch_add_items(struct engine *e, int64_t no, const struct batch_ask *ask,
+                                struct err *err);
 /* apply.c: how an attempt ended. `leap`: of an element behind the gate, which is not known to have
  * begun; else NULL. */
 struct attempt_facts;

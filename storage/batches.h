@@ -36,6 +36,17 @@ MUST_CHECK bool batch_get(struct store *store, const struct job_id *id, const st
 MUST_CHECK bool batch_put(struct store *store, const struct batch *changed, int64_t now_us,
                           struct err *err);
 
+/* Its next elements, which differ in nothing but item and salt: as jobs_insert does it with each
+ * item as the task of `like`, idx being that of the first. Nothing but a batch and items (and no
+ * unique key, callback or submitter) belongs to them. */
+struct element_new {
+    struct slice item;
+    uint32_t salt;
+};
+MUST_CHECK bool batch_insert_elements(struct store *store, const struct job_new *like,
+                                      const struct element_new *elements, size_t n,
+                                      struct err *err);
+
 /* What its elements are made from. */
 MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_head *ret,
                            struct err *err);

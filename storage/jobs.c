@@ -72,12 +72,14 @@ static enum job_state birth_state(const struct job_new *job)
     return (job->flags & (JOB_WAITS | JOB_GATED)) != 0 ? JOB_BLOCKED : JOB_QUEUED;
 }
 
-bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
-                 struct err *err)
+bool job_row_new(struct store *store, const struct job_new *job, struct row *ret, struct err *err)
 {
     const struct job_spec *spec = job->spec;
     struct slice queue = spec->queue.ptr == NULL ? SLICE_LIT(DEFAULT_QUEUE) : spec->queue;
-    struct row row = {
+
+    PRE(spec->max_attempts >= 1 && spec->keep_us >= 0);
+
+    *ret = (struct row){
         .no = store->newest.no + 1,
         .state = birth_state(job),
         .salt = job->salt,
@@ -98,12 +100,18 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
                  (spec->submitter.no != 0 ? (uint32_t)JOB_OFFSPRING : 0),
         .ukey = job->ukey,
     };
+    if (ret->state == JOB_SCHEDULED)
+        ret->due_us = job->due_us;
+    return queue_number(store, queue, &ret->queue, err);
+}
 
-    PRE(spec->max_attempts >= 1 && spec->keep_us >= 0);
+bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
+                 struct err *err)
+{
+    const struct job_spec *spec = job->spec;
+    struct row row;
 
-    if (row.state == JOB_SCHEDULED)
-        row.due_us = job->due_us;
-    if (!queue_number(store, queue, &row.queue, err) || !queue_has_room(store, row.queue, err) ||
+    if (!job_row_new(store, job, &row, err) || !queue_has_room(store, row.queue, err) ||
         !row_insert(store, &row, err) || !spec_insert(store, row.no, job, err) ||
         ((row.flags & JOB_CALLBACK) != 0 && !callback_insert(store, row.no, spec, err)) ||
         ((row.flags & JOB_OFFSPRING) != 0 &&

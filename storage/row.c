@@ -107,6 +107,15 @@ static bool gate_changed(struct store *store, const struct row *row, bool before
     return before == after || batch_count_gated(store, row->batch, after ? +1 : -1, err);
 }
 
+bool row_born(struct store *store, const struct row *row, struct err *err)
+{
+    counts_change(&store->counts, row->queue, row->state, +1);
+    *cache_slot(store, row->no) = *row;
+    cache_slot(store, row->no)->ukey = (struct slice){0};
+    return gate_changed(store, row, false, is_gated(row, row->state), err) &&
+           row_changed(store, row, JOB_BIRTH, row->state, err);
+}
+
 bool row_insert(struct store *store, const struct row *row, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
@@ -129,13 +138,7 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
     bind_or_null(insert, 17, row->batch != 0, row->idx);
     bind_i64(insert, 18, row->flags);
     bind_blob(insert, 19, row->ukey);
-    if (!store_run(store, insert, err))
-        return false;
-    counts_change(&store->counts, row->queue, row->state, +1);
-    *cache_slot(store, row->no) = *row;
-    cache_slot(store, row->no)->ukey = (struct slice){0};
-    return gate_changed(store, row, false, is_gated(row, row->state), err) &&
-           row_changed(store, row, JOB_BIRTH, row->state, err);
+    return store_run(store, insert, err) && row_born(store, row, err);
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */

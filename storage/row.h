@@ -76,6 +76,8 @@ bool row_has_id(const struct row *row, const struct job_id *id);
 MUST_CHECK bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err);
 /* A new row; counts it. */
 MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct err *err);
+/* For an INSERT of many rows elsewhere: all that row_insert does beside the row itself. */
+MUST_CHECK bool row_born(struct store *store, const struct row *row, struct err *err);
 /* Writes the row with its new state, version + 1, and counts it. Who is queued or has ended is
  * gated no more. STATE_CONFLICT, with nothing
  * changed, when job.h's table does not know the move from the row's stored state. */

@@ -108,6 +108,18 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " j.created_us, j.salt FROM blobs b LEFT JOIN jobs j ON j.no = b.job "
 
 /* clang-format off */
+/* So many elements are inserted by one statement. Their numbers and indexes are consecutive; what
+ * one of them has of its own is ?18 and so on. */
+#define ELEMENTS_AT_ONCE 16
+#define TEXT_ELEMENTS(ROW)                                                                         \
+    ROW(0, 18) "," ROW(1, 19) "," ROW(2, 20) "," ROW(3, 21) "," ROW(4, 22) "," ROW(5, 23) ","      \
+    ROW(6, 24) "," ROW(7, 25) "," ROW(8, 26) "," ROW(9, 27) "," ROW(10, 28) "," ROW(11, 29) ","    \
+    ROW(12, 30) "," ROW(13, 31) "," ROW(14, 32) "," ROW(15, 33)
+#define TEXT_ELEMENT_ROW(k, salt)                                                                  \
+    "(?1 + " #k ", ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 + " #k        \
+    ", ?17, ?" #salt ")"
+#define TEXT_ELEMENT_SPEC(k, item) "(?1 + " #k ", ?" #item ")"
+
 #define WRITER_SQL(X)                                                                              \
     /* transactions */                                                                             \
     X(BEGIN,           HOT,  "BEGIN IMMEDIATE")                                                    \
@@ -122,6 +134,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " keep_us, max_attempts, result, retry, batch, idx, flags, ukey)"          \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
                              " ?14, ?15, ?16, ?17, ?18, ?19)")                                     \
+    X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (no, state, queue, priority, timer, wake_us,"       \
+                             " created_us, due_us, queue_deadline_us, deadline_us, keep_us,"       \
+                             " max_attempts, result, retry, batch, idx, flags, salt)"              \
+                             " VALUES " TEXT_ELEMENTS(TEXT_ELEMENT_ROW))                           \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
@@ -146,6 +162,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     /* its side tables */                                                                          \
     X(SPEC_INSERT,     HOT,  "INSERT INTO specs (no, name, labels, metadata, traceparent, policy," \
                              " task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
+    X(SPECS_INSERT,    HOT,  "INSERT INTO specs (no, task) VALUES "                                \
+                             TEXT_ELEMENTS(TEXT_ELEMENT_SPEC))                                     \
     X(SPEC_START,      HOT,  "SELECT name, traceparent, task FROM specs WHERE no = ?1")            \
     X(SPEC_POLICY,     HOT,  "SELECT policy FROM specs WHERE no = ?1")                             \
     X(SPEC_CHANGE,     HOT,  "UPDATE specs SET name = coalesce(?2, name),"                         \

@@ -71,6 +71,10 @@ MUST_CHECK bool newest_keep(struct store *store, int64_t no, struct err *err);
 /* The number of a queue, made when this is its first job. */
 MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *ret_number,
                              struct err *err);
+/* The row of a job about to be born, with the next number. */
+struct job_new;
+MUST_CHECK bool job_row_new(struct store *store, const struct job_new *job, struct row *ret,
+                            struct err *err);
 /* The row's last attempt becomes history. */
 struct job_end;
 MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
