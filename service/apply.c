@@ -89,43 +89,55 @@ static bool finish(struct engine *e, const struct attempt_facts *facts, const st
                                 : jobs_finish(e->store, facts->row.no, facts->attempt, end, err);
 }
 
-bool apply_outcome(struct engine *e, struct attempt_facts *facts,
-                   const struct task_outcome *outcome, const struct job_leap *leap, struct err *err)
+bool apply_end_of(struct engine *e, struct attempt_facts *facts, const struct task_outcome *outcome,
+                  struct job_end *ret, struct err *err)
 {
-    const int64_t no = facts->row.no;
-    bool failed = outcome->end != TASK_EXITED || outcome->exit_code != 0, has_leapt = false;
+    const bool failed = outcome->end != TASK_EXITED || outcome->exit_code != 0;
     if (failed && facts->row.has_retry) {
         facts->has_policy = true;
-        if (!jobs_retry_policy(e->store, no, &facts->policy, err))
+        if (!jobs_retry_policy(e->store, facts->row.no, &facts->policy, err))
             return false;
     }
     metrics_add(e->parts.metrics, COUNT_RUNNER_STARTS, outcome->runner_starts);
     metrics_add(e->parts.metrics, COUNT_RUNNER_FAILURES, outcome->runner_failures);
-    struct job_end end;
-    outcome_of(facts, outcome, &end);
-    const bool is_over = job_state_is_end(end.state);
+    outcome_of(facts, outcome, ret);
+    return true;
+}
+
+void apply_ended(struct engine *e, const struct job_row *row, const struct job_end *end)
+{
+    observe_end(e, row, end);
+    apply_due_at(e,
+                 job_state_is_end(end->state) ? end->finished_us + end->keep_us : end->retry_at_us);
+}
+
+bool apply_store_end(struct engine *e, const struct attempt_facts *facts,
+                     const struct task_outcome *outcome, const struct job_end *end, struct err *err)
+{
+    const int64_t no = facts->row.no;
     enum job_state ignored;
-    if (leap != NULL && is_over && !jobs_leap(e->store, leap, &end, &has_leapt, err))
-        return false;
-    if (leap != NULL && !has_leapt &&
-        !jobs_start_mate(e->store,
-                         &(struct job_start){no, facts->attempt, leap->slot, e->turn.now_us}, err))
-        return false;
-    if (end.state == JOB_CANCELLED && !has_leapt &&
+    if (end->state == JOB_CANCELLED &&
         !jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why_cancelled(e, no)},
                      &ignored, err))
         return false; /* RUNNING → STOPPING, which the end below takes on to CANCELLED */
-    if (!has_leapt && !finish(e, facts, &end, err)) {
+    if (!finish(e, facts, end, err)) {
         drop_outputs(e, outcome);
         return false;
     }
-    if (!apply_outputs(e, no, outcome, &end, err))
+    if (!apply_outputs(e, no, outcome, end, err))
         return false;
-    if (!is_over)
+    if (!job_state_is_end(end->state))
         drop_spool(e, facts, outcome); /* only the last attempt's output is kept */
-    observe_end(e, &facts->row, &end);
-    apply_due_at(e, is_over ? end.finished_us + end.keep_us : end.retry_at_us);
+    apply_ended(e, &facts->row, end);
     return true;
+}
+
+bool apply_outcome(struct engine *e, struct attempt_facts *facts,
+                   const struct task_outcome *outcome, struct err *err)
+{
+    struct job_end end;
+    return apply_end_of(e, facts, outcome, &end, err) &&
+           apply_store_end(e, facts, outcome, &end, err);
 }
 
 bool apply_retries_lost(const struct engine *e, uint32_t queue)
@@ -169,7 +181,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
         .feeds_another = f->stages > 0 && f->info.row.idx + 1 < f->stages,
         .now_us = e->turn.now_us,
     };
-    return apply_outcome(e, &facts, &outcome, NULL, err);
+    return apply_outcome(e, &facts, &outcome, err);
 }
 
 bool apply_savepoint_leave(struct engine *e, bool ok, const struct err *err)

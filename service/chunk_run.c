@@ -117,8 +117,7 @@ static void add_mates(const struct mate_maker *m, const struct mate_list *list)
         if (!make_task(m, &list->mates[i], &task->bytes) || task->bytes.len > room)
             return;
         room -= task->bytes.len;
-        run->mates[run->n++] = (struct chunk_mate){.row = list->mates[i].row,
-                                                   .due_us = list->mates[i].due_us};
+        run->mates[run->n++] = (struct chunk_mate){.row = list->mates[i].row};
         run->span = task->no - run->head.no + 1;
     }
 }

@@ -25,8 +25,7 @@ struct dispatch;
 struct flight;
 
 struct chunk_mate {
-    struct job_row row; /* as it was behind the gate */
-    int64_t due_us;
+    struct job_row row;  /* as it was behind the gate */
     bool recorded;       /* its row may say `running` */
     bool stop_requested; /* as the flight's, of one that is not the current one any more */
 };

@@ -52,18 +52,58 @@ bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
 /* ------------------------------------------------------------------------------------------------
  * ends of those in flight */
 
-static bool apply_element(struct engine *e, struct flight *f, const struct task_outcome *outcome,
-                          struct err *err)
+/* Ends that are stored together. */
+struct leaps {
+    struct job_leap items[LEAPS_AT_ONCE];
+    size_t n;
+};
+
+/* A report that comes too late changes nothing (guarantees.md G4); only the store can fail. */
+static bool or_log(struct engine *e, bool ok, const struct err *why, struct err *err)
+{
+    if (ok)
+        return true;
+    if (apply_is_store_failure(why))
+        return err_set(err, why->code, "%s", why->detail);
+    log_error(e->parts.log, "late report of an attempt ignored", why);
+    return true;
+}
+
+/* It cannot leap: it begins, and then it ends. */
+static bool apply_steps(struct engine *e, const struct job_leap *leap,
+                        const struct attempt_facts *facts, const struct task_outcome *outcome,
+                        struct err *err)
+{
+    const struct job_start start = {leap->row->no, leap->attempt, leap->slot, e->turn.now_us};
+    return jobs_start_mate(e->store, &start, err) &&
+           apply_store_end(e, facts, outcome, &leap->end, err);
+}
+
+static bool store_leaps(struct engine *e, struct leaps *leaps, struct err *err)
+{
+    static const struct task_outcome nothing = {0}; /* its files are no leap's */
+    if (!jobs_leap(e->store, leaps->items, leaps->n, err))
+        return false;
+    for (size_t i = 0; i < leaps->n; i++) {
+        const struct job_leap *leap = &leaps->items[i];
+        const struct attempt_facts facts = {.row = *leap->row, .attempt = leap->attempt};
+        struct err why = {0};
+        if (leap->has_leapt)
+            apply_ended(e, leap->row, &leap->end);
+        else if (!or_log(e, apply_steps(e, leap, &facts, &nothing, &why), &why, err))
+            return false;
+    }
+    leaps->n = 0;
+    return true;
+}
+
+static struct attempt_facts facts_of(struct engine *e, const struct flight *f, uint32_t element)
 {
     const struct chunk_run *run = f->chunk;
-    const uint32_t element = outcome->mate;
     const struct chunk_mate *mate = element == 0 ? NULL : &run->mates[element - 1];
-    bool stop_requested = mate == NULL ? run->head_stop_requested : mate->stop_requested;
-    const struct job_row *row = mate == NULL ? &run->head : &mate->row;
-    if (!apply_death(e, f, &row->id, outcome, err))
-        return false;
-    struct attempt_facts facts = {
-        .row = *row,
+    const bool stop_requested = mate == NULL ? run->head_stop_requested : mate->stop_requested;
+    return (struct attempt_facts){
+        .row = mate == NULL ? run->head : mate->row,
         .attempt = f->attempt,
         .stop_requested = stop_requested || (element == run->current && f->stop_requested),
         .drain_stop = f->drain_stop,
@@ -71,24 +111,40 @@ static bool apply_element(struct engine *e, struct flight *f, const struct task_
         .broken = dispatch_broken(&e->dispatch, run->head.queue),
         .now_us = e->turn.now_us,
     };
-    if (mate == NULL)
-        return apply_outcome(e, &facts, outcome, NULL, err);
-    metrics_add(e->parts.metrics, COUNT_ATTEMPTS, 1);
-    const struct job_leap leap = {&mate->row, mate->due_us, f->attempt, f->place.slot};
-    return apply_outcome(e, &facts, outcome, &leap, err);
 }
 
-/* A report that comes too late changes nothing (guarantees.md G4); only the store can fail. */
-static bool apply_or_log(struct engine *e, struct flight *f, const struct task_outcome *outcome,
-                         struct err *err)
+/* The end of a mate: it is gathered, unless its words lie in `outcome` or it is tried again. */
+static bool apply_mate(struct engine *e, struct flight *f, const struct task_outcome *outcome,
+                       struct leaps *leaps, struct err *err)
 {
+    struct attempt_facts facts = facts_of(e, f, outcome->mate);
+    struct job_leap leap = {.row = &f->chunk->mates[outcome->mate - 1].row,
+                            .attempt = f->attempt,
+                            .slot = f->place.slot};
+    metrics_add(e->parts.metrics, COUNT_ATTEMPTS, 1);
+    if (!apply_end_of(e, &facts, outcome, &leap.end, err))
+        return false;
+    if (!job_state_is_end(leap.end.state))
+        return store_leaps(e, leaps, err) && apply_steps(e, &leap, &facts, outcome, err);
+    leaps->items[leaps->n++] = leap;
+    return (leaps->n < LEAPS_AT_ONCE && leap.end.error_detail == NULL) ||
+           store_leaps(e, leaps, err);
+}
+
+static bool apply_element(struct engine *e, struct flight *f, const struct task_outcome *outcome,
+                          struct leaps *leaps, struct err *err)
+{
+    const uint32_t element = outcome->mate;
+    const struct job_row *row = element == 0 ? &f->chunk->head : &f->chunk->mates[element - 1].row;
     struct err why = {0};
-    if (apply_element(e, f, outcome, &why))
-        return true;
-    if (apply_is_store_failure(&why))
-        return err_set(err, why.code, "%s", why.detail);
-    log_error(e->parts.log, "late report of an attempt ignored", &why);
-    return true;
+    bool ok = apply_death(e, f, &row->id, outcome, &why);
+    if (ok && element == 0) {
+        struct attempt_facts facts = facts_of(e, f, 0);
+        ok = apply_outcome(e, &facts, outcome, &why);
+    } else if (ok) {
+        ok = apply_mate(e, f, outcome, leaps, &why);
+    }
+    return or_log(e, ok, &why, err);
 }
 
 /* It was taken by its worker, but has not begun: as if it had never left. */
@@ -109,7 +165,7 @@ static bool put_back(struct engine *e, const struct flight *f, int64_t no, struc
 }
 
 /* The outcome of the one that ran last, and what is left of the others. */
-static bool apply_last(struct engine *e, struct flight *f, struct err *err)
+static bool apply_last(struct engine *e, struct flight *f, struct leaps *leaps, struct err *err)
 {
     const struct chunk_run *run = f->chunk;
     struct task_outcome outcome = {.end = TASK_START_FAILED};
@@ -120,9 +176,11 @@ static bool apply_last(struct engine *e, struct flight *f, struct err *err)
     if (outcome.end == TASK_START_FAILED) {
         e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
         first_left = outcome.mate;
-    } else if (outcome.mate <= run->n && !apply_or_log(e, f, &outcome, err)) {
+    } else if (outcome.mate <= run->n && !apply_element(e, f, &outcome, leaps, err)) {
         return false;
     }
+    if (!store_leaps(e, leaps, err))
+        return false;
     if (first_left == 0 && !put_back(e, f, run->head.no, err))
         return false;
     for (uint32_t mate = MAX(first_left, 1u); mate <= run->n; mate++)
@@ -145,11 +203,12 @@ bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
 {
     struct chunk_run *run = f->chunk;
     struct task_outcome outcome;
+    struct leaps leaps = {.n = 0};
     run->has_part = false;
     while (!f->never_started && pool_mates_next(e->parts.pool, f->place, &run->applied, &outcome))
-        if (!apply_or_log(e, f, &outcome, err))
+        if (!apply_element(e, f, &outcome, &leaps, err))
             return false;
     if (f->state == FLIGHT_RUNNING)
-        return chunk_record_now(&e->dispatch, &e->turn, f, err);
-    return apply_last(e, f, err) && let_next_in(e, &run->head, f->info.row.idx, err);
+        return store_leaps(e, &leaps, err) && chunk_record_now(&e->dispatch, &e->turn, f, err);
+    return apply_last(e, f, &leaps, err) && let_next_in(e, &run->head, f->info.row.idx, err);
 }

@@ -260,12 +260,18 @@ MUST_CHECK bool batch_fill(struct engine *e, const struct batch *b, struct err *
 /* batch_items.c: its next elements, one for each item of `ask`. */
 MUST_CHECK bool batch_add_items(struct engine *e, int64_t no, const struct batch_ask *ask,
                                 struct err *err);
-/* apply.c: how an attempt ended. `leap`: of an element behind the gate, which is not known to have
- * begun; else NULL. */
+/* apply.c: how an attempt ended, and its two halves: what the outcome means, and what is stored. */
 struct attempt_facts;
 MUST_CHECK bool apply_outcome(struct engine *e, struct attempt_facts *facts,
-                              const struct task_outcome *outcome, const struct job_leap *leap,
-                              struct err *err);
+                              const struct task_outcome *outcome, struct err *err);
+MUST_CHECK bool apply_end_of(struct engine *e, struct attempt_facts *facts,
+                             const struct task_outcome *outcome, struct job_end *ret,
+                             struct err *err);
+MUST_CHECK bool apply_store_end(struct engine *e, const struct attempt_facts *facts,
+                                const struct task_outcome *outcome, const struct job_end *end,
+                                struct err *err);
+/* What an end that is stored otherwise means for metrics and timers. */
+void apply_ended(struct engine *e, const struct job_row *row, const struct job_end *end);
 /* Whether the pool of this queue has jobs whose worker died tried again (on_worker_death). */
 bool apply_retries_lost(const struct engine *e, uint32_t queue);
 /* chunks.c: all ends of a chunk in flight that are there by now; when the flight has ended, the

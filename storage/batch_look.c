@@ -46,7 +46,7 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
 
         if (!found)
             return true;
-        *mate = (struct mate){.row = *head, .due_us = sqlite3_column_int64(get, 8)};
+        *mate = (struct mate){.row = *head};
         mate->row.no = sqlite3_column_int64(get, 0);
         mate->row.idx = sqlite3_column_int64(get, 1);
         mate->row.created_us = sqlite3_column_int64(get, 3);
@@ -58,8 +58,8 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
         mate->row.keep_us = sqlite3_column_int64(get, 6);
         mate->row.deadline_us = sqlite3_column_int64(get, 7);
         mate->row.started_us = 0;
-        mate->row.flags = (uint32_t)sqlite3_column_int64(get, 9);
-        item = column_slice(get, 10);
+        mate->row.flags = (uint32_t)sqlite3_column_int64(get, 8);
+        item = column_slice(get, 9);
         /* Its payload is gone, which it says when it is started alone; or it has no room. */
         if (item.ptr == NULL || item.len > left)
             return true;

@@ -60,7 +60,6 @@ MUST_CHECK bool batch_gated(struct store *store, int64_t batch, int64_t from, st
  * to `a`. */
 struct mate {
     struct job_row row;
-    int64_t due_us;
     struct slice item;
 };
 struct mate_list {

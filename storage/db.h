@@ -70,6 +70,13 @@ static inline void bind_time(sqlite3_stmt *stmt, int index, int64_t us)
     else
         (void)sqlite3_bind_int64(stmt, index, us);
 }
+static inline void bind_or_null(sqlite3_stmt *stmt, int index, bool is_there, int64_t value)
+{
+    if (is_there)
+        bind_i64(stmt, index, value);
+    else
+        (void)sqlite3_bind_null(stmt, index);
+}
 
 void bind_text(sqlite3_stmt *stmt, int index, struct slice text);
 void bind_blob(sqlite3_stmt *stmt, int index, struct slice bytes);

@@ -310,8 +310,8 @@ static bool has_short_value(const struct job_end *end)
            out[STREAM_VALUE].len <= SHORT_VALUE;
 }
 
-static bool output_put(struct store *store, const struct row *row, const struct job_end *end,
-                       struct err *err)
+bool outputs_put(struct store *store, const struct row *row, const struct job_end *end,
+                 struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_OUTPUT_PUT);
     const struct slice *out = end->inline_out;
@@ -339,7 +339,7 @@ static bool attempt_repeat(struct store *store, struct row *row, const struct jo
     return row_move(store, &waiting, end->state, err) && attempt_insert(store, row, end, err);
 }
 
-static void row_take_end(struct row *row, const struct job_end *end)
+void row_take_end(struct row *row, const struct job_end *end)
 {
     row->reason = end->reason;
     row->has_exit_code = end->has_exit_code;
@@ -364,36 +364,8 @@ static bool attempt_end(struct store *store, struct row *row, const struct job_e
     row_take_end(row, end);
     return (row->state == JOB_QUEUED ? row_pass(store, row, end->state, err)
                                      : row_move(store, row, end->state, err)) &&
-           output_put(store, row, end, err) &&
+           outputs_put(store, row, end, err) &&
            jobs_put_words(store, row->no, end->error_detail, err);
-}
-
-bool jobs_leap(struct store *store, const struct job_leap *leap, const struct job_end *end,
-               bool *ret, struct err *err)
-{
-    const struct job_row *from = leap->row;
-    struct row row = {
-        .no = from->no,
-        .state = JOB_BLOCKED,
-        .queue = from->queue,
-        .salt = from->id.salt,
-        .priority = from->priority,
-        .attempt = leap->attempt,
-        .version = from->version,
-        .created_us = from->created_us,
-        .due_us = leap->due_us,
-        .queued_us = end->started_us,
-        .slot = (int32_t)leap->slot,
-        .batch = from->batch,
-        .idx = from->idx,
-        .flags = from->flags,
-    };
-
-    row_take_end(&row, end);
-    if (!row_leap(store, &row, end->state, ret, err))
-        return false;
-    return !*ret || (output_put(store, &row, end, err) &&
-                     jobs_put_words(store, row.no, end->error_detail, err));
 }
 
 bool jobs_pass(struct store *store, const struct job_start *start, const struct job_end *end,

@@ -93,16 +93,19 @@ MUST_CHECK bool jobs_pass(struct store *store, const struct job_start *start,
  * one of its chunk. Nothing is done when it is RUNNING or STOPPING already. */
 MUST_CHECK bool jobs_start_mate(struct store *store, const struct job_start *start,
                                 struct err *err);
-/* Such an element has begun and ended since the last commit; `row` as batch_mates has told. False
- * in *ret: its row stands somewhere else now, and nothing is changed (jobs_start_mate,
- * jobs_finish). */
+/* Such elements that have begun and ended since the last commit: from behind the gate to their ends
+ * in one write, since nobody could see the steps between. Neighbours with like ends share one
+ * statement. */
+#define LEAPS_AT_ONCE 32
 struct job_leap {
-    const struct job_row *row;
-    int64_t due_us;
+    const struct job_row *row; /* as batch_mates has told */
     uint32_t attempt, slot;
+    struct job_end end; /* with a state that is an end */
+    bool has_leapt;     /* out. False: its row stands somewhere else now, or not as `row` says
+                           (another version, other flags), and is not changed: jobs_start_mate,
+                           jobs_finish */
 };
-MUST_CHECK bool jobs_leap(struct store *store, const struct job_leap *leap,
-                          const struct job_end *end, bool *ret, struct err *err);
+MUST_CHECK bool jobs_leap(struct store *store, struct job_leap *leaps, size_t n, struct err *err);
 /* A start that did not happen (TASK_START_FAILED, recovery of a reservation): RUNNING → QUEUED,
  * attempt not counted. */
 MUST_CHECK bool jobs_unstart(struct store *store, int64_t no, uint32_t attempt, struct err *err);

@@ -34,14 +34,6 @@ const struct row *row_at_hand(const struct store *store, int64_t no)
     return row->no == no && no != 0 ? row : NULL;
 }
 
-static void bind_or_null(sqlite3_stmt *stmt, int index, bool is_there, int64_t value)
-{
-    if (is_there)
-        bind_i64(stmt, index, value);
-    else
-        (void)sqlite3_bind_null(stmt, index);
-}
-
 bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = NULL;
@@ -253,36 +245,6 @@ bool row_pass(struct store *store, struct row *row, enum job_state to, struct er
     row_has_moved(store, row, JOB_QUEUED, &moved);
     return row_changed(store, &begun, JOB_QUEUED, JOB_RUNNING, err) &&
            row_changed(store, row, JOB_RUNNING, to, err);
-}
-
-bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret, struct err *err)
-{
-    struct row moved = *row;
-    sqlite3_stmt *move;
-
-    PRE(row->state == JOB_BLOCKED && is_gated(row, row->state) && job_state_is_end(to));
-
-    moved.state = to;
-    moved.version++;
-    moved.flags &= ~(uint32_t)JOB_GATED;
-    *ret = false;
-    if (store->counts.entries[row->queue - 1].now.count[JOB_BLOCKED] == 0)
-        return true;
-    move = move_bind(store_stmt(store, SQL_ROW_LEAP), &moved);
-    timer_bind_leap(store, move, 5, &moved);
-    bind_i64(move, 2, INT64_C(1) << JOB_BLOCKED);
-    bind_i64(move, 28, row->version);
-    bind_i64(move, 29, row->flags);
-    if (!store_run(store, move, err))
-        return false;
-    *ret = sqlite3_changes(store->db.handle) == 1;
-    if (!*ret)
-        return true;
-    timer_note_leap(store, &moved);
-    *row = moved;
-    moved.flags |= JOB_GATED; /* as by row_move: nobody has waited for this end */
-    return batch_count_gated(store, row->batch, -1, err) &&
-           row_moved(store, &moved, JOB_BLOCKED, to, err);
 }
 
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,

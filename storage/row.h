@@ -85,12 +85,6 @@ MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to
 /* From QUEUED by way of RUNNING to the end in one write, for an attempt that began and ended since
  * the last commit. Everybody hears of both moves, and the version grows by 2. */
 MUST_CHECK bool row_pass(struct store *store, struct row *row, enum job_state to, struct err *err);
-/* From behind the gate to the end in one write, for an attempt that began and ended since the last
- * commit: nobody could see the steps between. *ret is false, with nothing changed, when the row
- * does not stand there any more, or not as `row` says (another version, other flags). Of `row` all
- * but what the timer of a waiting job needs must be right. */
-MUST_CHECK bool row_leap(struct store *store, struct row *row, enum job_state to, bool *ret,
-                         struct err *err);
 /* Writes what a client may change (queue, priority, times, keep, attempts) of the row `was`, and
  * moves it to `to` when that is another state; version + 1 either way. */
 MUST_CHECK bool row_change(struct store *store, const struct row *was, struct row *row,

@@ -68,30 +68,22 @@ void timer_bind(sqlite3_stmt *stmt, int index, const struct row *row)
     bind_i64(stmt, index + 1, wake_us);
 }
 
-static bool goes_along(const struct timer_run *run, const struct row *row)
+bool timer_goes_along(struct timer_run *run, const struct row *row)
 {
-    return row->no == run->no + 1 && row->batch == run->batch && row->keep_us == run->keep_us &&
-           row->finished_us >= run->from_us && row->finished_us - run->from_us <= SHARED_US;
-}
+    const bool does = row->no == run->no + 1 && row->batch == run->batch &&
+                      row->keep_us == run->keep_us && row->finished_us >= run->from_us &&
+                      row->finished_us - run->from_us <= SHARED_US;
 
-void timer_bind_leap(const struct store *store, sqlite3_stmt *stmt, int index,
-                     const struct row *row)
-{
-    if (goes_along(&store->timers, row)) {
-        (void)sqlite3_bind_null(stmt, index);
-        (void)sqlite3_bind_null(stmt, index + 1);
-        return;
-    }
-    bind_i64(stmt, index, TIMER_KEEP);
-    bind_i64(stmt, index + 1, time_add(row_expires_us(row), SHARED_US));
-}
-
-void timer_note_leap(struct store *store, const struct row *row)
-{
-    if (!goes_along(&store->timers, row))
-        store->timers = (struct timer_run){
+    if (!does)
+        *run = (struct timer_run){
             .batch = row->batch, .from_us = row->finished_us, .keep_us = row->keep_us};
-    store->timers.no = row->no;
+    run->no = row->no;
+    return does;
+}
+
+int64_t timer_shared_us(const struct row *row)
+{
+    return time_add(row_expires_us(row), SHARED_US);
 }
 
 bool timer_hand_on(struct store *store, const struct row *row, struct err *err)

@@ -19,12 +19,12 @@ struct timer_run {
 
 /* Kind and time to the parameters `index` and `index` + 1. */
 void timer_bind(sqlite3_stmt *stmt, int index, const struct row *row);
-/* The same for an end by a leap, which may go along with the one before it. */
-void timer_bind_leap(const struct store *store, sqlite3_stmt *stmt, int index,
-                     const struct row *row);
-void timer_note_leap(struct store *store, const struct row *row);
-/* `row`, as it was, has ended and does not stand there any more, or its result has expired: the one
- * behind it gets a timer of its own. */
+/* The next one that leaps. True: it goes along with the one before it; else it is the first of a
+ * run, whose timer runs out at timer_shared_us. */
+bool timer_goes_along(struct timer_run *run, const struct row *row);
+int64_t timer_shared_us(const struct row *row);
+/* Nobody wakes who goes along with `row` any more: it has ended, and stood there or could not leap.
+ * The one behind it gets a timer of its own. */
 MUST_CHECK bool timer_hand_on(struct store *store, const struct row *row, struct err *err);
 
 #endif

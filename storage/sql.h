@@ -143,7 +143,16 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
     X(ROW_MOVE,        HOT,  TEXT_ROW_MOVE)                                                        \
-    X(ROW_LEAP,        HOT,  TEXT_ROW_MOVE " AND version = ?28 AND flags = ?29")                   \
+    X(ROWS_LEAP,       HOT,  "UPDATE jobs SET state = ?5, version = ?3 + 1, timer = leap(no, 0),"  \
+                             " wake_us = leap(no, 1), attempt = ?6, queued_us = leap(no, 2),"      \
+                             " started_us = leap(no, 2), finished_us = leap(no, 3), slot = ?7,"    \
+                             " reason = ?8, exit_code = ?9, signal = ?10, wall_us = leap(no, 4),"  \
+                             " user_us = leap(no, 5), system_us = leap(no, 6),"                    \
+                             " max_rss_bytes = leap(no, 7), killed = ?11,"                         \
+                             " stdout_bytes = leap(no, 8), stderr_bytes = leap(no, 9),"            \
+                             " output_flags = ?12, flags = ?4 & ~8, value_bytes = leap(no, 10),"   \
+                             " value = leap(no, 11) WHERE no >= ?1 AND no < ?2"                    \
+                             " AND state = " TEXT_BLOCKED " AND version = ?3 AND flags = ?4")      \
     X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
                              " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
                              " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \
@@ -232,7 +241,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND " TEXT_GATED      \
                              " ORDER BY no LIMIT 1")                                               \
     X(BATCH_MATES,     HOT,  "SELECT j.no, j.idx, j.salt, j.created_us, j.version, j.max_attempts," \
-                             " j.keep_us, j.deadline_us, j.due_us, j.flags, s.task"                \
+                             " j.keep_us, j.deadline_us, j.flags, s.task"                          \
                              " FROM jobs j CROSS JOIN specs s ON s.no = j.no"                      \
                              " WHERE j.no > ?1 AND j.no < ?2 AND j.state = " TEXT_BLOCKED          \
                              " AND j.flags | ?3 = ?3 AND j." TEXT_GATED " AND +j.batch = ?4"       \

@@ -21,6 +21,19 @@ struct newest {
 /* Its copy in `meta`, written when that row is deleted. */
 #define META_NEWEST "newest deleted row"
 
+/* What the statement of leaps asks about its rows (leap.c). */
+struct leap_row {
+    int64_t ints[10]; /* by enum leap_column */
+    bool has_value, done;
+    int64_t value_bytes;
+    struct slice value;
+};
+struct leaping {
+    int64_t first_no;
+    size_t n;
+    struct leap_row *rows;
+};
+
 /* Bounded by what one turn of the engine may change. */
 struct change_list {
     struct job_change *items;
@@ -34,6 +47,7 @@ struct store {
     struct batch_cache batches;
     struct change_list changes;
     struct timer_run timers;
+    struct leaping leaping;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;
@@ -75,8 +89,14 @@ MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *r
 struct job_new;
 MUST_CHECK bool job_row_new(struct store *store, const struct job_new *job, struct row *ret,
                             struct err *err);
-/* The row's last attempt becomes history. */
 struct job_end;
+/* What is known of its last attempt, into the row, and what it has put out beside the row. */
+void row_take_end(struct row *row, const struct job_end *end);
+MUST_CHECK bool outputs_put(struct store *store, const struct row *row, const struct job_end *end,
+                            struct err *err);
+/* The SQL function leap(). */
+MUST_CHECK bool leap_open(struct store *store, struct err *err);
+/* The row's last attempt becomes history. */
 MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
                                const struct job_end *end, struct err *err);
 /* QUEUE_LIMIT when as many of its jobs wait as its max_length allows. Moving jobs there, other than

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* Elements of a chunk that go from behind the gate to their end, as many as possible by one
+ * statement: most of what an UPDATE costs is not its row. What differs from row to row is asked by
+ * the statement, by the SQL function leap(number, which). */
+#include "storage/jobs.h"
+#include "storage/store_impl.h"
+
+/* The second argument of leap(). The numbers are those of SQL_ROWS_LEAP. */
+enum leap_column {
+    LEAP_TIMER,
+    LEAP_WAKE,
+    LEAP_STARTED,
+    LEAP_FINISHED,
+    LEAP_TIMES, /* so many columns are NULL instead of 0 */
+    LEAP_WALL = LEAP_TIMES,
+    LEAP_USER,
+    LEAP_SYSTEM,
+    LEAP_RSS,
+    LEAP_STDOUT,
+    LEAP_STDERR,
+    LEAP_INTS,
+    LEAP_VALUE_BYTES = LEAP_INTS,
+    LEAP_VALUE,
+    LEAP_COLUMNS
+};
+_Static_assert(LEAP_COLUMNS == 12, "SQL_ROWS_LEAP names these columns by their numbers");
+
+/* ---- what the statement asks ---- */
+
+static void answer(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    const struct leaping *leaping = &((struct store *)sqlite3_user_data(context))->leaping;
+    const int64_t at = sqlite3_value_int64(argv[0]) - leaping->first_no;
+    const int which = sqlite3_value_int(argv[1]);
+
+    PRE(argc == 2 && at >= 0 && (size_t)at < leaping->n && which >= 0 && which < LEAP_COLUMNS);
+
+    struct leap_row *row = &leaping->rows[at];
+    row->done = true;
+    if (which == LEAP_VALUE && row->value.ptr != NULL)
+        sqlite3_result_blob64(context, row->value.ptr, row->value.len, SQLITE_STATIC);
+    else if (which == LEAP_VALUE_BYTES && row->has_value)
+        sqlite3_result_int64(context, row->value_bytes);
+    else if (which < LEAP_INTS && (which >= LEAP_TIMES || row->ints[which] != 0))
+        sqlite3_result_int64(context, row->ints[which]);
+    else
+        sqlite3_result_null(context);
+}
+
+bool leap_open(struct store *store, struct err *err)
+{
+    const int rc = sqlite3_create_function_v2(store->db.handle, "leap", 2,
+                                              SQLITE_UTF8 | SQLITE_DIRECTONLY, store, answer, NULL,
+                                              NULL, NULL);
+
+    return rc == SQLITE_OK || db_fail(&store->db, rc, "create a function", err);
+}
+
+/* ---- runs of neighbours ---- */
+
+/* As it is afterwards. */
+static struct row row_after(const struct job_leap *leap)
+{
+    const struct job_row *from = leap->row;
+    struct row row = {
+        .no = from->no,
+        .state = leap->end.state,
+        .queue = from->queue,
+        .salt = from->id.salt,
+        .priority = from->priority,
+        .attempt = leap->attempt,
+        .version = from->version + 1,
+        .created_us = from->created_us,
+        .slot = (int32_t)leap->slot,
+        .batch = from->batch,
+        .idx = from->idx,
+        .flags = from->flags & ~(uint32_t)JOB_GATED,
+    };
+
+    PRE(from->state == JOB_BLOCKED && (from->flags & JOB_GATED) != 0 &&
+        job_state_is_end(leap->end.state) && leap->end.keep_us == from->keep_us);
+
+    row_take_end(&row, &leap->end);
+    return row;
+}
+
+/* Whether one statement can write both, `b` as the next neighbour of `a`. */
+static bool is_alike(const struct row *a, const struct row *b)
+{
+    return b->no == a->no + 1 && b->batch == a->batch && b->queue == a->queue &&
+           b->version == a->version && b->flags == a->flags && b->attempt == a->attempt &&
+           b->slot == a->slot && b->state == a->state && b->reason == a->reason &&
+           b->has_exit_code == a->has_exit_code && b->exit_code == a->exit_code &&
+           b->signal == a->signal && b->usage.processes_killed == a->usage.processes_killed &&
+           row_output_flags(b) == row_output_flags(a);
+}
+
+static struct leap_row row_ask(struct timer_run *timers, const struct row *row)
+{
+    const bool has_timer = !timer_goes_along(timers, row);
+
+    return (struct leap_row){
+        .ints =
+            {
+                [LEAP_TIMER] = has_timer ? TIMER_KEEP : TIMER_NONE,
+                [LEAP_WAKE] = has_timer ? timer_shared_us(row) : 0,
+                [LEAP_STARTED] = row->started_us,
+                [LEAP_FINISHED] = row->finished_us,
+                [LEAP_WALL] = row->usage.wall_us,
+                [LEAP_USER] = row->usage.user_us,
+                [LEAP_SYSTEM] = row->usage.system_us,
+                [LEAP_RSS] = (int64_t)row->usage.max_rss_bytes,
+                [LEAP_STDOUT] = (int64_t)row->output.bytes[0],
+                [LEAP_STDERR] = (int64_t)row->output.bytes[1],
+            },
+        .has_value = row->output.has_value,
+        .value_bytes = (int64_t)row->output.bytes[STREAM_VALUE],
+        .value = row->value,
+    };
+}
+
+/* `row` is the first of n. */
+static sqlite3_stmt *run_bind(struct store *store, const struct row *row, size_t n)
+{
+    sqlite3_stmt *leap = store_stmt(store, SQL_ROWS_LEAP);
+
+    bind_i64(leap, 1, row->no);
+    bind_i64(leap, 2, row->no + (int64_t)n);
+    bind_i64(leap, 3, row->version - 1);
+    bind_i64(leap, 4, row->flags | JOB_GATED);
+    bind_i64(leap, 5, (int64_t)row->state);
+    bind_i64(leap, 6, row->attempt);
+    bind_i64(leap, 7, row->slot);
+    bind_or_null(leap, 8, row->reason != REASON_NONE, (int64_t)row->reason);
+    bind_or_null(leap, 9, row->has_exit_code, row->exit_code);
+    bind_i64(leap, 10, row->signal);
+    bind_i64(leap, 11, row->usage.processes_killed);
+    bind_i64(leap, 12, row_output_flags(row));
+    return leap;
+}
+
+/* All that follows from the write of one row, as row_move does it. */
+static bool row_has_leapt(struct store *store, const struct row *row, const struct job_end *end,
+                          struct err *err)
+{
+    struct row moved = *row;
+
+    moved.flags |= JOB_GATED; /* as by row_move: nobody has waited for this end */
+    return batch_count_gated(store, row->batch, -1, err) &&
+           row_moved(store, &moved, JOB_BLOCKED, row->state, err) &&
+           outputs_put(store, row, end, err) &&
+           jobs_put_words(store, row->no, end->error_detail, err);
+}
+
+static bool run_leap(struct store *store, struct job_leap *leaps, const struct row *rows, size_t n,
+                     struct err *err)
+{
+    struct leap_row asked[LEAPS_AT_ONCE];
+    struct timer_run timers = store->timers;
+
+    /* Else the counts are damaged, which a move by itself says. */
+    if (store->counts.entries[rows->queue - 1].now.count[JOB_BLOCKED] < (int64_t)n)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        asked[i] = row_ask(&timers, &rows[i]);
+    store->leaping = (struct leaping){rows->no, n, asked};
+    if (!store_run(store, run_bind(store, rows, n), err))
+        return false;
+    store->timers = timers;
+    for (size_t i = 0; i < n; i++) {
+        leaps[i].has_leapt = asked[i].done;
+        if (asked[i].done ? !row_has_leapt(store, &rows[i], &leaps[i].end, err)
+                          : !timer_hand_on(store, &rows[i], err))
+            return false;
+    }
+    return true;
+}
+
+bool jobs_leap(struct store *store, struct job_leap *leaps, size_t n, struct err *err)
+{
+    struct row rows[LEAPS_AT_ONCE];
+
+    PRE(n <= LEAPS_AT_ONCE);
+
+    for (size_t first = 0, end; first < n; first = end) {
+        rows[first] = row_after(&leaps[first]);
+        leaps[first].has_leapt = false;
+        for (end = first + 1; end < n; end++) {
+            leaps[end].has_leapt = false;
+            rows[end] = row_after(&leaps[end]);
+            if (!is_alike(&rows[end - 1], &rows[end]))
+                break;
+        }
+        if (!run_leap(store, &leaps[first], &rows[first], end - first, err))
+            return false;
+    }
+    return true;
+}
