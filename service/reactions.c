@@ -20,13 +20,20 @@ static bool react_batch(struct engine *e, const struct job_change *change, struc
 static const struct reaction {
     const char *name;
     reaction_fn *run, *instead; /* of one that fails; or NULL */
+    uint32_t flags;             /* whom it is for: who has one of them; 0: everybody */
 } reactions[] = {
-    {"tell the children of an end", apply_family_change, apply_family_later},
-    {"let a batch go on", react_batch, NULL},
-    {"end a pipeline", apply_stage_change, NULL},
-    {"owe a callback", apply_callback_change, NULL},
-    {"let blobs go", apply_blob_change, NULL},
+    {"tell the children of an end", apply_family_change, apply_family_later,
+     JOB_PARENT | JOB_WAITS},
+    {"let a batch go on", react_batch, NULL, 0},
+    {"end a pipeline", apply_stage_change, NULL, JOB_GANG},
+    {"owe a callback", apply_callback_change, NULL, JOB_CALLBACK},
+    {"let blobs go", apply_blob_change, NULL, JOB_INPUTS | JOB_OUTPUTS},
 };
+
+static bool is_for(const struct reaction *reaction, const struct job_change *change)
+{
+    return reaction->flags == 0 || (reaction->flags & change->flags) != 0;
+}
 
 struct cause {
     reaction_fn *run;
@@ -65,7 +72,7 @@ bool apply_changes(struct engine *e, struct err *err)
             return true;
         struct job_change change = changes[e->turn.n_seen++]; /* the list may grow and move */
         for (size_t i = 0; i < ARRAY_LEN(reactions); i++)
-            if (!react(e, &reactions[i], &change, err))
+            if (is_for(&reactions[i], &change) && !react(e, &reactions[i], &change, err))
                 return false;
     }
 }
