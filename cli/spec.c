@@ -246,6 +246,28 @@ static bool put_cwd(struct buf *out, const char *cwd, struct err *err)
     return true;
 }
 
+static void put_limits(struct buf *out, const struct args *args)
+{
+    static const struct {
+        enum option_id id;
+        const char *name;
+    } limits[] = {{OPT_LIMIT_MEMORY, "memory"}, {OPT_LIMIT_OUTPUT, "output"}};
+    const char *comma = "";
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        uint64_t bytes = 0;
+        if (!args_has(args, limits[i].id) ||
+            !text_to_bytes(slice_of(args->value[limits[i].id]), &bytes))
+            continue;
+        if (comma[0] == '\0') {
+            put_name(out, "limits");
+            buf_putc(out, '{');
+        }
+        buf_printf(out, "%s\"%s\":%llu", comma, limits[i].name, (unsigned long long)bytes);
+        comma = ",";
+    }
+    buf_puts(out, comma[0] == '\0' ? "" : "}");
+}
+
 static void put_numbers(struct buf *out, const struct args *args)
 {
     if (args_has(args, OPT_PRIORITY)) {
@@ -257,12 +279,6 @@ static void put_numbers(struct buf *out, const struct args *args)
         buf_puts(out, "{\"max_attempts\":");
         buf_put_i64(out, args_integer(args, OPT_RETRIES, 0) + 1);
         buf_putc(out, '}');
-    }
-    uint64_t bytes = 0;
-    if (args_has(args, OPT_LIMIT_OUTPUT) &&
-        text_to_bytes(slice_of(args->value[OPT_LIMIT_OUTPUT]), &bytes)) {
-        put_name(out, "limits");
-        buf_printf(out, "{\"output\":%llu}", (unsigned long long)bytes);
     }
 }
 
@@ -372,8 +388,11 @@ bool spec_put_members(const struct args *args, struct buf *out, struct err *err)
     put_text(out, "run_at", args->value[OPT_AT]);
     put_duration(out, "delay", args, OPT_DELAY);
     put_duration(out, "timeout", args, OPT_TIMEOUT);
+    put_duration(out, "queue_timeout", args, OPT_QUEUE_TIMEOUT);
+    put_duration(out, "deadline", args, OPT_DEADLINE);
     put_duration(out, "keep", args, OPT_KEEP);
     put_numbers(out, args);
+    put_limits(out, args);
     put_ties(out, args);
     return put_pairs(out, "env", &args->env, err) && put_pairs(out, "labels", &args->label, err) &&
            put_cwd(out, args->value[OPT_CWD], err);

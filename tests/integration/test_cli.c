@@ -239,6 +239,25 @@ SERVER_TEST(cli, ls_filters)
           "no table: %s", table.out);
 }
 
+SERVER_TEST(cli, a_job_has_limits)
+{
+    AUTO_CALL memory, deadline, queue;
+    cli_call_run(&memory, s,
+                 WORDS("run", "--limit-memory", "512MiB", "--limit-output", "1MiB", "--", "sh",
+                       "-c", "ulimit -v"));
+    expect_out(&memory, "524288\n");
+    cli_call_run(&deadline, s, WORDS("run", "--deadline", "100ms", "--", "sleep", "60"));
+    expect_code(&deadline, 124);
+    expect_err_has(&deadline, "deadline");
+    struct text fifo = fifo_make(s, "hold");
+    for (int i = 0; i < 2; i++) /* both workers */
+        response_free(
+            job_await_state(s, job_submit(s, "{'command':['cat','%s']}", fifo.s), "running"));
+    cli_call_run(&queue, s, WORDS("run", "--queue-timeout", "100ms", "--", "true"));
+    expect_err_has(&queue, "queue_timeout");
+    fifo_release(fifo.s);
+}
+
 SERVER_TEST(cli, what_waits_can_be_changed)
 {
     struct job_ref job = cli_submit(s, WORDS("submit", "--delay", "1h", "-l", "a=1", "true"));
