@@ -93,7 +93,8 @@ struct flight *flight_waiting(struct dispatch *d, int64_t no)
 {
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
-        bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED || f->unrecorded;
+        bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED ||
+                     (f->unrecorded && !f->outcome_applied); /* else the row may wait anew */
         if (waits && f->info.row.no == no)
             return f;
     }

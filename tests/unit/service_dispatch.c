@@ -112,13 +112,19 @@ static void apply_end_of(struct bench *b, struct flight *f)
 {
     struct task_outcome outcome;
     pool_outcome(b->pool, f->place, &outcome);
+    const bool is_again = f->info.row.no == b->tried_again;
     const struct job_end end = {
-        .state = outcome.end == TASK_EXITED ? JOB_SUCCEEDED : JOB_CANCELLED,
+        .state = is_again                     ? JOB_QUEUED
+                 : outcome.end == TASK_EXITED ? JOB_SUCCEEDED
+                                              : JOB_CANCELLED,
+        .retry_at_us = is_again ? clock_wall_us() : 0,
         .reason = REASON_NONE,
         .started_us = outcome.started_us,
         .finished_us = outcome.ended_us,
         .keep_us = 60000000,
     };
+    if (f->unrecorded && !f->recording)
+        MUST(flight_record(&b->d, &b->turn, f, &err));
     if (f->stop_requested) {
         enum job_state ignored;
         MUST(jobs_cancel(b->store, &(struct job_cancel){f->info.row.no, clock_wall_us(), NULL},

@@ -18,6 +18,7 @@ struct bench {
     struct dispatch d;
     struct turn turn;
     struct arena arena;
+    int64_t tried_again; /* this one is, when it has ended; 0: none */
 };
 
 #define MUST(call)                                    \

@@ -175,3 +175,30 @@ Test(dispatch, large_jobs_that_wait_are_not_held_in_memory, .timeout = 60)
         cr_assert(job_state_is_end(state_of(&b, large[i])), "%d", i);
     bench_close(&b);
 }
+
+/* What began and ended since the last commit, and waits again in the transaction that says so: the
+ * flight of the attempt before is still there, and nothing else might make the engine look again.
+ */
+Test(dispatch, what_is_tried_again_at_once_is_not_forgotten, .timeout = 60)
+{
+    struct bench b;
+    bench_open(&b, 1);
+    wait_ready(&b);
+    turn_open(&b);
+    (void)submit(&b, "true", 0);
+    int64_t again = submit(&b, "true", 0);
+    turn_close(&b);
+    cr_assert_eq(flight_waiting(&b.d, again)->state, FLIGHT_OFFERED);
+    const struct flight *f;
+    while ((f = dispatch_find(&b.d, again)) == NULL || f->state != FLIGHT_ENDED)
+        hear(&b, 100);
+    b.tried_again = again;
+    turn_open(&b);
+    turn_close(&b);
+    b.tried_again = 0;
+    f = dispatch_find(&b.d, again);
+    cr_assert_not_null(f, "the worker is idle");
+    cr_assert_eq(f->attempt, 2);
+    run_until(&b, again, JOB_SUCCEEDED);
+    bench_close(&b);
+}
