@@ -220,9 +220,9 @@ void capture_finish(struct capture *c)
     /* Not synced, it may be gone after a power cut, so it must not be called complete. */
     if (c->file_fd >= 0 && !spool_sync(c->data_fd, c->bank->job_no, c->file_fd, &err))
         c->truncated = true;
-    c->bank->out_bytes[c->stream] = c->kept;
-    c->bank->truncated[c->stream] = c->truncated ? 1 : 0;
-    c->bank->spooled[c->stream] = c->file_fd >= 0 ? 1 : 0;
+    c->bank->report.out_bytes[c->stream] = c->kept;
+    c->bank->report.truncated[c->stream] = c->truncated ? 1 : 0;
+    c->bank->report.spooled[c->stream] = c->file_fd >= 0 ? 1 : 0;
     if (c->file_fd >= 0)
         (void)close(steal_fd(&c->file_fd));
 }

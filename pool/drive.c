@@ -244,19 +244,19 @@ static void report(struct drive *d, uint32_t survivors)
     const struct tree *tree = &d->tree;
     const int status = tree->main_status;
 
-    bank->end = (int32_t)judge(d, survivors);
-    bank->exit_code = tree->main_reaped && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    bank->signal = tree->main_reaped && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    bank->exec_errno = 0;
+    bank->report.end = (int32_t)judge(d, survivors);
+    bank->report.exit_code = tree->main_reaped && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    bank->report.signal = tree->main_reaped && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    bank->report.exec_errno = 0;
     bank->error_text[0] = '\0';
-    bank->stop_sent = d->stop_sent ? 1 : 0;
-    bank->processes_killed = tree->ended + (tree->main_reaped && d->main_signalled ? 1 : 0);
-    bank->survivors = survivors;
-    bank->ended_us = d->ended_us;
-    bank->wall_us = (int64_t)((d->ended_ns - d->started_ns) / 1000);
-    bank->user_us = tree->user_us;
-    bank->system_us = tree->system_us;
-    bank->max_rss_bytes = tree->max_rss_bytes;
+    bank->report.stop_sent = d->stop_sent ? 1 : 0;
+    bank->report.processes_killed = tree->ended + (tree->main_reaped && d->main_signalled ? 1 : 0);
+    bank->report.survivors = survivors;
+    bank->report.ended_us = d->ended_us;
+    bank->report.wall_us = (int64_t)((d->ended_ns - d->started_ns) / 1000);
+    bank->report.user_us = tree->user_us;
+    bank->report.system_us = tree->system_us;
+    bank->report.max_rss_bytes = tree->max_rss_bytes;
 }
 
 static void end_task(struct drive *d)

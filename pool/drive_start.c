@@ -95,19 +95,11 @@ void drive_close_own(struct drive *d)
 
 void drive_refuse(struct bank *bank, enum task_end end, int error, const char *text)
 {
-    bank->end = (int32_t)end;
-    bank->exit_code = bank->signal = 0;
-    bank->exec_errno = error;
+    const int64_t now_us = clock_wall_us();
+
+    bank->report = (struct task_report){
+        .end = (int32_t)end, .exec_errno = error, .started_us = now_us, .ended_us = now_us};
     (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
-    bank->stop_sent = 0;
-    bank->processes_killed = bank->survivors = 0;
-    bank->started_us = bank->ended_us = clock_wall_us();
-    bank->wall_us = bank->user_us = bank->system_us = 0;
-    bank->max_rss_bytes = 0;
-    for (int stream = 0; stream < 2; stream++) {
-        bank->out_bytes[stream] = 0;
-        bank->truncated[stream] = bank->spooled[stream] = 0;
-    }
 }
 
 bool drive_start(struct drive *d, struct proc *proc)
@@ -125,7 +117,7 @@ bool drive_start(struct drive *d, struct proc *proc)
     }
     proc->no_pidfd = true;
     d->started_ns = clock_mono_ns();
-    d->bank->started_us = clock_wall_us();
+    d->bank->report.started_us = clock_wall_us();
     const enum proc_result result = proc_start(d->io->launcher, proc, &started);
     close_ends(&ends);
     if (result != PROC_STARTED) {

@@ -304,7 +304,7 @@ static void keep_output(struct native *n, struct bank *bank, int stream, uint64_
     if (end <= 0)
         return;
     const uint64_t wanted = limit == 0 ? (uint64_t)end : MIN((uint64_t)end, limit);
-    bank->truncated[stream] = wanted < (uint64_t)end;
+    bank->report.truncated[stream] = wanted < (uint64_t)end;
     AUTO_CLOSE int to = -1;
     if (wanted > BANK_OUT_SIZE) {
         disarm_now(n);
@@ -321,11 +321,11 @@ static void keep_output(struct native *n, struct bank *bank, int stream, uint64_
             break;
     }
     if (to >= 0 && !spool_sync(n->data_fd, bank->job_no, to, &err))
-        bank->truncated[stream] = 1;
+        bank->report.truncated[stream] = 1;
     if (kept < wanted)
-        bank->truncated[stream] = 1;
-    bank->out_bytes[stream] = kept;
-    bank->spooled[stream] = to >= 0;
+        bank->report.truncated[stream] = 1;
+    bank->report.out_bytes[stream] = kept;
+    bank->report.spooled[stream] = to >= 0;
     (void)!ftruncate(from, 0);
     (void)lseek(from, 0, SEEK_SET);
 }
@@ -336,23 +336,23 @@ static void report(struct native_call *call, int said)
     struct bank *bank = call->bank;
     struct err err;
 
-    bank->end = TASK_EXITED;
+    bank->report.end = TASK_EXITED;
     if (said == 0 && call->error[0] == '\0' && call->result_fd >= 0 &&
         !spool_sync(call->native->data_fd, bank->job_no, call->result_fd, &err))
         (void)snprintf(call->error, sizeof(call->error), "ResultLost: %s", "the disk is full");
     if (said != 0 || call->error[0] != '\0') {
-        bank->end = TASK_FUNCTION_FAILED;
+        bank->report.end = TASK_FUNCTION_FAILED;
         (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s",
                        call->error[0] == '\0' ? "Error: the function failed" : call->error);
         native_call_drop_result(call);
     }
-    bank->has_result = bank->end == TASK_EXITED;
-    if (bank->has_result && !call->has_result) { /* it has nothing to say */
-        bank->result_type = VALUE_JSON;
-        bank->result_bytes = 4;
+    bank->report.has_result = bank->report.end == TASK_EXITED;
+    if (bank->report.has_result && !call->has_result) { /* it has nothing to say */
+        bank->report.result_type = VALUE_JSON;
+        bank->report.result_bytes = 4;
         memcpy(bank->result, "null", 4);
     }
-    bank->result_spooled = call->result_fd >= 0;
+    bank->report.result_spooled = call->result_fd >= 0;
     if (call->result_fd >= 0)
         (void)close(steal_fd(&call->result_fd));
 }
@@ -360,12 +360,12 @@ static void report(struct native_call *call, int said)
 /* limits.on_output = fail: it has no value, and no other error. */
 static void end_by_output(const struct native *n, struct bank *bank)
 {
-    if (bank->result_spooled != 0)
+    if (bank->report.result_spooled != 0)
         spool_remove(n->data_fd, bank->job_no, bank->attempt, STREAM_VALUE);
-    bank->end = TASK_OUTPUT_LIMIT;
+    bank->report.end = TASK_OUTPUT_LIMIT;
     bank->error_text[0] = '\0';
-    bank->has_result = bank->result_spooled = 0;
-    bank->result_bytes = 0;
+    bank->report.has_result = bank->report.result_spooled = 0;
+    bank->report.result_bytes = 0;
 }
 
 /* Whatever it has forked is ended as the tree of a command is, also by a thread of its own that
@@ -377,10 +377,10 @@ static void end_children(struct native *n, struct bank *bank)
     if (tree_reap(&tree))
         return;
     disarm_now(n);
-    bank->survivors = tree_end(&tree, n->kill_deadline_us, n->child_fd);
-    bank->processes_killed = tree.ended;
-    if (bank->survivors > 0)
-        bank->end = TASK_UNKILLABLE;
+    bank->report.survivors = tree_end(&tree, n->kill_deadline_us, n->child_fd);
+    bank->report.processes_killed = tree.ended;
+    if (bank->report.survivors > 0)
+        bank->report.end = TASK_UNKILLABLE;
 }
 
 static int call_guarded(struct native *n, struct native_call *call, ganger_function function)
@@ -421,11 +421,11 @@ static void note_usage(struct native *n, struct bank *bank, uint64_t started_ns)
     struct rusage after;
 
     (void)getrusage(RUSAGE_SELF, &after);
-    bank->ended_us = clock_wall_us();
-    bank->wall_us = (int64_t)((clock_mono_ns() - started_ns) / 1000);
-    bank->user_us = time_us(after.ru_utime) - time_us(before->ru_utime);
-    bank->system_us = time_us(after.ru_stime) - time_us(before->ru_stime);
-    bank->max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
+    bank->report.ended_us = clock_wall_us();
+    bank->report.wall_us = (int64_t)((clock_mono_ns() - started_ns) / 1000);
+    bank->report.user_us = time_us(after.ru_utime) - time_us(before->ru_utime);
+    bank->report.system_us = time_us(after.ru_stime) - time_us(before->ru_stime);
+    bank->report.max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
     n->used = after;
 }
 
@@ -452,7 +452,7 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
     atomic_store(&bank->call, CALL_RUNNING + bank->mate * CALL_MATE);
     if (!arm(n, bank, task)) {
         atomic_store(&bank->call, CALL_OVER + bank->mate * CALL_MATE);
-        bank->end = TASK_DEADLINE;
+        bank->report.end = TASK_DEADLINE;
         native_call_unmap(&call);
         return;
     }
@@ -460,14 +460,14 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
     native_call_unmap(&call);
     (void)fflush(stdout);
     note_usage(n, bank, started_ns);
-    bank->stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;
+    bank->report.stop_sent = atomic_load(&bank->cancel) == bank->mate + 1;
     if (call.result_fd >= 0)
         disarm_now(n);
     report(&call, said);
     end_children(n, bank);
     for (int stream = 0; stream < 2; stream++)
         keep_output(n, bank, stream, task->limit_output);
-    if (task->output_limit_fails && bank->end != TASK_UNKILLABLE &&
-        (bank->truncated[0] != 0 || bank->truncated[1] != 0))
+    if (task->output_limit_fails && bank->report.end != TASK_UNKILLABLE &&
+        (bank->report.truncated[0] != 0 || bank->report.truncated[1] != 0))
         end_by_output(n, bank);
 }

@@ -143,8 +143,8 @@ static int api_result(struct ganger_call *seen, const void *bytes, size_t len, i
         native_call_drop_result(call);
         return api_error(seen, "ResultLost", "the result cannot be written to the disk");
     }
-    bank->result_type = (uint8_t)type;
-    bank->result_bytes = len;
+    bank->report.result_type = (uint8_t)type;
+    bank->report.result_bytes = len;
     call->has_result = true;
     return 0;
 }

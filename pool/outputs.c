@@ -28,7 +28,7 @@ static int open_below(int dir_fd, const char *path)
 
 static bool fail(struct bank *bank, const char *name, const char *why)
 {
-    bank->end = TASK_FUNCTION_FAILED;
+    bank->report.end = TASK_FUNCTION_FAILED;
     (void)snprintf(bank->error_text, sizeof(bank->error_text), "OutputError: %s: %s", name, why);
     return false;
 }

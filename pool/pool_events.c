@@ -168,8 +168,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
     }
     const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat),
                                          frame->bank);
-    if (!bank_read_outcome(bank, &held->outcome) || held->outcome.end == TASK_LOST ||
-        !pool_mates_check(pool, seat, frame->bank)) {
+    if (!bank_read_outcome(bank, &held->outcome) || !pool_mates_check(pool, seat, frame->bank)) {
         pool_condemn(pool, seat, "the outcome is damaged");
         return;
     }
@@ -300,7 +299,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
         .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
         .survivors = (uint32_t)gone->arg64,
         .mate = pool_mates_lost(pool, seat, bank),
-        .started_us = left->started_us,
+        .started_us = left->report.started_us,
         .ended_us = now_us,
         .n_blobs = MIN(left->n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half copied, to be removed */
         .blobs = left->blobs};

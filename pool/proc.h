@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One process of a task: prepared in full by the worker, then started by clone with shared memory,
- * so that nothing is copied and the worker knows when it returns whether exec succeeded
- * (guarantees.md 3.2). */
+ * so that nothing is copied and the worker knows when it returns whether exec succeeded. */
 #ifndef GANGER_POOL_PROC_H
 #define GANGER_POOL_PROC_H
 

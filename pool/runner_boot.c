@@ -41,7 +41,7 @@ static void note_failure(struct runner_call *call, const char *why, struct slice
                    is_own ? "the pool " : "", call->program->name, why, has_words ? ": " : "",
                    (int)MIN(words.len, sizeof(past->text)), has_words ? words.ptr : "");
     past->failed++;
-    call->bank->runner_failures++;
+    call->bank->report.runner_failures++;
     past->not_before_ns = clock_mono_ns() +
                           MIN(FIRST_BACKOFF_NS << MIN(beyond, MAX_DOUBLINGS), MAX_BACKOFF_NS);
     log_event(call->all->log, LOG_WARN, "runner cannot start",
@@ -136,7 +136,7 @@ void runner_call_start(struct runner_call *call)
     }
     switch (runner_start(r, &source, &started)) {
     case PROC_STARTED:
-        call->bank->runner_starts++;
+        call->bank->report.runner_starts++;
         call->runner = r;
         call->phase = CALL_BOOT;
         break;

@@ -74,5 +74,5 @@ void runner_call_data_end(struct runner_call *call)
     if (!spool_sync(call->all->io->data_fd, call->bank->job_no, call->data_fd, &err))
         (void)failed(call, "ResultLost", "a partial result cannot be written to the disk");
     (void)close(steal_fd(&call->data_fd));
-    call->bank->has_data = 1;
+    call->bank->report.has_data = 1;
 }

@@ -9,8 +9,8 @@
 static void drop_value(struct runner_call *call)
 {
     runner_call_drop_result(call);
-    call->bank->has_result = 0;
-    call->bank->result_bytes = 0;
+    call->bank->report.has_result = 0;
+    call->bank->report.result_bytes = 0;
 }
 
 static enum task_end judge_answer(struct runner_call *call)
@@ -39,15 +39,15 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
         (void)snprintf(call->error, sizeof(call->error), "ProtocolError: %s", call->broken);
         return TASK_FUNCTION_FAILED;
     }
-    bank->runner_died = call->cause == CAUSE_NONE && !call->has_exited;
+    bank->report.runner_died = call->cause == CAUSE_NONE && !call->has_exited;
     if (WIFSIGNALED(end->status)) {
         const uint64_t full_bytes = oom_full_bytes(end->limit_memory, 0);
-        bank->signal = WTERMSIG(end->status);
-        return oom_is_full(full_bytes, end->max_rss_bytes, bank->signal) ? TASK_OUT_OF_MEMORY
-                                                                         : TASK_SIGNALED;
+        bank->report.signal = WTERMSIG(end->status);
+        return oom_is_full(full_bytes, end->max_rss_bytes, bank->report.signal) ? TASK_OUT_OF_MEMORY
+                                                                                : TASK_SIGNALED;
     }
-    bank->exit_code = WEXITSTATUS(end->status);
-    if (bank->exit_code != 0)
+    bank->report.exit_code = WEXITSTATUS(end->status);
+    if (bank->report.exit_code != 0)
         return TASK_EXITED;
     (void)snprintf(call->error, sizeof(call->error),
                    "Exit: the runner has ended with exit code 0 and without an answer");
@@ -94,23 +94,23 @@ void runner_call_report(struct runner_call *call, const struct runner_end *end)
     runner_call_data_end(call);
     const enum task_end said = judge(call, end);
 
-    bank->end = (int32_t)said;
+    bank->report.end = (int32_t)said;
     if (said == TASK_FUNCTION_FAILED || said == TASK_EXEC_FAILED || said == TASK_START_FAILED)
         memcpy(bank->error_text, call->error, sizeof(bank->error_text));
     if (said == TASK_EXEC_FAILED || said == TASK_START_FAILED)
-        bank->exec_errno = EINVAL;
-    bank->stop_sent = call->stop_sent ? 1 : 0;
-    bank->processes_killed = end->ended;
-    bank->survivors = end->survivors;
-    bank->ended_us = clock_wall_us();
-    bank->wall_us = (int64_t)((clock_mono_ns() - call->started_ns) / 1000);
-    bank->user_us = MAX(end->cpu_us - call->cpu_before_us, INT64_C(0)) + call->child_cpu_us;
-    bank->max_rss_bytes = MAX(end->max_rss_bytes, call->child_rss);
+        bank->report.exec_errno = EINVAL;
+    bank->report.stop_sent = call->stop_sent ? 1 : 0;
+    bank->report.processes_killed = end->ended;
+    bank->report.survivors = end->survivors;
+    bank->report.ended_us = clock_wall_us();
+    bank->report.wall_us = (int64_t)((clock_mono_ns() - call->started_ns) / 1000);
+    bank->report.user_us = MAX(end->cpu_us - call->cpu_before_us, INT64_C(0)) + call->child_cpu_us;
+    bank->report.max_rss_bytes = MAX(end->max_rss_bytes, call->child_rss);
     if (said != TASK_EXITED || call->answer != ANSWER_RESULT)
         drop_value(call);
     else
-        bank->has_result = 1;
-    bank->result_spooled = call->result_fd >= 0;
+        bank->report.has_result = 1;
+    bank->report.result_spooled = call->result_fd >= 0;
     if (call->result_fd >= 0)
         (void)close(steal_fd(&call->result_fd));
 }

@@ -134,7 +134,8 @@ static bool on_error(struct runner_call *call, const struct runner_frame *frame,
     if (slice_is(frame->id, "init") && !call->runner->is_ready)
         return runner_call_broken(call, "%s", call->error);
     call->answer = ANSWER_ERROR;
-    call->bank->no_retry = runner_frame_key(frame, "retry", type_key) && strcmp(type_key, "0") == 0;
+    call->bank->report.no_retry = runner_frame_key(frame, "retry", type_key) &&
+                                  strcmp(type_key, "0") == 0;
     put_stderr(call, traceback);
     return true;
 }

@@ -99,7 +99,7 @@ struct look {
 
 static bool look_at(const struct runner_call *call, struct look *ret)
 {
-    const size_t bytes = (size_t)call->bank->result_bytes;
+    const size_t bytes = (size_t)call->bank->report.result_bytes;
     *ret = (struct look){.text = {call->bank->result, bytes}};
     if (call->result_fd < 0)
         return true;
@@ -119,12 +119,12 @@ static bool judge_result(struct runner_call *call, const char *codec)
     if (!look_at(call, &look))
         return result_failed(call, "ResultLost", "there is no memory to look at the result");
     if (strcmp(codec, "json") == 0) {
-        call->bank->result_type = VALUE_JSON;
+        call->bank->report.result_type = VALUE_JSON;
         is_json = json_validate(look.text, JSON_LIMITS_RESULT, &why);
     } else if (strcmp(codec, "raw") == 0) {
-        call->bank->result_type = text_is_utf8(look.text) ? VALUE_TEXT : VALUE_BYTES;
+        call->bank->report.result_type = text_is_utf8(look.text) ? VALUE_TEXT : VALUE_BYTES;
     } else {
-        call->bank->result_type = VALUE_BYTES; /* pickle, and whatever a codec is called */
+        call->bank->report.result_type = VALUE_BYTES; /* pickle, and whatever a codec is called */
     }
     if (look.mapped != NULL)
         (void)munmap(look.mapped, look.text.len);
@@ -155,7 +155,7 @@ bool runner_call_result(struct runner_call *call, const struct runner_frame *fra
     }
     if (!runner_frame_key(frame, "codec", text))
         (void)snprintf(text, sizeof(text), "json");
-    call->bank->result_bytes = bytes;
+    call->bank->report.result_bytes = bytes;
     call->answer = ANSWER_RESULT;
     if (!judge_result(call, text) || call->answer != ANSWER_RESULT)
         return true;

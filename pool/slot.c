@@ -60,12 +60,8 @@ void bank_clear_task(struct bank *bank)
     atomic_store(&bank->watched, 0);
     atomic_store(&bank->listened, 0);
     progress_clear(bank);
-    bank->started_us = 0;
-    bank->has_result = bank->result_spooled = bank->result_type = bank->has_data = 0;
-    bank->result_bytes = 0;
+    bank->report = (struct task_report){0};
     bank->n_blobs = 0;
-    bank->no_retry = bank->runner_died = 0;
-    bank->runner_starts = bank->runner_failures = 0;
 }
 
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot)
@@ -80,88 +76,94 @@ struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_
     return &slots_head(slots, slot)->offers[bank];
 }
 
-static bool read_output(const struct bank *bank, int stream, struct task_output *ret)
+static bool read_output(const struct task_report *report, int stream, struct task_output *ret)
 {
-    const uint64_t bytes = bank->out_bytes[stream];
-    const bool spooled = bank->spooled[stream] != 0;
+    const bool is_spooled = report->spooled[stream] != 0;
 
-    if (bank->spooled[stream] > 1 || bank->truncated[stream] > 1)
-        return false;
-    if (bytes > (spooled ? (uint64_t)INT64_MAX : BANK_OUT_SIZE))
-        return false;
-    ret->bytes = bytes;
-    ret->truncated = bank->truncated[stream] != 0;
-    ret->spooled = spooled;
-    ret->inline_bytes = (struct slice){NULL, 0};
-    if (!spooled && bytes > 0)
-        ret->inline_bytes = (struct slice){bank->out[stream], (size_t)bytes};
-    return true;
+    *ret = (struct task_output){.bytes = report->out_bytes[stream],
+                                .truncated = report->truncated[stream] != 0,
+                                .spooled = is_spooled};
+    return report->spooled[stream] <= 1 && report->truncated[stream] <= 1 &&
+           ret->bytes <= (is_spooled ? (uint64_t)INT64_MAX : BANK_OUT_SIZE);
 }
 
-static bool read_result(const struct bank *bank, struct task_result *ret)
+static bool read_result(const struct task_report *report, struct task_result *ret)
 {
-    const uint64_t bytes = bank->result_bytes;
-    const bool spooled = bank->result_spooled != 0;
+    const bool is_spooled = report->result_spooled != 0;
 
-    if (bank->has_result > 1 || bank->result_spooled > 1 || bank->result_type >= VALUE_TYPE_COUNT)
-        return false;
     *ret = (struct task_result){0};
-    if (bank->has_result == 0)
-        return true;
-    if (bytes > (spooled ? (uint64_t)INT64_MAX : BANK_RESULT_SIZE))
+    if (report->has_result > 1 || report->result_spooled > 1 ||
+        report->result_type >= VALUE_TYPE_COUNT)
         return false;
+    if (report->has_result == 0)
+        return true;
     *ret = (struct task_result){.is_there = true,
-                                .is_spooled = spooled,
-                                .type = (enum value_type)bank->result_type,
-                                .bytes = bytes};
-    if (!spooled)
-        ret->inline_bytes = (struct slice){bank->result, (size_t)bytes};
-    return true;
+                                .is_spooled = is_spooled,
+                                .type = (enum value_type)report->result_type,
+                                .bytes = report->result_bytes};
+    return ret->bytes <= (is_spooled ? (uint64_t)INT64_MAX : BANK_RESULT_SIZE);
+}
+
+static bool is_sound(const struct task_report *report)
+{
+    return report->end >= 0 && report->end < TASK_END_COUNT && report->end != TASK_LOST &&
+           report->exit_code >= 0 && report->exit_code <= 255 && report->signal >= 0 &&
+           report->signal <= 64 && report->exec_errno >= 0 && report->wall_us >= 0 &&
+           report->user_us >= 0 && report->system_us >= 0 && report->max_rss_bytes <= INT64_MAX &&
+           report->stop_sent <= 1 && report->has_data <= 1 && report->runner_died <= 1;
+}
+
+bool report_read(const struct task_report *report, struct task_outcome *ret)
+{
+    const bool has_died = report->runner_died != 0;
+
+    if (!is_sound(report))
+        return false;
+    *ret = (struct task_outcome){
+        .end = (enum task_end)report->end,
+        .exit_code = report->exit_code,
+        .signal = report->signal,
+        .exec_errno = report->exec_errno,
+        .stop_sent = report->stop_sent != 0,
+        .processes_killed = report->processes_killed,
+        .survivors = report->survivors,
+        .started_us = report->started_us,
+        .ended_us = report->ended_us,
+        .wall_us = report->wall_us,
+        .user_us = report->user_us,
+        .system_us = report->system_us,
+        .max_rss_bytes = report->max_rss_bytes,
+        .has_data = report->has_data != 0,
+        .no_retry = report->no_retry != 0,
+        .has_died = has_died,
+        .was_runner = has_died,
+        .death = report->signal != 0 ? report->signal : report->exit_code << 8,
+        .runner_starts = report->runner_starts,
+        .runner_failures = report->runner_failures,
+    };
+    return read_output(report, 0, &ret->out[0]) && read_output(report, 1, &ret->out[1]) &&
+           read_result(report, &ret->result);
 }
 
 bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
 {
-    struct task_outcome outcome = {
-        .end = (enum task_end)bank->end,
-        .exit_code = bank->exit_code,
-        .signal = bank->signal,
-        .exec_errno = bank->exec_errno,
-        .stop_sent = bank->stop_sent != 0,
-        .processes_killed = bank->processes_killed,
-        .survivors = bank->survivors,
-        .started_us = bank->started_us,
-        .ended_us = bank->ended_us,
-        .wall_us = bank->wall_us,
-        .user_us = bank->user_us,
-        .system_us = bank->system_us,
-        .max_rss_bytes = bank->max_rss_bytes,
-        .mate = bank->mate,
-    };
+    const struct task_report report = bank->report; /* what is checked must not change any more */
+    struct task_outcome outcome;
 
-    if (bank->end < 0 || bank->end >= TASK_END_COUNT || bank->stop_sent > 1)
-        return false;
-    if (outcome.mate > MAX_MATES)
-        return false;
-    if (bank->exit_code < 0 || bank->exit_code > 255 || bank->signal < 0 || bank->signal > 64)
-        return false;
-    if (bank->exec_errno < 0 || bank->wall_us < 0 || bank->user_us < 0 || bank->system_us < 0 ||
-        bank->max_rss_bytes > INT64_MAX)
-        return false;
-    if (memchr(bank->error_text, '\0', sizeof(bank->error_text)) == NULL)
-        return false;
-    memcpy(outcome.error_text, bank->error_text, sizeof(outcome.error_text));
-    for (int stream = 0; stream < 2; stream++)
-        if (!read_output(bank, stream, &outcome.out[stream]))
-            return false;
-    outcome.has_data = bank->has_data != 0;
-    outcome.no_retry = bank->no_retry != 0;
-    outcome.runner_starts = bank->runner_starts;
-    outcome.runner_failures = bank->runner_failures;
-    outcome.has_died = outcome.was_runner = bank->runner_died != 0;
-    outcome.death = bank->signal != 0 ? bank->signal : bank->exit_code << 8;
-    if (bank->has_data > 1 || !read_result(bank, &outcome.result) ||
+    if (!report_read(&report, &outcome) || bank->mate > MAX_MATES ||
         bank->n_blobs > TASK_MAX_OUTPUTS)
         return false;
+    outcome.mate = bank->mate;
+    memcpy(outcome.error_text, bank->error_text, sizeof(outcome.error_text));
+    if (memchr(outcome.error_text, '\0', sizeof(outcome.error_text)) == NULL)
+        return false;
+    for (int stream = 0; stream < 2; stream++) {
+        struct task_output *out = &outcome.out[stream];
+        if (!out->spooled && out->bytes > 0)
+            out->inline_bytes = (struct slice){bank->out[stream], (size_t)out->bytes};
+    }
+    if (outcome.result.is_there && !outcome.result.is_spooled)
+        outcome.result.inline_bytes = (struct slice){bank->result, (size_t)outcome.result.bytes};
     outcome.n_blobs = bank->n_blobs;
     outcome.blobs = bank->blobs;
     *ret = outcome;

@@ -66,6 +66,18 @@ struct bank_progress {
 
 #define LIVE_STREAMS 3
 
+/* How a task has ended, as its worker says it and the server does not believe it. What it has in
+ * bytes lies beside it, as far as it is not in the spool: in the bank, or behind it in log[]. */
+struct task_report {
+    int32_t end, exit_code, signal, exec_errno;
+    uint32_t processes_killed, survivors;
+    int64_t started_us, ended_us, wall_us, user_us, system_us;
+    uint64_t max_rss_bytes, out_bytes[2], result_bytes;
+    uint8_t truncated[2], spooled[2], stop_sent;
+    uint8_t has_result, result_spooled, result_type, has_data, no_retry, runner_died;
+    uint16_t runner_starts, runner_failures; /* starts of runners for it, those that failed */
+};
+
 struct bank {
     /* Server writes before START or offer. */
     alignas(64) int64_t job_no;
@@ -104,17 +116,9 @@ struct bank {
     _Atomic uint32_t listened;
     struct bank_progress progress;
     /* Worker writes before DONE, server reads after it. */
-    alignas(64) int32_t end, exit_code, signal, exec_errno;
-    uint32_t processes_killed, survivors;
-    int64_t started_us, ended_us, wall_us, user_us, system_us;
-    uint64_t max_rss_bytes, out_bytes[2];
-    uint8_t truncated[2], spooled[2], stop_sent;
-    uint8_t has_result, result_spooled, result_type, has_data, no_retry, runner_died;
-    uint16_t runner_starts, runner_failures; /* starts of runners for this task, those that failed
-                                              */
-    uint64_t result_bytes;
+    alignas(64) struct task_report report;
+    uint32_t mate;           /* whose it is: 0 the bank's own task, i mates[i - 1] */
     uint64_t resident_bytes; /* of the worker and its children at the end of a turn */
-    uint32_t mate;           /* whose outcome this is: 0 the bank's own task, i mates[i - 1] */
     char error_text[TASK_ERROR_TEXT];
     uint32_t n_blobs;
     struct task_blob blobs[TASK_MAX_OUTPUTS];
@@ -165,8 +169,10 @@ struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_
  * mate and are left alone. */
 void bank_clear_task(struct bank *bank);
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot);
-/* Reads and validates what the worker left: every length within its array, every enum known. False:
- * the bank is corrupt. */
+/* Every enum is known, every length fits into its array. Sets what the report
+ * says; the bytes themselves are the caller's. False: it is damaged. */
+MUST_CHECK bool report_read(const struct task_report *report, struct task_outcome *ret);
+/* The same with the bytes, of what lies in the bank. */
 MUST_CHECK bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret);
 
 #endif

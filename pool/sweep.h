@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The mark of a data directory and what bears it (guarantees.md 3.3, step 5): tasks get it in their
+/* The mark of a data directory and what bears it: tasks get it in their
  * environment, so that those which outlived a kill -9 of server, zygote and worker together are
  * found at the next start. */
 #ifndef GANGER_POOL_SWEEP_H

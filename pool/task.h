@@ -82,7 +82,7 @@ enum task_end {
                           quarantined */
     TASK_LOST,         /* the worker died; made up by the pool's server side, never by a worker */
     TASK_START_FAILED, /* fork or pipe failed (EAGAIN, ENOMEM, EMFILE): not an attempt, put it back
-                          (guarantees.md G15) */
+                        */
     TASK_INPUT_FAILED, /* never ran: what it takes from another task is gone or does not fit */
     TASK_FUNCTION_FAILED, /* the function said so: error_text is its type and message */
     TASK_OUT_OF_MEMORY,   /* died by `signal`, for want of memory (oom.h) */

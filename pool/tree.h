@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ending and reaping what a process has forked, down to the last descendant (guarantees.md 3.3).
+/* Ending and reaping what a process has forked, down to the last descendant.
  *
  * 1. The caller is a subreaper (prctl(2) PR_SET_CHILD_SUBREAPER): whatever loses its parent becomes
  * our child.

@@ -329,7 +329,7 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
         bank->resident_bytes = family_resident_bytes(getpid());
     if (FAULT("worker-before-done"))
         _exit(70);
-    const bool is_unkillable = bank->end == TASK_UNKILLABLE;
+    const bool is_unkillable = bank->report.end == TASK_UNKILLABLE;
     const bool has_given_up = w->runners.why[0] != '\0';
     if (has_given_up)
         tell_why(w, "worker cannot go on", w->runners.why);

@@ -83,7 +83,8 @@ static bool run_command(struct worker *w, struct bank *bank, struct inputs *inpu
     proc.fds[1] = steal_fd(&fds->fd[START_STDOUT]);
     if (drive_run(&w->io, bank, inputs->task, &proc) != DRIVE_DONE)
         return false;
-    if (bank->end == TASK_EXITED && bank->exit_code == 0 && bank->stop_sent == 0)
+    if (bank->report.end == TASK_EXITED && bank->report.exit_code == 0 &&
+        bank->report.stop_sent == 0)
         keep_outputs(w, bank, inputs->task);
     return true;
 }

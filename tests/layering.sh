@@ -100,4 +100,14 @@ if [ -n "$offences" ]; then
     printf '%s\n' "$offences" >&2
     exit 1
 fi
+# The map of pool/ in the document: each module once, and none that is gone.
+if [ -f docs/architecture.md ]; then
+    # shellcheck disable=SC2016  # the marks of code in Markdown
+    named=$(sed -n '/^## The files of the pool/,/^## The life/s/^| //p' docs/architecture.md | grep -o '`[a-z_]*`' | tr -d '`' | sort)
+    there=$(basename -s .c pool/*.c | sort)
+    if [ "$named" != "$there" ]; then
+        echo "docs/architecture.md does not name the modules of pool/ once each; named: $named; there: $there" >&2
+        exit 1
+    fi
+fi
 echo "result: 1 passed, 0 failed"

@@ -201,7 +201,7 @@ static struct bank *new_bank(uint32_t n_mates)
 {
     struct bank *bank = must_alloc(sizeof *bank);
     bank->n_mates = n_mates;
-    bank->end = TASK_EXITED;
+    bank->report.end = TASK_EXITED;
     return bank;
 }
 
@@ -210,9 +210,11 @@ Test(mates_log, ends_the_turn_before_it_is_full)
     AUTO_FREE struct bank *bank = new_bank(MAX_MATES);
     struct mates_log log = {0};
     uint32_t n = 0, next;
-    bank->out_bytes[0] = BANK_OUT_SIZE;
-    for (; (next = mates_take(bank, &log)) != 0; n++)
+    bank->report.out_bytes[0] = BANK_OUT_SIZE;
+    for (; (next = mates_take(bank, &log)) != 0; n++) {
         mates_turn(bank, &log, next);
+        bank->report.out_bytes[0] = BANK_OUT_SIZE;
+    }
     cr_assert_eq(n, BANK_LOG_SIZE / BANK_OUT_SIZE - 1);
     cr_assert_leq(log.at, BANK_LOG_SIZE);
     struct mates_cursor cursor = {0};
@@ -233,7 +235,7 @@ Test(mates_log, nothing_of_a_task_is_left_for_the_next)
     struct progress progress;
     bank->mates[0].job_no = 7;
     bank->n_blobs = 1;
-    bank->has_result = bank->has_data = bank->no_retry = 1;
+    bank->report.has_result = bank->report.has_data = bank->report.no_retry = 1;
     atomic_store(&bank->suspended, 1);
     atomic_store(&bank->listened, 1);
     atomic_store(&bank->watched, 2);
@@ -241,7 +243,8 @@ Test(mates_log, nothing_of_a_task_is_left_for_the_next)
     mates_turn(bank, &log, mates_take(bank, &log));
     cr_assert_eq(atomic_load(&bank->live_job_no), 7);
     cr_assert_eq(bank->n_blobs, 0);
-    cr_assert(bank->has_result == 0 && bank->has_data == 0 && bank->no_retry == 0);
+    cr_assert(bank->report.has_result == 0 && bank->report.has_data == 0 &&
+              bank->report.no_retry == 0);
     cr_assert(atomic_load(&bank->suspended) == 0 && atomic_load(&bank->listened) == 0 &&
               atomic_load(&bank->watched) == 0);
     progress_get(bank, &progress);
@@ -256,7 +259,7 @@ Test(mates_log, is_not_believed)
     struct task_outcome outcome;
     bool found;
     (void)snprintf(bank->error_text, sizeof bank->error_text, "why");
-    bank->out_bytes[1] = 10;
+    bank->report.out_bytes[1] = 10;
     mates_turn(bank, &log, mates_take(bank, &log));
     const uint32_t size = log.at;
     uint32_t refused = 0;

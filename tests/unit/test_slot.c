@@ -33,7 +33,7 @@ Test(slot, banks_do_not_overlap)
     cr_assert_null(slots.banks);
 }
 
-/* 64 slots are 48 MiB of addresses; memory only where something was written. */
+/* 64 slots have more than a gigabyte of addresses; memory only where something was written. */
 Test(slot, is_resident_only_where_touched)
 {
     struct slots slots = map_slots(64);
@@ -52,15 +52,15 @@ Test(slot, is_resident_only_where_touched)
 static void fill(struct bank *bank)
 {
     memset(bank, 0, sizeof(*bank));
-    bank->end = TASK_EXITED;
-    bank->exit_code = 3;
-    bank->out_bytes[0] = 5;
+    bank->report.end = TASK_EXITED;
+    bank->report.exit_code = 3;
+    bank->report.out_bytes[0] = 5;
     memcpy(bank->out[0], "hello", 5);
-    bank->out_bytes[1] = UINT64_C(1) << 40;
-    bank->spooled[1] = 1;
-    bank->truncated[1] = 1;
-    bank->max_rss_bytes = 4096;
-    bank->wall_us = 12;
+    bank->report.out_bytes[1] = UINT64_C(1) << 40;
+    bank->report.spooled[1] = 1;
+    bank->report.truncated[1] = 1;
+    bank->report.max_rss_bytes = 4096;
+    bank->report.wall_us = 12;
 }
 
 Test(slot, reads_an_outcome)
@@ -94,23 +94,23 @@ Test(slot, refuses_a_damaged_outcome)
         change;                                                    \
         cr_assert_not(bank_read_outcome(bank, &outcome), #change); \
     } while (0)
-    REFUSED(bank->end = -1);
-    REFUSED(bank->end = TASK_END_COUNT);
-    REFUSED(bank->exit_code = 256);
-    REFUSED(bank->exit_code = -1);
-    REFUSED(bank->signal = 65);
-    REFUSED(bank->out_bytes[0] = BANK_OUT_SIZE + 1);
-    REFUSED(bank->out_bytes[1] = UINT64_MAX);
-    REFUSED(bank->spooled[0] = 2);
-    REFUSED(bank->truncated[0] = 2);
-    REFUSED(bank->stop_sent = 7);
-    REFUSED(bank->wall_us = -1);
-    REFUSED(bank->user_us = -1);
-    REFUSED(bank->max_rss_bytes = UINT64_MAX);
+    REFUSED(bank->report.end = -1);
+    REFUSED(bank->report.end = TASK_END_COUNT);
+    REFUSED(bank->report.exit_code = 256);
+    REFUSED(bank->report.exit_code = -1);
+    REFUSED(bank->report.signal = 65);
+    REFUSED(bank->report.out_bytes[0] = BANK_OUT_SIZE + 1);
+    REFUSED(bank->report.out_bytes[1] = UINT64_MAX);
+    REFUSED(bank->report.spooled[0] = 2);
+    REFUSED(bank->report.truncated[0] = 2);
+    REFUSED(bank->report.stop_sent = 7);
+    REFUSED(bank->report.wall_us = -1);
+    REFUSED(bank->report.user_us = -1);
+    REFUSED(bank->report.max_rss_bytes = UINT64_MAX);
     REFUSED(memset(bank->error_text, 'x', sizeof(bank->error_text)));
 #undef REFUSED
     fill(bank);
-    bank->out_bytes[0] = BANK_OUT_SIZE;
+    bank->report.out_bytes[0] = BANK_OUT_SIZE;
     cr_assert(bank_read_outcome(bank, &outcome), "a full stream is a good one");
     cr_assert_eq(outcome.out[0].inline_bytes.len, BANK_OUT_SIZE);
 }

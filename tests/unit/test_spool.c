@@ -99,8 +99,8 @@ static void assert_spooled(struct rig *r, uint64_t want)
 
 static void assert_inline(struct rig *r, uint64_t want)
 {
-    cr_assert_eq(r->bank->spooled[0], 0);
-    cr_assert_eq(r->bank->out_bytes[0], want);
+    cr_assert_eq(r->bank->report.spooled[0], 0);
+    cr_assert_eq(r->bank->report.out_bytes[0], want);
     for (uint64_t i = 0; i < want; i++)
         if (r->bank->out[0][i] != byte_at(i))
             cr_assert_fail("byte %lld differs", (long long)i);
@@ -115,7 +115,7 @@ static void run_inline(uint64_t bytes)
     hang_up(&r);
     capture_finish(&r.capture);
     assert_inline(&r, bytes);
-    cr_assert_eq(r.bank->truncated[0], 0);
+    cr_assert_eq(r.bank->report.truncated[0], 0);
     rig_close(&r);
 }
 
@@ -126,9 +126,9 @@ static void run_spooled(uint64_t bytes)
     talk(&r, 0, bytes);
     hang_up(&r);
     capture_finish(&r.capture);
-    cr_assert_eq(r.bank->spooled[0], 1);
-    cr_assert_eq(r.bank->truncated[0], 0);
-    cr_assert_eq(r.bank->out_bytes[0], bytes);
+    cr_assert_eq(r.bank->report.spooled[0], 1);
+    cr_assert_eq(r.bank->report.truncated[0], 0);
+    cr_assert_eq(r.bank->report.out_bytes[0], bytes);
     assert_spooled(&r, bytes);
     rig_close(&r);
 }
@@ -162,14 +162,14 @@ static void run_limited(uint64_t limit, uint64_t bytes)
     talk(&r, 0, bytes);
     hang_up(&r);
     capture_finish(&r.capture);
-    cr_assert_eq(r.bank->out_bytes[0], MIN(limit, bytes), "limit %lld of %lld", (long long)limit,
-                 (long long)bytes);
-    cr_assert_eq(r.bank->truncated[0], bytes > limit);
-    if (r.bank->spooled[0] != 0)
+    cr_assert_eq(r.bank->report.out_bytes[0], MIN(limit, bytes), "limit %lld of %lld",
+                 (long long)limit, (long long)bytes);
+    cr_assert_eq(r.bank->report.truncated[0], bytes > limit);
+    if (r.bank->report.spooled[0] != 0)
         assert_spooled(&r, MIN(limit, bytes));
     else
         assert_inline(&r, MIN(limit, bytes));
-    cr_assert_eq(r.bank->spooled[0], limit > INLINE && bytes > INLINE);
+    cr_assert_eq(r.bank->report.spooled[0], limit > INLINE && bytes > INLINE);
     rig_close(&r);
 }
 
@@ -200,7 +200,7 @@ Test(spool, a_watched_stream_moves_at_once)
     cr_assert_eq(atomic_load(&r.bank->live_bytes[0]), 250);
     hang_up(&r);
     capture_finish(&r.capture);
-    cr_assert_eq(r.bank->spooled[0], 1);
+    cr_assert_eq(r.bank->report.spooled[0], 1);
     assert_spooled(&r, 250);
     rig_close(&r);
 }
@@ -216,9 +216,9 @@ Test(spool, no_file_means_truncated_not_lost)
     talk(&r, 0, INLINE + 5000);
     hang_up(&r);
     capture_finish(&r.capture);
-    cr_assert_eq(r.bank->spooled[0], 0);
-    cr_assert_eq(r.bank->out_bytes[0], INLINE);
-    cr_assert_eq(r.bank->truncated[0], 1);
+    cr_assert_eq(r.bank->report.spooled[0], 0);
+    cr_assert_eq(r.bank->report.out_bytes[0], INLINE);
+    cr_assert_eq(r.bank->report.truncated[0], 1);
     rig_close(&r);
 }
 
