@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The server's side of the pool: start tasks on workers, stop them, hear how they ended.
- * Owner: the engine thread, except pool_live, pool_listen, pool_slots, pool_worker_info,
- * pool_size and pool_group_info, which any thread may call. Nothing here blocks, except pool_open
- * (until the zygote answers) and pool_close. */
+ * Owner: the engine thread, except pool_live, pool_listen, pool_family, pool_slots, pool_max,
+ * pool_worker_info, pool_size, pool_group_info and pool_is_broken, which any thread may call.
+ * Nothing here blocks, except pool_open (until the zygote answers) and pool_close. */
 #ifndef GANGER_POOL_POOL_H
 #define GANGER_POOL_POOL_H
 
@@ -166,9 +166,9 @@ uint32_t pool_mate_now(const struct pool *pool, struct place place);
 /* What pool_stop and pool_watch mean from now on. */
 void pool_mate_is_current(struct pool *pool, struct place place, uint32_t mate, int64_t no);
 
-/* A native call is asked to stop, and its worker killed after the grace.
- * Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
- * own (task.h). Idempotent; a shorter grace or KILL may follow. */
+/* Ends the tree of the running task: signal, grace, KILL. signal 0 and grace_us < 0 mean the task's
+ * own (task.h). Idempotent; a shorter grace or KILL may follow. A native call is asked to stop, and
+ * its worker killed after the grace. */
 void pool_stop(struct pool *pool, struct place place, int signal, int64_t grace_us);
 /* What may be asked of a running command beside its end. */
 struct pool_reach {

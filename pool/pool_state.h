@@ -4,8 +4,8 @@
  * 1. Owner: the engine thread; other threads read `facts` and the live fields of banks only.
  * 2. A bank is FREE, WAITING (offered; the worker may have taken it, which its next DONE tells),
  * RETURNED (the offer was not taken; POOL_RETURNED is on its way), RUNNING (the worker's) or HELD
- * (its outcome waits). RETURNED and HELD end with pool_release. At most one bank of a slot
- * is WAITING and at most one is RUNNING.
+ * (its outcome waits). RETURNED and HELD end with pool_release. At most MAX_OFFERS banks of a slot
+ * are WAITING and at most one is RUNNING.
  * 3. A slot is IDLE when its worker has said READY or DONE and runs nothing; a START leaves only
  * then.
  * 4. A worker is over when the zygote says GONE, not when its socket ends: only GONE proves that
@@ -160,28 +160,53 @@ static inline void pool_set_flag(struct pool *pool, bool *flag, bool value)
     *flag = value;
 }
 
-/* Reads what is ready; pushes events. */
-void pool_read_ready(struct pool *pool);
-/* Asks for the workers that are due and repeats frames that did not fit. */
-void pool_do_due(struct pool *pool, uint64_t now_ns);
-/* The bank's task is the worker's now. */
-void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
-/* Ends the worker by way of the zygote, now or as soon as its socket has room. */
-void pool_kill(struct pool *pool, struct seat *seat);
-/* Now, or as soon as it fits. */
-void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
-                     const struct frame *frame);
-/* In the worker's hand, also when it has taken the offer and we have not heard so yet. */
-bool pool_is_with_worker(const struct pool *pool, struct place place);
-
-void pool_push(struct pool *pool, struct pool_event event);
-void pool_close_seat(struct pool *pool, struct seat *seat);
 static inline uint32_t pool_slot_of(const struct pool *pool, const struct seat *seat)
 {
     return (uint32_t)(seat - pool->seats);
 }
 
-/* pool_group.c */
+/* ---- pool.c ---- */
+
+/* In the worker's hand, also when it has taken the offer and we have not heard so yet. */
+bool pool_is_with_worker(const struct pool *pool, struct place place);
+/* As pool_stop, of whatever the turn has come to. None of its mates may begin any more. */
+void pool_stop_turn(struct pool *pool, struct place place, const struct pool_stop_how *how);
+
+/* ---- pool_events.c ---- */
+
+void pool_push(struct pool *pool, struct pool_event event);
+void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type,
+               uint32_t bank);
+/* Reads what is ready; pushes events. */
+void pool_read_ready(struct pool *pool);
+/* One frame of a worker. False: there is none now, or the socket has ended. */
+bool pool_read_worker(struct pool *pool, struct seat *seat);
+/* Asks for the workers that are due and repeats frames that did not fit. */
+void pool_do_due(struct pool *pool, uint64_t now_ns);
+/* Now, or as soon as it fits. */
+void pool_send_frame(struct pool *pool, struct seat *seat, enum waiting_frame kind,
+                     const struct frame *frame);
+/* The bank's task is the worker's now; and it is ours again, with its outcome. */
+void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank);
+void pool_take_back(struct pool *pool, struct seat *seat, uint32_t bank);
+/* Its worker takes no offer any more. */
+void pool_return_offers(struct pool *pool, struct seat *seat);
+/* Protocol broken or memory corrupt: the worker cannot be trusted with another task. GONE will
+ * follow. */
+void pool_condemn(struct pool *pool, struct seat *seat, const char *why);
+void pool_close_seat(struct pool *pool, struct seat *seat);
+void pool_close_output(struct seat *seat);
+
+/* ---- pool_workers.c ---- */
+
+void pool_ask_for_worker(struct pool *pool, struct seat *seat, uint64_t now_ns);
+/* One frame of the zygote. */
+void pool_read_control(struct pool *pool);
+
+/* ---- pool_group.c ---- */
+
+/* Ends the worker by way of the zygote, now or as soon as its socket has room. */
+void pool_kill(struct pool *pool, struct seat *seat);
 /* Its worker has ended a task (`goes_on`: and begun the next one), or has become ready. True: it
  * leaves, and takes nothing more. */
 bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on);
@@ -202,18 +227,9 @@ bool pool_may_offer(const struct pool *pool, const struct seat *seat, uint32_t n
 uint64_t pool_idle_deadline_ns(const struct pool *pool);
 void pool_end_idle(struct pool *pool, uint64_t now_ns);
 
-void pool_close_output(struct seat *seat);
-/* pool_events.c */
-void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type,
-               uint32_t bank);
-/* Protocol broken or memory corrupt: the worker cannot be trusted with another task. GONE will
- * follow. */
-void pool_condemn(struct pool *pool, struct seat *seat, const char *why);
+/* ---- pool_mates.c: tasks behind a bank's own ---- */
 
-/* pool.c: as pool_stop, of whatever the turn has come to. None of its mates may begin any more. */
-void pool_stop_turn(struct pool *pool, struct place place, const struct pool_stop_how *how);
-
-/* pool_mates.c: tasks behind a bank's own. The bank takes as many as fit. */
+/* The bank takes as many as fit. */
 void pool_mates_fill(struct pool *pool, const struct pool_task *task);
 void pool_mates_begin(struct pool *pool, struct seat *seat, uint32_t bank);
 void pool_mates_forget(struct pool *pool, struct seat *seat); /* the turn is over */
@@ -225,6 +241,8 @@ void pool_mates_withdraw(struct pool *pool, const struct seat *seat, uint32_t ba
 bool pool_mates_check(const struct pool *pool, const struct seat *seat, uint32_t bank);
 /* Whom the death of the worker costs: the first one that has begun and no outcome. */
 uint32_t pool_mates_lost(const struct pool *pool, const struct seat *seat, uint32_t bank);
+
+/* ---- pool_calls.c ---- */
 
 /* Asks the native call of the place, or of the mate there, to stop, and sees to it that it does. */
 void pool_call_stop(struct pool *pool, struct place place, uint32_t mate, const struct frame *stop);

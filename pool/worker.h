@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker: single thread, subreaper, one task at a time: wait for START, run, report, repeat. */
+/* A worker: subreaper, one task at a time by one thread: wait for START, run, report, repeat. */
 #ifndef GANGER_POOL_WORKER_H
 #define GANGER_POOL_WORKER_H
 
