@@ -442,6 +442,7 @@ bool request_park(struct request *rq, const struct park *park, step_fn next, str
     cmd->park.not_before_ns = park->not_before_ns;
     cmd->park.watch = park->watch;
     cmd->park.wish = park->wish;
+    cmd->park.told = park->told;
     cmd->park.group = park->group;
     cmd->park.add = park->add;
     cmd->park.needed = park->needed;

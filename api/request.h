@@ -170,6 +170,7 @@ struct park {
     uint64_t deadline_ns, not_before_ns;
     bool watch;
     struct batch_wish wish;
+    struct told_end *told;
     /* Instead of topic and epoch: see struct command. */
     struct park_group *group;
     struct park_link *add;

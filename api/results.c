@@ -22,7 +22,8 @@ struct results {
     /* BY_INDEX: the element that is waited for. Its epoch must be known before it is read, so the
      * first look at it is followed by another one. */
     int64_t watched_no;
-    int64_t ready; /* the array: elements before this index are known to have ended */
+    int64_t ready;         /* the array: elements before this index are known to have ended */
+    struct told_end *told; /* a stream BY_END: what a wake-up has brought */
 };
 
 /* ------------------------------------------------------------------------------------------------
@@ -77,6 +78,7 @@ static bool watch_next(struct results *s, const struct result_ask *ask, struct p
 {
     if (s->order == RESULTS_BY_END) {
         park->wish.min_ended = s->after + 1;
+        park->told = s->told;
         return false;
     }
     park->wish.min_elements = s->after + 1; /* unless an element is watched */
@@ -100,6 +102,21 @@ static bool take_item(void *target, const struct result_row *row)
     s->n_sent++;
     s->left -= s->left == INT64_MAX ? 0 : 1;
     return rq->out.len < PIECE_BYTES;
+}
+
+/* The end that has woken the stream, when it came with that. The last one of a limit is read. */
+static bool take_told(struct request *rq)
+{
+    struct results *s = rq->state;
+    bool is_next = s->told != NULL && s->told->is_there && s->told->row.seq == s->after + 1 &&
+                   s->left > 1;
+    if (is_next) {
+        (void)take_item(rq, &s->told->row);
+        s->after = s->told->row.seq;
+    }
+    if (s->told != NULL)
+        s->told->is_there = false;
+    return is_next;
 }
 
 /* The next piece to rq->out. `b` was read before. */
@@ -176,6 +193,8 @@ static enum fill fill_results(struct request *rq)
     int64_t before = s->n_sent;
     if (live_beat(rq, &s->live, &fill))
         return fill;
+    if (take_told(rq))
+        return live_sent(rq, &s->live, 1);
     if (!query_batch_mark(rq->thread->query, &s->id, &b, &err) || !read_piece(rq, &b, &ask, &err))
         return FILL_ABORT; /* also when it was forgotten: the client asks, and hears that */
     if (s->n_sent > before)
@@ -327,6 +346,10 @@ void batch_results(struct request *rq)
     if (form == LIVE_BYTES) {
         array_step(rq);
         return;
+    }
+    if (s->order == RESULTS_BY_END) {
+        s->told = arena_alloc(&rq->arena, sizeof *s->told);
+        PRE(s->told != NULL);
     }
     live_begin(rq, &s->live, form);
     reply_stream(rq, live_type(form), fill_results);

@@ -82,6 +82,44 @@ static bool end_unstarted(struct engine *e, struct flight *f, struct err *err)
     return jobs_finish(e->store, no, f->attempt, &cancelled, err);
 }
 
+/* For those who follow its batch. */
+static void note_end(struct engine *e, const struct attempt_facts *facts, const struct job_end *end)
+{
+    const struct job_row *job = &facts->row;
+    const struct job_output *output = &end->output;
+    const bool is_value = job->result == RESULT_VALUE;
+    const int stream = is_value ? STREAM_VALUE : 0;
+    const struct batch *b;
+    struct err ignored = {0};
+    if (end->state != JOB_SUCCEEDED || job->batch == 0 ||
+        !waiters_any(e->waiters, topic_batch(job->batch)) ||
+        !batch_get_by_no(e->store, job->batch, &b, &ignored))
+        return;
+    struct result_row row = {
+        .id = job->id,
+        .seq = b->ended,
+        .index = job->idx,
+        .state = end->state,
+        .has_exit_code = end->has_exit_code,
+        .exit_code = end->exit_code,
+        .signal = end->signal,
+        .result = job->result,
+        .attempt = facts->attempt,
+        .is_truncated = !is_value && output->truncated[0],
+        .is_spooled = output->spooled[stream],
+        .stdout_bytes = output->bytes[0],
+        .stderr_bytes = output->bytes[1],
+        .value_type = output->value_type,
+    };
+    if (is_value) {
+        row.value_bytes = output->bytes[STREAM_VALUE];
+        row.value_inline = end->inline_out[STREAM_VALUE];
+    } else if (output->bytes[0] > 0) {
+        row.stdout_inline = end->inline_out[0];
+    }
+    turn_note_end(&e->turn, job->batch, &row);
+}
+
 static bool finish(struct engine *e, const struct attempt_facts *facts, const struct job_end *end,
                    struct err *err)
 {
@@ -128,6 +166,8 @@ bool apply_store_end(struct engine *e, const struct attempt_facts *facts,
         return false;
     if (!job_state_is_end(end->state))
         drop_spool(e, facts, outcome); /* only the last attempt's output is kept */
+    else
+        note_end(e, facts, end);
     apply_ended(e, &facts->row, end);
     return true;
 }

@@ -10,6 +10,7 @@
 #include "service/base/callback.h"
 #include "service/base/pool_spec.h"
 #include "service/base/queue.h"
+#include "service/told.h"
 
 #include <stdatomic.h>
 
@@ -322,6 +323,8 @@ struct command {
             bool watch; /* the topic is a job whose running output somebody reads: move it to the
                            spool */
             struct batch_wish wish; /* the topic is a batch */
+            struct told_end *told;  /* or NULL; where the engine may put the end that is wished for
+                                     */
             /* Instead of the topic: */
             struct park_group *group;
             struct park_link *add; /* by `chain`: links that are to join the group's others */

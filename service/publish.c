@@ -124,6 +124,15 @@ void publish_output(struct engine *e, const struct pool_event *event)
     publish_answers(e, waiters_wake(e->waiters, &wake));
 }
 
+/* The newest end to those who have seen all others. */
+static void tell_end(const struct engine *e, const struct batch *b, struct command *woken)
+{
+    const struct told_end *end = turn_find_end(&e->turn, b->no, b->ended);
+    for (struct command *cmd = woken; end != NULL && cmd != NULL; cmd = cmd->next)
+        if (cmd->kind == CMD_PARK && cmd->park.told != NULL && cmd->park.wish.min_ended == b->ended)
+            (void)!told_set(cmd->park.told, &end->row);
+}
+
 /* However many elements have moved, once in a turn; and only those hear of it whose wish is
  * fulfilled. */
 static void wake_batch(struct engine *e, int64_t no)
@@ -132,7 +141,10 @@ static void wake_batch(struct engine *e, int64_t no)
     struct err gone = {0};
     if (waiters_any(e->waiters, wake.topic) && !batch_get_by_no(e->store, no, &wake.batch, &gone))
         wake.batch = NULL; /* it cannot be asked: all look for themselves */
-    publish_answers(e, waiters_wake(e->waiters, &wake));
+    struct command *woken = waiters_wake(e->waiters, &wake);
+    if (wake.batch != NULL)
+        tell_end(e, wake.batch, woken);
+    publish_answers(e, woken);
 }
 
 /* Nobody can wait for what has just been born. */

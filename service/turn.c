@@ -9,6 +9,7 @@ void turn_begin(struct turn *turn)
     turn->n_files = 0;
     turn->n_blobs = 0;
     turn->n_told = 0;
+    turn->n_ends = 0;
     turn->submitted = 0;
     turn->retried = 0;
     turn->owes = false;
@@ -17,13 +18,14 @@ void turn_begin(struct turn *turn)
 
 struct turn_mark turn_mark(const struct turn *turn)
 {
-    return (struct turn_mark){turn->n_files, turn->n_blobs};
+    return (struct turn_mark){turn->n_files, turn->n_blobs, turn->n_ends};
 }
 
 void turn_back(struct turn *turn, struct turn_mark mark)
 {
     turn->n_files = mark.n_files;
     turn->n_blobs = mark.n_blobs;
+    turn->n_ends = mark.n_ends;
 }
 
 void turn_drop_files(struct turn *turn, const struct output_ref *files, size_t n)
@@ -36,4 +38,21 @@ void turn_drop_blob(struct turn *turn, uint64_t file)
 {
     PRE(turn->n_blobs < TURN_MAX_BLOBS);
     turn->blobs[turn->n_blobs++] = file;
+}
+
+void turn_note_end(struct turn *turn, int64_t batch, const struct result_row *row)
+{
+    struct turn_end *end = &turn->ends[turn->n_ends];
+    if (turn->n_ends == TURN_MAX_ENDS || !told_set(&end->told, row))
+        return;
+    end->batch = batch;
+    turn->n_ends++;
+}
+
+const struct told_end *turn_find_end(const struct turn *turn, int64_t batch, int64_t seq)
+{
+    for (size_t i = 0; i < turn->n_ends; i++)
+        if (turn->ends[i].batch == batch && turn->ends[i].told.row.seq == seq)
+            return &turn->ends[i].told;
+    return NULL;
 }

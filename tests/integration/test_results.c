@@ -58,6 +58,36 @@ SERVER_TEST_WITH(results, come_as_they_complete_or_held_back_to_their_order, .wo
               in_order->body);
 }
 
+static const char *without_beats(const char *lines)
+{
+    return lines + strspn(lines, "\n");
+}
+
+/* A stream that has seen all ends but the newest is handed that one when it is small; all others
+ * are read. */
+SERVER_TEST(results, what_a_follower_gets_is_what_is_stored)
+{
+    static const char *const commands[] = {
+        "true",   "echo text",     "printf \\\\\\\\377", "seq 400",
+        "exit 3", "echo lost >&2", "printf 512",
+    };
+    struct job_ref batch = batch_submit(s, "{'command':['sh','-c','{}'],'items':[],'open':true}");
+    AUTO_CONN live = items_open(s, results_of(batch, "").s, LINES);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        struct text body = text_of("{\"items\":[\"%s\"]}", commands[i]);
+        AUTO_RESPONSE added = batch_post(s, batch, "jobs", body.s);
+        expect_status(added, 202);
+        cr_assert(items_await(live, i + 1, 20), "%s: no line", commands[i]);
+    }
+    AUTO_RESPONSE closed = batch_post(s, batch, "close", NULL);
+    expect_status(closed, 200);
+    cr_assert(conn_await_end(live, 20));
+    AUTO_CONN stored = items_open(s, results_of(batch, "").s, LINES);
+    cr_assert(conn_await_end(stored, 20));
+    cr_assert_str_eq(without_beats(live->body), without_beats(stored->body));
+    cr_assert(strstr(live->body, "\"value\":\"text\\n\"") != NULL, "%s", live->body);
+}
+
 /* imap: next(timeout) is one item behind the last one, within a time. */
 SERVER_TEST_WITH(results, next_with_a_timeout, .workers = 3)
 {
