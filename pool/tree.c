@@ -267,16 +267,25 @@ uint32_t tree_end(struct tree *tree, int64_t max_us, int sigchld_fd)
     int pause_ms = FIRST_PAUSE_MS;
     const uint64_t end_ns = clock_mono_ns() + (uint64_t)max_us * 1000;
 
-    if (tree->main_pid > 1 && !tree->main_reaped)
+    const bool kills_main = tree->main_pid > 1 && !tree->main_reaped;
+    if (kills_main)
         tree_signal(tree, SIGKILL);
     tree->ending = true;
-    while (!tree_reap(tree)) {
+    bool is_over = tree_reap(tree);
+    /* As a rule nothing is left when the group has died, so it gets a moment for that before /proc
+     * is asked who else there is. */
+    if (!is_over && kills_main && !tree->main_reaped) {
+        wait_for_child(sigchld_fd, FIRST_PAUSE_MS);
+        is_over = tree_reap(tree);
+    }
+    while (!is_over) {
         if (clock_mono_ns() >= end_ns)
             return (uint32_t)MAX(n_known, (size_t)1);
-        if (kill_round(tree, known, &n_known))
-            continue;
-        wait_for_child(sigchld_fd, pause_ms);
-        pause_ms = MIN(pause_ms * 2, MAX_PAUSE_MS);
+        if (!kill_round(tree, known, &n_known)) {
+            wait_for_child(sigchld_fd, pause_ms);
+            pause_ms = MIN(pause_ms * 2, MAX_PAUSE_MS);
+        }
+        is_over = tree_reap(tree);
     }
     return 0;
 }
