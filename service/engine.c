@@ -418,13 +418,9 @@ static void close_memory(void *arg, int fd)
 bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, struct err *err)
 {
     struct engine *e = must_alloc(sizeof *e);
-    *e = (struct engine){.parts = *parts,
-                         .epoll_fd = -1,
-                         .calm_fd = -1,
-                         .spool_fd = -1,
-                         .deliver_fd = -1,
-                         .inbox.event_fd = -1,
-                         .exit_code = -1};
+    e->parts = *parts; /* the rest is zero, and much of it is never touched */
+    e->epoll_fd = e->calm_fd = e->spool_fd = e->deliver_fd = e->inbox.event_fd = -1;
+    e->exit_code = -1;
     e->started_us = clock_wall_us();
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
