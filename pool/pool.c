@@ -168,6 +168,13 @@ uint64_t pool_next_deadline_ns(const struct pool *pool)
     return at_ns;
 }
 
+void pool_push(struct pool *pool, struct pool_event event)
+{
+    POST(pool->n_pending < pool->pending_max);
+    pool->pending[(pool->pending_head + pool->n_pending) % pool->pending_max] = event;
+    pool->n_pending++;
+}
+
 size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
 {
     size_t n = 0;

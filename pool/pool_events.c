@@ -5,26 +5,11 @@
 #include <sys/epoll.h>
 
 #define MAX_READY 64
-
-void pool_push(struct pool *pool, struct pool_event event)
-{
-    POST(pool->n_pending < pool->pending_max);
-    pool->pending[(pool->pending_head + pool->n_pending) % pool->pending_max] = event;
-    pool->n_pending++;
-}
-
-static struct pool_event event_of(const struct pool *pool, const struct seat *seat,
-                                  enum pool_event_type type, uint32_t bank)
-{
-    return (struct pool_event){.type = type,
-                               .place = {pool_slot_of(pool, seat), bank},
-                               .job_no = seat->banks[bank].job_no,
-                               .attempt = seat->banks[bank].attempt};
-}
+#define MAX_FRAMES 16 /* of one socket in one look */
 
 void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type, uint32_t bank)
 {
-    pool_push(pool, event_of(pool, seat, type, bank));
+    pool_push(pool, pool_event_of(pool, seat, type, bank));
 }
 
 void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
@@ -99,7 +84,7 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
         return;
     }
     pool_begin(pool, seat, bank);
-    pool_push(pool, event_of(pool, seat, POOL_STARTED, bank));
+    pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, bank));
 }
 
 /* The offer that is the worker's next; SLOT_BANKS: none. */
@@ -128,7 +113,7 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
         return;
     }
     pool_begin(pool, seat, next);
-    pool_push(pool, event_of(pool, seat, POOL_STARTED, next));
+    pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, next));
 }
 
 /* Nobody will take the offer any more. It was taken if the worker said so, to us or only there. */
@@ -138,11 +123,11 @@ static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
 
     if (atomic_exchange(&offer->state, BANK_NOT_OFFERED) == BANK_TAKEN) {
         seat->banks[bank].owner = BANK_RUNNING;
-        pool_push(pool, event_of(pool, seat, POOL_STARTED, bank));
+        pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, bank));
         return;
     }
     seat->banks[bank].owner = BANK_RETURNED;
-    pool_push(pool, event_of(pool, seat, POOL_RETURNED, bank));
+    pool_push(pool, pool_event_of(pool, seat, POOL_RETURNED, bank));
 }
 
 void pool_return_offers(struct pool *pool, struct seat *seat)
@@ -173,7 +158,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
     seat->tasks++;
     seat->resident_bytes = bank->resident_bytes;
     atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
-    pool_push(pool, event_of(pool, seat, POOL_DONE, frame->bank));
+    pool_push(pool, pool_event_of(pool, seat, POOL_DONE, frame->bank));
     if (seat->state != SEAT_IDLE)
         pool_return_offers(pool, seat);
     else if (!pool_leaves(pool, seat, frame->arg != 0))
@@ -217,7 +202,7 @@ static void on_output(struct pool *pool, struct seat *seat, const struct frame *
             mine->attempt != frame->attempt ||
             is_known_output(pool, (struct place){pool_slot_of(pool, seat), bank}))
             continue;
-        struct pool_event event = event_of(pool, seat, POOL_OUTPUT, bank);
+        struct pool_event event = pool_event_of(pool, seat, POOL_OUTPUT, bank);
         event.job_no = frame->job_no; /* or of a task behind it */
         pool_push(pool, event);
     }
@@ -254,12 +239,25 @@ bool pool_read_worker(struct pool *pool, struct seat *seat)
     return true;
 }
 
-/* Level-triggered: what is not read now is reported again. One frame per socket and call, which is
- * nearly always all there is. */
+/* So many frames may be read. */
+static size_t room_for_frames(const struct pool *pool)
+{
+    return (pool->pending_max - pool->n_pending) / POOL_EVENTS_PER_FRAME;
+}
+
+/* Of short tasks several have ended since the last look; `others` sockets want room as well. */
+static void read_some(struct pool *pool, struct seat *seat, size_t others)
+{
+    for (int n = 0; n < MAX_FRAMES && room_for_frames(pool) > others; n++)
+        if (!pool_read_worker(pool, seat))
+            return;
+}
+
+/* Level-triggered: what is not read now is reported again. */
 void pool_read_ready(struct pool *pool)
 {
     struct epoll_event ready[MAX_READY];
-    const size_t room = (pool->pending_max - pool->n_pending) / POOL_EVENTS_PER_FRAME;
+    const size_t room = room_for_frames(pool);
 
     if (room == 0)
         return;
@@ -271,7 +269,7 @@ void pool_read_ready(struct pool *pool)
         else if (slot == POOL_MEMORY)
             oom_watch_look(&pool->oom);
         else
-            (void)pool_read_worker(pool, &pool->seats[slot]);
+            read_some(pool, &pool->seats[slot], (size_t)(n - 1 - i));
     }
 }
 

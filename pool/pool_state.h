@@ -164,6 +164,14 @@ static inline uint32_t pool_slot_of(const struct pool *pool, const struct seat *
 {
     return (uint32_t)(seat - pool->seats);
 }
+static inline struct pool_event pool_event_of(const struct pool *pool, const struct seat *seat,
+                                              enum pool_event_type type, uint32_t bank)
+{
+    return (struct pool_event){.type = type,
+                               .place = {pool_slot_of(pool, seat), bank},
+                               .job_no = seat->banks[bank].job_no,
+                               .attempt = seat->banks[bank].attempt};
+}
 
 /* ---- pool.c ---- */
 
