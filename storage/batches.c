@@ -13,10 +13,12 @@ void batch_cache_clear(struct batch_cache *cache)
     for (size_t i = 0; i < BATCH_CACHE_SIZE; i++)
         cache->slots[i] = (struct batch_cached){0};
     cache->n_changed = 0;
+    cache->texts.batch = 0;
 }
 
 void batch_cache_release(struct batch_cache *cache)
 {
+    arena_release(&cache->texts.arena);
     free(cache->changed);
     cache->changed = NULL;
 }

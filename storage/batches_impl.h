@@ -5,6 +5,7 @@
 #define GANGER_STORAGE_BATCHES_IMPL_H
 
 #include "service/base/batch.h"
+#include "service/base/buf.h"
 
 #include <sqlite3.h>
 
@@ -25,10 +26,18 @@ struct batch_cached {
     bool part_is_dirty;
     struct ends_run ends; /* the last ones, which have no row yet */
 };
+/* What the elements of the batch that was met last have in common: they start one after another as
+ * a rule. Nothing changes it, but after a rollback the number may be another batch's. */
+struct batch_texts {
+    int64_t batch; /* 0: of none */
+    struct arena arena;
+    struct slice name, traceparent, task;
+};
 struct batch_cache {
     struct batch_cached slots[BATCH_CACHE_SIZE]; /* at no % size */
     int64_t *changed;                            /* numbers, for store_changed_batches */
     size_t n_changed, cap_changed;
+    struct batch_texts texts;
 };
 /* After a rollback: nothing in it is known to be true. */
 void batch_cache_clear(struct batch_cache *cache);

@@ -3,6 +3,9 @@
 
 #include "storage/store_impl.h"
 
+#define MAX_TEXTS (20u << 20)  /* of a template: the largest request with its framing */
+#define KEPT_TEXTS (64u << 10) /* for the next element */
+
 /* ---- what a start needs ---- */
 
 static bool arena_full(struct err *err)
@@ -10,33 +13,61 @@ static bool arena_full(struct err *err)
     return err_set(err, ERR_OVERLOADED, "There is not enough memory for this request now.");
 }
 
-/* Copies a column; an absent one stays absent. */
+/* A copy; what is absent stays so. */
+static bool slice_keep(struct slice s, struct arena *a, struct slice *ret)
+{
+    *ret = s;
+    if (s.ptr == NULL)
+        return true;
+    ret->ptr = arena_dup(a, s);
+    return ret->ptr != NULL;
+}
+
 static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct slice *ret)
 {
-    *ret = column_slice(stmt, column);
-    if (ret->ptr == NULL)
-        return true;
-    ret->ptr = arena_dup(a, *ret);
-    return ret->ptr != NULL;
+    return slice_keep(column_slice(stmt, column), a, ret);
+}
+
+static bool texts_read(struct store *store, int64_t batch, struct batch_texts *texts,
+                       struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_BATCH_SPEC);
+    bool found;
+
+    texts->batch = 0;
+    arena_release(&texts->arena);
+    arena_init_small(&texts->arena, MAX_TEXTS);
+    bind_i64(spec, 1, batch);
+    if (!db_next(&store->db, spec, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_INTERNAL, "The template of batch %lld is missing.",
+                       (long long)batch);
+    if (!column_keep(spec, 0, &texts->arena, &texts->name) ||
+        !column_keep(spec, 1, &texts->arena, &texts->traceparent) ||
+        !column_keep(spec, 3, &texts->arena, &texts->task))
+        return arena_full(err);
+    texts->batch = batch;
+    return true;
 }
 
 /* What the element that ret->row is has in common with its batch. */
 static bool template_read(struct store *store, struct arena *a, struct start_info *ret,
                           struct slice *ret_name, struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_BATCH_SPEC);
-    bool found;
+    struct batch_texts *texts = &store->batches.texts;
+    bool copied;
 
-    bind_i64(spec, 1, ret->row.batch);
-    if (!db_next(&store->db, spec, &found, err))
+    if (texts->batch != ret->row.batch && !texts_read(store, ret->row.batch, texts, err))
         return false;
-    if (!found)
-        return err_set(err, ERR_INTERNAL, "The template of batch %lld is missing.",
-                       (long long)ret->row.batch);
-    return column_keep(spec, 0, a, ret_name) && column_keep(spec, 1, a, &ret->traceparent) &&
-                   column_keep(spec, 3, a, &ret->task)
-               ? true
-               : arena_full(err);
+    copied = slice_keep(texts->name, a, ret_name) &&
+             slice_keep(texts->traceparent, a, &ret->traceparent) &&
+             slice_keep(texts->task, a, &ret->task);
+    if (texts->arena.used > KEPT_TEXTS) {
+        texts->batch = 0;
+        arena_release(&texts->arena);
+    }
+    return copied ? true : arena_full(err);
 }
 
 bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct start_info *ret,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The order in which jobs run, against a model, and the timers. */
+#include "storage/batches.h"
 #include "storage_fixture.h"
 
 static struct fixture f;
@@ -324,4 +325,56 @@ Test(queue, in_flight_entries_are_replaced_and_cleared_by_their_place)
     must(inflight_clear(f.store, 7, err));
     must(inflight_all(f.store, out, 4, &n, err));
     cr_assert(n == 1 && out[0].k == 0);
+}
+
+/* ---- what the elements of a batch have in common ---- */
+
+/* A batch of one element with a template of so many bytes; the element. */
+static int64_t element_of(size_t template_len)
+{
+    static const char bytes[64] = {0};
+    struct job_spec spec = {.max_attempts = 1};
+    const struct batch_new batch = {.phase = BATCH_UPLOADING,
+                                    .spec = &spec,
+                                    .task = {bytes, template_len},
+                                    .now_us = NOW_US,
+                                    .chunksize = 1};
+    struct job_new job = {
+        .spec = &spec, .task = SLICE_LIT("1"), .now_us = NOW_US, .flags = JOB_ITEM};
+    struct job_id id;
+
+    must(batch_insert(f.store, &batch, &id, err));
+    job.batch = id.no;
+    return job_add_as(&f, &job).no;
+}
+
+static size_t template_len(int64_t element)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct start_info info;
+
+    arena_init(&a, 4096);
+    must(queue_start_info(f.store, element, &a, &info, err));
+    cr_assert_eq(info.item.len, 1);
+    return info.task.len;
+}
+
+Test(queue, an_element_gets_the_template_of_its_own_batch)
+{
+    int64_t one = element_of(10), two = element_of(20), gone;
+
+    tx_commit(&f);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(template_len(one), 10);
+        cr_assert_eq(template_len(one), 10);
+        cr_assert_eq(template_len(two), 20);
+    }
+    tx_begin(&f);
+    gone = element_of(30);
+    cr_assert_eq(template_len(gone), 30);
+    store_rollback(f.store);
+    tx_begin(&f);
+    cr_assert_eq(element_of(40), gone, "the numbers are used again");
+    cr_assert_eq(template_len(gone), 40);
+    store_rollback(f.store);
 }
