@@ -164,7 +164,9 @@ static bool run_leap(struct store *store, struct job_leap *leaps, const struct r
     for (size_t i = 0; i < n; i++)
         asked[i] = row_ask(&timers, &rows[i]);
     store->leaping = (struct leaping){rows->no, n, asked};
-    if (!store_run(store, run_bind(store, rows, n), err))
+    const bool ok = store_run(store, run_bind(store, rows, n), err);
+    store->leaping = (struct leaping){0};
+    if (!ok)
         return false;
     store->timers = timers;
     for (size_t i = 0; i < n; i++) {
