@@ -26,13 +26,18 @@ static bool read_number(struct slice value, int64_t *ret, int64_t least, int64_t
            is_within(*ret, least, most);
 }
 
-static bool read_count(struct slice value, const char *pointer, int64_t least, int64_t most,
-                       uint32_t *ret, struct err *err)
+struct bounded {
+    const char *pointer;
+    int64_t least, most;
+};
+
+static bool read_count(struct slice value, const struct bounded *what, uint32_t *ret,
+                       struct err *err)
 {
     int64_t n = 0;
-    if (!read_number(value, &n, least, most))
-        return err_at(err, ERR_INVALID, pointer, "must be a whole number from %lld to %lld",
-                      (long long)least, (long long)most);
+    if (!read_number(value, &n, what->least, what->most))
+        return err_at(err, ERR_INVALID, what->pointer, "must be a whole number from %lld to %lld",
+                      (long long)what->least, (long long)what->most);
     *ret = (uint32_t)n;
     return true;
 }
@@ -40,7 +45,7 @@ static bool read_count(struct slice value, const char *pointer, int64_t least, i
 static bool read_size(struct slice value, const char *pointer, struct pool_settings *to,
                       struct err *err)
 {
-    return read_count(value, pointer, POOL_SIZES, &to->size, err);
+    return read_count(value, &(struct bounded){pointer, POOL_SIZES}, &to->size, err);
 }
 
 static bool read_min(struct slice value, const char *pointer, struct pool_settings *to,
@@ -68,7 +73,8 @@ static bool read_max_jobs(struct slice value, const char *pointer, struct pool_s
                           struct err *err)
 {
     to->max_jobs = 0;
-    return is_null(value) || read_count(value, pointer, POOL_JOBS_PER_WORKER, &to->max_jobs, err);
+    return is_null(value) ||
+           read_count(value, &(struct bounded){pointer, POOL_JOBS_PER_WORKER}, &to->max_jobs, err);
 }
 
 static bool read_max_rss(struct slice value, const char *pointer, struct pool_settings *to,
@@ -98,7 +104,7 @@ static bool read_start_timeout(struct slice value, const char *pointer, struct p
 static bool read_start_failures(struct slice value, const char *pointer, struct pool_settings *to,
                                 struct err *err)
 {
-    return read_count(value, pointer, POOL_FAILURES, &to->start_failures, err);
+    return read_count(value, &(struct bounded){pointer, POOL_FAILURES}, &to->start_failures, err);
 }
 
 static bool read_on_death(struct slice value, const char *pointer, struct pool_settings *to,

@@ -10,7 +10,7 @@
 
 #include <poll.h>
 
-#define CHUNK_JOBS 1024u /* what the engine does in one turn (service/bulk.c) */
+#define CHUNK_JOBS 768u /* what the engine does in one turn (service/bulk.c) */
 #define PAGE_BYTES (2u << 20)
 
 struct work {

@@ -50,7 +50,7 @@ static bool apply_one(struct engine *e, const struct job_id *id, const struct co
 }
 
 /* A turn's share, in jobs that are cancelled as a range; by itself, one takes twice as long. */
-#define SHARE 1024u
+#define SHARE 768u
 #define ALONE 2u
 #define MIN_RANGE 8u /* shorter ones are not worth a statement */
 
