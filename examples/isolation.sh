@@ -17,7 +17,7 @@ done
 
 echo "# 2: what a call changes is its own, unless the process is used again"
 for isolation in exec fork reuse; do
-    ganger call --pool "$isolation" remember TASK done >/dev/null
+    ganger call --pool "$isolation" remember TASK kept >/dev/null
     echo "$isolation: $(ganger call --pool "$isolation" recall TASK)"
 done
 
