@@ -18,6 +18,8 @@ static const char registry[] =
     FUNCTION("spawn", "subprocess:Popen") FUNCTION("bytes", "builtins:bytes")
     "[function odd]\nkind = runner\nrunner = [\"python3\", \"" GANGER_SOURCE_DIR
     "/tests/runners/odd.py\"]\n"
+    "[function forks]\nkind = runner\nrunner = [\"python3\", \"" GANGER_SOURCE_DIR
+    "/tests/runners/odd.py\", \"well\", \"fork\"]\n"
     "[function misbehave]\nkind = native\nmodule = " GANGER_HELPER_DIR "/native_misbehave.so\n";
 /* clang-format on */
 
@@ -164,4 +166,29 @@ ISOLATION_TEST(a_pool_that_forks_takes_nothing_else)
     cr_assert_not_null(strstr(json_text(r, "error.detail"), "\"fork\""), "%s", r->body);
     AUTO_RESPONSE bad = http(s, "PATCH", "/v1/pools/p", "{'isolation':'spawn'}", NULL);
     expect_invalid(bad, "/isolation");
+}
+
+/* The frames of a runner that forks, each by hand; those that make no sense cost the runner. */
+ISOLATION_TEST(frames_of_a_runner_that_forks_are_checked)
+{
+    static const struct {
+        const char *function, *frames, *reason, *detail;
+    } cases[] = {
+        {"forks", "['FORKED',' pid=1']", "function_error", "ProtocolError: FORKED without a pid"},
+        {"forks", "['FORKED','']", "function_error", "ProtocolError: FORKED without a pid"},
+        {"forks", "['EXITED',' status=256']", "function_error",
+         "ProtocolError: EXITED without a status"},
+        {"forks", "['EXITED',' status=0']", "function_error",
+         "Exit: the runner has ended with exit code 0 and without an answer"},
+        {"forks", "['EXITED',' status=3']", "exit_code", NULL},
+        {"forks", "['FORKED',' pid=4194000'],['EXITED',' status=-9']", "signal", NULL},
+        {"odd", "['EXITED',' status=0']", "function_error", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO_RESPONSE r = job_run(s, "{'function':'%s','args':['frames',[%s]]}", cases[i].function,
+                                  cases[i].frames);
+        expect_outcome(r, "failed", cases[i].reason);
+        if (cases[i].detail != NULL)
+            expect_text(r, "error.detail", cases[i].detail);
+    }
 }
