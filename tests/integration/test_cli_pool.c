@@ -151,6 +151,29 @@ static struct job_ref submit_slow(struct server *s)
     }
 }
 
+SERVER_TEST(cli, a_pool_is_made_with_a_runner)
+{
+    AUTO_CALL made;
+    cli_call_run(&made, s,
+                 WORDS("pool", "new", "--size", "1", "--isolation", "fork", "--runner",
+                       "python3  runner.py --pickle", "--preload", "numpy,pandas", "--initializer",
+                       "app:start", "--codec", "pickle", "--on-worker-death", "break", "py"));
+    expect_code(&made, 0);
+    AUTO_RESPONSE pool = http_get(s, "/v1/pools/py");
+    expect_text(pool, "runner.command.1", "runner.py");
+    expect_text(pool, "runner.command.2", "--pickle");
+    expect_text(pool, "runner.preload.1", "pandas");
+    expect_text(pool, "runner.codec", "pickle");
+    CHECK(cJSON_IsTrue(json_find(pool, "runner.has_init")), "%s", pool->body);
+    expect_text(pool, "settings.isolation", "fork");
+    expect_text(pool, "settings.on_worker_death", "break");
+    AUTO_CALL json;
+    cli_call_run(&json, s, WORDS("pool", "new", "--size", "1", "--runner", "[\"a b\"]", "other"));
+    expect_code(&json, 0);
+    AUTO_RESPONSE other = http_get(s, "/v1/pools/other");
+    expect_text(other, "runner.command.0", "a b");
+}
+
 SERVER_TEST(cli, top_prints_once_where_there_is_no_terminal)
 {
     struct job_ref job = submit_slow(s);
