@@ -81,10 +81,12 @@ static pid_t proxy_start(const struct server *s, struct server *ret_twin)
     AUTO_TEXT config = strdup(text_of("%s/nginx.conf", dir.s).s);
     AUTO_TEXT log = strdup(text_of("%s/error.log", dir.s).s);
     AUTO_TEXT program = strdup(path);
-    char words[3][3] = {"-p", "-c", "-e"};
-    char *argv[] = {program, words[0], prefix, words[1], config, words[2], log, NULL};
+    /* It ends with the test, also with one that fails. */
+    char guard[3][16] = {"setpriv", "--pdeathsig", "TERM"}, words[3][3] = {"-p", "-c", "-e"};
+    char *argv[] = {guard[0], guard[1], guard[2], program, words[0], prefix,
+                    words[1], config,   words[2], log,     NULL};
     pid_t pid;
-    int failed = posix_spawn(&pid, program, NULL, NULL, argv, environ);
+    int failed = posix_spawnp(&pid, guard[0], NULL, NULL, argv, environ);
     CHECK(failed == 0, "cannot start %s: %s", path, strerror(failed));
     AWAIT(answers(ret_twin->port), 20);
     return pid;
@@ -121,7 +123,7 @@ SERVER_TEST(proxy, streams_pass_nginx_as_they_are_made)
         cr_assert(conn_await_text(events, "\"type\":\"batch\"", 5));
         struct job_ref job = job_submit(s, "{'command':['sh','-c','echo now; sleep 600']}");
         AUTO_CONN output = items_open(&twin, text_of("/v1/jobs/%s/stdout?follow=1", job.id).s,
-                                      k == 0 ? accepts[k] : ""); /* events, or the bytes */
+                                      k == 0 ? accepts[k] : "");
         cr_assert(conn_await_text(output, "now", 5), "output is held back by the proxy");
         AUTO_RESPONSE end = job_cancel(s, job, "{'grace':0}", 5);
     }
