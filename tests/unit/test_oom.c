@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 static struct fixture f;
 static char counter[80];
@@ -23,15 +24,16 @@ static void teardown(void)
 TestSuite(oom, .init = setup, .fini = teardown, .timeout = 60);
 
 /* As the kernel writes it. */
-static void count(int kills)
+static void count(uint64_t kills)
 {
     FILE *file = fopen(counter, "w");
     cr_assert_not_null(file);
-    (void)fprintf(file, "low 0\nhigh 7\nmax 9\noom 3\noom_kill %d\noom_group_kill 5\n", kills);
+    (void)fprintf(file, "low 0\nhigh 7\nmax 9\noom 3\noom_kill %" PRIu64 "\noom_group_kill 5\n",
+                  kills);
     cr_assert_eq(fclose(file), 0);
 }
 
-static void watch_counter(int kills)
+static void watch_counter(uint64_t kills)
 {
     count(kills);
     oom_watch_close(&f.pool->oom);
