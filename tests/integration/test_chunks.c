@@ -88,7 +88,7 @@ CHUNK_TEST(many_elements_cost_few_commits, 2)
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_int(over, "counts.succeeded", ITEMS);
     const double commits = metric_of(s, "ganger_commits_total") - before;
-    cr_assert_leq(commits, 4 * ITEMS / 100, "%ld commits for %d chunks", commits, ITEMS / 100);
+    cr_assert_leq(commits, 4 * ITEMS / 100, "%.0f commits for %d chunks", commits, ITEMS / 100);
     AUTO_RESPONSE r = http_get(s, "/v1/batches/%s/results?order=index", batch.id);
     int i = 0;
     for (const cJSON *item = json_find(r, "")->child; item != NULL; item = item->next, i++)

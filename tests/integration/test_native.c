@@ -48,8 +48,8 @@ NATIVE_TEST(who_waits_gets_what_a_look_shows)
 {
     static const char *const calls[] = {
         "{'function':'fib','args':[5]}",
-        "{'function':'fib','args':[5],'name':'n','queue':'q','priority':7,'labels':{'a':'b'},"
-        "'metadata':{'x':[1,2]},'retry':{'max_attempts':3},'keep':'2h'}",
+        ("{'function':'fib','args':[5],'name':'n','queue':'q','priority':7,'labels':{'a':'b'},"
+         "'metadata':{'x':[1,2]},'retry':{'max_attempts':3},'keep':'2h'}"),
         "{'function':'misbehave','args':['error']}",
         "{'command':['sh','-c','echo out; echo err >&2'],'result':'none'}",
         "{'command':['false']}",

@@ -12,7 +12,7 @@ Test(command, whoever_touches_many_rows_costs_as_much)
         struct command cmd;
         size_t least;
     } rows[] = {
-        {{.kind = CMD_SUBMIT, .submit = {items, 3}}, 53},
+        {{.kind = CMD_SUBMIT, .submit = {.items = items, .n = 3}}, 53},
         {{.kind = CMD_GRAPH, .graph = {.items = items, .n = 3}}, 53},
         {{.kind = CMD_PIPELINE, .pipeline.n = 5}, 5},
         {{.kind = CMD_BATCH, .batch.n_items = 4096}, 4096},
