@@ -45,8 +45,11 @@ p8_round()
     measure P8.latency_deep_rate wrk_post ganger_submit_c1_depth"$depth_jobs" "$port" 1
     record P8.latency_deep "$(printf '%s\n' "$line" | number_at 2)"
     p8_unblock
+    # Whoever waits for each answer leaves workers idle, which would begin one of the million, a command, instead.
+    load call PUT /v1/queues/depth '{"paused":true}' >/dev/null || die "P8: pause failed"
     measure P8.calls_deep load calls -c 64 -n 50000 -q "p8c-$r" -P 50 -f noop -N ganger_calls_depth"$depth_jobs"
     measure P8.batches_deep load batches -c 8 -n 50000 -q "p8b-$r" -f noop -N ganger_batches_depth"$depth_jobs"
+    load call PUT /v1/queues/depth '{"paused":false}' >/dev/null || die "P8: resume failed"
     measure P8.bulk_deep load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth"$depth_jobs" /bin/true
     p8_block
 }
