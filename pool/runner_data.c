@@ -5,6 +5,7 @@
 #include "pool/runner_call.h"
 
 #include "pool/spool.h"
+#include "service/base/base64.h"
 #include "service/base/json.h"
 
 #define LINE_MAX_BYTES (8 * RUNNER_BODY_MAX)
@@ -18,7 +19,7 @@ static void put_value(const char *codec, struct slice body, struct buf *line)
         buf_json_string(line, body);
     } else {
         buf_puts(line, is_raw ? "{\"$bytes\":\"" : "{\"$py\":\"");
-        buf_base64(line, body);
+        base64_put(line, body);
         buf_puts(line, "\"}");
     }
 }

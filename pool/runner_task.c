@@ -2,6 +2,7 @@
 /* What a runner is told of a task. */
 #include "pool/runner_call.h"
 
+#include "service/base/base64.h"
 #include "service/base/json.h"
 
 #include <errno.h>
@@ -65,7 +66,7 @@ static bool put_pickle(struct slice arguments, struct buf *out)
     arena_init(&a, text.len + 64);
     size_t len = 0;
     const char *base64 = json_string_dup(text, &a, &len);
-    return base64 != NULL && buf_unbase64(out, (struct slice){base64, len}) && buf_ok(out);
+    return base64 != NULL && base64_read_bare((struct slice){base64, len}, out) && buf_ok(out);
 }
 
 /* The only argument: a string as it is, anything else as its JSON text. */

@@ -42,3 +42,11 @@ bool base64_read(struct slice text, struct buf *out)
     buf_commit(out, len);
     return true;
 }
+
+bool base64_read_bare(struct slice text, struct buf *out)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] == ' ' || (text.ptr[i] >= '\t' && text.ptr[i] <= '\r'))
+            return false;
+    return base64_read(text, out);
+}

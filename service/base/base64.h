@@ -17,5 +17,6 @@ MUST_CHECK bool base64_decode(struct slice text, char *to, size_t *ret_len);
 /* The same, appended. */
 void base64_put(struct buf *out, struct slice bytes);
 MUST_CHECK bool base64_read(struct slice text, struct buf *out);
+MUST_CHECK bool base64_read_bare(struct slice text, struct buf *out); /* white space is refused */
 
 #endif

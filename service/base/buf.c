@@ -282,37 +282,3 @@ void buf_json_seconds_us(struct buf *b, int64_t us)
         *--at = '-';
     buf_append(b, at, (size_t)(end - at));
 }
-
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-void buf_base64(struct buf *b, struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        const size_t n = MIN(bytes.len - i, (size_t)3);
-        uint32_t bits = 0;
-        for (size_t k = 0; k < 3; k++)
-            bits = bits << 8 | (k < n ? (unsigned char)bytes.ptr[i + k] : 0u);
-        for (size_t k = 0; k < 4; k++)
-            buf_putc(b, k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=');
-    }
-}
-
-bool buf_unbase64(struct buf *b, struct slice text)
-{
-    uint32_t bits = 0;
-    const size_t padding = text.len >= 2 && text.ptr[text.len - 1] == '='
-                               ? 1 + (text.ptr[text.len - 2] == '=')
-                               : 0;
-    if (text.len % 4 != 0)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        const bool is_padding = i >= text.len - padding;
-        const char *digit = memchr(digits, text.ptr[i], sizeof(digits) - 1);
-        if (!is_padding && digit == NULL)
-            return false;
-        bits = bits << 6 | (is_padding ? 0u : (uint32_t)(digit - digits));
-        for (size_t k = 0; i % 4 == 3 && k < 3 - (i + 1 == text.len ? padding : 0); k++)
-            buf_putc(b, (char)(unsigned char)(bits >> (16 - 8 * k)));
-    }
-    return true;
-}

@@ -36,8 +36,6 @@ static inline struct slice buf_slice(const struct buf *b)
 /* JSON output, RFC 8259. Strings are escaped (also DEL, C1, U+2028/9 and bidirectional controls:
  * guarantees.md R21). A byte that is not UTF-8 becomes U+FFFD, so the output always is. */
 void buf_json_string(struct buf *b, struct slice s);
-void buf_base64(struct buf *b, struct slice bytes);             /* RFC 4648, with padding */
-MUST_CHECK bool buf_unbase64(struct buf *b, struct slice text); /* false: it is not that */
 void buf_json_time(struct buf *b, int64_t wall_us);  /* "2026-12-01T00:00:00.000000Z"; 0: null */
 void buf_json_seconds_us(struct buf *b, int64_t us); /* 1.234567, shortest form */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/pool_runner.h"
 
+#include "service/base/base64.h"
 #include "service/base/json.h"
 
 #define MAX_WORDS 256         /* of a command */
@@ -100,7 +101,7 @@ static bool put_init(struct reader *r, const char *member, struct slice bytes)
     r->has_init = true;
     begin(r, "init_base64");
     buf_putc(r->out, '"');
-    buf_base64(r->out, bytes);
+    base64_put(r->out, bytes);
     buf_putc(r->out, '"');
     return true;
 }
@@ -110,7 +111,7 @@ static bool read_init_base64(struct reader *r, struct slice value)
     AUTO_BUF struct buf bytes = {0};
     const struct slice text = text_of(r, value);
     buf_init(&bytes, ARENA_MAX);
-    if (text.len == 0 || !buf_unbase64(&bytes, text) || !buf_ok(&bytes))
+    if (text.len == 0 || !base64_read_bare(text, &bytes) || !buf_ok(&bytes))
         return refuse(r, "init_base64", "must be base64 of what the runner gets in INIT");
     return put_init(r, "init_base64", buf_slice(&bytes));
 }
@@ -227,7 +228,7 @@ static bool take_init(struct slice string, struct arena *a, struct function *f)
     size_t len = 0;
     const char *text = json_string_dup(string, a, &len);
     buf_init(&bytes, ARENA_MAX);
-    if (text == NULL || !buf_unbase64(&bytes, (struct slice){text, len}) || !buf_ok(&bytes))
+    if (text == NULL || !base64_read_bare((struct slice){text, len}, &bytes) || !buf_ok(&bytes))
         return false;
     f->init = (struct slice){arena_dup(a, buf_slice(&bytes)), bytes.len};
     return f->init.ptr != NULL;

@@ -5,6 +5,33 @@
 
 TestSuite(base64, .timeout = 60);
 
+Test(base64, is_that_of_rfc_4648)
+{
+    static const struct {
+        const char *plain, *text;
+    } cases[] = {{"", ""},
+                 {"f", "Zg=="},
+                 {"fo", "Zm8="},
+                 {"foo", "Zm9v"},
+                 {"foob", "Zm9vYg=="},
+                 {"fooba", "Zm9vYmE="},
+                 {"\xff\xfe\xfd", "//79"}};
+    static const char *const bad[] = {
+        "Z", "Zg", "Zg=", "Z===", "Zm9v!A==", "=AAA", "Zg==Zg==", "Zm9v\n", "Zm 9v"};
+    AUTO_BUF struct buf b = {0};
+    buf_init(&b, 100);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_clear(&b);
+        base64_put(&b, slice_of(cases[i].plain));
+        cr_assert(slice_is(buf_slice(&b), cases[i].text), "%s", cases[i].text);
+        buf_clear(&b);
+        cr_assert(base64_read_bare(slice_of(cases[i].text), &b));
+        cr_assert(slice_is(buf_slice(&b), cases[i].plain), "%s", cases[i].text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        cr_assert_not(base64_read_bare(slice_of(bad[i]), &b), "%s", bad[i]);
+}
+
 Test(base64, gives_back_what_it_took)
 {
     char bytes[64];

@@ -294,29 +294,3 @@ Test(arena, release_accepts_a_zeroed_one)
     arena_release(&a);
     cr_assert_null(arena_alloc(&a, 1));
 }
-
-Test(buf, base64_goes_both_ways)
-{
-    static const struct {
-        const char *plain, *text;
-    } cases[] = {{"", ""},
-                 {"f", "Zg=="},
-                 {"fo", "Zm8="},
-                 {"foo", "Zm9v"},
-                 {"foob", "Zm9vYg=="},
-                 {"fooba", "Zm9vYmE="},
-                 {"\xff\xfe\xfd", "//79"}};
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Z===", "Zm9v!A==", "=AAA", "Zg==Zg=="};
-    AUTO_BUF struct buf b = {0};
-    buf_init(&b, 100);
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        buf_clear(&b);
-        buf_base64(&b, slice_of(cases[i].plain));
-        cr_assert(slice_is(buf_slice(&b), cases[i].text), "%s", cases[i].text);
-        buf_clear(&b);
-        cr_assert(buf_unbase64(&b, slice_of(cases[i].text)));
-        cr_assert(slice_is(buf_slice(&b), cases[i].plain), "%s", cases[i].text);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        cr_assert_not(buf_unbase64(&b, slice_of(bad[i])), "%s", bad[i]);
-}
