@@ -5,31 +5,14 @@
 
 #include "storage/store_impl.h"
 
-#define OWN 18 /* the first parameter that the elements do not share */
-
 static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
                                const struct element_new *elements)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ROWS_INSERT);
 
-    bind_i64(insert, 1, row->no);
-    bind_i64(insert, 2, (int64_t)row->state);
-    bind_i64(insert, 3, row->queue);
-    bind_i64(insert, 4, row->priority);
-    timer_bind(insert, 5, row);
-    bind_i64(insert, 7, row->created_us);
-    bind_time(insert, 8, row->due_us);
-    bind_time(insert, 9, row->queue_deadline_us);
-    bind_time(insert, 10, row->deadline_us);
-    bind_i64(insert, 11, row->keep_us);
-    bind_i64(insert, 12, row->max_attempts);
-    bind_i64(insert, 13, (int64_t)row->result);
-    bind_i64(insert, 14, row->retry);
-    bind_i64(insert, 15, row->batch);
-    bind_i64(insert, 16, row->idx);
-    bind_i64(insert, 17, row->flags);
+    row_bind_born(insert, row);
     for (int i = 0; i < ELEMENTS_AT_ONCE; i++)
-        bind_i64(insert, OWN + i, (int32_t)elements[i].salt); /* signed, as by row_insert */
+        row_bind_salt(insert, ROW_BORN_OWN + i, elements[i].salt);
     return insert;
 }
 
@@ -40,7 +23,7 @@ static sqlite3_stmt *specs_bind(struct store *store, const struct row *row,
 
     bind_i64(insert, 1, row->no);
     for (int i = 0; i < ELEMENTS_AT_ONCE; i++)
-        bind_blob(insert, OWN + i, elements[i].item);
+        bind_blob(insert, ROW_BORN_OWN + i, elements[i].item);
     return insert;
 }
 

@@ -108,28 +108,38 @@ bool row_born(struct store *store, const struct row *row, struct err *err)
            row_changed(store, row, JOB_BIRTH, row->state, err);
 }
 
-bool row_insert(struct store *store, const struct row *row, struct err *err)
+void row_bind_born(sqlite3_stmt *insert, const struct row *row)
 {
-    sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
-
     bind_i64(insert, 1, row->no);
     bind_i64(insert, 2, (int64_t)row->state);
     bind_i64(insert, 3, row->queue);
     bind_i64(insert, 4, row->priority);
     timer_bind(insert, 5, row);
     bind_i64(insert, 7, row->created_us);
-    bind_i64(insert, 8, (int32_t)row->salt); /* signed: four bytes on disk instead of six */
-    bind_time(insert, 9, row->due_us);
-    bind_time(insert, 10, row->queue_deadline_us);
-    bind_time(insert, 11, row->deadline_us);
-    bind_i64(insert, 12, row->keep_us);
-    bind_i64(insert, 13, row->max_attempts);
-    bind_i64(insert, 14, (int64_t)row->result);
-    bind_i64(insert, 15, row->retry);
-    bind_time(insert, 16, row->batch);
-    bind_or_null(insert, 17, row->batch != 0, row->idx);
-    bind_i64(insert, 18, row->flags);
-    bind_blob(insert, 19, row->ukey);
+    bind_time(insert, 8, row->due_us);
+    bind_time(insert, 9, row->queue_deadline_us);
+    bind_time(insert, 10, row->deadline_us);
+    bind_i64(insert, 11, row->keep_us);
+    bind_i64(insert, 12, row->max_attempts);
+    bind_i64(insert, 13, (int64_t)row->result);
+    bind_i64(insert, 14, row->retry);
+    bind_time(insert, 15, row->batch);
+    bind_or_null(insert, 16, row->batch != 0, row->idx);
+    bind_i64(insert, 17, row->flags);
+}
+
+void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt)
+{
+    bind_i64(insert, index, (int32_t)salt); /* signed: four bytes on disk instead of six */
+}
+
+bool row_insert(struct store *store, const struct row *row, struct err *err)
+{
+    sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
+
+    row_bind_born(insert, row);
+    row_bind_salt(insert, ROW_BORN_OWN, row->salt);
+    bind_blob(insert, ROW_BORN_OWN + 1, row->ukey);
     return store_run(store, insert, err) && row_born(store, row, err);
 }
 

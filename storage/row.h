@@ -76,7 +76,12 @@ bool row_has_id(const struct row *row, const struct job_id *id);
 MUST_CHECK bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err);
 /* A new row; counts it. */
 MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct err *err);
-/* For an INSERT of many rows elsewhere: all that row_insert does beside the row itself. */
+/* For an INSERT of many rows elsewhere: the parameters that its statement shares with row_insert's,
+ * of which ROW_BORN_OWN is the first that it has for itself, and all that row_insert does beside
+ * the row. */
+#define ROW_BORN_OWN 18
+void row_bind_born(sqlite3_stmt *insert, const struct row *row);
+void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt);
 MUST_CHECK bool row_born(struct store *store, const struct row *row, struct err *err);
 /* Writes the row with its new state, version + 1, and counts it. Who is queued or has ended is
  * gated no more. STATE_CONFLICT, with nothing

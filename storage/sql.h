@@ -61,6 +61,11 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
     " AND value IS NOT NULL"
 
+/* What a row has when it is born, beside salt and key; row_bind_born knows the order. */
+#define TEXT_BORN                                                                        \
+    "no, state, queue, priority, timer, wake_us, created_us, due_us, queue_deadline_us," \
+    " deadline_us, keep_us, max_attempts, result, retry, batch, idx, flags"
+
 /* A row with all that the end of an attempt may say. */
 #define TEXT_ROW_MOVE                                                     \
     "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
@@ -129,14 +134,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(RELEASE,         HOT,  "RELEASE one")                                                        \
     X(UNDO,            HOT,  "ROLLBACK TO one")                                                    \
     /* the row */                                                                                  \
-    X(ROW_INSERT,      HOT,  "INSERT INTO jobs (no, state, queue, priority, timer, wake_us,"       \
-                             " created_us, salt, due_us, queue_deadline_us, deadline_us,"          \
-                             " keep_us, max_attempts, result, retry, batch, idx, flags, ukey)"          \
+    X(ROW_INSERT,      HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, ukey)"                        \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
                              " ?14, ?15, ?16, ?17, ?18, ?19)")                                     \
-    X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (no, state, queue, priority, timer, wake_us,"       \
-                             " created_us, due_us, queue_deadline_us, deadline_us, keep_us,"       \
-                             " max_attempts, result, retry, batch, idx, flags, salt)"              \
+    X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt)"                              \
                              " VALUES " TEXT_ELEMENTS(TEXT_ELEMENT_ROW))                           \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
