@@ -6,7 +6,6 @@
 #include "service/element.h"
 
 #define MAX_MATE_BYTES (5u << 20) /* one of them, before it is known whether it fits */
-#define MAX_TEMPLATE_MEMORY (24u << 20)
 
 /* ------------------------------------------------------------------------------------------------
  * who comes along */
@@ -128,7 +127,7 @@ static void make_mates(const struct dispatch *d, struct flight *f, const struct 
     AUTO_ARENA struct arena scratch = {0};
     struct mate_maker m = {.d = d, .f = f, .name = source->name};
     struct err ignored; /* the head was made from the same bytes */
-    arena_init(&scratch, MAX_TEMPLATE_MEMORY);
+    arena_init(&scratch, ELEMENT_MEMORY);
     if (element_read(source->template_bytes, &scratch, &m.element, &ignored))
         add_mates(&m, list);
 }

@@ -7,7 +7,6 @@
 
 #define MAX_ARG_BYTES 131071u        /* MAX_ARG_STRLEN of Linux with the NUL: execve(2) */
 #define MAX_ELEMENT_BYTES (4u << 20) /* a task with its item put in */
-#define MAX_SCRATCH (24u << 20)
 #define INDEX_DIGITS 20u
 
 /* ---- the template ---- */
@@ -88,7 +87,7 @@ bool element_rules(struct slice template_bytes, struct arena *a, struct element_
     struct template_head head;
     struct slice wire;
     struct task task;
-    arena_init(&scratch, MAX_SCRATCH);
+    arena_init(&scratch, ELEMENT_MEMORY);
     *ret = (struct element_rules){0};
     if (!template_open(template_bytes, &head, &wire, err) ||
         !task_decode(wire, &scratch, &task, err))
@@ -264,7 +263,7 @@ bool element_make(const struct element_maker *maker, const struct element *eleme
     AUTO_ARENA struct arena scratch = {0};
     AUTO_BUF struct buf wire = {0};
     struct task task = maker->task;
-    arena_init(&scratch, MAX_SCRATCH);
+    arena_init(&scratch, ELEMENT_MEMORY);
     buf_init(&wire, 2 * MAX_ELEMENT_BYTES);
     if (maker->head.call_bytes > 0
             ? !element_call_fill(&maker->call, element->item, &scratch, &task, err)
@@ -276,14 +275,4 @@ bool element_make(const struct element_maker *maker, const struct element *eleme
     ret->len = wire.len;
     ret->ptr = arena_dup(a, buf_slice(&wire));
     return ret->ptr != NULL || err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
-}
-
-bool element_task(struct slice template_bytes, const struct element *element, struct arena *a,
-                  struct slice *ret, struct err *err)
-{
-    AUTO_ARENA struct arena scratch = {0};
-    struct element_maker maker;
-    arena_init(&scratch, MAX_SCRATCH);
-    return element_read(template_bytes, &scratch, &maker, err) &&
-           element_make(&maker, element, a, ret, err);
 }

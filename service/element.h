@@ -28,13 +28,15 @@ MUST_CHECK bool element_rules(struct slice template_bytes, struct arena *a,
 MUST_CHECK bool element_check(const struct element_rules *rules, struct slice item,
                               struct err *err);
 
+#define ELEMENT_MEMORY ((size_t)24 << 20) /* of a template that is read, and of one element */
 /* The template, read once for many elements. */
 struct element_maker {
     struct template_head head;
     struct task task;
     struct element_call call; /* with head.call_bytes */
 };
-/* What it points to is in `template_bytes` and `a`, which must live as long. */
+/* What it points to is in `template_bytes` and `a`, which must live as long; at most
+ * ELEMENT_MEMORY. */
 MUST_CHECK bool element_read(struct slice template_bytes, struct arena *a,
                              struct element_maker *ret, struct err *err);
 /* The encoded task of one element, in `a`. deadline_us: of its row, absolute. */
@@ -43,9 +45,6 @@ struct element {
     int64_t index, deadline_us;
 };
 MUST_CHECK bool element_make(const struct element_maker *maker, const struct element *element,
-                             struct arena *a, struct slice *ret, struct err *err);
-/* Both, for one element alone. */
-MUST_CHECK bool element_task(struct slice template_bytes, const struct element *element,
                              struct arena *a, struct slice *ret, struct err *err);
 
 #endif

@@ -185,19 +185,20 @@ bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *e
 static bool make_own(struct flight *f, struct err *err)
 {
     struct start_info *info = &f->info;
-    struct template_head head;
+    AUTO_ARENA struct arena scratch = {0};
     struct slice name = slice_of(info->name);
-    const struct slice template_bytes = info->task;
-    struct element element = {
+    struct element_maker maker;
+    const struct element element = {
         .item = info->item, .index = info->row.idx, .deadline_us = info->row.deadline_us};
-    if (!template_open(template_bytes, &head, NULL, err) ||
-        !element_task(template_bytes, &element, &f->arena, &info->task, err))
+    arena_init(&scratch, ELEMENT_MEMORY);
+    if (!element_read(info->task, &scratch, &maker, err) ||
+        !element_make(&maker, &element, &f->arena, &info->task, err))
         return false;
     info->item = (struct slice){0};
     if (memchr(name.ptr, '{', name.len) == NULL)
         return true;
     struct template_item item = {
-        .raw = element.item, .index = element.index, .star = head.star != 0};
+        .raw = element.item, .index = element.index, .star = maker.head.star != 0};
     info->name = template_name(name, &item, &f->arena);
     return info->name != NULL || err_set(err, ERR_TOO_LARGE, "The name takes too much memory");
 }

@@ -41,10 +41,12 @@ static void check_item(const struct batch_request *req, struct slice item)
     const struct template_item in = {item, INDEX, req->star};
     struct arena a;
     struct err err = {0};
+    struct element_maker maker;
     struct slice wire;
     struct task task;
     arena_init(&a, 32u << 20);
-    PRE(element_task(req->template_bytes, &element, &a, &wire, &err));
+    PRE(element_read(req->template_bytes, &a, &maker, &err));
+    PRE(element_make(&maker, &element, &a, &wire, &err));
     PRE(task_decode(wire, &a, &task, &err));
     char *name = template_name(req->spec.name, &in, &a);
     PRE(req->spec.name.ptr == NULL || (name != NULL && strlen(name) <= TEMPLATE_MAX_NAME));

@@ -35,6 +35,14 @@ static struct slice template_of(struct slice *argv, uint32_t n, const char *inpu
     return bytes;
 }
 
+static bool make(struct slice bytes, const struct element *element, struct slice *ret,
+                 struct err *err)
+{
+    struct element_maker maker;
+
+    return element_read(bytes, &a, &maker, err) && element_make(&maker, element, &a, ret, err);
+}
+
 static struct task task_of(struct slice bytes, const char *item)
 {
     struct element element = {slice_of(item), 7, 99};
@@ -42,7 +50,7 @@ static struct task task_of(struct slice bytes, const char *item)
     struct task task;
     struct err err = {0};
 
-    cr_assert(element_task(bytes, &element, &a, &wire, &err), "%s", err.detail);
+    cr_assert(make(bytes, &element, &wire, &err), "%s", err.detail);
     cr_assert(task_decode(wire, &a, &task, &err), "%s", err.detail);
     return task;
 }
@@ -147,6 +155,6 @@ Test(element, what_makes_no_command_fails_when_it_is_made)
     struct slice wire;
     struct err err = {0};
 
-    cr_assert_not(element_task(bytes, &element, &a, &wire, &err));
+    cr_assert_not(make(bytes, &element, &wire, &err));
     cr_assert_eq(err.code, ERR_INVALID);
 }
