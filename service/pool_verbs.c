@@ -56,11 +56,6 @@ static bool change_settings(struct engine *e, struct pool_entry *pool, const str
 /* ------------------------------------------------------------------------------------------------
  * close, terminate, reopen */
 
-static uint32_t number_of(const struct engine *e, const struct pool_entry *pool)
-{
-    return (uint32_t)(pool - e->pools.now);
-}
-
 static bool set_phase(struct engine *e, struct pool_entry *pool, const struct pool_ask *ask,
                       struct err *err)
 {
@@ -76,7 +71,7 @@ static bool set_phase(struct engine *e, struct pool_entry *pool, const struct po
         pool->phase = POOL_IS_TERMINATED;
         memset(pool->why, 0, sizeof pool->why);
         pools_walk_begin(e, pool);
-        return pools_stop_flights(e, number_of(e, pool),
+        return pools_stop_flights(e, pools_number(&e->pools, pool),
                                   &(struct pool_stop_how){ask->signal, ask->grace_us}, err);
     case POOL_REOPEN:
         if (pools_is_ending(e, pool))
@@ -171,7 +166,7 @@ bool apply_pool(struct engine *e, struct command *cmd, struct err *err)
     e->pools.is_dirty = true;
     pools_tell_dispatch(e);
     if (ask->verb == POOL_REOPEN)
-        pool_mend(e->parts.pool, number_of(e, pool));
+        pool_mend(e->parts.pool, pools_number(&e->pools, pool));
     return true;
 }
 
@@ -204,12 +199,12 @@ void pools_health_changed(struct engine *e, const struct pool_event *ev)
     if (!pool_worker_info(e->parts.pool, ev->place.slot, &worker))
         return;
     pool_group_info(e->parts.pool, worker.group, &view);
-    if (ev->type == POOL_BROKEN)
+    if (ev->type == POOL_BROKEN) {
         e->pools.cannot_start |= UINT32_C(1) << worker.group;
-    if (ev->type == POOL_BROKEN)
         log_event(e->parts.log, LOG_ERROR, "pool broken: its workers cannot start",
                   LOG_STR("pool", e->pools.committed[worker.group].name), LOG_STR("why", view.why));
-    else
+    } else {
         log_event(e->parts.log, LOG_INFO, "pool mended",
                   LOG_STR("pool", e->pools.committed[worker.group].name));
+    }
 }

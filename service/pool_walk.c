@@ -11,11 +11,6 @@
 #define MAX_WALKED 4000 /* rows that one step looks at */
 #define MAX_ENDED 500   /* jobs that one step ends */
 
-static uint32_t number_of(const struct engine *e, const struct pool_entry *pool)
-{
-    return (uint32_t)(pool - e->pools.now);
-}
-
 static bool is_of(const struct engine *e, const struct flight *f, uint32_t pool)
 {
     return f->state != FLIGHT_FREE && dispatch_pool_of(&e->dispatch, f->info.row.queue) == pool;
@@ -67,10 +62,11 @@ bool pools_stop_flights(struct engine *e, uint32_t pool, const struct pool_stop_
 bool pools_is_ending(const struct engine *e, const struct pool_entry *pool)
 {
     bool is_ending = pool->up_to != 0;
-    if (atomic_load_explicit(&e->pools.unfinished[number_of(e, pool)], memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&e->pools.unfinished[pools_number(&e->pools, pool)],
+                             memory_order_relaxed) == 0)
         return false;
     for (uint32_t k = 0; k < e->dispatch.n && pool->phase == POOL_IS_BROKEN; k++)
-        is_ending |= is_of(e, &e->dispatch.flights[k], number_of(e, pool));
+        is_ending |= is_of(e, &e->dispatch.flights[k], pools_number(&e->pools, pool));
     return is_ending;
 }
 
@@ -108,7 +104,8 @@ static bool break_pool(struct engine *e, struct pool_entry *pool, struct err *er
     pools_tell_dispatch(e);
     log_event(e->parts.log, LOG_ERROR, "pool broken: all its jobs fail",
               LOG_STR("pool", pool->name), LOG_STR("why", pool->why));
-    return pools_put(e->store, pool, err) && pools_stop_flights(e, number_of(e, pool), &own, err);
+    return pools_put(e->store, pool, err) &&
+           pools_stop_flights(e, pools_number(&e->pools, pool), &own, err);
 }
 
 bool apply_death(struct engine *e, const struct flight *f, const struct job_id *id,
@@ -228,7 +225,7 @@ static bool is_wanted(const struct engine *e, const struct pool_entry *pool,
                       const struct walked_job *job)
 {
     return !job_state_is_end(job->state) && job->state != JOB_STOPPING &&
-           dispatch_pool_of(&e->dispatch, job->queue) == number_of(e, pool);
+           dispatch_pool_of(&e->dispatch, job->queue) == pools_number(&e->pools, pool);
 }
 
 static bool walk_on(struct engine *e, const void *arg, struct err *err)

@@ -29,13 +29,18 @@ struct pools {
     bool is_dirty;   /* `now` is not `committed` */
     bool has_walked; /* the same, but only in how far terminations are: workers and waiters need
                         not hear of it */
-    uint32_t cannot_start; /* bits of pools whose workers do not start, with "break" */
+    uint32_t cannot_start; /* bits of pools: their workers do not start, since the last commit */
     uint32_t news;         /* bits of pools: for those who wait for one of them */
     /* Jobs of each pool as of the last commit; any thread. */
     _Atomic int64_t queued[MAX_POOLS], unfinished[MAX_POOLS];
     bool is_drained; /* the service is stopping */
     struct pool_board boards[MAX_POOLS];
 };
+
+static inline uint32_t pools_number(const struct pools *pools, const struct pool_entry *pool)
+{
+    return (uint32_t)(pool - pools->now);
+}
 
 struct engine;
 struct pool_entry *pools_find(struct engine *e, struct slice name); /* NULL: there is none */
