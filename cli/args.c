@@ -80,6 +80,11 @@ static bool is_json(struct slice text)
     return json_validate(text, JSON_LIMITS_DEFAULT, NULL);
 }
 
+static bool is_json_of(struct slice text, enum json_type type)
+{
+    return is_json(text) && json_type_of(json_trim(text)) == type;
+}
+
 /* NULL when the value fits its kind, else what the kind wants. */
 static const char *value_wants(const struct option_row *row, const char *value)
 {
@@ -115,10 +120,12 @@ static const char *value_wants(const struct option_row *row, const char *value)
     case KIND_HALT: return args_halt(value, &halt) ? NULL : "never, soon,fail=N or now,fail=N";
     case KIND_RATE: return is_rate(value) ? NULL : "a rate like 10/1s, or none";
     case KIND_JSON: return is_json(s) ? NULL : "JSON";
-    case KIND_ARRAY:
-        return is_json(s) && json_type_of(json_trim(s)) == JSON_ARRAY ? NULL : "a JSON array";
-    case KIND_OBJECT:
-        return is_json(s) && json_type_of(json_trim(s)) == JSON_OBJECT ? NULL : "a JSON object";
+    case KIND_ARRAY: return is_json_of(s, JSON_ARRAY) ? NULL : "a JSON array";
+    case KIND_OBJECT: return is_json_of(s, JSON_OBJECT) ? NULL : "a JSON object";
+    case KIND_PROGRAM:
+        return text_is_utf8(s) && (value[0] != '[' || is_json_of(s, JSON_ARRAY))
+                   ? NULL
+                   : "words, or a JSON array of them";
     case KIND_FUNCTION: return text_is_token(s, 64) ? NULL : "the name of a function";
     }
     return "something else";

@@ -130,6 +130,13 @@ static void put_words(struct buf *body, const char *text, const char *separators
     buf_putc(body, ']');
 }
 
+static bool is_part_without_runner(const struct args *args)
+{
+    return !args_has(args, OPT_RUNNER) &&
+           (args_has(args, OPT_PRELOAD) || args_has(args, OPT_INITIALIZER) ||
+            args_has(args, OPT_CODEC));
+}
+
 static void put_runner(struct buf *body, const struct args *args)
 {
     const char *command = args->value[OPT_RUNNER];
@@ -155,6 +162,10 @@ int command_pool_new(struct cli *cli)
     struct err err = {0};
     struct reply AUTO_REPLY reply = {0};
     buf_init(&body, 16384);
+    if (is_part_without_runner(cli->args)) {
+        output_error(cli->out, "--preload, --initializer and --codec belong to --runner");
+        return CLI_USAGE;
+    }
     buf_puts(&body, "{\"name\":");
     buf_json_string(&body, slice_of(cli->args->operands[0]));
     put_settings(&body, cli->args);

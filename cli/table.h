@@ -118,6 +118,7 @@ enum option_kind {
     KIND_JSON,
     KIND_ARRAY, /* JSON of this type */
     KIND_OBJECT,
+    KIND_PROGRAM, /* words with blanks between, or a JSON array */
     KIND_FUNCTION
 };
 

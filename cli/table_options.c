@@ -205,7 +205,7 @@ const struct option_row option_rows[] = {
      "Also keep what each job wrote: DIR/SEQ/stdout and DIR/SEQ/stderr, Seq as in --joblog."},
     {OPT_RETRIES,         "retries",          'r', KIND_COUNT,   "N",        IN_TOLD,
      "Try again up to N times when it fails; default 0."},
-    {OPT_RUNNER,          "runner",           0,  KIND_TEXT,     "COMMAND",  IN_POOL_NEW,
+    {OPT_RUNNER,          "runner",           0,  KIND_PROGRAM,  "COMMAND",  IN_POOL_NEW,
      "The program that calls go to which have none; words with blanks between, or a JSON array."},
     {OPT_SIGNAL,          "signal",           0,  KIND_SIGNAL,   "NAME",     IN_CANCEL | IN_POOL_TERMINATE,
      "The first signal; default: the job's own (TERM)."},

@@ -174,6 +174,28 @@ SERVER_TEST(cli, a_pool_is_made_with_a_runner)
     expect_text(other, "runner.command.0", "a b");
 }
 
+SERVER_TEST(cli, a_pool_is_not_made_with_half_a_runner)
+{
+    static const char *const parts[][2] = {
+        {"--preload", "numpy"}, {"--initializer", "app:start"}, {"--codec", "json"}};
+    static const char *const no_arrays[] = {"[1", "[\"true\"],\"preload\":[\"x\"]", "[] []"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        AUTO_CALL c;
+        cli_call_run(&c, s, WORDS("pool", "new", "--size", "1", parts[i][0], parts[i][1], "p"));
+        expect_code(&c, 2);
+        expect_err_has(&c, "--preload, --initializer and --codec belong to --runner");
+    }
+    for (size_t i = 0; i < COUNT_OF(no_arrays); i++) {
+        AUTO_CALL c;
+        cli_call_run(&c, s, WORDS("pool", "new", "--size", "1", "--runner", no_arrays[i], "p"));
+        expect_code(&c, 2);
+        expect_err_has(&c, "--runner wants words, or a JSON array of them, not \"[");
+    }
+    AUTO_CALL names;
+    cli_call_run(&names, s, WORDS("pool", "ls", "-q"));
+    expect_out(&names, "default\n");
+}
+
 SERVER_TEST(cli, top_prints_once_where_there_is_no_terminal)
 {
     struct job_ref job = submit_slow(s);
