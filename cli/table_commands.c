@@ -187,7 +187,7 @@ const struct command commands[] = {
     {IN_CHANGE, "change", command_change, "OPTION… ID…", OPERAND_ID, 1, ANY_NUMBER, false,
      "Change jobs that have not begun.",
      "What is not named stays as it is; labels that are given replace all that a job has. A job\n"
-     "that runs or has ended is refused.\n",
+     "that runs or has ended is refused. Defaults that are named below are those of a new job.\n",
      "  ganger change --priority 50 01990b6e-…\n"
      "  ganger change --queue slow --delay 1h $(ganger ls -q --state queued --label kind=nightly)\n"},
 
