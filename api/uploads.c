@@ -23,8 +23,8 @@ struct upload {
     struct line_reader lines;
     struct batch_request req; /* of the first line; its bytes are in the request's arena */
     struct element_rules rules;
-    bool has_head;    /* the first line, or there is none: `adds` */
-    bool adds;        /* to a batch that is open */
+    bool has_head;    /* the first line, or there is none: when items are added */
+    bool adds;        /* items to a batch that is open; else a batch is made */
     bool has_begun;   /* the batch is there */
     bool is_complete; /* and whole */
     struct job_id id;
@@ -34,8 +34,8 @@ struct upload {
     uint32_t n_items;
     size_t chunk_bytes;
 
-    struct added added; /* `adds` */
-    bool has_key;       /* else */
+    struct added added; /* when items are added */
+    bool has_key;       /* when a batch is made */
     bool is_repeated;   /* the key is known: what comes is only compared with what came then */
     struct sha256_ctx sha;
 };
