@@ -5,6 +5,7 @@
 
 #include <microhttpd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* Used only towards HTTP/1.0 clients; the others read through the connection's own memory. */
 #define STREAM_BLOCK_BYTES 4096
@@ -252,6 +253,17 @@ void reply_problem_with(struct request *rq, const struct err *err, struct slice 
     reply_out(rq, status, PROBLEM_TYPE);
 }
 
+/* RFC 9110, section 5.6.7. The library sets it of all other answers. */
+static void put_date(struct buf *out)
+{
+    const time_t now = (time_t)(clock_wall_us() / 1000000);
+    struct tm utc;
+    char line[64];
+    if (gmtime_r(&now, &utc) != NULL &&
+        strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc) > 0)
+        buf_puts(out, line);
+}
+
 void reply_problem_early(struct request *rq, const struct err *err)
 {
     AUTO_BUF struct buf answer = {0};
@@ -259,6 +271,7 @@ void reply_problem_early(struct request *rq, const struct err *err)
     buf_init(&answer, MAX_EARLY_BYTES);
     buf_printf(&answer, "HTTP/1.1 %d %s\r\n", rq->status,
                MHD_get_reason_phrase_for((unsigned)rq->status));
+    put_date(&answer);
     buf_printf(&answer, "Content-Type: " PROBLEM_TYPE "\r\nContent-Length: %zu\r\n", rq->out.len);
     for (uint32_t i = 0; i < N_COMMON; i++)
         buf_printf(&answer, "%s: %s\r\n", common[i][0], common[i][1]);

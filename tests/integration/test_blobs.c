@@ -4,6 +4,8 @@
 #include "integration/harness_receiver.h"
 #include "integration/harness_test.h"
 
+#include <time.h>
+
 SERVER_TEST(blobs, what_goes_in_comes_out)
 {
     const size_t sizes[] = {0, 1, 262143, 262144, 262145, 3000000};
@@ -82,6 +84,17 @@ SERVER_TEST(blobs, a_blob_is_no_job_and_no_job_is_a_blob)
     expect_problem(word, 404, "not-found");
 }
 
+/* RFC 9110, section 6.6.1: whoever has a clock says when. */
+static void expect_date_of_now(const struct response *r)
+{
+    struct tm utc = {0};
+    const char *date = header_of(r, "Date");
+    CHECK(date != NULL, "%ld without Date", r->status);
+    const char *end = strptime(date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    CHECK(end != NULL && *end == '\0' && llabs((long long)(time(NULL) - timegm(&utc))) < 60, "%s",
+          date);
+}
+
 SERVER_TEST_WITH(blobs, what_is_too_large_is_refused_before_it_is_sent,
                  .args = {"--blobs-max-size", "1MiB", "--blobs-max-total", "1200KiB"})
 {
@@ -95,6 +108,7 @@ SERVER_TEST_WITH(blobs, what_is_too_large_is_refused_before_it_is_sent,
     AUTO_RESPONSE chunked = blob_post(s, "/v1/blobs", bytes, (1u << 20) + 1,
                                       "Transfer-Encoding: chunked");
     expect_problem(chunked, 413, "too-large");
+    expect_date_of_now(chunked);
     AUTO_RESPONSE fits = blob_post(s, "/v1/blobs", bytes, 1u << 20, NULL);
     expect_status(fits, 201);
     AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 500000, NULL);
