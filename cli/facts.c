@@ -5,7 +5,7 @@
 #include "cli/cell.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
-#include "cli/query.h"
+#include "cli/pages.h"
 
 #define LABEL_WIDTH 13u
 #define VALUE_MAX 240u /* characters of an object */
@@ -93,77 +93,45 @@ bool facts_show(struct cli *cli, const struct call *call, struct err *err)
     return facts_write(&text, err);
 }
 
-struct list {
-    struct cli *cli;
-    const struct facts_table *table;
-    char cursor[512]; /* of the next page, or "" */
-    int64_t left;     /* items still to be shown */
-    bool any;
-};
-
-static bool print_items(struct list *list, struct slice items, struct err *err)
+/* What has come of a page is shown at once. */
+static bool print_page(struct pages *pages, const struct facts_table *table, bool *any,
+                       struct err *err)
 {
-    struct json_iter it;
     struct slice item;
-    const char *name = list->table->name == NULL ? "name" : list->table->name;
+    const struct args *args = pages->cli->args;
+    const char *name = table->name == NULL ? "name" : table->name;
     struct arena AUTO_ARENA arena;
     struct buf AUTO_BUF text;
     arena_init(&arena, (size_t)16 << 20);
     buf_init(&text, (size_t)4 << 20);
-    json_iter_init(&it, items);
-    while (list->left > 0 && json_next_element(&it, &item)) {
-        list->left--;
-        if (args_has(list->cli->args, OPT_JSON)) {
+    while (pages_item(pages, &item)) {
+        if (args_has(args, OPT_JSON)) {
             if (!output_json(item))
                 return err_sys(err, ERR_INTERNAL, "cannot write the output");
-        } else if (args_has(list->cli->args, OPT_QUIET)) {
+        } else if (args_has(args, OPT_QUIET)) {
             buf_printf(&text, "%s\n", json_text_at(item, name, &arena));
         } else {
-            if (!list->any)
-                list->table->put_head(&text);
-            list->table->put_row(&text, item, &arena);
+            if (!*any)
+                table->put_head(&text);
+            table->put_row(&text, item, &arena);
         }
-        list->any = true;
+        *any = true;
     }
     return facts_write(&text, err);
 }
 
-static bool list_page(struct list *list, struct err *err)
-{
-    struct buf AUTO_BUF path;
-    struct arena AUTO_ARENA arena;
-    struct reply AUTO_REPLY reply = {0};
-    buf_init(&path, 1024);
-    arena_init(&arena, 65536);
-    buf_puts(&path, list->table->path);
-    if (list->cursor[0] != '\0')
-        query_put(&path, "cursor", slice_of(list->cursor));
-    AUTO_FREE char *text = buf_steal(&path);
-    PRE(text != NULL);
-    struct call call = {.method = "GET", .path = text, .harmless = true};
-    if (!facts_ask(list->cli, &call, &reply, err))
-        return false;
-    struct slice items = json_at(buf_slice(&reply.body), "items");
-    if (items.ptr == NULL || json_type_of(items) != JSON_ARRAY)
-        return err_set(err, ERR_INTERNAL, "the server's answer is not a list");
-    const char *next = json_text_at(buf_slice(&reply.body), "next_cursor", &arena);
-    if (strlen(next) >= sizeof(list->cursor))
-        return err_set(err, ERR_INTERNAL, "the server's cursor is too long");
-    (void)snprintf(list->cursor, sizeof(list->cursor), "%s", next);
-    return print_items(list, items, err);
-}
-
 int facts_list(struct cli *cli, const struct facts_table *table)
 {
-    struct list list = {.cli = cli,
-                        .table = table,
-                        .left = table->most == 0 ? INT64_MAX
-                                                 : args_integer(cli->args, OPT_LIMIT, table->most)};
+    struct pages AUTO_PAGES pages = {
+        .cli = cli,
+        .path = table->path,
+        .left = table->most == 0 ? INT64_MAX : args_integer(cli->args, OPT_LIMIT, table->most),
+        .size = PAGES_SIZE};
     struct err err = {0};
-    bool ok = true;
+    bool ok, any = false;
     do
-        ok = list_page(&list, &err);
-    while (ok && list.left > 0 && list.cursor[0] != '\0');
+        ok = pages_next(&pages, &err) && print_page(&pages, table, &any, &err);
+    while (ok && pages_more(&pages));
     if (ok)
         return CLI_OK;
     output_error(cli->out, "%s", err.detail);

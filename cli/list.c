@@ -4,13 +4,13 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/pages.h"
 #include "cli/query.h"
 #include "cli/watch.h"
 
 #include <inttypes.h>
 
 #define DEFAULT_LIMIT 20
-#define PAGE 100 /* jobs of one request */
 
 enum { ID_WIDTH = 36, STATE_WIDTH = 9, RESULT_WIDTH = 13, TIME_WIDTH = 7, QUEUE_WIDTH = 12 };
 
@@ -72,90 +72,61 @@ static void put_head(struct buf *out)
 
 enum list_form { LIST_TABLE, LIST_IDS, LIST_JSON };
 
-struct list {
-    struct cli *cli;
-    enum list_form form;
-    int64_t left; /* jobs still to be shown */
-    bool any;
-};
-
-static bool print_items(struct list *list, struct slice items, struct arena *a, struct err *err)
+/* What has come of a page is shown at once. */
+static bool print_page(struct pages *pages, enum list_form form, bool *any, struct err *err)
 {
+    struct arena AUTO_ARENA arena;
     struct buf AUTO_BUF text;
-    struct json_iter it;
     struct slice item;
+    arena_init(&arena, (size_t)64 << 20);
     buf_init(&text, (size_t)4 << 20);
-    json_iter_init(&it, items);
-    while (list->left > 0 && json_next_element(&it, &item)) {
+    while (pages_item(pages, &item)) {
         struct json_job job;
-        if (!json_take_job(item, a, &job, err))
+        if (!json_take_job(item, &arena, &job, err))
             return false;
-        if (list->form == LIST_JSON) {
+        if (form == LIST_JSON) {
             if (!output_json(item))
                 return err_sys(err, ERR_INTERNAL, "cannot write the output");
-        } else if (list->form == LIST_IDS) {
+        } else if (form == LIST_IDS) {
             buf_printf(&text, "%s\n", job.id);
         } else {
-            if (!list->any)
+            if (!*any)
                 put_head(&text);
-            put_row(&text, &job, a);
+            put_row(&text, &job, &arena);
         }
-        list->any = true;
-        list->left--;
+        *any = true;
     }
     return output_text(buf_slice(&text)) || err_sys(err, ERR_INTERNAL, "cannot write the output");
 }
 
-/* One page. An empty cursor begins; it is replaced by the next one, empty at the end. */
-static bool list_page(struct list *list, char *cursor, size_t cursor_size, struct err *err)
+static bool list_jobs(struct cli *cli, enum list_form form, struct err *err)
 {
     struct buf AUTO_BUF path;
-    struct arena AUTO_ARENA arena;
-    char number[24];
-    arena_init(&arena, (size_t)64 << 20);
+    bool any = false;
     buf_init(&path, 8192);
     buf_puts(&path, "/v1/jobs");
-    query_put_filter(&path, list->cli->args);
-    (void)snprintf(number, sizeof(number), "%" PRId64, MIN(list->left, (int64_t)PAGE));
-    query_put(&path, "limit", slice_of(number));
-    if (cursor[0] != '\0')
-        query_put(&path, "cursor", slice_of(cursor));
+    query_put_filter(&path, cli->args);
     AUTO_FREE char *text = buf_steal(&path);
     if (text == NULL)
         return err_set(err, ERR_INVALID, "the filters are too long");
-    struct call call = {.method = "GET", .path = text, .harmless = true};
-    struct reply AUTO_REPLY reply = {0};
-    if (!client_ask(list->cli->client, &call, &reply, err) ||
-        !json_check(buf_slice(&reply.body), err))
-        return false;
-    struct slice items = json_at(buf_slice(&reply.body), "items");
-    if (items.ptr == NULL || json_type_of(items) != JSON_ARRAY)
-        return err_set(err, ERR_INTERNAL, "the server's answer is not a list");
-    const char *next = json_text_at(buf_slice(&reply.body), "next_cursor", &arena);
-    if (strlen(next) >= cursor_size)
-        return err_set(err, ERR_INTERNAL, "the server's cursor is too long");
-    (void)snprintf(cursor, cursor_size, "%s", next);
-    return print_items(list, items, &arena, err);
+    struct pages AUTO_PAGES pages = {.cli = cli,
+                                     .path = text,
+                                     .left = args_integer(cli->args, OPT_LIMIT, DEFAULT_LIMIT),
+                                     .size = PAGES_SIZE};
+    do {
+        if (!pages_next(&pages, err) || !print_page(&pages, form, &any, err))
+            return false;
+    } while (pages_more(&pages));
+    return true;
 }
 
 int command_ls(struct cli *cli)
 {
     const struct args *args = cli->args;
     bool ids = args_has(args, OPT_QUIET) || args_has(args, OPT_PLAIN);
-    struct list list = {
-        .cli = cli,
-        .form = args_has(args, OPT_JSON) ? LIST_JSON
-                : ids                    ? LIST_IDS
-                                         : LIST_TABLE,
-        .left = args_integer(args, OPT_LIMIT, DEFAULT_LIMIT),
-    };
+    const enum list_form form = args_has(args, OPT_JSON) ? LIST_JSON : ids ? LIST_IDS : LIST_TABLE;
     struct err err = {0};
-    char cursor[512] = "";
-    bool ok = true;
-    do
-        ok = list_page(&list, cursor, sizeof(cursor), &err);
-    while (ok && list.left > 0 && cursor[0] != '\0');
-    if (ok)
+    if (list_jobs(cli, form, &err))
         return CLI_OK;
     output_error(cli->out, "%s", err.detail);
     return outcome_of_error(cli, &err);

@@ -7,6 +7,7 @@
 #include "cli/facts.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/pages.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #define REDRAW_MS 1000
 #define MAX_QUEUES 8   /* shown; those with work come first */
 #define OTHER_LINES 10 /* of a screen: everything but workers and queues */
+#define PAGE_ITEMS 1000
 #define MAX_ITEMS 8192 /* of one list; workers are 1,024 at most */
 
 /* ECMA-48 and xterm: another screen, so that what was there before comes back. */
@@ -75,23 +77,22 @@ struct items {
 
 static bool collect(struct top *t, const char *path, struct items *ret, struct err *err)
 {
-    char next[128];
-    const char *cursor = "";
+    struct pages AUTO_PAGES pages = {
+        .cli = t->cli, .path = path, .left = MAX_ITEMS, .size = PAGE_ITEMS};
+    struct slice item;
     *ret = (struct items){.at = arena_alloc(&t->arena, MAX_ITEMS * sizeof *ret->at)};
     if (ret->at == NULL)
         return err_set(err, ERR_TOO_LARGE, "the answer is too long");
     do {
-        struct json_iter it;
-        (void)snprintf(next, sizeof(next), "%s?limit=1000%s%s", path,
-                       cursor[0] == '\0' ? "" : "&cursor=", cursor);
-        const struct slice list = ask(t, next, true, err);
-        if (list.ptr == NULL)
+        if (!pages_next(&pages, err))
             return false;
-        json_iter_init(&it, json_at(list, "items"));
-        while (ret->n < MAX_ITEMS && json_next_element(&it, &ret->at[ret->n]))
-            ret->n++;
-        cursor = json_text_at(list, "next_cursor", &t->arena);
-    } while (cursor[0] != '\0' && ret->n < MAX_ITEMS);
+        while (pages_item(&pages, &item)) {
+            const char *copy = arena_dup(&t->arena, item);
+            if (copy == NULL)
+                return err_set(err, ERR_TOO_LARGE, "the answer is too long");
+            ret->at[ret->n++] = (struct slice){copy, item.len};
+        }
+    } while (pages_more(&pages));
     return true;
 }
 

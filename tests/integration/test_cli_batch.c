@@ -118,11 +118,14 @@ SERVER_TEST(cli_batch, batches_are_listed_newest_first)
     struct job_ref older = batch_submit(s, "{'command':['false'],'items':[1],'name':'older'}");
     response_free(batch_await(s, older));
     struct job_ref newer = batch_submit(s, "{'command':['true'],'delay':'1h','items':[1,2]}");
-    AUTO_CALL ids, one, table;
+    AUTO_CALL ids, one, no, table;
     cli_call_run(&ids, s, WORDS("batch", "ls", "-q"));
     expect_out(&ids, text_of("%s\n%s\n", newer.id, older.id).s);
     cli_call_run(&one, s, WORDS("batch", "ls", "-q", "-n", "1"));
     expect_out(&one, text_of("%s\n", newer.id).s);
+    cli_call_run(&no, s, WORDS("batch", "ls", "-q", "-n", "0"));
+    expect_code(&no, 0);
+    expect_out(&no, "");
     cli_call_run(&table, s, WORDS("batch", "ls"));
     CHECK(strstr(table.out, "  running   0 of 2 ") != NULL &&
               strstr(table.out, "  failed    1 of 1          1 ") != NULL &&
