@@ -162,7 +162,7 @@ static void put_row(struct buf *out, struct slice blob, struct arena *a)
 int command_blob_ls(struct cli *cli)
 {
     static const struct facts_table table = {
-        .path = "/v1/blobs", .name = "id", .put_head = put_head, .put_row = put_row};
+        .path = "/v1/blobs", .name = "id", .put_head = put_head, .put_row = put_row, .most = 20};
     return facts_list(cli, &table);
 }
 

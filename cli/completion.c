@@ -145,7 +145,7 @@ static void put_bash(struct buf *out)
                   "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n");
     put_listed(out, "id", "ls --limit 100");
     put_listed(out, "batch", "batch ls --limit 100");
-    put_listed(out, "blob", "blob ls");
+    put_listed(out, "blob", "blob ls --limit 100");
     put_listed(out, "queue", "queue ls");
     put_listed(out, "pool", "pool ls");
     put_listed(out, "worker", "workers");

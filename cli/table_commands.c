@@ -367,14 +367,14 @@ const struct command commands[] = {
      "  ganger blob get 01990b6e-… >model.bin\n"},
 
     {IN_BLOB_LS, "blob ls", command_blob_ls, "[OPTION…]", OPERAND_NONE, 0, 0, false,
-     "List blobs.",
+     "List blobs, newest first.",
      "With --json each blob is one line.\n",
      "  ganger blob ls\n"},
 
     {IN_BLOB_RM, "blob rm", command_blob_rm, "[OPTION…] ID…", OPERAND_BLOB, 1, ANY_NUMBER, false,
      "Forget blobs.",
      "One that a job needs which has not ended is refused.\n",
-     "  ganger blob rm $(ganger blob ls -q)\n"},
+     "  ganger blob rm $(ganger blob ls -q --limit 1000)\n"},
 
     {IN_HEALTH, "health", command_health, "[OPTION…]", OPERAND_NONE, 0, 0, false,
      "Ask whether the service takes work; exit code 0 or 1.",

@@ -139,6 +139,8 @@ const struct option_row option_rows[] = {
      "At most so many jobs; default 20."},
     {OPT_LIMIT,           "limit",            'n', KIND_COUNT,   "N",        IN_BATCH_LS,
      "At most so many batches; default 20."},
+    {OPT_LIMIT,           "limit",            'n', KIND_COUNT,   "N",        IN_BLOB_LS,
+     "At most so many blobs; default 20."},
     {OPT_LIMIT_MEMORY,    "limit-memory",     0,  KIND_BYTES,    "SIZE",     IN_TOLD,
      "Memory that each process of the job may have; default no limit."},
     {OPT_LIMIT_OUTPUT,    "limit-output",     0,  KIND_BYTES,    "SIZE",     IN_TOLD,

@@ -24,6 +24,9 @@ SERVER_TEST(cli, blobs_are_put_got_listed_and_removed)
     AUTO_CALL list;
     cli_call_run(&list, s, WORDS("blob", "ls"));
     CHECK(strstr(list.out, id.s) != NULL && strstr(list.out, "700000") != NULL, "%s", list.out);
+    AUTO_CALL newest;
+    cli_call_run(&newest, s, WORDS("blob", "ls", "-q", "-n", "1"));
+    expect_out(&newest, piped.out);
     AUTO_CALL gone;
     cli_call_run(&gone, s, WORDS("blob", "rm", id.s));
     expect_code(&gone, 0);
