@@ -23,12 +23,6 @@ static bool states_are_known(const char *list)
     }
 }
 
-/* An id becomes a part of a path. */
-static bool is_id(const char *word)
-{
-    return text_is_token(slice_of(word), 64) && strchr(word, '.') == NULL;
-}
-
 static bool is_rate(const char *value)
 {
     const char *slash = strchr(value, '/');
@@ -115,7 +109,7 @@ static const char *value_wants(const struct option_row *row, const char *value)
         return s.len > 0 && equals != value && text_is_utf8(s) ? NULL : "NAME=VALUE or NAME";
     case KIND_SIGNAL: return text_to_signal(s) != 0 ? NULL : "the name of a signal, like TERM";
     case KIND_STATE: return states_are_known(value) ? NULL : "states like queued,running";
-    case KIND_ID: return is_id(value) ? NULL : "the id of a job or batch";
+    case KIND_ID: return operand_kinds[OPERAND_ID].fits(value) ? NULL : "the id of a job or batch";
     case KIND_CHOICE: return is_choice(row->value, value) ? NULL : row->value;
     case KIND_HALT: return args_halt(value, &halt) ? NULL : "never, soon,fail=N or now,fail=N";
     case KIND_RATE: return is_rate(value) ? NULL : "a rate like 10/1s, or none";
@@ -222,50 +216,17 @@ static const struct option_row *row_of(int code, command_set command)
 /* What a command is told to want that misses an operand, or has another. */
 static const char *operand_wanted(const struct command *command)
 {
-    switch (command->kind) {
-    case OPERAND_ID: return "the id of a job";
-    case OPERAND_BATCH: return "the id of a batch";
-    case OPERAND_BLOB: return "the id of a blob";
-    case OPERAND_QUEUE: return "the name of a queue";
-    case OPERAND_POOL: return "the name of a pool";
-    case OPERAND_WORKER: return "the name of a worker";
-    case OPERAND_COMMAND: return "a command to run";
-    case OPERAND_CALL: return "the name of a function";
-    case OPERAND_NONE:
-    case OPERAND_WORD: break;
-    }
-    return command->operands;
-}
-
-/* A name becomes a part of a path, too. */
-static bool is_name(const char *word)
-{
-    return text_is_token(slice_of(word), 64) && word[0] != '.';
-}
-
-static bool is_operand(const struct command *command, int i, const char *word)
-{
-    switch (command->kind) {
-    case OPERAND_ID:
-    case OPERAND_BLOB: return is_id(word);
-    case OPERAND_BATCH: /* `batch add` takes an id and items */
-        return is_id(word) || (command->bit == IN_BATCH_ADD && i > 0);
-    case OPERAND_QUEUE:
-    case OPERAND_POOL:
-    case OPERAND_WORKER: return is_name(word);
-    case OPERAND_NONE:
-    case OPERAND_COMMAND:
-    case OPERAND_CALL:
-    case OPERAND_WORD: break;
-    }
-    return true;
+    const char *wanted = operand_kinds[command->kind].wanted;
+    return wanted != NULL ? wanted : command->operands;
 }
 
 static bool operand_check(const struct command *command, int i, const char *word, struct err *err)
 {
+    const struct operand_row *kind = &operand_kinds[command->kind];
+    const bool is_item = command->bit == IN_BATCH_ADD && i > 0; /* they follow the batch's id */
     if (!text_is_utf8(slice_of(word)))
         return err_set(err, ERR_INVALID, "argument %d is not text in UTF-8", i + 1);
-    return is_operand(command, i, word) ||
+    return is_item || kind->fits == NULL || kind->fits(word) ||
            err_set(err, ERR_INVALID, "\"%.60s\" is not %s", word, operand_wanted(command));
 }
 

@@ -86,19 +86,7 @@ static void put_verbs(struct buf *out)
 /* The name of a branch of the last `case`; NULL: there is nothing to offer. */
 static const char *operands_of(const struct command *command)
 {
-    switch (command->kind) {
-    case OPERAND_ID: return "id";
-    case OPERAND_BLOB: return "blob";
-    case OPERAND_QUEUE: return "queue";
-    case OPERAND_POOL: return "pool";
-    case OPERAND_WORKER: return "worker";
-    case OPERAND_COMMAND: return "command";
-    case OPERAND_CALL: return "function";
-    case OPERAND_BATCH: return "batch";
-    case OPERAND_NONE:
-    case OPERAND_WORD: break;
-    }
-    return command->bit == IN_HELP ? "name" : NULL;
+    return command->bit == IN_HELP ? "name" : operand_kinds[command->kind].noun;
 }
 
 static void put_command(struct buf *out, const struct command *command)
@@ -112,13 +100,16 @@ static void put_command(struct buf *out, const struct command *command)
     buf_puts(out, " ;;\n");
 }
 
-/* What the service knows: the words that `list` prints. */
-static void put_listed(struct buf *out, const char *operands, const char *list)
+/* What the service knows. */
+static void put_listed(struct buf *out)
 {
-    buf_printf(out,
-               "    *,%s) mapfile -t COMPREPLY < <(compgen -W \\\n"
-               "        \"$(ganger %s -q 2>/dev/null)\" -- \"$word\") ;;\n",
-               operands, list);
+    for (size_t i = 0; i < OPERAND_KIND_COUNT; i++) {
+        if (operand_kinds[i].listing != NULL)
+            buf_printf(out,
+                       "    *,%s) mapfile -t COMPREPLY < <(compgen -W \\\n"
+                       "        \"$(ganger %s -q 2>/dev/null)\" -- \"$word\") ;;\n",
+                       operand_kinds[i].noun, operand_kinds[i].listing);
+    }
 }
 
 static void put_bash(struct buf *out)
@@ -143,13 +134,7 @@ static void put_bash(struct buf *out)
     buf_puts(out, "    esac\n"
                   "    case $word,$operands in\n"
                   "    -*) mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\") ;;\n");
-    put_listed(out, "id", "ls --limit 100");
-    put_listed(out, "batch", "batch ls --limit 100");
-    put_listed(out, "blob", "blob ls --limit 100");
-    put_listed(out, "queue", "queue ls");
-    put_listed(out, "pool", "pool ls");
-    put_listed(out, "worker", "workers");
-    put_listed(out, "function", "functions");
+    put_listed(out);
     buf_puts(out, "    *,command) mapfile -t COMPREPLY < <(compgen -c -f -- \"$word\") ;;\n"
                   "    *,name) mapfile -t COMPREPLY < <(compgen -W \"$names\" -- \"$word\") ;;\n"
                   "    esac\n"

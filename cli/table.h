@@ -80,7 +80,16 @@ enum operand_kind {
     OPERAND_POOL,    /* the name of a pool */
     OPERAND_WORKER,  /* the name of a worker */
     OPERAND_CALL,    /* the name of a function, which ends the options, and its arguments */
-    OPERAND_WORD
+    OPERAND_WORD,
+    OPERAND_KIND_COUNT
+};
+
+/* What words of this kind are. */
+struct operand_row {
+    const char *noun;    /* the completion's name of it; NULL: it has nothing to offer */
+    const char *wanted;  /* by a command that misses one; NULL: as its usage line has it */
+    const char *listing; /* the command that prints those there are with -q; or NULL */
+    bool (*fits)(const char *word); /* NULL: any text */
 };
 
 struct command {
@@ -234,6 +243,7 @@ struct option_row {
 
 extern const struct command commands[];
 extern const size_t n_commands;
+extern const struct operand_row operand_kinds[OPERAND_KIND_COUNT];
 extern const struct option_row option_rows[]; /* by name: this is the order of the help */
 extern const size_t n_option_rows;
 
