@@ -211,16 +211,13 @@ struct spec_task spec_task_of(const struct args *args, int n)
 bool spec_put_task(const struct spec_task *task, const struct args *args, struct buf *out,
                    struct err *err)
 {
-    static const struct {
-        enum option_id id;
-        const char *name;
-    } of_calls[] = {
-        {OPT_ARGS, "args"}, {OPT_KWARG, "kwarg"}, {OPT_KWARGS, "kwargs"}, {OPT_STRINGS, "strings"}};
+    static const enum option_id of_calls[] = {OPT_ARGS, OPT_KWARG, OPT_KWARGS, OPT_STRINGS};
     if (task->function != NULL)
         return put_call(out, task, args, err);
     for (size_t i = 0; i < ARRAY_LEN(of_calls); i++) {
-        if (args_has(args, of_calls[i].id))
-            return err_set(err, ERR_INVALID, "--%s goes with --function only", of_calls[i].name);
+        if (args_has(args, of_calls[i]))
+            return err_set(err, ERR_INVALID, "--%s goes with --function only",
+                           option_name(of_calls[i]));
     }
     spec_put_command(out, task->words, task->n);
     return true;
@@ -359,21 +356,16 @@ static void put_ties(struct buf *out, const struct args *args)
 /* Each of them says what the whole of the standard input is. */
 static bool has_one_stdin(const struct args *args, struct err *err)
 {
-    static const struct {
-        enum option_id id;
-        const char *name;
-    } inputs[] = {{OPT_STDIN, "stdin"},
-                  {OPT_STDIN_BLOB, "stdin-blob"},
-                  {OPT_STDIN_FROM, "stdin-from"},
-                  {OPT_STDIN_OPEN, "stdin-open"}};
+    static const enum option_id inputs[] = {OPT_STDIN, OPT_STDIN_BLOB, OPT_STDIN_FROM,
+                                            OPT_STDIN_OPEN};
     const char *first = NULL;
     for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
-        if (!args_has(args, inputs[i].id))
+        if (!args_has(args, inputs[i]))
             continue;
         if (first != NULL)
             return err_set(err, ERR_INVALID, "--%s and --%s do not go together", first,
-                           inputs[i].name);
-        first = inputs[i].name;
+                           option_name(inputs[i]));
+        first = option_name(inputs[i]);
     }
     return true;
 }

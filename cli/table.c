@@ -80,6 +80,15 @@ const char *command_near(const char *word)
     return near;
 }
 
+const char *option_name(enum option_id id)
+{
+    size_t i = 0;
+    while (i < n_option_rows && option_rows[i].id != id)
+        i++;
+    PRE(i < n_option_rows);
+    return option_rows[i].name;
+}
+
 const char *option_near(const char *word, command_set set)
 {
     const char *near = NULL;

@@ -252,6 +252,7 @@ const struct command *command_find(const char *name); /* NULL when there is none
 bool command_is_group(const char *word);
 /* The second words of a group: "ls, new, show". */
 void command_put_verbs(const char *group, struct buf *out);
+const char *option_name(enum option_id id);
 /* A name of the list that is near to `word`, or NULL. */
 const char *command_near(const char *word);
 const char *option_near(const char *word, command_set commands);
