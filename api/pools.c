@@ -19,19 +19,28 @@ static struct slice pool_name(const struct request *rq)
     return rq->match.args[0].len > 0 ? rq->match.args[0] : SLICE_LIT(DEFAULT_POOL);
 }
 
+static bool has_gone(struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
+}
+
 static bool find(const struct request *rq, uint32_t *ret_number, struct err *err)
 {
-    return engine_find_pool(rq->thread->shared->engine, pool_name(rq), ret_number) ||
-           err_set(err, ERR_NOT_FOUND, "There is no pool with this name");
+    return engine_find_pool(rq->thread->shared->engine, pool_name(rq), ret_number) || has_gone(err);
+}
+
+/* The pool that was found under this number, unless it has been forgotten since. */
+static bool look_at(const struct request *rq, uint32_t number, struct pool_view *ret,
+                    struct err *err)
+{
+    engine_pool_view(rq->thread->shared->engine, number, ret);
+    return slice_is(pool_name(rq), ret->entry.name) || has_gone(err);
 }
 
 static bool look(const struct request *rq, struct pool_view *ret, struct err *err)
 {
     uint32_t number;
-    if (!find(rq, &number, err))
-        return false;
-    engine_pool_view(rq->thread->shared->engine, number, ret);
-    return true;
+    return find(rq, &number, err) && look_at(rq, number, ret, err);
 }
 
 static const char *state_of(const struct request *rq, const struct pool_view *pool)
@@ -373,17 +382,17 @@ static void join_step(struct request *rq)
     }
     struct park park = {.topic = topic_pool(number), .deadline_ns = join->until_ns};
     park.epoch = request_epoch(rq, park.topic);
-    if (!look(rq, &pool, &err)) {
+    if (!look_at(rq, number, &pool, &err)) {
         reply_problem(rq, &err);
     } else if (pool.entry.phase == POOL_IS_OPEN) {
         (void)err_set(&err, ERR_POOL_OPEN, "The pool takes more jobs; close or terminate it first");
         reply_problem(rq, &err);
     } else if (pool.unfinished == 0) {
-        reply_pool(rq, 200);
+        reply_view(rq, &pool, 200);
     } else if (rq->conn->half_closed || clock_mono_ns() >= join->until_ns ||
                !request_park(rq, &park, join_step, &err)) {
         reply_header(rq, "Retry-After", "1");
-        reply_pool(rq, 202);
+        reply_view(rq, &pool, 202);
     }
 }
 

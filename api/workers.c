@@ -17,14 +17,11 @@ static void put_exit(struct buf *out, int32_t wait_status)
                     WIFSIGNALED(wait_status) ? -WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
 
-static void put_worker(struct request *rq, const struct query_worker *w)
+static void put_worker(struct buf *out, const struct query_worker *w, const char *pool)
 {
-    struct buf *out = &rq->out;
-    struct pool_view pool = {0};
     char job[37];
-    engine_pool_view(rq->thread->shared->engine, w->pool, &pool);
     buf_printf(out, "{\"name\":\"worker-%u\",\"pool\":", w->slot);
-    buf_json_string(out, slice_of(pool.entry.name));
+    buf_json_string(out, slice_of(pool));
     buf_puts(out, ",\"pid\":");
     if (w->pid > 0)
         buf_put_i64(out, w->pid);
@@ -75,10 +72,15 @@ static void write_page(struct request *rq, const struct query_worker *workers, u
     while (i < n && workers[i].slot < page->cursor)
         i++;
     const uint32_t end = i + (uint32_t)MIN((int64_t)(n - i), page->limit);
+    struct pool_view pool = {0};
+    uint32_t looked_at = MAX_POOLS; /* a look is dear, and neighbours are mostly of one pool */
     buf_puts(&rq->out, "{\"items\":[");
     for (const char *comma = ""; i < end; i++, comma = ",") {
+        if (workers[i].pool != looked_at)
+            engine_pool_view(rq->thread->shared->engine, workers[i].pool, &pool);
+        looked_at = workers[i].pool;
         buf_puts(&rq->out, comma);
-        put_worker(rq, &workers[i]);
+        put_worker(&rq->out, &workers[i], pool.entry.name);
     }
     reply_list_by_number(rq, end < n ? workers[end].slot : 0);
 }
@@ -125,10 +127,12 @@ static bool find_worker(struct request *rq, struct query_worker *ret)
 void worker_show(struct request *rq)
 {
     struct query_worker worker;
+    struct pool_view pool;
     if (!find_worker(rq, &worker))
         return;
+    engine_pool_view(rq->thread->shared->engine, worker.pool, &pool);
     buf_clear(&rq->out);
-    put_worker(rq, &worker);
+    put_worker(&rq->out, &worker, pool.entry.name);
     buf_putc(&rq->out, '\n');
     reply_json(rq, 200);
 }
