@@ -47,11 +47,8 @@ static bool has_room(const struct request *rq, uint64_t total, uint64_t left, st
     struct engine_stats stats;
     struct statvfs fs;
     engine_stats(rq->thread->shared->engine, &stats);
-    if (stats.blob_bytes + total > cfg->blob_max_total)
-        return err_set(err, ERR_OVERLOADED,
-                       "All blobs together may have %llu bytes (the option blobs.max_total); "
-                       "delete some, or keep them for a shorter time",
-                       (unsigned long long)cfg->blob_max_total);
+    if (!blob_total_allows(stats.blob_bytes, total, cfg->blob_max_total, err))
+        return false;
     bool fits = statvfs(cfg->data, &fs) != 0 ||
                 (uint64_t)fs.f_bavail * fs.f_frsize >= left + cfg->store_reserve;
     if (stats.disk_low || !fits || FAULT("blob-room"))

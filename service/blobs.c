@@ -13,17 +13,8 @@
 
 static bool has_room(struct engine *e, uint64_t bytes, struct err *err)
 {
-    const struct config *cfg = e->parts.cfg;
-    const struct blob_totals all = store_blobs(e->store);
-    if (!apply_admits(e, err))
-        return false;
-    if (all.bytes + bytes > cfg->blob_max_total)
-        return err_set(
-            err, ERR_OVERLOADED,
-            "All blobs together may have %llu bytes (the option blobs.max_total); delete "
-            "some, or keep them for a shorter time",
-            (unsigned long long)cfg->blob_max_total);
-    return true;
+    return apply_admits(e, err) &&
+           blob_total_allows(store_blobs(e->store).bytes, bytes, e->parts.cfg->blob_max_total, err);
 }
 
 bool apply_blob(struct engine *e, struct command *cmd, struct err *err)

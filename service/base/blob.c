@@ -31,6 +31,15 @@ bool blob_parse_name(const char *name, uint64_t *ret_file)
     return true;
 }
 
+bool blob_total_allows(uint64_t stored, uint64_t more, uint64_t max_total, struct err *err)
+{
+    return (more <= max_total && stored <= max_total - more) ||
+           err_set(err, ERR_OVERLOADED,
+                   "All blobs together may have %" PRIu64 " bytes (the option blobs.max_total); "
+                   "delete some, or keep them for a shorter time",
+                   max_total);
+}
+
 static bool is_part(struct slice part)
 {
     return part.len > 0 && !slice_is(part, ".") && !slice_is(part, "..");

@@ -36,6 +36,9 @@ uint64_t blob_random_file(void);
 void blob_path(uint64_t file, char out[BLOB_PATH_SIZE]);
 /* The name of a file in BLOB_DIR; false: it is none of ours. */
 MUST_CHECK bool blob_parse_name(const char *name, uint64_t *ret_file);
+/* Of all blobs together, which have `stored` bytes: whether that many more are allowed. */
+MUST_CHECK bool blob_total_allows(uint64_t stored, uint64_t more, uint64_t max_total,
+                                  struct err *err);
 /* A path below a job's directory: no empty, "." or ".." parts, no control characters. */
 bool blob_is_output_name(struct slice name);
 
