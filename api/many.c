@@ -10,7 +10,6 @@
 
 #include <poll.h>
 
-#define CHUNK_JOBS 768u /* what the engine does in one turn (service/bulk.c) */
 #define PAGE_BYTES (2u << 20)
 
 struct work {
@@ -22,7 +21,7 @@ struct work {
     struct json_iter ids; /* the rest of asked.ids */
     bool at_end;
     struct portion {
-        struct job_id ids[CHUNK_JOBS];
+        struct job_id ids[BULK_SHARE];
         uint32_t n;
     } portions[2], *sent, *next; /* the engine's; what is looked for */
     struct err err;              /* of looking for the next one, until the other has come back */
@@ -58,7 +57,7 @@ static bool take_id(struct request *rq, struct work *w, struct slice text, struc
 static bool collect_ids(struct request *rq, struct work *w, struct err *err)
 {
     struct slice element;
-    for (uint32_t looked = 0; looked < CHUNK_JOBS; looked++) {
+    for (uint32_t looked = 0; looked < BULK_SHARE; looked++) {
         if (!json_next_element(&w->ids, &element)) {
             w->at_end = true;
             return true;
@@ -73,7 +72,7 @@ static bool collect_matches(struct request *rq, struct work *w, struct err *err)
 {
     AUTO_ARENA struct arena a = {0};
     struct job_filter filter = w->asked.filter;
-    struct job_page page = {.max = CHUNK_JOBS, .cursor = w->cursor, .only_ids = true};
+    struct job_page page = {.max = BULK_SHARE, .cursor = w->cursor, .only_ids = true};
     arena_init(&a, PAGE_BYTES);
     page.jobs = arena_alloc(&a, page.max * sizeof *page.jobs);
     if (page.jobs == NULL)

@@ -49,9 +49,7 @@ static bool apply_one(struct engine *e, const struct job_id *id, const struct co
     return err_set(err, ERR_INTERNAL, "unknown verb");
 }
 
-/* A turn's share, in jobs that are cancelled as a range; by itself, one takes twice as long. */
-#define SHARE 768u
-#define ALONE 2u
+#define ALONE 2u     /* of the share: one job by itself */
 #define MIN_RANGE 8u /* shorter ones are not worth a statement */
 
 static bool apply_alone(struct engine *e, struct command *cmd, uint32_t i, struct err *err)
@@ -100,9 +98,9 @@ bool apply_bulk(struct engine *e, struct command *cmd, struct err *err)
     cmd->bulk.n_done = 0;
     cmd->bulk.n_changed = 0;
     /* Each of them may leave files to unlink: what has no room comes again. */
-    while (cmd->bulk.n_done < cmd->bulk.n && spent < SHARE &&
+    while (cmd->bulk.n_done < cmd->bulk.n && spent < BULK_SHARE &&
            e->turn.n_files + OUTPUT_STREAMS <= TURN_MAX_FILES) {
-        const uint32_t n = cmd->bulk.verb == BULK_CANCEL ? range_at(cmd, SHARE - spent) : 1;
+        const uint32_t n = cmd->bulk.verb == BULK_CANCEL ? range_at(cmd, BULK_SHARE - spent) : 1;
         const bool is_range = n >= MIN_RANGE;
         if (is_range ? !cancel_range(e, cmd, n, err) : !apply_alone(e, cmd, cmd->bulk.n_done, err))
             return false;

@@ -58,6 +58,9 @@ enum command_kind {
 enum reach_verb { REACH_SIGNAL, REACH_SUSPEND, REACH_RESUME };
 
 enum bulk_verb { BULK_CANCEL, BULK_RETRY, BULK_DELETE, BULK_VERB_COUNT };
+/* A turn's share of a bulk command, in jobs that are cancelled as a range; by itself, one takes
+ * twice as long. A command that brings more has to come again. */
+#define BULK_SHARE 768u
 
 /* One job of a submission. `spec` is read by the codec; command_prepare fills `task`. */
 struct submit_item {
