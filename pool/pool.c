@@ -239,7 +239,7 @@ bool pool_is_with_worker(const struct pool *pool, struct place place)
            (owner == BANK_WAITING && atomic_load(&offer->state) == BANK_TAKEN);
 }
 
-/* The mate, whose number is `no`; 0: the bank's own task. */
+/* The mate, or with 0 the bank's own task; the frame names its job. */
 static void stop_mate(struct pool *pool, struct place place, uint32_t mate,
                       const struct frame *stop)
 {
@@ -270,10 +270,11 @@ void pool_stop_turn(struct pool *pool, struct place place, const struct pool_sto
         .type = FRAME_STOP, .job_no = mine->job_no, .arg = how->signal, .arg64 = how->grace_us};
     if (!pool_is_with_worker(pool, place))
         return;
-    /* The worker may be further than we have heard. */
-    const uint32_t mate = pool_mate_now(pool, place);
-    if (mate > mine->n_mates)
-        return; /* all that has begun has ended */
+    /* The worker may be further than we have heard, and takes the next one before it says that the
+     * one before has ended. Nothing is taken any more, so the last one that was is meant. */
+    uint32_t mate = mine->n_mates;
+    while (mate > 0 && atomic_load(&bank->turns[mate - 1]) != MATE_TAKEN)
+        mate--;
     if (mate > 0)
         stop.job_no = bank->mates[mate - 1].job_no;
     stop_mate(pool, place, mate, &stop);

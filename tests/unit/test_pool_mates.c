@@ -2,6 +2,7 @@
 /* Several tasks in one bank: each has its outcome, none begins that was taken back, and what a
  * broken worker leaves in the log is not believed. */
 #include "pool/mates.h"
+#include "pool/pool_state.h"
 #include "pool/progress.h"
 #include "pool_fixture.h"
 
@@ -163,6 +164,26 @@ Test(pool_mates, a_worker_that_is_replaced_begins_no_other_one)
     turn_end(&t, POOL_DONE, codes);
     EXPECT_CODES(codes, 7, 0, -1, -1);
     cr_assert_eq(pool_mate_now(f.pool, t.place), 1);
+}
+
+/* It has taken the second one, and not said yet that the first one is over: it is the second one
+ * that is ended. */
+Test(pool_mates, a_worker_that_is_replaced_ends_what_it_took_last)
+{
+    static const char *const scripts[] = {"exit 7", "sleep 100", "exit 0"};
+    struct turn t;
+    int codes[MAX_TASKS];
+    struct pool_live live;
+    turn_start(&t, scripts, 3, 0);
+    while (!pool_live(f.pool, t.place.slot, t.no + 1, &live) || live.job_pid == 0)
+        continue;
+    struct bank *bank = slots_bank(&f.pool->worker.slots, t.place.slot, t.place.bank);
+    atomic_store(&bank->n_over, 0);
+    cr_assert(pool_replace(f.pool, t.place.slot, &(struct pool_stop_how){SIGKILL, 0}));
+    atomic_store(&bank->n_over, 1);
+    cr_assert(pool_mate_recall(f.pool, t.place, 2));
+    turn_end(&t, POOL_DONE, codes);
+    EXPECT_CODES(codes, 7, 0, -1);
 }
 
 static void await_live(int64_t no, bool is_watched)
