@@ -26,8 +26,8 @@ static uint32_t runner_functions(const struct runners *all)
 
 static struct runner_past *past_of(const struct runners *all, const struct function *program)
 {
-    return &all->past[program == &all->own ? runner_functions(all)
-                                           : (size_t)(program - all->functions->items)];
+    return &all->past[runner_is_of_pool(all, program) ? runner_functions(all)
+                                                      : (size_t)(program - all->functions->items)];
 }
 
 static void make_places(struct runners *all)
@@ -198,13 +198,14 @@ static void attend(struct runners *all, struct runner *r)
     char text[TASK_ERROR_TEXT];
     struct runner_end end;
     const char *name = r->function->name;
+    const char *whose = runner_is_of_pool(all, r->function) ? "pool" : "function";
     const char *why = look_at(all, r, clock_mono_ns(), text);
 
     if (why == NULL && r->says_bye) {
         runner_quit(all, r);
     } else if (why != NULL) {
         runner_kill(all, r, &end);
-        log_event(all->log, LOG_WARN, "idle runner is replaced", LOG_STR("function", name),
+        log_event(all->log, LOG_WARN, "idle runner is replaced", LOG_STR(whose, name),
                   LOG_STR("why", why));
     }
 }

@@ -36,7 +36,8 @@ static void note_failure(struct runner_call *call, const char *why, struct slice
     struct runner_past *past = call->past;
     const uint32_t beyond = past->failed < RUNNER_MAX_FAILED ? 0 : past->failed - RUNNER_MAX_FAILED;
 
-    const bool has_words = words.len > 0, is_own = call->program == &call->all->own;
+    const bool has_words = words.len > 0;
+    const bool is_own = runner_is_of_pool(call->all, call->program);
     (void)snprintf(past->text, sizeof(past->text), "the runner of %s%s cannot start: %s%s%.*s",
                    is_own ? "the pool " : "", call->program->name, why, has_words ? ": " : "",
                    (int)MIN(words.len, sizeof(past->text)), has_words ? words.ptr : "");
@@ -53,7 +54,7 @@ static void note_failure(struct runner_call *call, const char *why, struct slice
  * whether there will be others, and the task goes there. */
 static void give_up(struct runner_call *call)
 {
-    const bool is_own = call->program == &call->all->own;
+    const bool is_own = runner_is_of_pool(call->all, call->program);
     if (is_own)
         memcpy(call->all->why, call->past->text, sizeof(call->all->why));
     never_began(call, is_own ? TASK_START_FAILED : TASK_EXEC_FAILED, call->past->text);
@@ -101,7 +102,7 @@ void runner_call_start_failed(struct runner_call *call, const char *why)
     call->broken[0] = '\0';
     call->error[0] = '\0';
     call->eof_by_ns = NEVER;
-    if (call->program == &call->all->own || call->past->failed >= RUNNER_MAX_FAILED) {
+    if (runner_is_of_pool(call->all, call->program) || call->past->failed >= RUNNER_MAX_FAILED) {
         give_up(call);
         return;
     }

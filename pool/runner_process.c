@@ -100,7 +100,7 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
     struct task task = *from->limits;
 
     (void)snprintf(name, sizeof(name), "%s=%s",
-                   f == &from->all->own ? "GANGER_POOL" : "GANGER_FUNCTION", f->name);
+                   runner_is_of_pool(from->all, f) ? "GANGER_POOL" : "GANGER_FUNCTION", f->name);
     const struct slice extra[] = {SLICE_LIT("GANGER_IN_FD=3"),
                                   SLICE_LIT("GANGER_OUT_FD=4"),
                                   SLICE_LIT("GANGER_INBOX_FD=5"),

@@ -53,6 +53,12 @@ struct runner {
     char tail[RUNNER_TAIL];
 };
 
+/* It is the pool's own program, and `name` the pool's. */
+static inline bool runner_is_of_pool(const struct runners *all, const struct function *program)
+{
+    return program == &all->own;
+}
+
 /* What the process gets. */
 struct runner_source {
     struct runners *all;

@@ -111,6 +111,17 @@ RUNNER_TEST(a_runner_that_dies_is_started_again)
     expect_text(pool, "state", "open");
 }
 
+/* While nothing runs; what is written about it names the pool. */
+RUNNER_TEST(an_idle_runner_that_is_killed_is_replaced)
+{
+    make_pool(s, ",'runner':{'command':" RUNNER "}");
+    AUTO_RESPONSE r = job_run(s, "{'pool':'p','function':'getpid'}");
+    AUTO_TEXT pid = job_read(s, job_of(r), "result");
+    cr_assert_eq(kill((pid_t)strtol(pid, NULL, 10), SIGKILL), 0);
+    AWAIT(server_log_has(s, "idle runner is replaced\",\"pool\":\"p\""), 10);
+    expect_value(s, "'function':'text','args':[2]", "\"2\"");
+}
+
 /* gh-87472: a failing initializer made Pool start 150 processes in a second, for ever, while the
  * caller waited. */
 RUNNER_TEST(complaint_a_failing_initializer_breaks_the_pool_without_a_storm)
