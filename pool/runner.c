@@ -251,8 +251,7 @@ static const char *boot(struct runners *all, struct runner *r, char text[TASK_ER
 
 bool runners_open(struct runners *all, const struct slot_program *program, struct err *err)
 {
-    static const struct task limits = {0};
-    const struct runner_source source = {all, &all->own, &limits};
+    const struct runner_source source = {all, &all->own, NULL};
     char text[TASK_ERROR_TEXT];
     struct proc_started started = {.pidfd = -1};
     all->isolation = program->isolation;

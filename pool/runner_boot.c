@@ -129,7 +129,9 @@ void runner_call_start(struct runner_call *call)
 {
     struct runner *r = free_place(call->all);
     struct proc_started started = {.pidfd = -1};
-    const struct runner_source source = {call->all, call->program, call->task};
+    /* All functions of a pool share its program, so it has the limits of none of them. */
+    const bool is_own = runner_is_of_pool(call->all, call->program);
+    const struct runner_source source = {call->all, call->program, is_own ? NULL : call->task};
 
     if (r == NULL || r->function != NULL) {
         never_began(call, TASK_START_FAILED, "there is no place for another runner");

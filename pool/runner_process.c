@@ -97,7 +97,7 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
 {
     const struct function *f = from->function;
     char name[sizeof("GANGER_FUNCTION=") + MAX_FUNCTION_NAME];
-    struct task task = *from->limits;
+    struct task task = from->limits == NULL ? (struct task){0} : *from->limits;
 
     (void)snprintf(name, sizeof(name), "%s=%s",
                    runner_is_of_pool(from->all, f) ? "GANGER_POOL" : "GANGER_FUNCTION", f->name);
@@ -184,7 +184,7 @@ enum proc_result runner_start(struct runner *r, const struct runner_source *from
     r->function = from->function;
     r->pid = ret->pid;
     r->pidfd = ret->pidfd;
-    r->limit_memory = from->limits->limit_memory;
+    r->limit_memory = from->limits == NULL ? 0 : from->limits->limit_memory;
     open_usage(r);
     r->boot_by_ns = clock_mono_ns() +
                     (timeout_us == 0 ? START_TIMEOUT_NS : (uint64_t)timeout_us * 1000);

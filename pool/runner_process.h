@@ -53,7 +53,7 @@ struct runner {
     char tail[RUNNER_TAIL];
 };
 
-/* It is the pool's own program, and `name` the pool's. */
+/* It is the program of the worker's pool, and its name the pool's. */
 static inline bool runner_is_of_pool(const struct runners *all, const struct function *program)
 {
     return program == &all->own;
@@ -63,7 +63,7 @@ static inline bool runner_is_of_pool(const struct runners *all, const struct fun
 struct runner_source {
     struct runners *all;
     const struct function *function;
-    const struct task *limits; /* a task whose limits are the function's */
+    const struct task *limits; /* a task whose limits are the function's; NULL: there are none */
 };
 /* On success `r` is a runner that has to say HELLO. On failure the place is free and `ret` says
  * why. */

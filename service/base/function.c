@@ -318,6 +318,19 @@ static const char *what_is_missing(const struct function *f)
     }
 }
 
+/* The program of a pool runs before the first call, for all functions that have none. */
+static const char *limit_of_process(const struct function *f)
+{
+    static const char *const names[] = {"memory", "processes", "open_files", "file_size"};
+    struct slice value;
+    if (f->kind != FUNCTION_RUNNER || f->argv != NULL || f->limits.ptr == NULL)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (json_find(f->limits, names[i], &value) && json_type_of(value) != JSON_NULL)
+            return names[i];
+    return NULL;
+}
+
 bool function_list_finish(struct function_list *list, struct err *err)
 {
     for (uint32_t i = 0; i < list->n; i++) {
@@ -326,6 +339,12 @@ bool function_list_finish(struct function_list *list, struct err *err)
         if (missing != NULL)
             return err_set(err, ERR_INVALID, "line %u: the function %s lacks %s", f->line, f->name,
                            missing);
+        const char *limit = limit_of_process(f);
+        if (limit != NULL)
+            return err_set(err, ERR_INVALID,
+                           "line %u: the function %s: limits/%s: is of a runner's process, and "
+                           "without \"runner\" the function has none of its own",
+                           f->line, f->name, limit);
         struct err why = {0};
         if (!function_read_params(f, &list->arena, &why))
             return err_set(err, ERR_INVALID, "line %u: the function %s: args%s %s", f->line,

@@ -3,6 +3,7 @@
  * first call, for all functions that have none. The runner is Python's. */
 #include "integration/harness_config.h"
 #include "integration/harness_pool.h"
+#include "integration/harness_queue.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 
 static const char registry[] = FUNCTION("getpid", "os:getpid") FUNCTION("getenv", "os:getenv")
     FUNCTION("loaded", "sys:modules.__contains__") FUNCTION("leave", "os:_exit")
-        FUNCTION("text", "builtins:str");
+        FUNCTION("text", "builtins:str") FUNCTION("limit", "resource:getrlimit");
 
 #define RUNNER_TEST(name) CONFIGURED_TEST(pools, name, registry)
 
@@ -109,6 +110,19 @@ RUNNER_TEST(a_runner_that_dies_is_started_again)
     expect_value(s, "'function':'text','args':[2]", "\"2\"");
     AUTO_RESPONSE pool = http_get(s, "/v1/pools/p");
     expect_text(pool, "state", "open");
+}
+
+/* All functions share the program, so nothing depends on whose call has started it. */
+RUNNER_TEST(no_call_limits_the_runner_of_its_pool)
+{
+    make_pool(s, ",'runner':{'command':" RUNNER "}");
+    put_queue(s, "p", "{'defaults':{'limits':{'open_files':77}}}");
+    AUTO_RESPONSE r = job_run(s, "{'pool':'p','function':'limit','args':[7]}");
+    AUTO_TEXT at_first = job_read(s, job_of(r), "result");
+    cr_assert_not(strstr(at_first, "77"), "%s", at_first);
+    AUTO_RESPONSE dies = job_run(s, "{'pool':'p','function':'leave','args':[3]}");
+    expect_outcome(dies, "failed", "exit_code");
+    expect_value(s, "'function':'limit','args':[7]", at_first);
 }
 
 /* While nothing runs; what is written about it names the pool. */

@@ -88,6 +88,8 @@ Test(config_function, what_is_wrong_is_said_with_its_line)
         {"[function a]\nkind = command\ncommand = [\"x\", \"{n}\"]\n"
          "args = [{\"name\": \"n\", \"type\": \"int\"}]\n",
          "args/0/type must be string, integer"},
+        {"[function a]\nkind = runner\nlimits = {\"output\": 5, \"memory\": 99}\n",
+         "line 2: the function a: limits/memory: is of a runner's process, and without \"runner\""},
         {"[function aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]\nkind = native\n",
          "unknown section"},
     };
