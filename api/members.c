@@ -64,8 +64,6 @@ static bool look(struct request *rq, struct members *m, uint32_t i, struct err *
 static bool no_such_member(const struct members *m, uint32_t i, struct err *err)
 {
     char id[37];
-    if (err->code != ERR_NOT_FOUND)
-        return false;
     job_id_format(&m->all[i].id, id);
     return err_set(err, ERR_NOT_FOUND, "There is no job or batch %s (/jobs/%u)", id,
                    m->all[i].index);
@@ -101,8 +99,26 @@ static bool note_finished(struct request *rq, struct members *m, struct err *err
     return true;
 }
 
-bool members_open(struct request *rq, const struct wait_request *asked, struct members *ret,
-                  struct err *err)
+static bool look_first(struct request *rq, struct members *m, uint32_t i,
+                       const struct received *received, struct err *err)
+{
+    struct member *member = &m->all[i];
+    struct err gone = {0};
+    if (received != NULL && received_has(received, member->index))
+        member->finished_us = -1; /* before all others */
+    else if (look(rq, m, i, &gone))
+        return true;
+    else if (gone.code != ERR_NOT_FOUND)
+        return err_set(err, gone.code, "%s", gone.detail);
+    else if (received == NULL)
+        return no_such_member(m, i, err);
+    else
+        member->is_gone = true;
+    return member->is_done = true;
+}
+
+bool members_open(struct request *rq, const struct wait_request *asked,
+                  const struct received *received, struct members *ret, struct err *err)
 {
     *ret = (struct members){.n = asked->n};
     if (asked->n == 0)
@@ -118,8 +134,8 @@ bool members_open(struct request *rq, const struct wait_request *asked, struct m
         return false;
     ret->group = park_group_new(ret->n);
     for (uint32_t i = ret->n; i-- > 0;) {
-        if (!look(rq, ret, i, err))
-            return no_such_member(ret, i, err);
+        if (!look_first(rq, ret, i, received, err))
+            return false;
     }
     return note_finished(rq, ret, err);
 }

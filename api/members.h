@@ -5,7 +5,7 @@
 #ifndef GANGER_API_MEMBERS_H
 #define GANGER_API_MEMBERS_H
 
-#include "api/codec_wait.h"
+#include "api/received.h"
 #include "api/request.h"
 
 struct member {
@@ -26,9 +26,11 @@ struct members {
     struct park_link *add; /* links that the engine has not got yet */
 };
 
-/* Reads all of them once. NOT_FOUND names one that there is not. */
+/* Reads all of them once. NOT_FOUND names one that there is not. With `received` a client goes on:
+ * those that it has got are the first of `ended`, unread, and what is not there any more was
+ * forgotten since the first time. NULL: this is the first time. */
 MUST_CHECK bool members_open(struct request *rq, const struct wait_request *asked,
-                             struct members *ret, struct err *err);
+                             const struct received *received, struct members *ret, struct err *err);
 /* The command has come back: looks at those that it names. */
 MUST_CHECK bool members_heard(struct request *rq, struct members *m, struct err *err);
 /* What to park with; members_parked when that was done. */

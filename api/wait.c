@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Waiting for many jobs at once: until enough of them have ended, or for each in turn. */
-#include "api/codec_wait.h"
+#include "api/codec_read.h"
 #include "api/handlers.h"
 #include "api/item.h"
 #include "api/live.h"
@@ -17,7 +17,8 @@ struct wait {
     uint64_t until_ns;
     /* as-completed */
     struct live live;
-    uint32_t n_sent;
+    struct received received;
+    uint32_t n_sent; /* of members.ended, those included that had come before */
 };
 
 static void leave(struct request *rq)
@@ -26,17 +27,12 @@ static void leave(struct request *rq)
     members_leave(rq, &w->members);
 }
 
-static struct wait *begin(struct request *rq, enum wait_verb verb, struct wait_request *ret_asked,
-                          struct err *err)
+static struct wait *begin(struct request *rq)
 {
     struct wait *w = arena_alloc(&rq->arena, sizeof *w);
     PRE(w != NULL); /* the first bytes of the arena */
     rq->state = w;
     rq->release = leave;
-    if (!codec_read_wait(buf_slice(&rq->body), verb, &rq->arena, ret_asked, err) ||
-        !members_open(rq, ret_asked, &w->members, err))
-        return NULL;
-    w->when = ret_asked->when;
     return w;
 }
 
@@ -103,13 +99,17 @@ static void wait_step(struct request *rq)
 
 void jobs_wait(struct request *rq)
 {
+    struct wait *w = begin(rq);
     struct wait_request asked;
     struct err err = {0};
-    struct wait *w = begin(rq, WAIT_UNTIL, &asked, &err);
-    if (w == NULL || !request_wait(rq, &w->until_ns, &err))
+    if (!codec_read_wait(buf_slice(&rq->body), WAIT_UNTIL, &rq->arena, &asked, &err) ||
+        !members_open(rq, &asked, NULL, &w->members, &err) ||
+        !request_wait(rq, &w->until_ns, &err)) {
         reply_problem(rq, &err);
-    else
-        park_or_reply(rq, w);
+        return;
+    }
+    w->when = asked.when;
+    park_or_reply(rq, w);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -126,13 +126,24 @@ static bool take_item(void *target, const struct result_row *row)
     return true;
 }
 
+static void put_id(struct request *rq, const struct wait *w)
+{
+    if (w->live.form != LIVE_SSE)
+        return;
+    buf_puts(&rq->out, "id: ");
+    received_put(&w->received, &rq->out);
+    buf_putc(&rq->out, '\n');
+}
+
 static bool put_item(struct request *rq, struct wait *w, struct err *err)
 {
     const struct member *m = &w->members.all[w->members.ended[w->n_sent]];
     struct item_place place = {w->n_sent + 1, m->index};
     struct result_sink sink = {take_item, rq};
     struct err gone = {0};
-    live_event_begin(rq, &w->live, "result", place.seq);
+    received_add(&w->received, m->index);
+    put_id(rq, w);
+    live_event_begin(rq, &w->live, "result", 0);
     if (m->is_batch && !m->is_gone)
         item_write_batch(&place, &m->id, m->state, &rq->out);
     else if (m->is_gone || !query_result(rq->thread->query, m->id.no, &sink, &gone))
@@ -187,17 +198,53 @@ static enum fill fill_as_completed(struct request *rq)
     return fill;
 }
 
+/* As read_place of a batch's results does it: Last-Event-ID is newer than the address, and one that
+ * was never given for these jobs begins anew. */
+static bool read_received(struct request *rq, struct wait *w, bool *ret_goes_on, struct err *err)
+{
+    const struct slice last = rq->head.header[HEADER_LAST_EVENT_ID];
+    struct slice after;
+    *ret_goes_on = false;
+    if (last.ptr != NULL) {
+        *ret_goes_on = received_read(&w->received, last);
+        return true;
+    }
+    if (!request_param(rq, "after", &after))
+        return true;
+    *ret_goes_on = received_read(&w->received, after);
+    return *ret_goes_on ||
+           err_set(err, ERR_INVALID,
+                   "The query parameter \"after\" is the id of an event of a stream "
+                   "of these jobs, named in the same order");
+}
+
+static bool open_each(struct request *rq, struct wait *w, struct err *err)
+{
+    struct members *m = &w->members;
+    struct wait_request asked;
+    bool goes_on;
+    if (!codec_read_wait(buf_slice(&rq->body), WAIT_EACH, &rq->arena, &asked, err))
+        return false;
+    if (!received_init(&w->received, &asked, &rq->arena))
+        return codec_arena_full(err);
+    if (!read_received(rq, w, &goes_on, err) ||
+        !members_open(rq, &asked, goes_on ? &w->received : NULL, m, err))
+        return false;
+    while (w->n_sent < m->n_ended && received_has(&w->received, m->all[m->ended[w->n_sent]].index))
+        w->n_sent++;
+    if (asked.timeout_us >= 0)
+        w->until_ns = MAX(rq->began_ns + (uint64_t)asked.timeout_us * NS_PER_US, UINT64_C(1));
+    return true;
+}
+
 void jobs_as_completed(struct request *rq)
 {
-    struct wait_request asked;
+    struct wait *w = begin(rq);
     struct err err = {0};
-    struct wait *w = begin(rq, WAIT_EACH, &asked, &err);
-    if (w == NULL) {
+    if (!open_each(rq, w, &err)) {
         reply_problem(rq, &err);
         return;
     }
-    if (asked.timeout_us >= 0)
-        w->until_ns = MAX(rq->began_ns + (uint64_t)asked.timeout_us * NS_PER_US, UINT64_C(1));
     live_begin(rq, &w->live, live_accepted(rq, LIVE_LINES));
     reply_stream(rq, live_type(w->live.form), fill_as_completed);
 }

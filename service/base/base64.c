@@ -12,16 +12,40 @@ void base64_encode(struct slice bytes, char *to)
     base64_encode_raw(to, bytes.len, (const uint8_t *)bytes.ptr);
 }
 
-bool base64_decode(struct slice text, char *to, size_t *ret_len)
+static bool decode(struct base64_decode_ctx *ctx, struct slice text, char *to, size_t *ret_len)
 {
-    struct base64_decode_ctx ctx;
     size_t len = BASE64_MAX_BYTES(text.len);
-    base64_decode_init(&ctx);
-    if (base64_decode_update(&ctx, &len, (uint8_t *)to, text.len, text.ptr) != 1 ||
-        base64_decode_final(&ctx) != 1 || ctx.padding > 2) /* a digit alone, which nettle takes */
+    if (base64_decode_update(ctx, &len, (uint8_t *)to, text.len, text.ptr) != 1 ||
+        base64_decode_final(ctx) != 1 || ctx->padding > 2) /* a digit alone, which nettle takes */
         return false;
     *ret_len = len;
     return true;
+}
+
+bool base64_decode(struct slice text, char *to, size_t *ret_len)
+{
+    struct base64_decode_ctx ctx;
+    base64_decode_init(&ctx);
+    return decode(&ctx, text, to, ret_len);
+}
+
+bool base64_decode_url(struct slice text, char *to, size_t *ret_len)
+{
+    struct base64_decode_ctx ctx;
+    base64url_decode_init(&ctx);
+    return decode(&ctx, text, to, ret_len);
+}
+
+void base64_put_url(struct buf *out, struct slice bytes)
+{
+    struct base64_encode_ctx ctx;
+    char *to = buf_reserve(out, BASE64_SIZE(bytes.len));
+    if (to == NULL)
+        return;
+    base64url_encode_init(&ctx);
+    size_t len = base64_encode_update(&ctx, to, bytes.len, (const uint8_t *)bytes.ptr);
+    len += base64_encode_final(&ctx, to + len);
+    buf_commit(out, len);
 }
 
 void base64_put(struct buf *out, struct slice bytes)

@@ -14,7 +14,11 @@ void base64_encode(struct slice bytes, char *to);
 /* At most BASE64_MAX_BYTES(text.len) to `to`; false when the text is not base 64. */
 MUST_CHECK bool base64_decode(struct slice text, char *to, size_t *ret_len);
 
-/* The same, appended. */
+/* With the alphabet of section 5: it goes into an address as it is. */
+MUST_CHECK bool base64_decode_url(struct slice text, char *to, size_t *ret_len);
+void base64_put_url(struct buf *out, struct slice bytes);
+
+/* Appended: by the alphabet of section 4. */
 void base64_put(struct buf *out, struct slice bytes);
 MUST_CHECK bool base64_read(struct slice text, struct buf *out);
 MUST_CHECK bool base64_read_bare(struct slice text, struct buf *out); /* white space is refused */

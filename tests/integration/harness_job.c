@@ -198,3 +198,12 @@ void fifo_release(const char *path)
         pause_ms(2);
     }
 }
+
+struct text job_ids(const struct job_ref *jobs, size_t n)
+{
+    struct text ids = {""};
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(ids.s + strlen(ids.s), sizeof ids.s - strlen(ids.s), "%s'%s'",
+                       i == 0 ? "" : ",", jobs[i].id);
+    return ids;
+}

@@ -33,6 +33,8 @@ char *job_read(struct server *s, struct job_ref job, const char *stream);
  * again after a kill -9. */
 bool job_has_said(struct server *s, struct job_ref job, const char *stream, const char *text);
 void expect_output(struct server *s, struct job_ref job, const char *stream, const char *text);
+/* The ids of a few, for an array in a body: 'a','b'. */
+struct text job_ids(const struct job_ref *jobs, size_t n);
 /* The finished job's state, and its reason unless NULL. */
 void expect_outcome(struct response *r, const char *state, const char *reason);
 /* Waits until the running job has said so; NULL: anything. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for many jobs: POST /v1/wait with the meaning of concurrent.futures.wait, and
- * POST /v1/as-completed. */
+/* Waiting for many jobs: POST /v1/wait with the meaning of concurrent.futures.wait, and how many
+ * can wait. */
 #include "integration/harness_pool.h"
 
 #include <sys/resource.h>
@@ -27,31 +27,22 @@ static bool has_id(struct response *r, const char *path, struct job_ref job)
     return false;
 }
 
-static struct text ids_of(const struct job_ref *jobs, size_t n)
-{
-    struct text ids = {""};
-    for (size_t i = 0; i < n; i++)
-        (void)snprintf(ids.s + strlen(ids.s), sizeof ids.s - strlen(ids.s), "%s'%s'",
-                       i == 0 ? "" : ",", jobs[i].id);
-    return ids;
-}
-
 SERVER_TEST(wait, a_time_out_is_an_answer_like_any_other)
 {
     AUTO_RESPONSE ended = job_run(s, "{'command':['true']}");
     struct job_ref jobs[] = {job_of(ended), job_submit(s, "{'command':['true'],'delay':'1h'}")};
     uint64_t start = now_ns();
-    AUTO_RESPONSE r = wait_for(s, ids_of(jobs, 2).s, "ALL_COMPLETED", 1);
+    AUTO_RESPONSE r = wait_for(s, job_ids(jobs, 2).s, "ALL_COMPLETED", 1);
     expect_status(r, 200);
     cr_assert(seconds_since(start) >= 0.9, "it did not wait");
     expect_header(r, "Preference-Applied", "wait=1");
     cr_assert(has_id(r, "done", jobs[0]) && has_id(r, "not_done", jobs[1]));
     cr_assert_eq(size_of(r, "done"), 1);
     cr_assert_eq(size_of(r, "not_done"), 1);
-    AUTO_RESPONSE at_once = wait_for(s, ids_of(jobs, 2).s, "FIRST_COMPLETED", 50);
+    AUTO_RESPONSE at_once = wait_for(s, job_ids(jobs, 2).s, "FIRST_COMPLETED", 50);
     cr_assert_eq(size_of(at_once, "done"), 1);
     AUTO_RESPONSE no_wait = http(s, "POST", "/v1/wait",
-                                 text_of("{'jobs':[%s]}", ids_of(jobs, 2).s).s, NULL);
+                                 text_of("{'jobs':[%s]}", job_ids(jobs, 2).s).s, NULL);
     cr_assert_eq(size_of(no_wait, "not_done"), 1);
 }
 
@@ -69,7 +60,7 @@ SERVER_TEST(wait, all_first_and_first_exception)
         jobs[i] = job_submit(s, "{'command':['sh','-c','cat %s; exit %s'],'queue':'q%d'}",
                              hold[i].s, codes[i], i);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        AUTO_TEXT body = json_of("{'jobs':[%s],'return_when':'%s'}", ids_of(jobs, 3).s,
+        AUTO_TEXT body = json_of("{'jobs':[%s],'return_when':'%s'}", job_ids(jobs, 3).s,
                                  rows[i].when);
         c[i] = conn_open(s);
         conn_request(c[i], s, "POST /v1/wait", "Prefer: wait=50\r\n", body);
@@ -100,12 +91,12 @@ SERVER_TEST(wait, cancelled_is_completed_but_no_exception)
                              job_submit(s, "{'command':['true'],'delay':'1h'}")};
     AUTO_RESPONSE cancelled = job_cancel(s, jobs[0], NULL, 5);
     expect_status(cancelled, 200);
-    AUTO_RESPONSE exception = wait_for(s, ids_of(jobs, 2).s, "FIRST_EXCEPTION", 1);
+    AUTO_RESPONSE exception = wait_for(s, job_ids(jobs, 2).s, "FIRST_EXCEPTION", 1);
     cr_assert_eq(size_of(exception, "not_done"), 1);
-    AUTO_RESPONSE completed = wait_for(s, ids_of(jobs, 2).s, "FIRST_COMPLETED", 50);
+    AUTO_RESPONSE completed = wait_for(s, job_ids(jobs, 2).s, "FIRST_COMPLETED", 50);
     cr_assert(has_id(completed, "done", jobs[0]));
     AUTO_RESPONSE also = job_cancel(s, jobs[1], NULL, 5);
-    AUTO_RESPONSE all = wait_for(s, ids_of(jobs, 2).s, "FIRST_EXCEPTION", 50);
+    AUTO_RESPONSE all = wait_for(s, job_ids(jobs, 2).s, "FIRST_EXCEPTION", 50);
     cr_assert_eq(size_of(all, "done"), 2, "without an exception it is ALL_COMPLETED");
 }
 
@@ -113,7 +104,7 @@ SERVER_TEST(wait, duplicates_are_folded_and_nothing_is_fine)
 {
     AUTO_RESPONSE ended = job_run(s, "{'command':['true']}");
     struct job_ref jobs[] = {job_of(ended), job_of(ended), job_of(ended)};
-    AUTO_RESPONSE r = wait_for(s, ids_of(jobs, 3).s, "ALL_COMPLETED", 50);
+    AUTO_RESPONSE r = wait_for(s, job_ids(jobs, 3).s, "ALL_COMPLETED", 50);
     cr_assert_eq(size_of(r, "done"), 1);
     AUTO_RESPONSE none = wait_for(s, "", "FIRST_COMPLETED", 50);
     expect_status(none, 200);
@@ -141,124 +132,6 @@ SERVER_TEST(wait, what_cannot_be_waited_for_is_named)
     expect_invalid(missing, "/jobs");
     AUTO_RESPONSE typo = http(s, "POST", "/v1/as-completed", "{'jobs':[],'time-out':1}", NULL);
     expect_invalid(typo, "/time-out");
-}
-
-/* ------------------------------------------------------------------------------------------------
- * as completed */
-
-static struct conn *as_completed(struct server *s, const char *members, const char *headers)
-{
-    AUTO_TEXT body = json_of("{%s}", members);
-    struct conn *c = conn_open(s);
-    conn_request(c, s, "POST /v1/as-completed", headers, body);
-    CHECK(conn_await_head(c, 20), "no head");
-    CHECK(c->status == 200, "%ld", c->status);
-    return c;
-}
-
-/* The n-th line that holds something. */
-static cJSON *line_of(const struct conn *c, int n)
-{
-    const char *at = c->body;
-    while (*at == '\n')
-        at++;
-    for (; n > 0; n--) {
-        at = strchr(at, '\n');
-        CHECK(at != NULL, "there are fewer lines: %s", c->body);
-        while (*at == '\n')
-            at++;
-    }
-    cJSON *line = cJSON_Parse(at);
-    CHECK(line != NULL, "no JSON: %s", at);
-    return line;
-}
-
-static void expect_line(const struct conn *c, int n, int index, const char *state)
-{
-    cJSON *line = line_of(c, n);
-    CHECK(cJSON_GetNumberValue(json_at(line, "index")) == index &&
-              strcmp(cJSON_GetStringValue(json_at(line, "state")), state) == 0,
-          "line %d is not %d, %s: %s", n, index, state, c->body);
-    cJSON_Delete(line);
-}
-
-SERVER_TEST(wait, as_completed_begins_with_those_that_have_ended)
-{
-    struct text hold[2] = {fifo_make(s, "0"), fifo_make(s, "1")};
-    struct job_ref jobs[4];
-    jobs[0] = job_submit(s, "{'command':['cat','%s']}", hold[0].s);
-    jobs[1] = job_submit(s, "{'command':['sh','-c','cat %s; exit 7']}", hold[1].s);
-    jobs[3] = job_submit(s, "{'command':['true'],'delay':'1h'}");
-    AUTO_RESPONSE late = job_cancel(s, jobs[3], "{'reason':'no need'}", 5);
-    AUTO_RESPONSE first = job_await_state(s, jobs[0], "running");
-    AUTO_CONN c = as_completed(s, text_of("'jobs':[%s,'%s']", ids_of(jobs, 2).s, jobs[3].id).s, "");
-    cr_assert(conn_await_text(c, "\"index\":2", 20), "what has ended comes at once");
-    fifo_release(hold[1].s);
-    cr_assert(conn_await_text(c, "\"index\":1", 20), "each comes when it ends");
-    cr_assert_not(conn_await_text(c, "\"index\":0", 0.2));
-    fifo_release(hold[0].s);
-    cr_assert(conn_await_end(c, 20));
-    expect_line(c, 0, 2, "cancelled");
-    expect_line(c, 1, 1, "failed");
-    expect_line(c, 2, 0, "succeeded");
-    cJSON *failed = line_of(c, 1), *end = line_of(c, 3);
-    cr_assert_eq((int)cJSON_GetNumberValue(json_at(failed, "exit_code")), 7);
-    cr_assert_str_eq(cJSON_GetStringValue(json_at(failed, "error.type")), "exit_code");
-    cr_assert(cJSON_IsTrue(json_at(end, "end")));
-    cr_assert_eq((int)cJSON_GetNumberValue(json_at(end, "unfinished")), 0);
-    cr_assert_eq((int)cJSON_GetNumberValue(json_at(end, "of")), 3);
-    cJSON_Delete(failed);
-    cJSON_Delete(end);
-}
-
-SERVER_TEST(wait, as_completed_tells_how_many_are_unfinished_in_time)
-{
-    struct job_ref jobs[4];
-    for (int i = 0; i < 2; i++) {
-        AUTO_RESPONSE r = job_run(s, "{'command':['echo','%d']}", i);
-        jobs[i] = job_of(r);
-    }
-    for (int i = 2; i < 4; i++)
-        jobs[i] = job_submit(s, "{'command':['true'],'delay':'1h'}");
-    struct text members = text_of("'jobs':[%s],'timeout':0.3", ids_of(jobs, 4).s);
-    AUTO_CONN lines = as_completed(s, members.s, "");
-    cr_assert(conn_await_end(lines, 20));
-    expect_line(lines, 0, 0, "succeeded");
-    expect_line(lines, 1, 1, "succeeded");
-    cr_assert(strstr(lines->body, "{\"timeout\":true,\"unfinished\":2,\"of\":4}\n") != NULL, "%s",
-              lines->body);
-    AUTO_CONN sse = as_completed(s, members.s, "Accept: text/event-stream\r\n");
-    cr_assert(conn_await_end(sse, 20));
-    cr_assert(strstr(sse->body, "event: result\ndata: {\"seq\":1,") != NULL, "%s", sse->body);
-    cr_assert(strstr(sse->body,
-                     "event: timeout\ndata: {\"timeout\":true,\"unfinished\":2,\"of\":4}") != NULL);
-}
-
-SERVER_TEST(wait, as_completed_carries_values_as_they_were_written)
-{
-    static const struct {
-        const char *job, *value;
-    } rows[] = {
-        {"{'command':['printf','a\\\\nb']}", "\"value\":\"a\\nb\"}"},
-        {"{'command':['true']}", "\"value\":\"\"}"},
-        {"{'command':['printf','\\\\377\\\\000']}", "\"value\":{\"$bytes\":\"/wA=\"}}"},
-        {"{'command':['printf','{ \\\"n\\\":\\\\n12345678901234567890 }'],'result':'json'}",
-         "\"value\":{ \"n\": 12345678901234567890 }}"},
-        {"{'command':['echo','nonsense'],'result':'json'}",
-         "\"value\":null,\"error\":{\"type\":\"result\""},
-        {"{'command':['echo','something'],'result':'none'}", "\"value\":null}"},
-        {"{'command':['sh','-c','head -c 100000 /dev/zero | tr \\\\\\\\0 a']}", "\"value\":\"aaaa"},
-        {"{'command':['sh','-c','head -c 1100000 /dev/zero | tr \\\\\\\\0 a']}",
-         "\"value\":null,\"result\":\"/v1/jobs/"},
-        {"{'command':['sh','-c','kill -SEGV $$']}",
-         "\"reason\":\"signal\",\"exit_code\":-11,\"error\":{"},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        AUTO_RESPONSE end = job_run(s, "%s", rows[i].job);
-        AUTO_CONN c = as_completed(s, text_of("'jobs':['%s']", job_of(end).id).s, "");
-        cr_assert(conn_await_end(c, 20));
-        cr_assert(strstr(c->body, rows[i].value) != NULL, "%s: %.300s", rows[i].job, c->body);
-    }
 }
 
 /* Text that grows; the tests below name thousands of jobs. */

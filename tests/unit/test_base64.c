@@ -65,3 +65,18 @@ Test(base64, what_is_not_base64_is_refused)
         cr_assert_not(base64_read(slice_of(wrong[i]), &back), "%s was read", wrong[i]);
     }
 }
+
+/* Section 5: what an address and a header take as they are. */
+Test(base64, has_an_alphabet_for_addresses)
+{
+    static const struct slice bytes = {"\xfb\xef\xff\x00", 4};
+    AUTO_BUF struct buf b;
+    char back[BASE64_MAX_BYTES(8)];
+    size_t len;
+    buf_init(&b, 100);
+    base64_put_url(&b, bytes);
+    cr_assert(slice_is(buf_slice(&b), "--__AA=="));
+    cr_assert(base64_decode_url(buf_slice(&b), back, &len));
+    cr_assert(slice_eq((struct slice){back, len}, bytes));
+    cr_assert_not(base64_decode_url(slice_of("++//AA=="), back, &len));
+}
