@@ -6,6 +6,7 @@
 #include "api/graphs.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/submit.h"
 #include "api/view_batch.h"
 
@@ -47,8 +48,7 @@ void batch_answer(struct request *rq, int64_t no, int status)
 
 bool batch_request_id(struct request *rq, struct job_id *ret, struct err *err)
 {
-    return job_id_parse(rq->match.args[0], ret) ||
-           err_set(err, ERR_NOT_FOUND, "There is no batch with this id");
+    return self_batch_id(rq, rq->match.args[0], ret, err);
 }
 
 void batch_ask_from(const struct batch_request *req, struct request *rq, struct batch_ask *ret)
@@ -260,7 +260,8 @@ static bool prepare(struct request *rq, struct items_state *s, struct err *err)
     if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &rq->arena);
-    if (!submit_read_key(rq, digest, err) || !codec_read_batch(&source, false, &s->req, err))
+    if (!submit_read_key(rq, digest, err) || !codec_read_batch(&source, false, &s->req, err) ||
+        !self_submits(rq, &s->req.spec, err))
         return false;
     submit_add_trace(rq, &s->req.spec);
     batch_ask_from(&s->req, rq, &rq->cmd.batch);

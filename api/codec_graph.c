@@ -276,6 +276,13 @@ static bool count_edges(struct graph_reader *g, uint32_t i, uint32_t *n_edges)
                   MAX_GRAPH_EDGES);
 }
 
+bool codec_err_in_job(struct err *err, const struct err *why, uint32_t i)
+{
+    char pointer[sizeof why->pointer];
+    (void)snprintf(pointer, sizeof pointer, "/jobs/%u%.100s", i, why->pointer);
+    return err_at(err, why->code, pointer, "%s", why->detail);
+}
+
 static bool read_jobs(struct graph_reader *g)
 {
     struct json_iter it;
@@ -284,14 +291,10 @@ static bool read_jobs(struct graph_reader *g)
     json_iter_init(&it, g->jobs);
     for (uint32_t i = 0; i < g->ret->n && json_next_element(&it, &job); i++) {
         struct err why = {0};
-        char pointer[sizeof why.pointer];
-        if (read_job(g, job, i, &why)) {
-            if (!count_edges(g, i, &n_edges))
-                return false;
-            continue;
-        }
-        (void)snprintf(pointer, sizeof pointer, "/jobs/%u%.100s", i, why.pointer);
-        return err_at(g->err, why.code, pointer, "%s", why.detail);
+        if (!read_job(g, job, i, &why))
+            return codec_err_in_job(g->err, &why, i);
+        if (!count_edges(g, i, &n_edges))
+            return false;
     }
     return true;
 }

@@ -24,5 +24,7 @@ struct graph_request {
 bool codec_is_graph(struct slice body);
 MUST_CHECK bool codec_read_graph(const struct job_source *source, struct graph_request *ret,
                                  struct err *err);
+/* What is wrong is in the i-th job. Returns false. */
+bool codec_err_in_job(struct err *err, const struct err *why, uint32_t i);
 
 #endif

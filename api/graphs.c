@@ -3,6 +3,7 @@
 
 #include "api/codec_graph.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/submit.h"
 #include "api/view_batch.h"
 
@@ -115,6 +116,21 @@ static void refuse(struct request *rq, const struct graph_state *s, const struct
     reply_problem_with(rq, err, buf_slice(&extra));
 }
 
+/* They are children by their batch. */
+static bool are_own(struct request *rq, struct graph_request *req, struct err *err)
+{
+    if (!self_submits(rq, &req->spec, err))
+        return false;
+    for (uint32_t i = 0; i < req->n; i++) {
+        struct job_spec *spec = &req->items[i].spec;
+        struct err why = {0};
+        if (!self_submits(rq, spec, &why))
+            return codec_err_in_job(err, &why, i);
+        spec->submitter = (struct job_id){0};
+    }
+    return true;
+}
+
 static bool prepare(struct request *rq, struct graph_state *s, struct err *err)
 {
     struct slice body = buf_slice(&rq->body);
@@ -125,7 +141,7 @@ static bool prepare(struct request *rq, struct graph_state *s, struct err *err)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &s->arena);
     if (!request_charge(rq, CHARGE_BYTES, err) || !submit_read_key(rq, digest, err) ||
-        !codec_read_graph(&source, req, err))
+        !codec_read_graph(&source, req, err) || !are_own(rq, req, err))
         return false;
     submit_add_trace(rq, &req->spec);
     for (uint32_t i = 0; i < req->n; i++) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "api/members.h"
 
+#include "api/self.h"
+
 static int by_id(const void *a, const void *b)
 {
     const struct member *x = a, *y = b;
@@ -48,8 +50,12 @@ static bool look(struct request *rq, struct members *m, uint32_t i, struct err *
     struct member_mark mark = {0};
     link->topic = topic_end(member->id.no);
     link->seen_epoch = request_epoch(rq, link->topic);
-    if (!query_member(rq->thread->query, &member->id, &mark, err))
+    bool is_seen;
+    if (!self_sees(rq, &member->id, &is_seen, err) ||
+        !query_member(rq->thread->query, &member->id, &mark, err))
         return false;
+    if (!is_seen)
+        return err_set(err, ERR_NOT_FOUND, "It is no child of the job whose token asks");
     member->is_batch = mark.is_batch;
     member->is_done = mark.is_done;
     member->state = mark.state;

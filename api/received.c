@@ -34,8 +34,8 @@ bool received_read(struct received *r, struct slice id)
 {
     char bytes[BASE64_MAX_BYTES(ID_SIZE)];
     size_t len;
-    if (id.len > ID_SIZE || !base64_decode_url(id, bytes, &len) || len < LIST_BYTES || len > r->len ||
-        memcmp(bytes, r->bytes, LIST_BYTES) != 0)
+    if (id.len > ID_SIZE || !base64_decode_url(id, bytes, &len) || len < LIST_BYTES ||
+        len > r->len || memcmp(bytes, r->bytes, LIST_BYTES) != 0)
         return false;
     memcpy(r->bytes, bytes, len);
     r->used = len;

@@ -62,8 +62,9 @@ bool self_identify(struct request *rq, struct err *err)
 bool self_may(const struct request *rq, struct err *err)
 {
     static const handler_fn handlers[] = {
-        job_submit, job_list,   job_show,    job_result,    job_stdout,
-        job_stderr, job_events, job_explain, job_processes,
+        job_submit,    job_list,    job_show,      job_result,        job_stdout, job_stderr,
+        job_events,    job_explain, job_processes, batch_create,      batch_add,  batch_show,
+        batch_results, batch_close, jobs_wait,     jobs_as_completed,
     };
     if (rq->who.job.no == 0)
         return true;
@@ -71,15 +72,15 @@ bool self_may(const struct request *rq, struct err *err)
         if (rq->match.route->handler == handlers[i])
             return true;
     return err_set(err, ERR_FORBIDDEN,
-                   "A job's own token is for POST and GET /v1/jobs and for reading that job and "
-                   "its children");
+                   "A job's own token is for submitting jobs and batches, and for reading that job "
+                   "and its children");
 }
 
-static bool is_mine(struct request *rq, const struct job_id *id, bool *ret, struct err *err)
+bool self_sees(struct request *rq, const struct job_id *id, bool *ret, struct err *err)
 {
     const struct job_id *me = &rq->who.job;
     struct job_id submitter;
-    *ret = id->no == me->no;
+    *ret = me->no == 0 || id->no == me->no;
     if (*ret)
         return true;
     if (!query_submitter(rq->thread->query, id->no, &submitter, err))
@@ -95,7 +96,7 @@ static bool not_found(struct err *err)
 
 bool self_job_id(struct request *rq, struct slice text, struct job_id *ret, struct err *err)
 {
-    bool mine = true;
+    bool mine;
     if (slice_is(text, "self")) {
         *ret = rq->who.job;
         return ret->no != 0 || err_set(err, ERR_NOT_FOUND,
@@ -104,9 +105,17 @@ bool self_job_id(struct request *rq, struct slice text, struct job_id *ret, stru
     }
     if (!job_id_parse(text, ret))
         return not_found(err);
-    if (rq->who.job.no != 0 && !is_mine(rq, ret, &mine, err))
+    if (!self_sees(rq, ret, &mine, err))
         return false;
     return mine || not_found(err);
+}
+
+bool self_batch_id(struct request *rq, struct slice text, struct job_id *ret, struct err *err)
+{
+    bool mine = false;
+    if (job_id_parse(text, ret) && !self_sees(rq, ret, &mine, err))
+        return false;
+    return mine || err_set(err, ERR_NOT_FOUND, "There is no batch with this id");
 }
 
 bool self_submits(struct request *rq, struct job_spec *spec, struct err *err)
@@ -120,11 +129,12 @@ bool self_submits(struct request *rq, struct job_spec *spec, struct err *err)
     if (spec->n_inputs > 0)
         return err_at(err, ERR_FORBIDDEN, "/inputs", "a job's own token has no blobs");
     for (uint32_t i = 0; i < spec->n_parents; i++) {
-        bool mine;
-        if (!is_mine(rq, &spec->parents[i].id, &mine, err))
+        const struct job_parent *parent = &spec->parents[i];
+        bool mine = parent->is_marked;
+        if (!mine && !self_sees(rq, &parent->id, &mine, err))
             return false;
         if (!mine)
-            return err_at(err, ERR_INVALID, spec->parents[i].pointer,
+            return err_at(err, ERR_INVALID, parent->pointer,
                           "names no child of the job whose token asks");
     }
     return true;

@@ -9,6 +9,7 @@
 #include "api/batches.h"
 #include "api/ndjson.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/submit.h"
 
 #include <nettle/sha2.h>
@@ -115,7 +116,8 @@ static void take_head(struct request *rq, struct upload *u, struct slice line)
     }
     u->has_head = true;
     const struct job_source source = submit_source(rq, (struct slice){copy, line.len}, &rq->arena);
-    if (codec_read_batch(&source, true, &u->req, &rq->refusal)) {
+    if (codec_read_batch(&source, true, &u->req, &rq->refusal) &&
+        self_submits(rq, &u->req.spec, &rq->refusal)) {
         submit_add_trace(rq, &u->req.spec);
         u->rules = u->req.rules;
     }

@@ -57,7 +57,7 @@ static void put_batch(struct buf *out, const struct job_view *job)
     buf_put_i64(out, job->index);
 }
 
-static void put_submitter(struct buf *out, const struct job_id *submitter)
+void view_write_parent(const struct job_id *submitter, struct buf *out)
 {
     char id[37];
     if (submitter->no == 0) {
@@ -217,7 +217,7 @@ static void put_identity(struct buf *out, const struct job_view *job, const char
     PUT(out, ",\"metadata\":");
     put_raw(out, job->metadata, "{}");
     put_batch(out, job);
-    put_submitter(out, &job->submitter);
+    view_write_parent(&job->submitter, out);
 }
 
 static void put_times(struct buf *out, const struct job_view *job)

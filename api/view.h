@@ -24,6 +24,8 @@ void view_write_blob(const struct blob *blob, struct buf *out);
 void view_write_outputs(const struct job_view *job, struct buf *out);
 /* The callback of a job or batch, without what is secret in its URL; one try. */
 void view_write_callback(const struct callback_view *callback, struct buf *out);
+/* ,"parent":… of a job or batch; no = 0: null. */
+void view_write_parent(const struct job_id *submitter, struct buf *out);
 void view_write_try(const struct callback_try *try, struct buf *out);
 /* The job at its birth, made from what was submitted and the engine's answer; no read of the store.
  * Texts go to `a`. */

@@ -53,6 +53,7 @@ static void put_identity(const struct batch_view *view, const char *id, struct b
     buf_json_string(out, slice_of(view->queue));
     put_raw(out, "labels", view->labels);
     put_raw(out, "metadata", view->metadata);
+    view_write_parent(&view->submitter, out);
 }
 
 static void put_counts(const struct batch *b, struct buf *out)

@@ -48,17 +48,19 @@ static bool sides_delete(struct store *store, const struct batch_range *rows, bo
 static bool batch_delete(struct store *store, int64_t no, struct err *err)
 {
     const struct batch *b;
-    bool calls, takes;
+    bool calls, takes, is_child;
 
     if (!batch_get_by_no(store, no, &b, err))
         return false;
     calls = (b->flags & JOB_CALLBACK) != 0;
     takes = (b->flags & JOB_INPUTS) != 0;
+    is_child = (b->flags & JOB_OFFSPRING) != 0;
     batch_drop(store, no);
     return newest_keep(store, no, err) && store_run_no(store, SQL_BATCH_SPEC_DELETE, no, err) &&
            store_run_no(store, SQL_ERROR_DELETE, no, err) &&
            (!calls || callback_forget(store, no, err)) &&
            (!takes || inputs_forget(store, no, err)) &&
+           (!is_child || store_run_no(store, SQL_OFFSPRING_DELETE, no, err)) &&
            store_run_no(store, SQL_BATCH_DELETE, no, err);
 }
 

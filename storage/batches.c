@@ -397,9 +397,12 @@ bool batch_insert(struct store *store, const struct batch_new *batch, struct job
     bind_i64(insert, 9, batch->max_failures);
     bind_i64(insert, 10, batch->chunksize);
     bind_i64(insert, 11, spec->keep_us);
-    bind_i64(insert, 12, batch->flags | (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0));
+    bind_i64(insert, 12,
+             batch->flags | (spec->callback_url.ptr != NULL ? JOB_CALLBACK : 0) |
+                 (spec->submitter.no != 0 ? JOB_OFFSPRING : 0));
     if (!store_run(store, insert, err) || !spec_insert(store, next.no, batch, err) ||
-        (spec->callback_url.ptr != NULL && !callback_insert(store, next.no, spec, err)))
+        (spec->callback_url.ptr != NULL && !callback_insert(store, next.no, spec, err)) ||
+        (spec->submitter.no != 0 && !offspring_insert(store, next.no, &spec->submitter, err)))
         return false;
     store->newest = next;
     *ret_id = (struct job_id){(uint64_t)next.created_us / 1000, next.no, batch->salt};

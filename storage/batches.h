@@ -14,12 +14,12 @@ struct batch_new {
     enum batch_kind kind;
     enum batch_phase phase;
     const struct job_spec *spec; /* the template: name, queue, labels, metadata, traceparent, retry,
-                                    keep */
+                                    keep, callback, submitter */
     struct slice task; /* struct template_head and the task; absent: BATCH_GRAPH, BATCH_PIPELINE */
     int64_t now_us;
     int64_t max_parallel, max_failures, chunksize;
     uint32_t salt, work;
-    uint32_t flags; /* enum job_flag: WAITS; CALLBACK follows from the spec */
+    uint32_t flags; /* enum job_flag: WAITS; CALLBACK and OFFSPRING follow from the spec */
 };
 /* Its number comes from the same sequence as those of jobs. */
 MUST_CHECK bool batch_insert(struct store *store, const struct batch_new *batch,

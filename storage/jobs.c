@@ -53,12 +53,12 @@ static bool spec_insert(struct store *store, int64_t no, const struct job_new *j
     return store_run(store, insert, err);
 }
 
-static bool offspring_insert(struct store *store, int64_t no, const struct job_id *submitter,
-                             struct err *err)
+bool offspring_insert(struct store *store, int64_t child, const struct job_id *submitter,
+                      struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_OFFSPRING_PUT);
 
-    bind_i64(insert, 1, no);
+    bind_i64(insert, 1, child);
     bind_i64(insert, 2, submitter->no);
     bind_i64(insert, 3, (int64_t)submitter->ms);
     bind_i64(insert, 4, submitter->salt);

@@ -303,8 +303,13 @@ bool reader_list(struct reader *reader, const struct job_filter *filter, struct 
 
     page->n = 0;
     if (filter->batch.no != 0 && filter->submitter != 0) {
-        page->cursor = 0; /* jobs submit jobs that are in no batch */
-        return true;
+        struct job_id submitter; /* all elements are children of whose child the batch is */
+        if (!reader_submitter(reader, filter->batch.no, &submitter, err))
+            return false;
+        if (submitter.no != filter->submitter) {
+            page->cursor = 0;
+            return true;
+        }
     }
     if (filter->batch.no != 0)
         return batch_list(&walk, page, err);

@@ -144,10 +144,12 @@ static bool batch_fill(struct reader *reader, const struct row *row, struct job_
     bind_i64(get, 1, row->batch);
     if (!db_next(&reader->db, get, &found, err))
         return false;
-    if (found) /* a batch may be forgotten before the last of its elements */
-        view->batch = (struct job_id){(uint64_t)sqlite3_column_int64(get, 0) / 1000, row->batch,
-                                      (uint32_t)sqlite3_column_int(get, 1)};
-    return true;
+    if (!found) /* a batch may be forgotten before the last of its elements */
+        return true;
+    view->batch = (struct job_id){(uint64_t)sqlite3_column_int64(get, 0) / 1000, row->batch,
+                                  (uint32_t)sqlite3_column_int(get, 1)};
+    return (sqlite3_column_int64(get, 2) & JOB_OFFSPRING) == 0 ||
+           reader_submitter(reader, row->batch, &view->submitter, err);
 }
 
 /* Those of its last attempt, if that was a good one. */

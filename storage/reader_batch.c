@@ -101,6 +101,8 @@ bool reader_batch_by_no(struct reader *reader, int64_t no, struct arena *a, stru
     *ret = (struct batch_view){0};
     return batch_load(reader, get, no, &ret->batch, err) && texts_fill(reader, no, a, ret, err) &&
            queue_fill(reader, ret->batch.queue, a, ret, err) && stages_fill(reader, a, ret, err) &&
+           ((ret->batch.flags & JOB_OFFSPRING) == 0 ||
+            reader_submitter(reader, no, &ret->submitter, err)) &&
            ((ret->batch.flags & JOB_CALLBACK) == 0 ||
             reader_callback(reader, no, a, &ret->callback, err));
 }

@@ -372,7 +372,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_BATCH_NOS,  HOT,  "SELECT no FROM batches WHERE no < ?1 ORDER BY no DESC LIMIT ?2")     \
     X(READ_TEMPLATE,   HOT,  "SELECT template FROM batch_specs WHERE no = ?1")                     \
     X(READ_ITEM,       HOT,  "SELECT task FROM specs WHERE no = ?1")                               \
-    X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt FROM batches WHERE no = ?1")                 \
+    X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt, flags FROM batches WHERE no = ?1")          \
     X(READ_PARTS,      HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index >= ?2 ORDER BY first_index")                        \
     X(READ_PART_OF,    HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
@@ -436,7 +436,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_OFFSPRING_OLDEST, HOT, TEXT_ROW "JOIN offspring ON child = no"                          \
                              " WHERE parent = ?2 AND child > ?1 ORDER BY child")                   \
     X(READ_SUBMITTER,  HOT,  "SELECT parent, parent_ms, parent_salt FROM offspring"               \
-                             " WHERE child = ?1")                                                  \
+                             " WHERE child IN (?1, (SELECT batch FROM jobs WHERE no = ?1))")       \
     X(READ_LAST,       HOT,  "SELECT no FROM jobs WHERE no > 0 ORDER BY no DESC LIMIT 1")          \
     X(READ_AT,         HOT,  "SELECT no, created_us FROM jobs WHERE no >= ?1 ORDER BY no LIMIT 1") \
     X(READ_WAIT,       HOT,  "SELECT n FROM waits WHERE child = ?1")                               \

@@ -89,6 +89,9 @@ MUST_CHECK bool queue_number(struct store *store, struct slice name, uint32_t *r
 struct job_new;
 MUST_CHECK bool job_row_new(struct store *store, const struct job_new *job, struct row *ret,
                             struct err *err);
+/* The job or batch `child` was submitted by a running job. */
+MUST_CHECK bool offspring_insert(struct store *store, int64_t child, const struct job_id *submitter,
+                                 struct err *err);
 struct job_end;
 /* What is known of its last attempt, into the row, and what it has put out beside the row. */
 void row_take_end(struct row *row, const struct job_end *end);

@@ -74,6 +74,7 @@ struct batch_view {
     const char *name; /* NULL: none; as it was given, with its placeholders */
     const char *queue;
     struct slice labels, metadata;  /* raw JSON, or absent */
+    struct job_id submitter;        /* the job that has submitted it; no = 0: none */
     struct callback_view *callback; /* with JOB_CALLBACK, else NULL */
     struct job_id *stages;          /* BATCH_PIPELINE: by index; no = 0: it has been forgotten */
     uint32_t n_stages;

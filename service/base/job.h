@@ -65,7 +65,7 @@ enum job_flag {
     JOB_INPUTS = 128,     /* takes results of its parents */
     JOB_CHILD = 256,      /* was born waiting for parents */
     JOB_OUTPUTS = 512,    /* leaves files that become blobs */
-    JOB_OFFSPRING = 1024, /* submitted by a running job */
+    JOB_OFFSPRING = 1024, /* submitted by a running job; the elements of a batch are its children */
     JOB_CHUNKED = 2048    /* of a chunk: what the gate holds back there is found by its number */
 };
 

@@ -1,109 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /* A job's own token: what it is for, what it is not for, and that it dies with its attempt. */
 #include "integration/cli_call.h"
+#include "integration/harness_own.h"
 #include "integration/harness_schema.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
-static const char registry[] = "[function echo]\n"
-                               "kind = command\n"
-                               "command = [\"printf\", \"%s\", \"{text}\"]\n"
-                               "args = [{\"name\":\"text\",\"type\":\"string\"}]\n"
-                               "\n"
-                               "[function hold]\n"
-                               "kind = command\n"
-                               "command = [\"cat\", \"{path}\"]\n"
-                               "args = [{\"name\":\"path\",\"type\":\"string\"}]\n"
-                               "\n"
-                               "[function misbehave]\n"
-                               "kind = native\n"
-                               "module = " GANGER_HELPER_DIR "/native_misbehave.so\n";
-
-static void start(struct server *s, const char *auth)
-{
-    char dir[128], path[200];
-    temp_dir_make(dir, sizeof dir);
-    (void)snprintf(path, sizeof path, "%s/ganger.conf", dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, registry, strlen(registry)) == (ssize_t)strlen(registry), "%s",
-          path);
-    (void)close(fd);
-    const struct server_options options = {.workers = 4,
-                                           .args = {"--config", path, "--auth", auth}};
-    server_start(s, &options);
-    temp_dir_remove(dir);
-}
-
-#define OWN_TEST(name, auth)                  \
-    static void own_##name(struct server *s); \
-    PLAIN_TEST(own, name)                     \
-    {                                         \
-        struct server server;                 \
-        start(&server, auth);                 \
-        own_##name(&server);                  \
-        server_stop(&server);                 \
-    }                                         \
-    static void own_##name(struct server *s)
-
-/* A job that runs until its fifo is released, and its token. */
-struct holder {
-    struct job_ref job;
-    struct text fifo;
-    char token[140];
-    char header[180];
-};
-
-static void take_token(struct holder *h, const char *path)
-{
-    await_file(path, 20);
-    AUTO_TEXT token = file_read(path, NULL);
-    CHECK(strlen(token) > 100 && strspn(token, "0123456789abcdef-.") == strlen(token), "\"%s\"",
-          token);
-    (void)snprintf(h->token, sizeof h->token, "%s", token);
-    (void)snprintf(h->header, sizeof h->header, "Authorization: Bearer %s", token);
-}
-
-static struct holder hold(struct server *s, const char *name)
-{
-    struct holder h = {.fifo = fifo_make(s, name)};
-    struct text path = text_of("%s/%s.token", s->scratch, name);
-    h.job = job_submit(s,
-                       "{'command':['sh','-c','printf %%s $GANGER_TOKEN >%s.new; mv %s.new %s; "
-                       "cat %s'],'name':'%s'}",
-                       path.s, path.s, path.s, h.fifo.s, name);
-    take_token(&h, path.s);
-    return h;
-}
-
-static struct response *ask(struct server *s, const struct holder *h, const char *method,
-                            const char *path, const char *body)
-{
-    return http(s, method, path, body, h->header, NULL);
-}
-
 static void expect_end(struct server *s, const struct holder *h)
 {
-    AUTO_RESPONSE r = ask(s, h, "GET", "/v1/jobs/self", NULL);
+    AUTO_RESPONSE r = own_ask(s, h, "GET", "/v1/jobs/self", NULL);
     expect_problem(r, 401, "unauthorized");
 }
 
 OWN_TEST(a_job_finds_itself, "token")
 {
-    struct holder h = hold(s, "me");
-    AUTO_RESPONSE self = ask(s, &h, "GET", "/v1/jobs/self", NULL);
+    struct holder h = own_hold(s, "me");
+    AUTO_RESPONSE self = own_ask(s, &h, "GET", "/v1/jobs/self", NULL);
     expect_status(self, 200);
     expect_text(self, "id", h.job.id);
     expect_text(self, "name", "me");
     expect_text(self, "state", "running");
     cr_assert(json_is_null(self, "parent"));
-    AUTO_RESPONSE by_id = ask(s, &h, "GET", text_of("/v1/jobs/%s", h.job.id).s, NULL);
+    AUTO_RESPONSE by_id = own_ask(s, &h, "GET", text_of("/v1/jobs/%s", h.job.id).s, NULL);
     expect_status(by_id, 200);
-    AUTO_RESPONSE processes = ask(s, &h, "GET", "/v1/jobs/self/processes", NULL);
+    AUTO_RESPONSE processes = own_ask(s, &h, "GET", "/v1/jobs/self/processes", NULL);
     expect_status(processes, 200);
-    AUTO_RESPONSE out = ask(s, &h, "GET", "/v1/jobs/self/stdout", NULL);
+    AUTO_RESPONSE out = own_ask(s, &h, "GET", "/v1/jobs/self/stdout", NULL);
     expect_status(out, 200);
     AUTO_RESPONSE of_none = http_get(s, "/v1/jobs/self");
     expect_problem(of_none, 404, "not-found");
@@ -151,7 +75,7 @@ OWN_TEST(each_element_of_a_chunk_is_itself, "token")
 
 OWN_TEST(a_job_submits_children, "token")
 {
-    struct holder h = hold(s, "parent");
+    struct holder h = own_hold(s, "parent");
     AUTO_RESPONSE other = job_run(s, "{'function':'echo','args':['other']}");
     AUTO_RESPONSE child = http(s, "POST", "/v1/jobs", "{'function':'echo','args':['one']}",
                                h.header, "Prefer: wait=20", NULL);
@@ -165,16 +89,16 @@ OWN_TEST(a_job_submits_children, "token")
     cr_assert_not_null(strstr(lines->body, text_of("\"parent\":\"%s\"", h.job.id).s));
     cr_assert_not_null(strstr(lines->body, "/problems/forbidden"), "%s", lines->body);
     struct job_ref ref = job_of(child);
-    AUTO_RESPONSE value = ask(s, &h, "GET", text_of("/v1/jobs/%s/result", ref.id).s, NULL);
+    AUTO_RESPONSE value = own_ask(s, &h, "GET", text_of("/v1/jobs/%s/result", ref.id).s, NULL);
     expect_status(value, 200);
     cr_assert_str_eq(value->body, "one");
-    AUTO_RESPONSE mine = ask(s, &h, "GET", "/v1/jobs?order=oldest", NULL);
+    AUTO_RESPONSE mine = own_ask(s, &h, "GET", "/v1/jobs?order=oldest", NULL);
     expect_status(mine, 200);
     cr_assert_eq(cJSON_GetArraySize(json_find(mine, "items")), 3);
     expect_text(mine, "items.0.id", ref.id);
-    AUTO_RESPONSE page = ask(s, &h, "GET", "/v1/jobs?parent=self&limit=2", NULL);
+    AUTO_RESPONSE page = own_ask(s, &h, "GET", "/v1/jobs?parent=self&limit=2", NULL);
     cr_assert_eq(cJSON_GetArraySize(json_find(page, "items")), 2);
-    AUTO_RESPONSE rest = ask(
+    AUTO_RESPONSE rest = own_ask(
         s, &h, "GET", text_of("/v1/jobs?limit=2&cursor=%s", json_text(page, "next_cursor")).s,
         NULL);
     cr_assert_eq(cJSON_GetArraySize(json_find(rest, "items")), 1);
@@ -204,7 +128,7 @@ OWN_TEST(a_job_submits_children, "token")
 
 OWN_TEST(a_child_goes_on_when_its_parent_ends, "token")
 {
-    struct holder h = hold(s, "parent");
+    struct holder h = own_hold(s, "parent");
     struct text fifo = fifo_make(s, "child");
     AUTO_RESPONSE r = http(s, "POST", "/v1/jobs",
                            text_of("{'function':'hold','args':['%s']}", fifo.s).s, h.header, NULL);
@@ -229,12 +153,20 @@ static bool is_for_jobs(const char *method, const char *path)
                                         "/v1/jobs/{id}/events",
                                         "/v1/jobs/{id}/explain",
                                         "/v1/jobs/{id}/processes",
+                                        "/v1/batches/{id}",
+                                        "/v1/batches/{id}/results",
                                         "/livez",
                                         "/readyz"};
+    static const char *const posts[] = {
+        "/v1/jobs", "/v1/batches",     "/v1/batches/{id}/jobs", "/v1/batches/{id}/close",
+        "/v1/wait", "/v1/as-completed"};
     for (size_t i = 0; strcmp(method, "get") == 0 && i < COUNT_OF(reads); i++)
         if (strcmp(path, reads[i]) == 0)
             return true;
-    return strcmp(method, "post") == 0 && strcmp(path, "/v1/jobs") == 0;
+    for (size_t i = 0; strcmp(method, "post") == 0 && i < COUNT_OF(posts); i++)
+        if (strcmp(path, posts[i]) == 0)
+            return true;
+    return false;
 }
 
 /* The path with something in the place of {id}, {name} and the like. */
@@ -252,7 +184,7 @@ static struct text path_of(const char *route)
 /* Every route that the service says it has, so also one that is added later. */
 OWN_TEST(nothing_else_is_allowed, "token")
 {
-    struct holder h = hold(s, "me");
+    struct holder h = own_hold(s, "me");
     const cJSON *route, *method;
     size_t n = 0;
     cJSON_ArrayForEach(route, json_at(schema_document(s), "paths"))
@@ -264,7 +196,7 @@ OWN_TEST(nothing_else_is_allowed, "token")
                 continue;
             for (size_t i = 0; i + 1 < sizeof verb && method->string[i] != '\0'; i++)
                 verb[i] = (char)(method->string[i] & ~0x20);
-            AUTO_RESPONSE r = ask(s, &h, verb, path_of(route->string).s, NULL);
+            AUTO_RESPONSE r = own_ask(s, &h, verb, path_of(route->string).s, NULL);
             CHECK(r->status == 403, "%s %s: %ld", verb, route->string, r->status);
             n++;
         }
@@ -275,26 +207,26 @@ OWN_TEST(nothing_else_is_allowed, "token")
 
 OWN_TEST(others_are_not_there, "token")
 {
-    struct holder h = hold(s, "me"), other = hold(s, "other");
+    struct holder h = own_hold(s, "me"), other = own_hold(s, "other");
     AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
     struct job_ref secret = job_of(foreign);
     static const char *const of_jobs[] = {"",        "/result",  "/stdout",   "/stderr",
                                           "/events", "/explain", "/processes"};
     for (size_t i = 0; i < COUNT_OF(of_jobs); i++) {
-        AUTO_RESPONSE a = ask(s, &h, "GET", text_of("/v1/jobs/%s%s", secret.id, of_jobs[i]).s,
-                              NULL);
+        AUTO_RESPONSE a = own_ask(s, &h, "GET", text_of("/v1/jobs/%s%s", secret.id, of_jobs[i]).s,
+                                  NULL);
         expect_problem(a, 404, "not-found");
-        AUTO_RESPONSE b = ask(s, &h, "GET", text_of("/v1/jobs/%s%s", other.job.id, of_jobs[i]).s,
-                              NULL);
+        AUTO_RESPONSE b = own_ask(s, &h, "GET",
+                                  text_of("/v1/jobs/%s%s", other.job.id, of_jobs[i]).s, NULL);
         expect_problem(b, 404, "not-found");
     }
-    AUTO_RESPONSE list = ask(s, &h, "GET", text_of("/v1/jobs?parent=%s", other.job.id).s, NULL);
+    AUTO_RESPONSE list = own_ask(s, &h, "GET", text_of("/v1/jobs?parent=%s", other.job.id).s, NULL);
     expect_problem(list, 422, "invalid-request");
-    AUTO_RESPONSE empty = ask(s, &h, "GET", "/v1/jobs", NULL);
+    AUTO_RESPONSE empty = own_ask(s, &h, "GET", "/v1/jobs", NULL);
     cr_assert_eq(cJSON_GetArraySize(json_find(empty, "items")), 0);
-    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
-    AUTO_RESPONSE not_mine = ask(s, &other, "GET", text_of("/v1/jobs/%s", job_of(child).id).s,
-                                 NULL);
+    AUTO_RESPONSE child = own_ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
+    AUTO_RESPONSE not_mine = own_ask(s, &other, "GET", text_of("/v1/jobs/%s", job_of(child).id).s,
+                                     NULL);
     expect_problem(not_mine, 404, "not-found");
     fifo_release(h.fifo.s);
     fifo_release(other.fifo.s);
@@ -302,7 +234,7 @@ OWN_TEST(others_are_not_there, "token")
 
 OWN_TEST(a_child_is_a_function_and_depends_on_its_family_alone, "token")
 {
-    struct holder h = hold(s, "me");
+    struct holder h = own_hold(s, "me");
     AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
     static const char *const no_exec[] = {
         "{'command':['true']}",
@@ -311,26 +243,26 @@ OWN_TEST(a_child_is_a_function_and_depends_on_its_family_alone, "token")
         "{'function':'echo','args':['x'],'unique':{'key':'k','on_conflict':'replace'}}",
     };
     for (size_t i = 0; i < COUNT_OF(no_exec); i++) {
-        AUTO_RESPONSE r = ask(s, &h, "POST", "/v1/jobs", no_exec[i]);
+        AUTO_RESPONSE r = own_ask(s, &h, "POST", "/v1/jobs", no_exec[i]);
         expect_problem(r, 403, "forbidden");
     }
     AUTO_RESPONSE blob = http(s, "POST", "/v1/blobs", "x", "Content-Type: application/octet-stream",
                               NULL);
     expect_status(blob, 201);
-    AUTO_RESPONSE takes = ask(
+    AUTO_RESPONSE takes = own_ask(
         s, &h, "POST", "/v1/jobs",
         text_of("{'function':'echo','args':['x'],'inputs':{'x':{'blob':'%s'}}}",
                 json_text(blob, "id"))
             .s);
     expect_problem(takes, 403, "forbidden");
     static const char after[] = "{'function':'echo','args':['x'],'depends_on':['%s']}";
-    AUTO_RESPONSE reach = ask(s, &h, "POST", "/v1/jobs", text_of(after, job_of(foreign).id).s);
+    AUTO_RESPONSE reach = own_ask(s, &h, "POST", "/v1/jobs", text_of(after, job_of(foreign).id).s);
     expect_problem(reach, 422, "invalid-request");
-    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
+    AUTO_RESPONSE child = own_ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
     AUTO_RESPONSE next = http(s, "POST", "/v1/jobs", text_of(after, job_of(child).id).s, h.header,
                               "Prefer: wait=20", NULL);
     expect_status(next, 200);
-    AUTO_RESPONSE last = ask(s, &h, "POST", "/v1/jobs", text_of(after, h.job.id).s);
+    AUTO_RESPONSE last = own_ask(s, &h, "POST", "/v1/jobs", text_of(after, h.job.id).s);
     expect_status(last, 202);
     expect_text(last, "state", "blocked");
     fifo_release(h.fifo.s);
@@ -340,7 +272,7 @@ OWN_TEST(a_child_is_a_function_and_depends_on_its_family_alone, "token")
 
 OWN_TEST(tokens_that_are_none, "token")
 {
-    struct holder h = hold(s, "me"), wrong = h;
+    struct holder h = own_hold(s, "me"), wrong = h;
     wrong.header[strlen(wrong.header) - 1] ^= 1;
     expect_end(s, &wrong);
     (void)snprintf(wrong.header, sizeof wrong.header, "Authorization: Bearer %.100s", h.token);
@@ -362,15 +294,15 @@ OWN_TEST(a_token_dies_with_its_attempt, "token")
         "{'command':['sh','-c','printf %%s $GANGER_TOKEN >%s.new; mv %s.new %s.$GANGER_ATTEMPT; "
         "cat %s/$GANGER_ATTEMPT; test $GANGER_ATTEMPT = 2'],'retry':{'max_attempts':2,'delay':0}}",
         path.s, path.s, path.s, s->scratch);
-    take_token(&first, text_of("%s.1", path.s).s);
+    own_token_take(&first, text_of("%s.1", path.s).s);
     AUTO_RESPONSE child = http(s, "POST", "/v1/jobs", "{'function':'echo','args':['x']}",
                                first.header, "Idempotency-Key: step-1", NULL);
     expect_status(child, 202);
     fifo_release(first.fifo.s);
-    take_token(&second, text_of("%s.2", path.s).s);
+    own_token_take(&second, text_of("%s.2", path.s).s);
     cr_assert_str_neq(first.token, second.token);
     expect_end(s, &first);
-    AUTO_RESPONSE self = ask(s, &second, "GET", "/v1/jobs/self", NULL);
+    AUTO_RESPONSE self = own_ask(s, &second, "GET", "/v1/jobs/self", NULL);
     expect_text(self, "id", job.id);
     expect_int(self, "attempt", 2);
     /* The same client, for its keys. */
@@ -387,7 +319,7 @@ OWN_TEST(a_token_dies_with_its_attempt, "token")
 
 OWN_TEST(a_token_dies_however_its_attempt_ends, "token")
 {
-    struct holder cancelled = hold(s, "cancelled"), lost = hold(s, "lost");
+    struct holder cancelled = own_hold(s, "cancelled"), lost = own_hold(s, "lost");
     AUTO_RESPONSE shown = job_show(s, lost.job);
     AUTO_RESPONSE over = job_cancel(s, cancelled.job, "{'grace':0}", 20);
     expect_end(s, &cancelled);
@@ -395,7 +327,7 @@ OWN_TEST(a_token_dies_however_its_attempt_ends, "token")
     AUTO_RESPONSE end = job_await(s, lost.job);
     expect_outcome(end, "failed", "lost");
     expect_end(s, &lost);
-    struct holder last = hold(s, "last");
+    struct holder last = own_hold(s, "last");
     server_kill(s);
     server_restart(s, &(struct server_options){.workers = 2});
     expect_end(s, &last);
@@ -422,10 +354,10 @@ static bool dir_has(const char *dir, const char *needle)
 
 OWN_TEST(a_token_is_told_to_its_job_alone, "token")
 {
-    struct holder h = hold(s, "me");
+    struct holder h = own_hold(s, "me");
     struct text marker = text_of("%s", "a-marker-that-is-stored");
-    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs",
-                              text_of("{'function':'echo','args':['%s']}", marker.s).s);
+    AUTO_RESPONSE child = own_ask(s, &h, "POST", "/v1/jobs",
+                                  text_of("{'function':'echo','args':['%s']}", marker.s).s);
     expect_status(child, 202);
     AUTO_RESPONSE end = job_await(s, job_of(child));
     struct response *r[] = {job_show(s, h.job), http_get(s, "/v1/jobs"),
@@ -445,10 +377,10 @@ OWN_TEST(a_token_is_told_to_its_job_alone, "token")
 /* Nobody needs a token, but a job that brings its own is that job. */
 OWN_TEST(without_authentication_a_job_is_still_known, "none")
 {
-    struct holder h = hold(s, "me");
-    AUTO_RESPONSE self = ask(s, &h, "GET", "/v1/jobs/self", NULL);
+    struct holder h = own_hold(s, "me");
+    AUTO_RESPONSE self = own_ask(s, &h, "GET", "/v1/jobs/self", NULL);
     expect_text(self, "id", h.job.id);
-    AUTO_RESPONSE child = ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
+    AUTO_RESPONSE child = own_ask(s, &h, "POST", "/v1/jobs", "{'function':'echo','args':['x']}");
     expect_text(child, "parent", h.job.id);
     AUTO_RESPONSE plain = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
     cr_assert(json_is_null(plain, "parent"));

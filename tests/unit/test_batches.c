@@ -24,7 +24,7 @@ static int64_t batch_add(int64_t max_parallel)
 {
     static const struct template_head head = {.version = 1, .max_attempts = 1};
     static char bytes[sizeof head + 1];
-    struct job_spec spec = {.max_attempts = 1};
+    struct job_spec spec = {.max_attempts = 1, .submitter = {.no = 1000000}};
     struct job_id id;
 
     memcpy(bytes, &head, sizeof head);
@@ -423,8 +423,8 @@ Test(batches, a_batch_goes_when_its_time_has_come_and_its_elements_are_gone)
     must(batches_prune(f.store, gone_us, 1, err));
     must(batches_prune(f.store, gone_us, 10, err));
     tx_commit(&f);
-    static const char *const tables[] = {"batches", "batch_specs", "batch_parts",
-                                         "ends",    "errors",      "jobs"};
+    static const char *const tables[] = {"batches", "batch_specs", "batch_parts", "ends",
+                                         "errors",  "offspring",   "jobs"};
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         char sql[64];
 
