@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What may pass before a body is read: rules R7-R10 of the security rules. libmicrohttpd 0.9.75
+/* What may pass before a body is read. libmicrohttpd 0.9.75
  * accepts most request-smuggling forms by itself, so the header block is judged here. Pure
  * functions on slices: no HTTP library, no state. */
 #ifndef GANGER_API_GATE_H
@@ -77,16 +77,16 @@ void gate_begin(struct head *head, enum method method, const char *version, stru
 /* Every header in order. */
 void gate_add_header(struct head *head, struct slice name, struct slice value);
 
-/* R10: framing and characters. BAD_REQUEST, or TOO_LARGE for a length that no limit allows. The
+/* Framing and characters. BAD_REQUEST, or TOO_LARGE for a length that no limit allows. The
  * connection must be closed after a failure: its framing cannot be trusted. */
 MUST_CHECK bool gate_check_syntax(struct head *head, struct err *err);
-/* R7: exactly one Host, and one that this server answers for. */
+/* Exactly one Host, and one that this server answers for. */
 MUST_CHECK bool gate_check_host(const struct head *head, const struct text_list *names,
                                 struct err *err);
-/* R9: no request that another web site has made a browser send. */
+/* No request that another web site has made a browser send. */
 MUST_CHECK bool gate_check_origin(const struct head *head, const struct text_list *origins,
                                   struct err *err);
-/* R8: a body only of a type in `accepted`; JSON within max_body, others of any length. */
+/* A body only of a type in `accepted`; JSON within max_body, others of any length. */
 MUST_CHECK bool gate_check_body(struct head *head, unsigned accepted, uint64_t max_body,
                                 struct err *err);
 

@@ -20,7 +20,7 @@ void reply_empty(struct request *rq, int status);
  * page, a word that needs no escapes, or NULL after the last one; a link tells it too. */
 void reply_list(struct request *rq, const char *next);
 void reply_list_by_number(struct request *rq, int64_t next); /* 0: that was the last one */
-/* Headers for bytes that a job has written: nothing in them may run in a browser (R22). */
+/* Headers for bytes that a job has written: nothing in them may run in a browser. */
 void reply_as_job_bytes(struct request *rq);
 struct content {
     uint64_t bytes;

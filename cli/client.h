@@ -13,7 +13,7 @@
 #include "service/base/buf.h"
 
 #define RETRY_FOR_US INT64_C(60000000)
-#define WAIT_MAX_S 55u /* the service lowers longer waits to this (api.md 1) */
+#define WAIT_MAX_S 55u /* the service lowers longer waits to this */
 
 struct client;
 struct transfer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a person sees: stdout carries data, stderr carries messages and, on a terminal only, one
  * progress line. Text that comes from jobs or from the service is cleaned before a terminal gets it
- * (guarantees R21: a job must not be able to operate the terminal of who looks at it). */
+ * (a job must not be able to operate the terminal of who looks at it). */
 #ifndef GANGER_CLI_OUTPUT_H
 #define GANGER_CLI_OUTPUT_H
 

@@ -203,7 +203,7 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     if (f->unrecorded && !f->recording && !is_new && !flight_record(&e->dispatch, &e->turn, f, err))
         return false;
     if (!has_begun) {
-        e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
+        e->dispatch.backoff_until_ns = e->turn.now_ns + START_BACKOFF_NS;
         if (f->stages > 0)
             return gang_end_unstarted(&e->dispatch, &e->turn, f, outcome.error_text, err);
         return end_unstarted(e, f, err);
@@ -257,8 +257,8 @@ bool apply_ends(struct engine *e, struct err *err)
         if (!apply_end(e, f, &why)) {
             if (apply_is_store_failure(&why))
                 return err_set(err, why.code, "%s", why.detail);
-            /* Fencing: this attempt is not the running one any more, so its report changes nothing
-             * (guarantees.md G4). */
+            /* Fencing: this attempt is not the running one any more, so its report changes
+             * nothing. */
             log_error(e->parts.log, "late report of an attempt ignored", &why);
         }
         f->outcome_applied = true;

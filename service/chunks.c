@@ -58,7 +58,7 @@ struct leaps {
     size_t n;
 };
 
-/* A report that comes too late changes nothing (guarantees.md G4); only the store can fail. */
+/* A report that comes too late changes nothing; only the store can fail. */
 static bool or_log(struct engine *e, bool ok, const struct err *why, struct err *err)
 {
     if (ok)
@@ -174,7 +174,7 @@ static bool apply_last(struct engine *e, struct flight *f, struct leaps *leaps, 
     outcome.n_blobs = 0; /* whoever leaves files runs alone (chunk_board) */
     uint32_t first_left = outcome.mate + 1;
     if (outcome.end == TASK_START_FAILED) {
-        e->dispatch.backoff_until_ns = e->turn.now_ns + UINT64_C(100000000); /* guarantees.md G15 */
+        e->dispatch.backoff_until_ns = e->turn.now_ns + START_BACKOFF_NS;
         first_left = outcome.mate;
     } else if (outcome.mate <= run->n && !apply_element(e, f, &outcome, leaps, err)) {
         return false;

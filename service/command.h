@@ -115,7 +115,7 @@ struct batch_wish {
 };
 #define WISH_END_ONLY INT64_MAX /* for min_done */
 bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *b); /* any thread */
-/* Idempotency (api.md 1). key: SHA-256 of token, route and key; body: of the body, or zeros while
+/* Idempotency. key: SHA-256 of token, route and key; body: of the body, or zeros while
  * it is still coming. */
 struct command_key {
     bool is_given;

@@ -2,7 +2,6 @@
 /* Claims, reservations and what becomes of them with the transaction. */
 #include "service/dispatch.h"
 
-#define START_BACKOFF_NS UINT64_C(100000000)
 #define MAX_AHEAD_BYTES ((size_t)8 << 20) /* of each pool, and what is the first beyond it */
 
 bool flight_record(struct dispatch *d, struct turn *turn, struct flight *f, struct err *err)

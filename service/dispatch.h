@@ -92,6 +92,7 @@ struct flight_row {
 #define RESERVED_PER_WORKER (SLOT_BANKS - 1)
 /* What all workers together turn over between two commits, when there are many. */
 #define RESERVED_ENOUGH 48
+#define START_BACKOFF_NS UINT64_C(100000000) /* after a task that could not be started */
 static inline uint32_t dispatch_reserves(uint32_t workers)
 {
     return MIN(RESERVED_PER_WORKER * workers, MAX(FEW_OFFERS * workers, RESERVED_ENOUGH));
@@ -135,7 +136,7 @@ struct dispatch {
     bool starved;      /* a worker idles for want of a commit: a free bank, or a reservation */
     int64_t suspect;   /* the job that a claim is about to read: whose fault an error is; 0: of none
                         */
-    uint64_t backoff_until_ns; /* after a failed start (guarantees.md G15) */
+    uint64_t backoff_until_ns; /* after a failed start */
     struct gang_hold hold;
     /* Pools that have a queue of their own, whose jobs their workers run and no others; 0: entry i
      * is none. Entry 0, the default pool, has all other queues. */

@@ -14,7 +14,7 @@
 #define MAX_SOURCES 4
 #define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
 
-enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 }; /* api.md 6 */
+enum { EXIT_ZYGOTE_DIED = 70, EXIT_STORE_FAILED = 74 };
 
 /* ------------------------------------------------------------------------------------------------
  * collect */

@@ -25,8 +25,8 @@ struct engine_parts {
 /* Opens the store, recovers what a dead server left. */
 MUST_CHECK bool engine_open(const struct engine_parts *parts, struct engine **ret_engine,
                             struct err *err);
-/* Turns until a drain ends or a failure stops the service. Returns the exit code of `ganger serve`
- * (api.md 6). When it returns, every command has come back, and engine_reserve refuses. */
+/* Turns until a drain ends or a failure stops the service. Returns the exit code of `ganger serve`.
+ * When it returns, every command has come back, and engine_reserve refuses. */
 int engine_run(struct engine *engine);
 /* After the HTTP threads have ended. */
 void engine_close(struct engine *engine);

@@ -2,8 +2,8 @@
 /* The bounded way into the engine: many producers, one consumer, no lock. A push is one
  * compare-and-swap on the head of a list; the consumer takes the whole list by one exchange and
  * turns it around. Pushing and waking are two steps: a thread pushes what a whole round of its loop
- * has brought and wakes the engine once, so that one commit serves the round (wake-ups are the
- * currency, performance.md 1.2). */
+ * has brought and wakes the engine once, so that one commit serves the round: waking a
+ * sleeping thread on another processor costs more than all the rest. */
 #ifndef GANGER_SERVICE_INBOX_H
 #define GANGER_SERVICE_INBOX_H
 

@@ -25,7 +25,7 @@
 #define LOCK_PATIENCE_MS \
     15000 /* a dead server's workers end their trees before they let go of the lock */
 
-enum { EXIT_USAGE = 2, EXIT_POOL = 70, EXIT_STORE = 74 }; /* api.md 6 */
+enum { EXIT_USAGE = 2, EXIT_POOL = 70, EXIT_STORE = 74 };
 
 struct server {
     struct config_set *set;
@@ -73,7 +73,7 @@ static bool open_data(const struct server *s, struct err *err)
 }
 
 /* The lock is inherited by zygote and workers on purpose: a new server starts nothing while a tree
- * of the old one lives (architecture.md 3.1). */
+ * of the old one lives. */
 static bool take_lock(struct server *s, struct err *err)
 {
     char path[4096];
@@ -146,7 +146,7 @@ static void raise_descriptor_limit(void)
 
 static bool keep_std_descriptors(struct err *err)
 {
-    /* SQLite's file must never become descriptor 0, 1 or 2 (guarantees.md 5.3). */
+    /* SQLite's file must never become descriptor 0, 1 or 2. */
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return err_sys(err, ERR_INTERNAL, "open /dev/null");

@@ -105,8 +105,8 @@ void outcome_of(const struct attempt_facts *facts, const struct task_outcome *ou
     if (outcome->error_text[0] != '\0')
         ret->error_detail = outcome->error_text;
 
-    /* A cancel decides the end, unless the main process had ended before the first signal was sent
-     * (api.md 2.1). A tree that could not be ended is told as such in every case. */
+    /* A cancel decides the end, unless the main process had ended before the first signal was
+     * sent. A tree that could not be ended is told as such in every case. */
     if (facts->stop_requested && outcome->end != TASK_UNKILLABLE &&
         (outcome->stop_sent || outcome->end == TASK_LOST)) {
         ret->state = JOB_CANCELLED;

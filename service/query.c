@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define READER_CACHE_BYTES (4u << 20) /* architecture.md 3.5: per HTTP thread */
+#define READER_CACHE_BYTES (4u << 20) /* per HTTP thread */
 
 bool query_open(struct engine *engine, struct query **ret_query, struct err *err)
 {

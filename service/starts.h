@@ -2,8 +2,8 @@
 /* Which attempts have begun: one note for each bank of each slot in <data>/starts. The worker
  * writes it just before it begins the task, without a sync: the page cache survives any kill -9;
  * after a power cut the boot id differs, and every attempt in flight counts as started. Thus
- * `max_attempts: 1` is exact without waiting for a disk, and a kill -9 loses no job that never ran
- * (architecture.md 3.2). Owner: the engine thread. */
+ * `max_attempts: 1` is exact without waiting for a disk, and a kill -9 loses no job that never ran.
+ * Owner: the engine thread. */
 #ifndef GANGER_SERVICE_STARTS_H
 #define GANGER_SERVICE_STARTS_H
 

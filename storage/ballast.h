@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A file that occupies space for bad days: when the disk is full it is deleted, so that running
- * jobs can still be finished; new work is refused until it could be made again (guarantees.md 5.3,
- * G6). Owner: the store. */
+ * jobs can still be finished; new work is refused until it could be made again. Owner: the store.
+ */
 #ifndef GANGER_STORAGE_BALLAST_H
 #define GANGER_STORAGE_BALLAST_H
 

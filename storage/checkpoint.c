@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* When the log is written back into the database file. On the writing connection only: SQLite up
- * to 3.51.2 has a race between a checkpoint of one connection and a commit of another one
- * (guarantees.md 0, finding 1). */
+ * to 3.51.2 has a race between a checkpoint of one connection and a commit of another one. */
 #include "storage/store_impl.h"
 
 #define PASSIVE_BYTES ((uint64_t)4 << 20) /* of new log since the last one */

@@ -81,7 +81,7 @@ struct job_end {
     int64_t keep_us;
 };
 /* Compare-and-set on (no, attempt); STATE_CONFLICT when the attempt is not the running one
- * (fencing, G4). Works from RUNNING and STOPPING, and for recovery from QUEUED when the attempt was
+ * (fencing). Works from RUNNING and STOPPING, and for recovery from QUEUED when the attempt was
  * only reserved but had started. */
 MUST_CHECK bool jobs_finish(struct store *store, int64_t no, uint32_t attempt,
                             const struct job_end *end, struct err *err);
@@ -164,7 +164,7 @@ struct prune {
 };
 MUST_CHECK bool jobs_prune(struct store *store, struct prune *prune, struct err *err);
 
-/* Idempotency keys (api.md 1). key: SHA-256 of token name, route and key; body: SHA-256 of the
+/* Idempotency keys. key: SHA-256 of token name, route and key; body: SHA-256 of the
  * body. */
 struct idem_entry {
     uint8_t key[32], body[32];

@@ -80,7 +80,7 @@ MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, struct expire
 MUST_CHECK bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err);
 
 /* In flight: reserved or running attempts, at most 2 × workers small rows, so that recovery need
- * not look at the queue (architecture.md 3.2, 3.5). k: the engine's number for the entry. */
+ * not look at the queue. k: the engine's number for the entry. */
 struct inflight {
     uint32_t k;
     int64_t no;

@@ -59,7 +59,7 @@ struct row {
 /* Columns of TEXT_ROW that are also looked at alone. */
 enum row_column { ROW_NO = 0, ROW_STATE = 1, ROW_QUEUE = 2, ROW_CREATED = 7 };
 /* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a
- * state or queue out of range is found here (guarantees.md G25). */
+ * state or queue out of range is found here. */
 MUST_CHECK bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err);
 /* What a view has from the row alone: no texts, no batch, no submitter, nothing of its callback,
  * blobs and earlier attempts. */

@@ -212,8 +212,7 @@ enum commit_result store_commit(struct store *store, struct err *err)
         if (store_is_usable(store))
             return COMMIT_NOT_STORED;
     }
-    /* The log may hold the whole transaction, synced or not: only a restart tells (guarantees.md 0,
-     * finding 2). */
+    /* The log may hold the whole transaction, synced or not: only a restart tells. */
     (void)db_fail(&store->db, rc == SQLITE_DONE ? SQLITE_IOERR : rc, "commit", err);
     if (err != NULL)
         err->code = ERR_OUTCOME_UNKNOWN;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store: one SQLite file, one connection that writes and checkpoints (the engine thread's;
- * guarantees.md 5.3). Owner of struct store: the engine thread. Readers have their own connection:
+/* The store: one SQLite file, one connection that writes and checkpoints (the engine
+ * thread's). Owner of struct store: the engine thread. Readers have their own connection:
  * reader.h. All SQL text is in schema.sql and sql.h. */
 #ifndef GANGER_STORAGE_STORE_H
 #define GANGER_STORAGE_STORE_H
@@ -32,7 +32,7 @@ enum commit_result { COMMIT_STORED, COMMIT_NOT_STORED, COMMIT_UNKNOWN };
 MUST_CHECK bool store_begin(struct store *store, struct err *err);
 /* Writes the changed counters, then COMMIT; ends the transaction. STORED: durable (sync mode).
  * NOT_STORED: an error before COMMIT itself, or SQLITE_FULL from it, and a clean rollback. UNKNOWN:
- * any other error of COMMIT: the caller must stop the service (architecture.md 3.2); store_close
+ * any other error of COMMIT: the caller must stop the service; store_close
  * then writes nothing any more, and the next store_open tells what was stored. */
 enum commit_result store_commit(struct store *store, struct err *err);
 /* After an error inside the transaction. In-memory counters go back too. Never fails; ends any
@@ -48,7 +48,7 @@ MUST_CHECK bool store_savepoint(struct store *store, struct err *err);
 void store_savepoint_release(struct store *store);
 void store_savepoint_undo(struct store *store);
 
-/* Checkpoint policy (architecture.md 3.2): PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from
+/* Checkpoint policy: PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from
  * 32 MiB. Call after a commit. True when one ran. */
 bool store_maintain(struct store *store, bool idle);
 uint64_t store_wal_bytes(const struct store *store);

@@ -12,7 +12,7 @@
 #define WAL_HEADER_BYTES 32
 #define WAL_FRAME_HEADER_BYTES 24
 /* The WAL keeps this much of its size when it starts over: overwriting a block that is there syncs
- * faster than growing the file (performance.md 1.3), and a burst should not occupy the disk for
+ * faster than growing the file, and a burst should not occupy the disk for
  * ever. */
 #define WAL_KEPT_BYTES (32 << 20)
 
@@ -39,8 +39,7 @@ static int wal_note(void *arg, sqlite3 *handle, const char *schema, int pages)
 }
 
 /* SQLite would make the file readable for everybody; the WAL inherits its mode. Done before SQLite
- * opens it: a later close() of any other descriptor of the file would drop SQLite's locks
- * (guarantees.md 5.3). */
+ * opens it: a later close() of any other descriptor of the file would drop SQLite's locks. */
 static bool file_create(const char *dir, const char *path, struct err *err)
 {
     AUTO_CLOSE int dir_fd = -1;

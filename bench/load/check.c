@@ -76,7 +76,7 @@ int64_t check_bulk_lines(char *body)
     return n;
 }
 
-/* RFC 3339 in UTC with microseconds, as api.md has it; to microseconds since the epoch. */
+/* RFC 3339 in UTC with microseconds; to microseconds since the epoch. */
 static int64_t time_us(const cJSON *job, const char *name)
 {
     const char *text = check_text(cJSON_GetObjectItemCaseSensitive(job, "times"), name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which network addresses lie outside: whoever makes a call for a client must not be talked into
- * calling its own machine or network (guarantees.md R25, G27). */
+ * calling its own machine or network. */
 #ifndef GANGER_BASE_ADDRESS_H
 #define GANGER_BASE_ADDRESS_H
 

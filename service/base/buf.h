@@ -34,7 +34,8 @@ static inline struct slice buf_slice(const struct buf *b)
 #define AUTO_BUF __attribute__((cleanup(buf_release)))
 
 /* JSON output, RFC 8259. Strings are escaped (also DEL, C1, U+2028/9 and bidirectional controls:
- * guarantees.md R21). A byte that is not UTF-8 becomes U+FFFD, so the output always is. */
+ * what comes from jobs must not operate the terminal or log viewer of who reads it). A byte that is
+ * not UTF-8 becomes U+FFFD, so the output always is. */
 void buf_json_string(struct buf *b, struct slice s);
 void buf_json_time(struct buf *b, int64_t wall_us);  /* "2026-12-01T00:00:00.000000Z"; 0: null */
 void buf_json_seconds_us(struct buf *b, int64_t us); /* 1.234567, shortest form */

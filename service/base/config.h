@@ -3,7 +3,7 @@
  * the key `workers` in section `[pool]` of the file, the flag (`--pool-workers` where no short one
  * is named), the variable GANGER_POOL_WORKERS, --help, --print-config (value and source of each),
  * range errors that name the row, docs/configuration.md and docker/ganger.conf. Order: flag >
- * environment > file > default (api.md 6). */
+ * environment > file > default. */
 #ifndef GANGER_BASE_CONFIG_H
 #define GANGER_BASE_CONFIG_H
 

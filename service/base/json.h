@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A strict RFC 8259 scanner: refuses, walks, keeps slices. Every JSON byte from outside passes it
- * before anything else (cJSON accepts 33 of the 188 must-reject files of JSONTestSuite,
- * guarantees.md 0). Time is linear, the stack explicit and bounded; memory is allocated
+ * before anything else (cJSON accepts 33 of the 188 must-reject files of JSONTestSuite).
+ * Time is linear, the stack explicit and bounded; memory is allocated
  * only while more than 64 member names are open, and is bounded by max_nodes.
  * Refused besides what the grammar refuses: invalid UTF-8 (also surrogates in UTF-8), lone \u
  * surrogates, \u0000, a byte order mark, duplicate member names in one object (after unescaping),

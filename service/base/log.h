@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Structured logs on stderr: one JSON object per line (text on a terminal), one write(2) each, so
- * lines of several threads and processes never mix. Client strings are escaped (guarantees.md R21).
+ * lines of several threads and processes never mix. Client strings are escaped.
  * The logger is a value that its user holds; it is immutable after log_init and may be used by
  * every thread. */
 #ifndef GANGER_BASE_LOG_H

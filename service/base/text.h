@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Readable forms of times, durations, sizes, ids and signals: one parser and one printer each
- * (api.md 1). */
+/* Readable forms of times, durations, sizes, ids and signals: one parser and one printer each. */
 #ifndef GANGER_BASE_TEXT_H
 #define GANGER_BASE_TEXT_H
 

@@ -59,8 +59,8 @@ static inline int steal_fd(int *fd)
     return value;
 }
 
-/* Small allocations never fail towards the caller: running out for a few bytes is a crash
- * (style.md 2.3). User-sized ones are bounded first and use malloc directly. */
+/* Small allocations never fail towards the caller: running out for a few bytes is a crash.
+ * User-sized ones are bounded first and use malloc directly. */
 void *must_alloc(size_t size); /* zeroed; abort when there is none */
 void *must_realloc(void *p, size_t size);
 
@@ -93,8 +93,8 @@ MUST_CHECK bool fd_write_all(int fd, struct slice bytes);
  * blocks, it does. False: errno says why; ENODATA: the file has less. */
 MUST_CHECK bool fd_copy(int to_fd, int from_fd, uint64_t bytes);
 
-/* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend,
- * guarantees.md G10); what is stored or shown uses wall-clock microseconds since 1970. */
+/* Clocks. Deadlines inside the process use clock_mono_ns (CLOCK_BOOTTIME: it also counts suspend);
+ * what is stored or shown uses wall-clock microseconds since 1970. */
 uint64_t clock_mono_ns(void);
 int64_t clock_wall_us(void);
 

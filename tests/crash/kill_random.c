@@ -3,7 +3,7 @@
  *
  * Submits jobs without pause, while others use all verbs on many jobs (mix.h) and a thread kills -9
  * a random process of the family (server, zygote, worker, job, runner) at random moments; restarts
- * the server each time; then checks G2, G3, G4 and G12 of guarantees.md with the oracle, and that
+ * the server each time; then checks G2, G3, G4 and G12 (docs/testing.md) with the oracle, and that
  * all counts are those of the rows. The seed is printed, so that a run can be repeated (as far as
  * the kernel's scheduling allows).
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A thread that kills -9 one process of the server's family after the other, at random moments, and
- * looks whether the tree below the victim is gone within two seconds (G12). A process is signalled
+ * looks whether the tree below the victim is gone within two seconds. A process is signalled
  * only through a pidfd whose place in the family was checked after it was opened, so nobody else on
  * this machine can be hit. */
 #ifndef GANGER_TESTS_CRASH_KILLER_H

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a client of the crash tests knows for certain: which jobs were acknowledged (each
  * acknowledgement is synced to a file before it counts), and what the jobs wrote themselves when
- * they began and ended. The oracle joins both with what the server says after all the crashes
- * (guarantees.md part 2: G2, G3, G4). */
+ * they began and ended. The oracle joins both with what the server says after all the crashes. */
 #ifndef GANGER_TESTS_CRASH_ORACLE_H
 #define GANGER_TESTS_CRASH_ORACLE_H
 

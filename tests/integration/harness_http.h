@@ -75,7 +75,7 @@ void expect_status(const struct response *r, long status);
 void expect_text(struct response *r, const char *path, const char *value);
 void expect_int(struct response *r, const char *path, int64_t value);
 void expect_header(const struct response *r, const char *name, const char *value);
-/* An RFC 9457 answer of this status and slug, complete by api.md 1. */
+/* An RFC 9457 answer of this status and slug, with all its members. */
 void expect_problem(struct response *r, long status, const char *slug);
 /* A 422 whose `errors` name this JSON pointer. */
 void expect_invalid(struct response *r, const char *pointer);

@@ -192,7 +192,7 @@ static bool text_matches(const char *text, const char *pattern)
     return ok;
 }
 
-/* api.md 1: times carry microseconds and Z; ids are UUIDv7 in lower case. Other formats are notes.
+/* Times carry microseconds and Z; ids are UUIDv7 in lower case. Other formats are notes.
  */
 static bool rule_format(struct check *c, const cJSON *rule, const cJSON *arg, const cJSON *value)
 {

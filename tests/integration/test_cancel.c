@@ -161,7 +161,7 @@ SERVER_TEST(cancel, a_deaf_job_is_killed_after_the_grace)
     AUTO_RESPONSE r = job_cancel(s, job, "{'grace':'500ms'}", 20);
     expect_status(r, 200);
     cr_assert_gt(seconds_since(start), 0.5);
-    cr_assert_lt(seconds_since(start), 1.5 * slow_factor(), "G11: grace and one second");
+    cr_assert_lt(seconds_since(start), 1.5 * slow_factor(), "more than its grace and a second");
     expect_text(r, "job.signal", "SIGKILL");
     no_process_left(mark.s, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is acknowledged is synced before: where a sync fails (tests/native/sync_fails.c), nobody
- * hears of what it was for (G1, G21). */
+ * hears of what it was for. */
 #include "integration/harness_blob.h"
 #include "integration/harness_test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The server, a worker or a commit fails at a named point (G2, G7, G8): nothing acknowledged is
+/* The server, a worker or a commit fails at a named point: nothing acknowledged is
  * lost, no job is doubled, and what is not known is called unknown. Needs a build with fault
  * points, as all but the release build are. */
 #include "integration/harness_receiver.h"
@@ -158,7 +158,7 @@ SERVER_TEST_WITH(restart, a_disk_that_is_low_refuses_the_submission_alone,
     cr_assert_eq(metric_of(s, "ganger_commit_failures_total"), 0);
 }
 
-/* G8: after an I/O error of the commit nobody knows. The server says so, stops with 74, and the
+/* After an I/O error of the commit nobody knows. The server says so, stops with 74, and the
  * same key tells after a restart. */
 SERVER_TEST_WITH(restart, a_commit_that_fails_is_called_unknown,
                  .env = {"GANGER_FP=store-commit-ioerr:error:12"})

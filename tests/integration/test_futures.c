@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The job as a future: waiting, long polls, results, deleting. api.md 1 and 2.2. */
+/* The job as a future: waiting, long polls, results, deleting. */
 #include "integration/harness_test.h"
 
 SERVER_TEST(futures, waiting_longer_than_the_job_takes_answers_at_its_end)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets in: tokens, Host, Origin, content types. guarantees.md R1–R10; the tables are data. */
+/* Who gets in: tokens, Host, Origin, content types; the tables are data. */
 #include "integration/harness_test.h"
 
 #include <sys/stat.h>
@@ -101,7 +101,7 @@ SERVER_TEST(gate, scheme_names_ignore_case)
     expect_status(r, 200);
 }
 
-/* R7: a name that a rebinding attacker controls is never accepted; addresses and localhost are. */
+/* A name that a rebinding attacker controls is never accepted; addresses and localhost are. */
 SERVER_TEST_WITH(gate, only_known_hosts_are_served, .args = {"--http-hosts", "ganger.example"})
 {
     static const struct {
@@ -157,7 +157,6 @@ SERVER_TEST(gate, any_host_on_the_unix_socket)
     cr_assert_eq(st.st_mode & 0777, 0660);
 }
 
-/* R9 */
 SERVER_TEST_WITH(gate, foreign_pages_are_refused, .args = {"--http-origins", "https://ui.example"})
 {
     static const struct {
@@ -189,7 +188,7 @@ SERVER_TEST(gate, reading_from_a_foreign_page_is_refused_too)
     cr_assert_null(header_of(r, "Access-Control-Allow-Origin"));
 }
 
-/* R8: what a browser sends across sites without asking is never accepted. */
+/* What a browser sends across sites without asking is never accepted. */
 SERVER_TEST(gate, only_the_types_of_the_route_are_accepted)
 {
     static const struct {
@@ -225,7 +224,7 @@ SERVER_TEST(gate, only_the_types_of_the_route_are_accepted)
     expect_problem(lines, 415, "unsupported-media-type");
 }
 
-/* {"command":["true"]} by gzip. Nothing here unpacks bodies, so there are no bombs (G17). */
+/* {"command":["true"]} by gzip. Nothing here unpacks bodies, so there are no bombs. */
 SERVER_TEST(gate, a_compressed_body_is_not_unpacked)
 {
     static const char packed[] =

@@ -161,7 +161,7 @@ SERVER_TEST(http, every_answer_is_guarded_against_sniffing_and_caching)
     }
 }
 
-/* Each slug of api.md 1.1 that this version can send has its page. */
+/* Each kind of problem that this version can send has its page. */
 SERVER_TEST(http, problems_explain_themselves)
 {
     static const char *const slugs[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Idempotency-Key: the same request twice is one job, whatever happens to the connection (G5). */
+/* Idempotency-Key: the same request twice is one job, whatever happens to the connection. */
 #include "integration/harness_test.h"
 
 #include <sys/socket.h>

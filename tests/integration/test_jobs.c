@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Submitting a command and what its outcome says: api.md 2.1 and 2.2. */
+/* Submitting a command and what its outcome says. */
 #include "integration/harness_test.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Header hygiene and request smuggling by bare sockets: the table of guarantees.md 5.1 (R10, G19).
+/* Header hygiene and request smuggling by bare sockets.
  * What is refused must also close the connection, or the rest of the bytes would be read as a
  * request.
  *

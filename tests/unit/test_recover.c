@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Acknowledged = on disk (guarantees.md G1, G6, G7): power cuts at random points of a recorded run,
+/* Acknowledged = on disk: power cuts at random points of a recorded run,
  * the store's own recovery, and the control that must lose something. Failing writes and syncs at
  * every place where one can fail. */
 #include "storage_fixture.h"
