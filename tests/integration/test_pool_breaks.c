@@ -34,11 +34,12 @@ static void reopen(struct server *s, const char *pool)
     cr_assert(json_is_null(r, "reason"));
 }
 
-/* Kills the worker that runs it. */
-static void kill_worker_of(struct server *s, struct job_ref job)
+/* Kills the worker that runs it, whichever of its pool that is. What the pool says of it. */
+static struct text kill_worker_of(struct server *s, struct job_ref job)
 {
     AUTO_RESPONSE r = job_await_state(s, job, "running");
     cr_assert_eq(kill((pid_t)json_int(r, "worker.pid"), SIGKILL), 0);
+    return text_of("%s died (SIGKILL) under job %s", json_text(r, "worker.name"), job.id);
 }
 
 static void expect_broken(struct server *s, struct job_ref job, const char *why)
@@ -62,8 +63,7 @@ SERVER_TEST_WITH(pools, a_death_fails_all_jobs_of_a_pool_that_breaks, .workers =
     struct job_ref later = job_submit(s, "{'pool':'p','command':['true'],'delay':'1h'}");
     struct job_ref batch = batch_submit(
         s, "{'pool':'p','command':['true'],'items':[1,2,3],'chunksize':2}");
-    kill_worker_of(s, victim);
-    const struct text why = text_of("worker-1 died (SIGKILL) under job %s", victim.id);
+    const struct text why = kill_worker_of(s, victim);
     expect_broken(s, victim, why.s);
     expect_broken(s, beside, why.s);
     expect_broken(s, waiting, why.s);
@@ -104,12 +104,13 @@ SERVER_TEST_WITH(pools, only_an_unasked_death_breaks_a_pool, .workers = 1)
     AUTO_RESPONSE late = job_run(s, "{'command':['sleep','60'],'timeout':'50ms'}");
     expect_outcome(late, "failed", "timeout");
     struct job_ref job = job_submit(s, "{'command':['sleep','60']}");
-    response_free(job_await_state(s, job, "running"));
+    AUTO_RESPONSE running = job_await_state(s, job, "running");
+    const pid_t before = (pid_t)json_int(running, "worker.pid");
     AUTO_RESPONSE replaced = http(s, "POST", "/v1/workers/worker-0/terminate", NULL, NULL);
     expect_status(replaced, 200);
     AUTO_RESPONSE stopped = job_await(s, job);
     expect_outcome(stopped, "failed", "signal");
-    AWAIT(worker_pid(s, 0) > 0, 10);
+    AWAIT(worker_pid(s, 0) > 0 && worker_pid(s, 0) != before, 10);
     const pid_t idle = worker_pid(s, 0);
     cr_assert_eq(kill(idle, SIGKILL), 0); /* it runs nothing, and is given nothing any more */
     AWAIT(worker_pid(s, 0) > 0 && worker_pid(s, 0) != idle, 10);
@@ -132,11 +133,10 @@ SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
         s, "{'pool':'p','command':['true'],'items':[%s],'retry':{'max_attempts':2,'delay':0}}",
         items.text);
     text_free(&items);
-    kill_worker_of(s, victim);
+    const struct text why = kill_worker_of(s, victim);
     AWAIT(batch_count(s, batch, "failed") > 0, 20);
     server_kill(s);
     server_restart(s, NULL);
-    const struct text why = text_of("worker-1 died (SIGKILL) under job %s", victim.id);
     expect_broken(s, victim, why.s);
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_int(over, "counts.failed", WAITING);
@@ -156,13 +156,13 @@ SERVER_TEST_WITH(pools, what_runs_in_a_broken_pool_fails_over_kill_9, .workers =
         s, "{'pool':'p','command':['sh','-c','trap : TERM; while :; do sleep 0.1; done'],"
            "'stop':{'grace':'60s'},'retry':{'max_attempts':3,'delay':0}}");
     response_free(job_await_state(s, stubborn, "running"));
-    kill_worker_of(s, victim);
+    const struct text why = kill_worker_of(s, victim);
     response_free(job_await(s, victim));
     AUTO_RESPONSE early = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
     expect_problem(early, 409, "state-conflict");
     server_kill(s);
     server_restart(s, NULL);
-    expect_broken(s, stubborn, text_of("worker-1 died (SIGKILL) under job %s", victim.id).s);
+    expect_broken(s, stubborn, why.s);
     AUTO_RESPONSE r = job_show(s, stubborn);
     expect_int(r, "attempt", 1);
     reopen(s, "p");
@@ -216,12 +216,12 @@ SERVER_TEST_WITH(pools, complaint_after_the_death_of_a_worker_nothing_hangs, .wo
     struct job_ref beside = job_submit(s, "{'command':['sleep','60']}");
     response_free(job_await_state(s, beside, "running"));
     struct job_ref waiting = job_submit(s, "{'command':['true']}");
-    kill_worker_of(s, victim);
+    (void)kill_worker_of(s, victim);
     AUTO_RESPONSE end = job_await(s, victim);
     expect_outcome(end, "failed", "lost");
     AUTO_RESPONSE other = job_await(s, waiting);
     expect_outcome(other, "succeeded", NULL);
-    kill_worker_of(s, beside);
+    (void)kill_worker_of(s, beside);
     pool_verb(s, "terminate", NULL);
     pool_join(s);
     AUTO_RESPONSE last = job_show(s, beside);
