@@ -20,7 +20,7 @@
     X(STEPS_DROPPED,   "ganger_steps_dropped_total",      "Steps dropped since they failed.")      \
     X(CHECKPOINTS,     "ganger_checkpoints_total",        "WAL checkpoints.")                      \
     X(WORKER_DEATHS,   "ganger_worker_deaths_total",      "Workers that ended unasked.")           \
-    X(WORKER_STARTS,   "ganger_worker_starts_total",      "Workers started.")                      \
+    X(WORKER_STARTS,   "ganger_worker_starts_total",      "Workers that became ready.")            \
     X(WORKERS_REPLACED, "ganger_workers_replaced_total",  "Workers sent away: recycled, idle, too many.") \
     X(RUNNER_STARTS,   "ganger_runner_starts_total",      "Runners started.")                      \
     X(RUNNER_FAILURES, "ganger_runner_start_failures_total", "Runners that did not come up.")      \

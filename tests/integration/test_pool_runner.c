@@ -141,7 +141,7 @@ RUNNER_TEST(an_idle_runner_that_is_killed_is_replaced)
 RUNNER_TEST(complaint_a_failing_initializer_breaks_the_pool_without_a_storm)
 {
     const struct flag flag = flag_of(s);
-    const double before = metric_of(s, "ganger_worker_starts_total");
+    cr_assert_eq(metric_of(s, "ganger_worker_deaths_total"), 0);
     make_pool(s, flag.runner.s);
     struct job_ref job = job_submit(s, "{'pool':'p','function':'text','args':[1]}");
     await_pool(s, "broken");
@@ -154,8 +154,9 @@ RUNNER_TEST(complaint_a_failing_initializer_breaks_the_pool_without_a_storm)
     cr_assert_not_null(strstr(refused->body, "FileNotFoundError"), "%s", refused->body);
     AUTO_RESPONSE why = http_get(s, "/v1/jobs/%s/explain", job.id);
     cr_assert_not_null(strstr(why->body, "FileNotFoundError"), "%s", why->body);
+    cr_assert_geq(metric_of(s, "ganger_worker_deaths_total"), 3);
     while (seconds_since(broken) < 0.2)
-        cr_assert_leq(metric_of(s, "ganger_worker_starts_total"), before + 4);
+        cr_assert_leq(metric_of(s, "ganger_worker_deaths_total"), 4);
     raise_flag(&flag);
     AUTO_RESPONSE again = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
     expect_status(again, 200);
