@@ -15,7 +15,7 @@ caps = sys.argv[2].split(",") if len(sys.argv) > 2 and sys.argv[2] else []
 codecs = sys.argv[3].split(",") if len(sys.argv) > 3 else ["json"]
 IN = os.fdopen(3, "rb")
 answers = True  # to PING
-told_by = None  # a file that is made at a PING
+told_by = None  # a file that is made at the next PING
 
 
 def raw(data):
@@ -243,7 +243,7 @@ def work(ident, call, header):
 
 
 def main():
-    global answers
+    global answers, told_by
     if start == "silent":
         forever()
     if start.startswith("once:") and not os.path.exists(start[len("once:"):]):
@@ -289,6 +289,7 @@ def main():
             os.write(1, b"nobody's")
             os.write(2, b"nobody's")
             open(told_by, "w").close()
+            told_by = None  # once: a later PING may be under way when a task is sent
         if verb == "PING" and answers:
             put("PONG", ident)
         if verb == "TASK" and "raw" in codecs:
