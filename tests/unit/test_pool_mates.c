@@ -24,7 +24,7 @@ static void close_it(void)
     fixture_close(&f);
 }
 
-TestSuite(pool_mates, .init = open_one, .fini = close_it);
+TestSuite(pool_mates, .init = open_one, .fini = close_it, .timeout = 60);
 
 /* A turn of shell commands. */
 struct turn {
@@ -98,6 +98,32 @@ static void turn_end(struct turn *t, enum pool_event_type type, int *codes)
             cr_assert_eq((codes)[i], want[i], "%zu: %d", i, (codes)[i]); \
     } while (0)
 
+typedef bool (*is_seen_fn)(const struct pool_live *live);
+
+static bool has_begun(const struct pool_live *live)
+{
+    (void)live;
+    return true;
+}
+
+static bool has_process(const struct pool_live *live)
+{
+    return live->job_pid != 0;
+}
+
+static bool is_watched(const struct pool_live *live)
+{
+    return live->watched;
+}
+
+static void await_live(int64_t no, is_seen_fn is_seen)
+{
+    struct pool_live live = {0};
+    const uint64_t until_ns = clock_mono_ns() + UINT64_C(20000000000);
+    while (!pool_live(f.pool, 0, no, &live) || !is_seen(&live))
+        cr_assert_lt(clock_mono_ns(), until_ns);
+}
+
 Test(pool_mates, each_has_its_outcome)
 {
     static const char *const scripts[] = {"exit 1", "exit 0", "exit 3", "exit 4"};
@@ -154,10 +180,8 @@ Test(pool_mates, a_worker_that_is_replaced_begins_no_other_one)
     static const char *const scripts[] = {"exit 7", "sleep 100", "exit 0", "exit 0"};
     struct turn t;
     int codes[MAX_TASKS];
-    struct pool_live live;
     turn_start(&t, scripts, 4, 0);
-    while (!pool_live(f.pool, t.place.slot, t.no + 1, &live) || live.job_pid == 0)
-        continue;
+    await_live(t.no + 1, has_process);
     cr_assert(pool_mate_recall(f.pool, t.place, 3));
     cr_assert(pool_replace(f.pool, t.place.slot, &(struct pool_stop_how){SIGKILL, 0}));
     cr_assert(pool_mate_recall(f.pool, t.place, 2), "its owner may take it back as well");
@@ -173,10 +197,8 @@ Test(pool_mates, a_worker_that_is_replaced_ends_what_it_took_last)
     static const char *const scripts[] = {"exit 7", "sleep 100", "exit 0"};
     struct turn t;
     int codes[MAX_TASKS];
-    struct pool_live live;
     turn_start(&t, scripts, 3, 0);
-    while (!pool_live(f.pool, t.place.slot, t.no + 1, &live) || live.job_pid == 0)
-        continue;
+    await_live(t.no + 1, has_process);
     struct bank *bank = slots_bank(&f.pool->worker.slots, t.place.slot, t.place.bank);
     atomic_store(&bank->n_over, 0);
     cr_assert(pool_replace(f.pool, t.place.slot, &(struct pool_stop_how){SIGKILL, 0}));
@@ -184,14 +206,6 @@ Test(pool_mates, a_worker_that_is_replaced_ends_what_it_took_last)
     cr_assert(pool_mate_recall(f.pool, t.place, 2));
     turn_end(&t, POOL_DONE, codes);
     EXPECT_CODES(codes, 7, 0, -1);
-}
-
-static void await_live(int64_t no, bool is_watched)
-{
-    struct pool_live live = {0};
-    const uint64_t until_ns = clock_mono_ns() + UINT64_C(20000000000);
-    while (!pool_live(f.pool, 0, no, &live) || (is_watched && !live.watched))
-        cr_assert_lt(clock_mono_ns(), until_ns);
 }
 
 /* The server has not heard yet that the second one runs. */
@@ -204,11 +218,11 @@ Test(pool_mates, who_asked_for_the_one_before_can_ask_again)
     (void)snprintf(script, sizeof script, "cat %s/hold", f.dir);
     cr_assert_eq(mkfifo(&script[4], 0600), 0);
     turn_start(&t, scripts, 2, 0);
-    await_live(t.no + 1, false);
+    await_live(t.no + 1, has_begun);
     pool_watch(f.pool, t.place);
     pool_mate_is_current(f.pool, t.place, 1, t.no + 1);
     pool_watch(f.pool, t.place);
-    await_live(t.no + 1, true);
+    await_live(t.no + 1, is_watched);
     FILE *hold = fopen(&script[4], "we");
     cr_assert_not_null(hold);
     (void)fclose(hold);

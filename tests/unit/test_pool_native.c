@@ -21,7 +21,7 @@ static void close_it(void)
     fixture_close(&f);
 }
 
-TestSuite(pool_native, .init = open_one, .fini = close_it);
+TestSuite(pool_native, .init = open_one, .fini = close_it, .timeout = 60);
 
 /* A call that returns. The caller releases the place. */
 static struct place returns(const char *word, struct task_outcome *ret)

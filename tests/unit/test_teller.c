@@ -22,7 +22,7 @@ static void setup(void)
     teller_init(&teller, ends[0], &bank);
 }
 
-TestSuite(teller, .init = setup);
+TestSuite(teller, .init = setup, .timeout = 60);
 
 /* How many times the server has been told since the last look. */
 static int heard(void)
