@@ -332,11 +332,11 @@ CONFIGURED_TEST(blobs, a_function_that_writes_to_it_ends_by_a_signal, blob_funct
     expect_output(s, job_of(next), "result", "same");
 }
 
-/* A sixteenth of a gigabyte each way, by a function and by a command, and the server's memory grows
- * by a thirty-second of that at most; `./dev crash` does it with all of it. */
+/* 8 MiB each way, by a function and by a command, and the server's memory grows by 2 MiB at most; a
+ * gigabyte: tests/crash/large.c. */
 CONFIGURED_TEST(blobs, large_arguments_and_results_pass_by_the_server, blob_functions)
 {
-    const size_t n = 8u << 20; /* a gigabyte: tests/crash/large.c */
+    const size_t n = 8u << 20;
     AUTO_TEXT bytes = blob_bytes(n, 13);
     struct text sha = sha256_of(bytes, n);
     (void)blob_put(s, "warm", 4, "");

@@ -150,9 +150,9 @@ PLAIN_TEST(pipelines, a_kill_after_any_commit_leaves_no_half)
     if (!binary_has_faults())
         cr_skip_test("built without fault points");
     int n = 0;
-    while (die_at_commit(n + 1))
+    while (n < 40 && die_at_commit(n + 1))
         n++;
-    cr_assert_geq(n, 3, "%d commits", n);
+    cr_assert(n >= 3 && n < 40, "%d commits", n);
 }
 
 SERVER_TEST_WITH(pipelines, one_that_cannot_begin_at_all_waits_again, .workers = 3,
