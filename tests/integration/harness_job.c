@@ -154,6 +154,12 @@ void expect_outcome(struct response *r, const char *state, const char *reason)
         CHECK(json_is_null(r, "reason"), "reason is not null: %s", r->body);
 }
 
+void file_make(const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && close(fd) == 0, "cannot make %s: %s", path, strerror(errno));
+}
+
 void await_file(const char *path, double seconds)
 {
     uint64_t until = deadline_in(seconds);

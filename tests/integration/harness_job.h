@@ -39,6 +39,8 @@ struct text job_ids(const struct job_ref *jobs, size_t n);
 void expect_outcome(struct response *r, const char *state, const char *reason);
 /* Waits until the running job has said so; NULL: anything. */
 void await_progress(struct server *s, struct job_ref job, const char *message);
+/* An empty file, for jobs that wait for it. */
+void file_make(const char *path);
 /* A file that a job's command makes, for instance to show that it runs. */
 void await_file(const char *path, double seconds);
 

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "integration/harness_pool.h"
 
+void pool_make(struct server *s, const char *body)
+{
+    AUTO_RESPONSE r = http(s, "POST", "/v1/pools", body, NULL);
+    expect_status(r, 201);
+}
+
 void pool_set(struct server *s, const char *body)
 {
     AUTO_RESPONSE r = http(s, "PATCH", "/v1/pool", body, NULL);
@@ -23,6 +29,13 @@ void pool_join(struct server *s)
         expect_status(r, 202);
         CHECK(!deadline_passed(until), "the pool has not ended its work");
     }
+}
+
+void expect_value(struct server *s, const char *members, const char *value)
+{
+    AUTO_RESPONSE r = job_run(s, "{'pool':'p',%s}", members);
+    expect_outcome(r, "succeeded", NULL);
+    expect_output(s, job_of(r), "result", value);
 }
 
 void expect_pool_state(struct server *s, const char *state)

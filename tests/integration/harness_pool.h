@@ -5,12 +5,16 @@
 
 #include "integration/harness_test.h"
 
+/* POST /v1/pools; wants 201. */
+void pool_make(struct server *s, const char *body);
 /* PATCH /v1/pool; wants 200. */
 void pool_set(struct server *s, const char *body);
 /* POST /v1/pool/<verb>; wants 200. body NULL: none. */
 void pool_verb(struct server *s, const char *verb, const char *body);
 /* Waits for GET /v1/pool/join to answer 200. */
 void pool_join(struct server *s);
+/* A job of the pool `p` with these members succeeds with this result. */
+void expect_value(struct server *s, const char *members, const char *value);
 void expect_pool_state(struct server *s, const char *state);
 /* Workers that are alive. */
 size_t workers_alive(struct server *s);

@@ -118,9 +118,3 @@ void submit_held(struct server *s, size_t n, const char *queue, const char *gate
                                "'queue':'%s'}",
                                gate, queue));
 }
-
-void open_gate(const char *gate)
-{
-    FILE *f = fopen(gate, "w");
-    CHECK(f != NULL && fclose(f) == 0, "cannot make %s", gate);
-}

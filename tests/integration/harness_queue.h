@@ -23,8 +23,7 @@ size_t spans_of(struct server *s, const char *queue, struct span *ret, size_t ma
 /* The most that ran at the same moment. */
 int most_at_once(const struct span *spans, size_t n);
 
-/* Jobs that run until the file `gate` is there, which open_gate makes. */
+/* Jobs that run until the file `gate` is there. */
 void submit_held(struct server *s, size_t n, const char *queue, const char *gate);
-void open_gate(const char *gate);
 
 #endif

@@ -3,7 +3,7 @@
  * needed. */
 #include "integration/harness_blob.h"
 #include "integration/harness_config.h"
-#include "integration/harness_pool.h"
+#include "integration/harness_test.h"
 
 #include <dirent.h>
 #include <unistd.h>

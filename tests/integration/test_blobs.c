@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Blobs: what goes in comes out, nothing half is kept, nothing that is needed goes. */
 #include "integration/harness_blob.h"
-#include "integration/harness_receiver.h"
 #include "integration/harness_test.h"
 
 #include <time.h>

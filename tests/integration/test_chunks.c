@@ -2,8 +2,8 @@
 /* A chunk is one worker turn: its elements go to one worker back to back, and each of them still
  * ends, fails and is cancelled for itself. */
 #include "integration/harness_batch.h"
+#include "integration/harness_pool.h"
 #include "integration/harness_queue.h"
-#include "integration/harness_receiver.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -139,8 +139,7 @@ CHUNK_TEST(ends_are_seen_while_the_turn_goes_on, 1)
 /* Each beginning counts, so there every element begins by itself. */
 CHUNK_TEST(a_rate_counts_elements, 2)
 {
-    AUTO_RESPONSE set = http(s, "PUT", "/v1/queues/slow", "{'rate':'3/1h'}", NULL);
-    expect_status(set, 201);
+    put_queue(s, "slow", "{'rate':'3/1h'}");
     const struct job_ref batch = batch_submit(
         s, "{'function':'noop','queue':'slow','chunksize':5,'items':[0,1,2,3,4]}");
     AWAIT(batch_count(s, batch, "succeeded") == 3, 20);
@@ -250,9 +249,7 @@ CHUNK_TEST(a_timeout_costs_one_element, 1)
 /* What the death of a worker means is a setting of the pool that it belongs to. */
 CHUNK_TEST(a_lost_element_follows_its_pool, 1)
 {
-    AUTO_RESPONSE made = http(s, "POST", "/v1/pools",
-                              "{'name':'side','size':1,'on_worker_death':'retry'}", NULL);
-    expect_status(made, 201);
+    pool_make(s, "{'name':'side','size':1,'on_worker_death':'retry'}");
     for (int i = 0; i < 2; i++) {
         const struct job_ref batch = batch_submit(
             s,

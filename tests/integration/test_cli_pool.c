@@ -2,6 +2,7 @@
 /* ganger pool, workers, worker terminate and top, as a person or a script uses them. */
 #include "integration/cli_call.h"
 #include "integration/harness_pool.h"
+#include "integration/harness_queue.h"
 
 SERVER_TEST(cli, pool_verbs)
 {
@@ -221,10 +222,8 @@ SERVER_TEST(cli, top_prints_once_where_there_is_no_terminal)
 /* Queues come in pages. */
 SERVER_TEST(cli, top_shows_queues_with_work_wherever_they_stand)
 {
-    for (int i = 0; i < 101; i++) {
-        AUTO_RESPONSE r = http(s, "PUT", text_of("/v1/queues/a%d", i).s, "{}", NULL);
-        expect_status(r, 201);
-    }
+    for (int i = 0; i < 101; i++)
+        put_queue(s, text_of("a%d", i).s, "{}");
     response_free(
         http(s, "POST", "/v1/jobs", "{'command':['true'],'queue':'last','delay':'1h'}", NULL));
     AUTO_CALL c;

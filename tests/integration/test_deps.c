@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Jobs that wait for others: order, policies, large families, restarts. */
+#include "integration/harness_queue.h"
 #include "integration/harness_test.h"
 
 SERVER_TEST(deps, a_child_waits_for_its_parents)
@@ -371,8 +372,7 @@ SERVER_TEST(deps, a_child_that_ends_with_its_parent_hears_of_nothing)
 {
     static const char *const policies[] = {"fail", "cancel", "run"};
     struct job_ref children[COUNT_OF(policies)];
-    AUTO_RESPONSE paused = http(s, "PUT", "/v1/queues/paused", "{'paused':true}", NULL);
-    expect_status(paused, 201);
+    put_queue(s, "paused", "{'paused':true}");
     struct job_ref parent = job_submit(
         s, "{'command':['true'],'queue':'paused','queue_timeout':'200ms'}");
     for (size_t i = 0; i < COUNT_OF(policies); i++)

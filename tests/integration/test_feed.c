@@ -90,11 +90,6 @@ SERVER_TEST(feed, megabytes_are_the_same_bytes)
     free(bytes);
 }
 
-static double wakeups_of(struct server *s)
-{
-    return (double)metric_of(s, "ganger_waiter_wakeups_total");
-}
-
 /* One request of any length, and a job that reads nothing until the pipe has been full. */
 SERVER_TEST(feed, a_client_feels_how_fast_the_job_reads)
 {
@@ -126,7 +121,8 @@ SERVER_TEST(feed, a_client_feels_how_fast_the_job_reads)
     expect_status(health, 200);
     /* From then on nobody looks whether there is room: the pipe says so itself. */
     const uint64_t until = deadline_in(20);
-    for (double wakeups = -1, now; (now = wakeups_of(s)) != wakeups; wakeups = now) {
+    for (double wakeups = -1, now; (now = metric_of(s, "ganger_waiter_wakeups_total")) != wakeups;
+         wakeups = now) {
         CHECK(!deadline_passed(until), "it is looked for again and again");
         pause_ms(150);
     }

@@ -3,6 +3,7 @@
  * is made. */
 #include "integration/harness_batch.h"
 #include "integration/harness_pipeline.h"
+#include "integration/harness_queue.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -113,11 +114,9 @@ FUNCTION_TEST(the_job_stands_above_its_function)
 
 FUNCTION_TEST(the_function_stands_above_the_queue)
 {
-    AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/social",
-                               "{'defaults':{'retry':{'max_attempts':7},'priority':5,"
-                               "'cwd':'/usr','env':{'A':'queue'}}}",
-                               NULL);
-    expect_status(queue, 201);
+    put_queue(s, "social",
+              "{'defaults':{'retry':{'max_attempts':7},'priority':5,"
+              "'cwd':'/usr','env':{'A':'queue'}}}");
     AUTO_RESPONSE r = job_run(s, "{'function':'greet','args':['Eva']}");
     expect_int(r, "max_attempts", 3);
     expect_int(r, "priority", 5);

@@ -3,7 +3,7 @@
  * refused for it. Needs a build with fault points. */
 #include "integration/harness_batch.h"
 #include "integration/harness_blob.h"
-#include "integration/harness_receiver.h"
+#include "integration/harness_pool.h"
 
 #include <signal.h>
 
@@ -122,8 +122,7 @@ SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BU
 {
     if (!binary_has_faults())
         cr_skip_test("built without fault points");
-    AUTO_RESPONSE made = http(s, "POST", "/v1/pools", "{'name':'p','size':1}", NULL);
-    expect_status(made, 201);
+    pool_make(s, "{'name':'p','size':1}");
     struct text hold = fifo_make(s, "hold");
     struct job_ref first = job_submit(s, "{'command':['cat','%s'],'pool':'p'}", hold.s);
     AUTO_RESPONSE runs = job_await_state(s, first, "running");

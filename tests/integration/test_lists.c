@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists: filters, cursors, Link; and many submissions in one request. */
-#include "integration/harness_test.h"
+#include "integration/harness_pool.h"
+#include "integration/harness_queue.h"
 
 /* The ids of a list, newest first as they come; returns how many. */
 static size_t list_ids(struct response *r, struct job_ref *ret, size_t max)
@@ -133,12 +134,6 @@ static size_t follow_links(struct server *s, const char *list, const char *name)
     return 100;
 }
 
-static void put_queue(struct server *s, const char *name)
-{
-    AUTO_RESPONSE r = http(s, "PUT", text_of("/v1/queues/%s", name).s, "{}", NULL);
-    expect_status(r, 201);
-}
-
 SERVER_TEST(futures, every_list_goes_on_behind_its_link)
 {
     (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
@@ -151,9 +146,8 @@ SERVER_TEST(futures, every_list_goes_on_behind_its_link)
                                   "Content-Type: application/octet-stream", NULL);
         expect_status(blob, 201);
     }
-    AUTO_RESPONSE pool = http(s, "POST", "/v1/pools", "{'name':'side','size':1}", NULL);
-    expect_status(pool, 201);
-    put_queue(s, "a");
+    pool_make(s, "{'name':'side','size':1}");
+    put_queue(s, "a", "{}");
     cr_assert_eq(follow_links(s, "/v1/jobs", "id"), 2);
     cr_assert_eq(follow_links(s, "/v1/batches", "id"), 3);
     cr_assert_eq(follow_links(s, "/v1/blobs", "id"), 3);

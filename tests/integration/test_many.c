@@ -96,8 +96,7 @@ SERVER_TEST(many, neighbours_of_all_kinds_are_cancelled)
 {
     enum { N = 6 };
     struct job_ref child[N];
-    AUTO_RESPONSE pause = http(s, "PUT", "/v1/queues/q", "{'paused':true}", NULL);
-    expect_status(pause, 201);
+    put_queue(s, "q", "{'paused':true}");
     struct text hold = fifo_make(s, "hold");
     for (int i = 0; i < N; i++)
         (void)job_submit(s, "{'command':['true'],'queue':'q'}");

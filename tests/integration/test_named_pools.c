@@ -8,12 +8,6 @@
 
 #include <unistd.h>
 
-static void make_pool(struct server *s, const char *body)
-{
-    AUTO_RESPONSE r = http(s, "POST", "/v1/pools", body, NULL);
-    expect_status(r, 201);
-}
-
 static size_t workers_of(struct server *s, const char *pool)
 {
     AUTO_RESPONSE r = http_get(s, "/v1/workers?pool=%s", pool);
@@ -96,7 +90,7 @@ SERVER_TEST(pools, bad_pools_are_refused_by_place)
     }
     AUTO_RESPONSE job = http(s, "POST", "/v1/jobs", "{'command':['true'],'pool':'none'}", NULL);
     expect_invalid(job, "/pool");
-    make_pool(s, "{'name':'p','size':1,'isolation':'reuse'}");
+    pool_make(s, "{'name':'p','size':1,'isolation':'reuse'}");
     AUTO_RESPONSE command = http(s, "POST", "/v1/jobs", "{'command':['true'],'pool':'p'}", NULL);
     expect_invalid(command, "/pool");
     AUTO_RESPONSE both = http(s, "POST", "/v1/jobs", "{'command':['true'],'pool':'p','queue':'q'}",
@@ -111,7 +105,7 @@ SERVER_TEST(pools, bad_pools_are_refused_by_place)
     AUTO_RESPONSE own = http(s, "PATCH", "/v1/pool", "{'isolation':'exec'}", NULL);
     expect_invalid(own, "/isolation");
     for (int i = 1; i < 15; i++)
-        make_pool(s, text_of("{'name':'p%d','size':1}", i).s);
+        pool_make(s, text_of("{'name':'p%d','size':1}", i).s);
     AUTO_RESPONSE many = http(s, "POST", "/v1/pools", "{'name':'one-more','size':1}", NULL);
     expect_problem(many, 422, "invalid-request");
 }
@@ -120,7 +114,7 @@ SERVER_TEST(pools, bad_pools_are_refused_by_place)
 SERVER_TEST_WITH(pools, a_pool_runs_its_own_jobs_only, .workers = 1)
 {
     struct text hold_default = fifo_make(s, "default"), hold_side = fifo_make(s, "side");
-    make_pool(s, "{'name':'side','size':1}");
+    pool_make(s, "{'name':'side','size':1}");
     struct job_ref first = job_submit(s, "{'command':['cat','%s']}", hold_default.s);
     response_free(job_await_state(s, first, "running"));
     struct job_ref waiting = job_submit(s, "{'command':['sh','-c','echo $PPID']}");
@@ -162,8 +156,8 @@ SERVER_TEST_WITH(pools, a_pool_runs_its_own_jobs_only, .workers = 1)
 /* close, join and terminate concern one pool. */
 SERVER_TEST_WITH(pools, verbs_on_one_pool_leave_the_others_alone, .workers = 1)
 {
-    make_pool(s, "{'name':'a','size':1}");
-    make_pool(s, "{'name':'b','size':1}");
+    pool_make(s, "{'name':'a','size':1}");
+    pool_make(s, "{'name':'b','size':1}");
     struct job_ref in_a = job_submit(s, "{'command':['sleep','600'],'pool':'a'}");
     struct job_ref next_a = job_submit(s, "{'command':['true'],'pool':'a'}");
     struct job_ref in_b = job_submit(s, "{'command':['sleep','600'],'pool':'b'}");
@@ -198,7 +192,7 @@ SERVER_TEST_WITH(pools, verbs_on_one_pool_leave_the_others_alone, .workers = 1)
 
 SERVER_TEST_WITH(pools, pools_and_their_jobs_survive_kill_9, .workers = 1)
 {
-    make_pool(s, "{'name':'keep','size':1,'max_jobs_per_worker':3}");
+    pool_make(s, "{'name':'keep','size':1,'max_jobs_per_worker':3}");
     struct job_ref running = job_submit(
         s, "{'command':['sh','-c','echo begun; exec sleep 600'],'pool':'keep',"
            "'retry':{'max_attempts':2,'on':['lost'],'delay':0}}");
@@ -225,7 +219,7 @@ SERVER_TEST_WITH(pools, a_queue_changes_its_pool_with_its_jobs, .workers = 1)
     struct job_ref first = job_submit(s, "{'command':['cat','%s']}", hold.s);
     response_free(job_await_state(s, first, "running"));
     struct job_ref waiting = job_submit(s, "{'command':['true'],'queue':'late'}");
-    make_pool(s, "{'name':'late','size':1}");
+    pool_make(s, "{'name':'late','size':1}");
     AUTO_RESPONSE r = job_await(s, waiting);
     expect_outcome(r, "succeeded", NULL);
     AUTO_RESPONSE gone = http(s, "DELETE", "/v1/pools/late", NULL, NULL);
@@ -283,7 +277,7 @@ PLAIN_TEST(pools, a_function_runs_in_the_pool_of_the_configuration)
 /* Also when the configuration says the same as the client did. */
 SERVER_TEST_WITH(pools, a_pool_that_the_configuration_has_taken_over_goes_with_it, .workers = 1)
 {
-    make_pool(s, "{'name':'taken','size':1}");
+    pool_make(s, "{'name':'taken','size':1}");
     server_kill(s);
     server_restart_configured(s, 1, "[pool taken]\nsize = 1\n");
     AUTO_RESPONSE stays = http(s, "DELETE", "/v1/pools/taken", NULL, NULL);

@@ -2,6 +2,7 @@
 /* Pipelines: jobs joined by kernel pipes. What goes through, who ends whom, and that they begin
  * together or not at all, also beside other work. */
 #include "integration/harness_pipeline.h"
+#include "integration/harness_queue.h"
 
 SERVER_TEST(pipelines, squares_of_the_tutorial)
 {
@@ -122,9 +123,7 @@ SERVER_TEST(pipelines, what_is_said_of_the_whole_holds_for_each_stage)
 
 SERVER_TEST(pipelines, its_queue_may_say_how_it_runs)
 {
-    AUTO_RESPONSE put = http(s, "PUT", "/v1/queues/q",
-                             "{'defaults':{'env':{'V':'queue'},'retry':{'max_attempts':3}}}", NULL);
-    cr_assert_lt(put->status, 300);
+    put_queue(s, "q", "{'defaults':{'env':{'V':'queue'},'retry':{'max_attempts':3}}}");
     AUTO_RESPONSE r = pipeline_run(
         s, "{'queue':'q','stages':[{'command':['sh','-c','echo $V']},"
            "{'command':['sh','-c','cat; echo $V; exit 1'],'env':{'V':'own'}}]}");
@@ -413,8 +412,7 @@ SERVER_TEST_WITH(pipelines, of_different_lengths_do_not_wait_for_each_other, .wo
 /* Its first stages are not left behind: they would run as a pipeline of their own. */
 SERVER_TEST(pipelines, one_that_its_queue_has_no_room_for_leaves_nothing)
 {
-    AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/narrow", "{'max_length':1}", NULL);
-    expect_status(queue, 201);
+    put_queue(s, "narrow", "{'max_length':1}");
     AUTO_RESPONSE full = http(s, "POST", "/v1/pipelines",
                               "{'queue':'narrow','stages':[{'command':['true']},"
                               "{'command':['true']}]}",

@@ -7,12 +7,6 @@
 
 #include <signal.h>
 
-static void make_pool(struct server *s, const char *body)
-{
-    AUTO_RESPONSE r = http(s, "POST", "/v1/pools", body, NULL);
-    expect_status(r, 201);
-}
-
 static void expect_state_of(struct server *s, const char *pool, const char *state)
 {
     AUTO_RESPONSE r = http_get(s, "/v1/pools/%s", pool);
@@ -51,7 +45,7 @@ static void expect_broken(struct server *s, struct job_ref job, const char *why)
 
 SERVER_TEST_WITH(pools, a_death_fails_all_jobs_of_a_pool_that_breaks, .workers = 1)
 {
-    make_pool(s, "{'name':'p','size':2,'on_worker_death':'break'}");
+    pool_make(s, "{'name':'p','size':2,'on_worker_death':'break'}");
     struct text hold = fifo_make(s, "hold");
     struct job_ref elsewhere = job_submit(s, "{'command':['cat','%s']}", hold.s);
     struct job_ref victim = job_submit(s, "{'pool':'p','command':['sleep','60'],"
@@ -126,7 +120,7 @@ SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
     struct text_builder items = {0};
     for (int i = 0; i < WAITING; i++)
         text_add(&items, "%s%d", i == 0 ? "" : ",", i);
-    make_pool(s, "{'name':'p','size':1,'on_worker_death':'break'}");
+    pool_make(s, "{'name':'p','size':1,'on_worker_death':'break'}");
     struct job_ref victim = job_submit(s, "{'pool':'p','command':['sleep','60']}");
     response_free(job_await_state(s, victim, "running"));
     struct job_ref batch = batch_submit(
@@ -150,7 +144,7 @@ SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
 /* What ran beside the victim may not have ended when the service dies. */
 SERVER_TEST_WITH(pools, what_runs_in_a_broken_pool_fails_over_kill_9, .workers = 1)
 {
-    make_pool(s, "{'name':'p','size':2,'on_worker_death':'break'}");
+    pool_make(s, "{'name':'p','size':2,'on_worker_death':'break'}");
     struct job_ref victim = job_submit(s, "{'pool':'p','command':['sleep','60']}");
     struct job_ref stubborn = job_submit(
         s, "{'pool':'p','command':['sh','-c','trap : TERM; while :; do sleep 0.1; done'],"

@@ -3,9 +3,6 @@
 #include "integration/harness_batch.h"
 #include "integration/harness_config.h"
 #include "integration/harness_pool.h"
-#include "integration/harness_proc.h"
-
-#include <signal.h>
 
 #define PYTHON "['python3','" GANGER_SOURCE_DIR "/runners/ganger_runner.py']"
 #define FUNCTION(name, call) "[function " name "]\nkind = runner\ncall = " call "\n"
@@ -43,13 +40,6 @@ static int64_t call_int(struct server *s, const char *function)
     expect_outcome(r, "succeeded", NULL);
     AUTO_TEXT text = job_read(s, job_of(r), "result");
     return strtoll(text, NULL, 10);
-}
-
-static void expect_value(struct server *s, const char *call, const char *value)
-{
-    AUTO_RESPONSE r = job_run(s, "{'pool':'p',%s}", call);
-    expect_outcome(r, "succeeded", NULL);
-    expect_output(s, job_of(r), "result", value);
 }
 
 /* Row 2: what one call leaves behind is not there for the next one; what was loaded before is. */
@@ -154,9 +144,7 @@ ISOLATION_TEST(a_forked_call_leaves_nothing_and_brings_all)
 /* Whoever does not fork cannot be in such a pool. */
 ISOLATION_TEST(a_pool_that_forks_takes_nothing_else)
 {
-    AUTO_RESPONSE made = http(s, "POST", "/v1/pools", "{'name':'p','size':1,'isolation':'fork'}",
-                              NULL);
-    expect_status(made, 201);
+    pool_make(s, "{'name':'p','size':1,'isolation':'fork'}");
     AUTO_RESPONSE native = http(s, "POST", "/v1/jobs", "{'pool':'p','function':'misbehave'}", NULL);
     expect_invalid(native, "/pool");
     AUTO_RESPONSE command = http(s, "POST", "/v1/jobs", "{'pool':'p','command':['true']}", NULL);

@@ -28,13 +28,6 @@ static void make_pool(struct server *s, const char *more)
     expect_status(r, 201);
 }
 
-static void expect_value(struct server *s, const char *call, const char *value)
-{
-    AUTO_RESPONSE r = job_run(s, "{'pool':'p',%s}", call);
-    expect_outcome(r, "succeeded", NULL);
-    expect_output(s, job_of(r), "result", value);
-}
-
 static void await_pool(struct server *s, const char *state)
 {
     for (uint64_t until = deadline_in(20);;) {
@@ -58,12 +51,6 @@ static struct flag flag_of(const struct server *s)
         ",'initializer':'{\\\"fn\\\":\\\"os:stat\\\",\\\"args\\\":[\\\"%s\\\"]}'}",
         flag.path.s);
     return flag;
-}
-
-static void raise_flag(const struct flag *flag)
-{
-    FILE *f = fopen(flag->path.s, "w");
-    CHECK(f != NULL && fclose(f) == 0, "cannot write %s", flag->path.s);
 }
 
 /* Row 25 with initializer and initargs; functions that share one program. */
@@ -157,7 +144,7 @@ RUNNER_TEST(complaint_a_failing_initializer_breaks_the_pool_without_a_storm)
     cr_assert_geq(metric_of(s, "ganger_worker_deaths_total"), 3);
     while (seconds_since(broken) < 0.2)
         cr_assert_leq(metric_of(s, "ganger_worker_deaths_total"), 4);
-    raise_flag(&flag);
+    file_make(flag.path.s);
     AUTO_RESPONSE again = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
     expect_status(again, 200);
     AUTO_RESPONSE r = job_await(s, job);
@@ -170,7 +157,7 @@ RUNNER_TEST(complaint_a_failing_initializer_breaks_the_pool_without_a_storm)
 RUNNER_TEST(a_runner_that_cannot_start_again_costs_no_call)
 {
     const struct flag flag = flag_of(s);
-    raise_flag(&flag);
+    file_make(flag.path.s);
     make_pool(s, flag.runner.s);
     expect_value(s, "'function':'text','args':[1]", "\"1\"");
     cr_assert_eq(unlink(flag.path.s), 0);
@@ -178,7 +165,7 @@ RUNNER_TEST(a_runner_that_cannot_start_again_costs_no_call)
     expect_outcome(dies, "failed", "exit_code");
     struct job_ref job = job_submit(s, "{'pool':'p','function':'text','args':[2]}");
     await_pool(s, "broken");
-    raise_flag(&flag);
+    file_make(flag.path.s);
     AUTO_RESPONSE again = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
     AUTO_RESPONSE r = job_await(s, job);
     expect_outcome(r, "succeeded", NULL);
@@ -194,7 +181,7 @@ RUNNER_TEST(a_failing_initializer_fails_all_jobs_of_a_pool_that_breaks)
     expect_outcome(r, "failed", "lost");
     cr_assert_not_null(strstr(json_text(r, "error.detail"), "cannot start"), "%s", r->body);
     await_pool(s, "broken");
-    raise_flag(&flag);
+    file_make(flag.path.s);
     AUTO_RESPONSE joined = http_get(s, "/v1/pools/p/join?wait=20");
     expect_status(joined, 200);
     AUTO_RESPONSE again = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);

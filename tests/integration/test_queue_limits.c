@@ -57,7 +57,7 @@ SERVER_TEST_WITH(queue_limits, concurrency_may_change_while_jobs_run, .workers =
     cr_assert_eq(count_in(s, "c", "running"), 3, "what runs goes on");
     response_free(http(s, "PATCH", "/v1/queues/c", "{'concurrency':null}", NULL));
     AWAIT(count_in(s, "c", "running") == 4, 20);
-    open_gate(gate.s);
+    file_make(gate.s);
     await_succeeded(s, "c", 6);
 }
 
@@ -127,7 +127,7 @@ SERVER_TEST_WITH(queue_limits, a_rate_counts_beginnings_not_ends, .workers = 4)
     put_queue(s, "r", "{'rate':'1/200ms'}");
     submit_held(s, 4, "r", gate.s);
     AWAIT(count_in(s, "r", "running") == 4, 20);
-    open_gate(gate.s);
+    file_make(gate.s);
     await_succeeded(s, "r", 4);
     static struct span spans[4];
     expect_rate(spans, spans_of(s, "r", spans, 4), 1, 0.2);

@@ -245,9 +245,7 @@ SERVER_TEST(results, a_retried_element_ends_once_more)
     expect_text(over, "state", "failed");
     AUTO_RESPONSE before = http_get(s, "%s", results_of(batch, "?order=completed").s);
     int64_t last = json_int(before, "1.seq");
-    FILE *file = fopen(flag.s, "w");
-    cr_assert_not_null(file);
-    (void)fclose(file);
+    file_make(flag.s);
     struct job_ref element = element_of(s, batch, 0);
     AUTO_RESPONSE retried = http(s, "POST", text_of("/v1/jobs/%s/retry", element.id).s, NULL, NULL);
     expect_status(retried, 202);

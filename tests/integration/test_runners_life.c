@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Runners that die, grow, do not start or say something before their end. */
-#include "integration/harness_pool.h"
 #include "integration/runner_registry.h"
 
 #include <signal.h>
@@ -225,8 +224,7 @@ PLAIN_TEST(runners, one_that_can_start_again_is_used_after_the_back_off)
     const uint64_t start = now_ns();
     AUTO_RESPONSE fails = runner_call(s, "late", "'pid'");
     expect_outcome(fails, "failed", "exec");
-    FILE *f = fopen(flag.s, "w");
-    CHECK(f != NULL && fclose(f) == 0, "cannot write %s", flag.s);
+    file_make(flag.s);
     struct response *r = runner_call(s, "late", "'pid'");
     for (const uint64_t until = deadline_in(20); strcmp(json_text(r, "state"), "failed") == 0;) {
         expect_outcome(r, "failed", "exec");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Items by NDJSON, open batches, and uploads that break off. */
 #include "integration/harness_batch.h"
+#include "integration/harness_queue.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -329,9 +330,7 @@ SERVER_TEST(batches, items_that_are_added_are_checked_as_the_first_ones)
 
 SERVER_TEST(batches, a_refused_item_leaves_nothing_of_its_request)
 {
-    AUTO_RESPONSE set = http(s, "PUT", "/v1/queues/small", "{'max_length':5}", NULL);
-    if (set->status == 404 || set->status == 405)
-        return; /* no limits of queues in this build */
+    put_queue(s, "small", "{'max_length':5}");
     AUTO_RESPONSE r = http(
         s, "POST", "/v1/batches",
         "{'command':['true'],'delay':'1h','queue':'small','items':[1,2,3,4,5,6]}", NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Waiting for many jobs: POST /v1/wait with the meaning of concurrent.futures.wait, and how many
  * can wait. */
-#include "integration/harness_pool.h"
+#include "integration/harness_test.h"
 
 #include <sys/resource.h>
 
