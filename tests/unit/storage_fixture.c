@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage_fixture.h"
 
+#include "service/base/template.h"
+
 #include <dirent.h>
 #include <sys/statvfs.h>
 
@@ -96,6 +98,28 @@ struct job_id job_add(struct fixture *f, const char *queue, int32_t priority)
         .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .salt = 0x9e3779b9};
 
     return job_add_as(f, &job);
+}
+
+int64_t batch_add_as(struct fixture *f, const struct batch_new *batch)
+{
+    static const struct template_head head = {.version = 1, .max_attempts = 1};
+    struct batch_new made = *batch;
+    char bytes[sizeof head + 1] = "";
+    struct job_id id;
+
+    memcpy(bytes, &head, sizeof head);
+    made.task = (struct slice){bytes, sizeof bytes};
+    made.now_us = NOW_US;
+    must(batch_insert(f->store, &made, &id, err));
+    return id.no;
+}
+
+struct batch batch_see(struct fixture *f, int64_t no)
+{
+    const struct batch *b;
+
+    must(batch_get_by_no(f->store, no, &b, err));
+    return *b;
 }
 
 struct job_end job_end_ok(void)

@@ -4,6 +4,7 @@
 #ifndef GANGER_TESTS_STORAGE_FIXTURE_H
 #define GANGER_TESTS_STORAGE_FIXTURE_H
 
+#include "storage/batches.h"
 #include "storage/queue.h"
 #include "storage/reader.h"
 #include "storage/store_impl.h"
@@ -35,6 +36,10 @@ struct job_id job_add(struct fixture *f, const char *queue, int32_t priority);
 struct job_id job_add_as(struct fixture *f, const struct job_new *job);
 /* The same, but already moved there through the verbs. */
 struct job_id job_add_in(struct fixture *f, enum job_state state);
+/* A batch without elements, whose template is a task of nothing; `batch` says the rest. Its number.
+ */
+int64_t batch_add_as(struct fixture *f, const struct batch_new *batch);
+struct batch batch_see(struct fixture *f, int64_t no);
 /* A successful end of one second. */
 struct job_end job_end_ok(void);
 struct job_row job_see(struct fixture *f, int64_t no);
@@ -44,6 +49,20 @@ int64_t ask(struct fixture *f, const char *sql);
 /* The stored counts of all queues equal those in memory and what COUNT(*) finds. After a commit. */
 void counts_check(struct fixture *f);
 void integrity_check(struct fixture *f);
+
+/* The tests of the suite have a store `f` each, with an open transaction. Once in a file. */
+#define STORE_TESTS(suite)     \
+    static struct fixture f;   \
+    static void setup(void)    \
+    {                          \
+        fixture_open(&f);      \
+        tx_begin(&f);          \
+    }                          \
+    static void teardown(void) \
+    {                          \
+        fixture_close(&f);     \
+    }                          \
+    TestSuite(suite, .init = setup, .fini = teardown, .timeout = 60)
 
 /* For expressions that must succeed: prints the error's detail otherwise. */
 #define must(expr)                                         \

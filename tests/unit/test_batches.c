@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Batches in the store: counts and their rollback, runs of numbers, the order of ends, gates,
  * cancelling many at once, retention. */
-#include "service/base/template.h"
-#include "storage/batches.h"
 #include "storage/reader_batch.h"
 #include "storage_fixture.h"
 
@@ -22,29 +20,12 @@ TestSuite(batches, .init = setup, .fini = teardown, .timeout = 60);
 
 static int64_t batch_add(int64_t max_parallel)
 {
-    static const struct template_head head = {.version = 1, .max_attempts = 1};
-    static char bytes[sizeof head + 1];
-    struct job_spec spec = {.max_attempts = 1, .submitter = {.no = 1000000}};
-    struct job_id id;
+    const struct job_spec spec = {.max_attempts = 1, .submitter = {.no = 1000000}};
 
-    memcpy(bytes, &head, sizeof head);
-    must(batch_insert(f.store,
-                      &(struct batch_new){.phase = BATCH_UPLOADING,
-                                          .spec = &spec,
-                                          .task = {bytes, sizeof bytes},
-                                          .now_us = NOW_US,
-                                          .max_parallel = max_parallel,
-                                          .chunksize = 1},
-                      &id, err));
-    return id.no;
-}
-
-static struct batch batch_see(int64_t no)
-{
-    const struct batch *b;
-
-    must(batch_get_by_no(f.store, no, &b, err));
-    return *b;
+    return batch_add_as(&f, &(struct batch_new){.phase = BATCH_UPLOADING,
+                                                .spec = &spec,
+                                                .max_parallel = max_parallel,
+                                                .chunksize = 1});
 }
 
 static int64_t element_add(int64_t batch, uint32_t flags)
@@ -54,7 +35,7 @@ static int64_t element_add(int64_t batch, uint32_t flags)
                           .task = SLICE_LIT("1"),
                           .now_us = NOW_US,
                           .batch = batch,
-                          .idx = batch_see(batch).n,
+                          .idx = batch_see(&f, batch).n,
                           .flags = JOB_ITEM | flags};
     struct job_id id;
 
@@ -64,7 +45,7 @@ static int64_t element_add(int64_t batch, uint32_t flags)
 
 static void phase_set(int64_t no, enum batch_phase phase)
 {
-    struct batch b = batch_see(no);
+    struct batch b = batch_see(&f, no);
 
     b.phase = phase;
     must(batch_put(f.store, &b, NOW_US, err));
@@ -87,7 +68,7 @@ Test(batches, counts_follow_the_elements)
     phase_set(batch, BATCH_CLOSED);
     element_end(b, JOB_FAILED);
     tx_commit(&f);
-    struct batch seen = batch_see(batch);
+    struct batch seen = batch_see(&f, batch);
     cr_assert_eq(seen.n, 2);
     cr_assert_eq(seen.count[JOB_QUEUED], 1);
     cr_assert_eq(seen.count[JOB_FAILED], 1);
@@ -96,12 +77,12 @@ Test(batches, counts_follow_the_elements)
     tx_begin(&f);
     element_end(a, JOB_SUCCEEDED);
     tx_commit(&f);
-    seen = batch_see(batch);
+    seen = batch_see(&f, batch);
     cr_assert(batch_is_over(&seen));
     cr_assert_neq(seen.finished_us, 0);
     cr_assert_eq(batch_end_state(&seen), JOB_FAILED);
     fixture_reopen(&f);
-    struct batch stored = batch_see(batch);
+    struct batch stored = batch_see(&f, batch);
     cr_assert_eq(memcmp(stored.count, seen.count, sizeof seen.count), 0,
                  "what is stored is the same");
     counts_check(&f);
@@ -112,12 +93,12 @@ Test(batches, a_rollback_and_an_undone_savepoint_leave_the_counts_as_they_were)
     tx_begin(&f);
     int64_t batch = batch_add(0), a = element_add(batch, 0);
     tx_commit(&f);
-    struct batch before = batch_see(batch);
+    struct batch before = batch_see(&f, batch);
     tx_begin(&f);
     element_end(a, JOB_SUCCEEDED);
     (void)element_add(batch, JOB_GATED);
     store_rollback(f.store);
-    struct batch after = batch_see(batch);
+    struct batch after = batch_see(&f, batch);
     cr_assert_eq(after.n, before.n);
     cr_assert_eq(after.gated, 0);
     cr_assert_eq(memcmp(after.count, before.count, sizeof after.count), 0);
@@ -130,7 +111,7 @@ Test(batches, a_rollback_and_an_undone_savepoint_leave_the_counts_as_they_were)
     store_savepoint_undo(f.store);
     (void)element_add(batch, 0);
     tx_commit(&f);
-    after = batch_see(batch);
+    after = batch_see(&f, batch);
     cr_assert_eq(after.n, 3);
     cr_assert_eq(after.gated, 0);
     cr_assert_eq(after.ended, 0);
@@ -171,7 +152,7 @@ Test(batches, ends_are_in_the_order_in_which_they_happened)
     tx_commit(&f);
     cr_assert_eq(ask(&f, "SELECT no FROM ends WHERE seq = 1"), b);
     cr_assert_eq(ask(&f, "SELECT no FROM ends WHERE seq = 2"), a);
-    cr_assert_eq(batch_see(batch).ended, 2);
+    cr_assert_eq(batch_see(&f, batch).ended, 2);
 }
 
 Test(batches, a_gate_lets_in_by_index_and_counts_whom_it_holds)
@@ -184,7 +165,7 @@ Test(batches, a_gate_lets_in_by_index_and_counts_whom_it_holds)
     (void)element_add(batch, 0);
     int64_t second = element_add(batch, JOB_GATED), third = element_add(batch, JOB_GATED);
     int64_t fourth = element_add(batch, JOB_GATED | JOB_WAITS);
-    struct batch b = batch_see(batch);
+    struct batch b = batch_see(&f, batch);
     cr_assert_eq(b.gated, 3);
     cr_assert_eq(batch_active(&b), 1);
     cr_assert_eq(b.count[JOB_BLOCKED], 3);
@@ -196,10 +177,10 @@ Test(batches, a_gate_lets_in_by_index_and_counts_whom_it_holds)
     must(batch_release(f.store, fourth, NOW_US, err));
     cr_assert_eq(job_see(&f, second).state, JOB_QUEUED);
     cr_assert_eq(job_see(&f, fourth).state, JOB_BLOCKED, "it waits for something else");
-    cr_assert_eq(batch_see(batch).gated, 1);
+    cr_assert_eq(batch_see(&f, batch).gated, 1);
     enum job_state ignored;
     must(jobs_cancel(f.store, &(struct job_cancel){third, NOW_US, NULL}, &ignored, err));
-    cr_assert_eq(batch_see(batch).gated, 0, "who has ended is held back no more");
+    cr_assert_eq(batch_see(&f, batch).gated, 0, "who has ended is held back no more");
     tx_commit(&f);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE flags & 8"), 0);
 }
@@ -222,7 +203,7 @@ static int64_t mixed_batch(void)
                                                .now_us = NOW_US,
                                                .due_us = NOW_US + SECOND_US,
                                                .batch = batch,
-                                               .idx = batch_see(batch).n,
+                                               .idx = batch_see(&f, batch).n,
                                                .flags = JOB_ITEM | (gate != 0 ? JOB_GATED : 0)},
                              &id, err));
     }
@@ -254,7 +235,7 @@ Test(batches, cancelling_many_is_the_same_as_cancelling_each)
 {
     tx_begin(&f);
     int64_t many = mixed_batch(), each = mixed_batch();
-    int64_t n = batch_see(many).n;
+    int64_t n = batch_see(&f, many).n;
     tx_commit(&f);
     tx_begin(&f);
     struct batch_range range = {many, 0, n};
@@ -276,7 +257,7 @@ Test(batches, cancelling_many_is_the_same_as_cancelling_each)
     AUTO_FREE char *rows_many = rows_of(many);
     AUTO_FREE char *rows_each = rows_of(each);
     cr_assert_str_eq(rows_many, rows_each);
-    struct batch a = batch_see(many), b = batch_see(each);
+    struct batch a = batch_see(&f, many), b = batch_see(&f, each);
     cr_assert_eq(memcmp(a.count, b.count, sizeof a.count), 0);
     cr_assert_eq(a.gated, b.gated);
     cr_assert_eq(a.ended, b.ended);
@@ -301,7 +282,7 @@ Test(batches, a_range_ends_with_its_run_and_a_cancel_goes_on_behind_it)
     range = (struct batch_range){batch, 1, 100};
     must(batch_cancel(f.store, &range, NOW_US, NULL, err));
     cr_assert_eq(range.n, 1);
-    cr_assert_eq(batch_see(batch).count[JOB_CANCELLED], 2);
+    cr_assert_eq(batch_see(&f, batch).count[JOB_CANCELLED], 2);
     tx_commit(&f);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE state = 2"), 1, "the job between stays");
     counts_check(&f);
@@ -382,7 +363,7 @@ Test(batches, work_is_found_whatever_the_cache_holds)
 
     tx_begin(&f);
     int64_t first = batch_add(0), second = batch_add(0);
-    struct batch b = batch_see(second);
+    struct batch b = batch_see(&f, second);
     b.work = BATCH_WORK_CANCEL;
     must(batch_put(f.store, &b, NOW_US, err));
     must(batch_with_work(f.store, 0, &no, err));
@@ -394,7 +375,7 @@ Test(batches, work_is_found_whatever_the_cache_holds)
         (void)element_add(batch_add(0), 0);
     (void)element_add(first, 0);
     tx_commit(&f);
-    cr_assert_eq(batch_see(first).n, 1);
+    cr_assert_eq(batch_see(&f, first).n, 1);
     cr_assert_eq(ask(&f, "SELECT sum(n) FROM batches"), 3 * BATCH_CACHE_SIZE + 1);
     cr_assert_eq(ask(&f, "SELECT sum(n) FROM batch_parts"), 3 * BATCH_CACHE_SIZE + 1);
 }
@@ -411,12 +392,12 @@ Test(batches, a_batch_goes_when_its_time_has_come_and_its_elements_are_gone)
     element_end(b, JOB_SUCCEEDED);
     must(jobs_put_words(f.store, batch, "words", err));
     phase_set(batch, BATCH_CLOSED);
-    int64_t gone_us = batch_see(batch).gone_us;
+    int64_t gone_us = batch_see(&f, batch).gone_us;
     cr_assert_eq(gone_us, NOW_US + f.cfg.row_keep_us);
     must(batches_prune(f.store, gone_us - 1, 10, err));
     must(jobs_forget(f.store, a, files, &n_files, err));
     must(batches_prune(f.store, gone_us, 10, err));
-    cr_assert_eq(batch_see(batch).remaining, 1, "an element is there still");
+    cr_assert_eq(batch_see(&f, batch).remaining, 1, "an element is there still");
     must(jobs_forget(f.store, b, files, &n_files, err));
     must(queue_next_due(f.store, &due, err));
     cr_assert_leq(due, gone_us, "the last element takes it along");

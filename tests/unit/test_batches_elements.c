@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Elements that are born by one statement for many are what they are when each is born alone. */
-#include "service/base/template.h"
-#include "storage/batches.h"
 #include "storage/settings.h"
 #include "storage_fixture.h"
 
@@ -33,27 +31,7 @@ TestSuite(batches_elements, .init = setup, .fini = teardown, .timeout = 60);
 
 static int64_t batch_add(const struct job_spec *spec)
 {
-    static const struct template_head head = {.version = 1, .max_attempts = 1};
-    static char bytes[sizeof head + 1];
-    struct job_id id;
-
-    memcpy(bytes, &head, sizeof head);
-    must(batch_insert(f.store,
-                      &(struct batch_new){.phase = BATCH_OPEN,
-                                          .spec = spec,
-                                          .task = {bytes, sizeof bytes},
-                                          .now_us = NOW_US,
-                                          .chunksize = 1},
-                      &id, err));
-    return id.no;
-}
-
-static struct batch batch_see(int64_t no)
-{
-    const struct batch *b;
-
-    must(batch_get_by_no(f.store, no, &b, err));
-    return *b;
+    return batch_add_as(&f, &(struct batch_new){.phase = BATCH_OPEN, .spec = spec, .chunksize = 1});
 }
 
 /* How many elements of one of the two batches are not the same in the other one. */
@@ -105,7 +83,7 @@ static void expect_same(const struct job_new *like)
     tx_commit(&f);
     cr_assert_eq(f.store->newest.no, together + N);
     cr_assert_eq(differences(alone, together) + differences(together, alone), 0);
-    const struct batch a = batch_see(alone), b = batch_see(together);
+    const struct batch a = batch_see(&f, alone), b = batch_see(&f, together);
     cr_assert(b.n == N && b.gated == a.gated && b.remaining == N);
     cr_assert_arr_eq(a.count, b.count, sizeof a.count);
     counts_check(&f);
@@ -149,6 +127,6 @@ Test(batches_elements, a_queue_takes_no_more_than_its_limit)
     store_savepoint_undo(f.store);
     must(batch_insert_elements(f.store, &job, elements, ELEMENTS_AT_ONCE - 1, err));
     tx_commit(&f);
-    cr_assert_eq(batch_see(job.batch).n, ELEMENTS_AT_ONCE - 1);
+    cr_assert_eq(batch_see(&f, job.batch).n, ELEMENTS_AT_ONCE - 1);
     counts_check(&f);
 }

@@ -2,20 +2,7 @@
 #include "storage/blobs.h"
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(blobs, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(blobs);
 
 static struct job_id blob_add(uint64_t file, int64_t keep_us)
 {

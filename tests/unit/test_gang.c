@@ -3,20 +3,7 @@
 
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(gang, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(gang);
 
 /* A pipeline of three, as the service stores it. */
 static struct gang make(void)

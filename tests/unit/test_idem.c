@@ -1,20 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(idem, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(idem);
 
 static struct idem_entry entry_of(uint8_t fill, int64_t created_us)
 {

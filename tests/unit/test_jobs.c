@@ -2,20 +2,7 @@
 /* One row's life through the verbs. */
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(jobs, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(jobs);
 
 /* ---- birth and ids ---- */
 

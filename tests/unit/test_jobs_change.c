@@ -4,20 +4,7 @@
 
 #include "storage/change.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(jobs_change, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(jobs_change);
 TestSuite(jobs_again, .init = setup, .fini = teardown, .timeout = 60);
 
 static struct job_patch patch_of(int64_t no, const struct job_spec *spec, uint32_t members)

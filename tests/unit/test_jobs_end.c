@@ -2,20 +2,7 @@
 /* How rows go: forgotten, by retention, or found damaged. */
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(jobs_end, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(jobs_end);
 
 /* ---- many are cancelled ---- */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Elements of a chunk that have begun and ended since the last commit: from behind the gate to the
  * end in one write. */
-#include "service/base/template.h"
-#include "storage/batches.h"
 #include "storage/change.h"
 #include "storage/deps.h"
 #include "storage_fixture.h"
@@ -32,25 +30,15 @@ static void insert(uint32_t i)
 
 static void setup(void)
 {
-    static const struct template_head head = {.version = 1, .max_attempts = 1};
-    static char bytes[sizeof head + 1];
     const struct job_spec spec = {.max_attempts = 1};
-    struct job_id id;
     struct job_row row;
     struct mate_list list = {.mates = mates, .max = N - 1, .max_bytes = 100, .arena = &a};
 
-    memcpy(bytes, &head, sizeof head);
     fixture_open(&f);
     arena_init(&a, 1u << 20);
     tx_begin(&f);
-    must(batch_insert(f.store,
-                      &(struct batch_new){.phase = BATCH_OPEN,
-                                          .spec = &spec,
-                                          .task = {bytes, sizeof bytes},
-                                          .now_us = NOW_US,
-                                          .chunksize = N},
-                      &id, err));
-    batch = id.no;
+    batch = batch_add_as(&f,
+                         &(struct batch_new){.phase = BATCH_OPEN, .spec = &spec, .chunksize = N});
     for (uint32_t i = 0; i < N; i++)
         insert(i);
     tx_commit(&f);
@@ -83,7 +71,6 @@ static bool leap(uint32_t mate)
 /* The flight lets the next one in, so no end of a leap needs to look for who is next. */
 Test(leap, its_end_is_told_as_one_behind_the_gate)
 {
-    const struct batch *b;
     size_t n;
 
     tx_begin(&f);
@@ -95,8 +82,7 @@ Test(leap, its_end_is_told_as_one_behind_the_gate)
     tx_commit(&f);
     cr_assert_eq(job_see(&f, nos[1]).state, JOB_SUCCEEDED);
     cr_assert_eq(job_see(&f, nos[1]).flags & JOB_GATED, 0, "the row itself is not behind it");
-    must(batch_get_by_no(f.store, batch, &b, err));
-    cr_assert_eq(b->gated, N - 2);
+    cr_assert_eq(batch_see(&f, batch).gated, N - 2);
     counts_check(&f);
 }
 
@@ -252,7 +238,6 @@ static bool says(uint32_t i, const char *more)
 Test(leap, many_at_once_keep_what_is_their_own)
 {
     struct job_leap leaps[N - 1];
-    const struct batch *b;
     size_t n;
 
     for (uint32_t i = 0; i < N - 1; i++)
@@ -283,8 +268,8 @@ Test(leap, many_at_once_keep_what_is_their_own)
     cr_assert_eq(job_see(&f, nos[4]).state, JOB_BLOCKED);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM errors WHERE detail = 'three'"), 1);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM outputs WHERE stdout = x'6f7574'"), 1);
-    must(batch_get_by_no(f.store, batch, &b, err));
-    cr_assert(b->gated == 1 && b->ended == 4 && b->count[JOB_SUCCEEDED] == 3 &&
-              b->count[JOB_FAILED] == 1 && b->failed_first == 3);
+    const struct batch b = batch_see(&f, batch);
+    cr_assert(b.gated == 1 && b.ended == 4 && b.count[JOB_SUCCEEDED] == 3 &&
+              b.count[JOB_FAILED] == 1 && b.failed_first == 3);
     counts_check(&f);
 }

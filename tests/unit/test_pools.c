@@ -2,20 +2,7 @@
 #include "storage/pools.h"
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(pools, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(pools);
 
 static const struct pool_entry entry = {.name = "p",
                                         .settings = {.size = 2,

@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The order in which jobs run, against a model, and the timers. */
-#include "storage/batches.h"
 #include "storage_fixture.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(queue, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(queue);
 
 /* ---- order ---- */
 

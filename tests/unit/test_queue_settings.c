@@ -4,20 +4,7 @@
 
 #include "storage/settings.h"
 
-static struct fixture f;
-
-static void setup(void)
-{
-    fixture_open(&f);
-    tx_begin(&f);
-}
-
-static void teardown(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(queue_settings, .init = setup, .fini = teardown, .timeout = 60);
+STORE_TESTS(queue_settings);
 
 /* ---- changes ---- */
 
