@@ -89,6 +89,8 @@ struct server {
     struct server_options options; /* of its first start; its strings belong to the caller */
 };
 
+/* Its environment asks for a fault (service/base/util.h). */
+bool options_name_fault(const struct server_options *opt);
 /* Starts it and waits for its `ready` line. opt may be NULL. */
 void server_start(struct server *s, const struct server_options *opt);
 /* As server_start, but the caller expects the start to fail: returns the exit code (128 + N after a

@@ -58,6 +58,15 @@ static void command_add(struct command_line *c, size_t *n, const char *arg)
     c->argv[*n] = NULL;
 }
 
+bool options_name_fault(const struct server_options *opt)
+{
+    bool found = false;
+    for (size_t i = 0; i < COUNT_OF(opt->env) && opt->env[i] != NULL; i++)
+        found = found || strncmp(opt->env[i], "GANGER_FP=", 10) == 0 ||
+                strncmp(opt->env[i], "GANGER_BUG=", 11) == 0;
+    return found;
+}
+
 /* The server gets this environment without GANGER_*, which would be options, and with one variable
  * that no job may see. */
 static void command_fill_env(struct command_line *c, const struct server_options *opt)

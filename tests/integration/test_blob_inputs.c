@@ -242,8 +242,6 @@ SERVER_TEST(blobs, a_batch_needs_its_blob_until_it_is_over)
 SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_fills_the_memory_costs_its_job_only,
                  .env = {"GANGER_FP=blob-filled:kill:1"}, .workers = 1)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "whole", 5, "");
     AUTO_RESPONSE first = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}",
                                   blob.id);
@@ -259,8 +257,6 @@ SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_fills_the_memory_costs_its_j
 SERVER_TEST_WITH(blobs, no_memory_for_it_is_no_fault_of_the_job,
                  .env = {"GANGER_FP=blob-memfd:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "x", 1, "");
     AUTO_RESPONSE r = job_run(s, "{'command':['cat','a'],'inputs':{'a':{'blob':'%s'}}}", blob.id);
     expect_outcome(r, "succeeded", NULL);

@@ -169,8 +169,6 @@ SERVER_TEST(blobs, elements_of_a_batch_leave_files_of_their_own)
 SERVER_TEST_WITH(blobs, a_full_disk_fails_the_job_that_leaves_files,
                  .env = {"GANGER_FP=blob-write:error:1"}, .workers = 1)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE r = job_run(s, "{'command':['sh','-c','echo x >a'],'outputs':['a']}");
     expect_outcome(r, "failed", "function_error");
     cr_assert_not_null(strstr(json_text(r, "error.detail"), "No space"));
@@ -200,8 +198,6 @@ CONFIGURED_TEST(blobs, a_function_without_a_directory_leaves_no_files, blob_func
 SERVER_TEST_WITH(blobs, a_worker_that_dies_while_it_copies_leaves_nothing, .workers = 1,
                  .env = {"GANGER_FP=blob-write:kill:2"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE end = job_run(
         s, "{'command':['sh','-c','echo x >a; echo y >b'],'outputs':['a','b']}");
     expect_outcome(end, "failed", "lost");

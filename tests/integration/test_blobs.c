@@ -239,8 +239,7 @@ PLAIN_TEST(blobs, after_kill_9_of_the_server_an_upload_leaves_nothing_and_the_ot
  * used again. */
 PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
+    SKIP_WITHOUT_FAULTS();
     struct server s;
     static const struct server_options options = {.env = {"GANGER_FP=blob-durable:kill:1"},
                                                   .unchecked = true};
@@ -262,8 +261,6 @@ PLAIN_TEST(blobs, a_file_without_a_row_is_swept)
 SERVER_TEST_WITH(blobs, a_file_that_takes_long_to_go_holds_up_nobody, .workers = 1,
                  .env = {"GANGER_BUG=stuck-unlink"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "x", 1, "");
     AUTO_RESPONSE gone = http(s, "DELETE", text_of("/v1/blobs/%s", blob.id).s, NULL, NULL);
     expect_status(gone, 204);
@@ -276,15 +273,19 @@ SERVER_TEST_WITH(blobs, a_file_that_takes_long_to_go_holds_up_nobody, .workers =
     cr_assert_eq(blob_files(s), 0);
 }
 
-SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
-                 .env = {"GANGER_FP=blob-write:error:2"})
+static void expect_disk_full(struct server *s)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_TEXT bytes = blob_bytes(600000, 3);
     AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
     expect_problem(full, 503, "disk-full");
     AWAIT(blob_files(s) == 0, 10);
+}
+
+SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
+                 .env = {"GANGER_FP=blob-write:error:2"})
+{
+    expect_disk_full(s);
+    AUTO_TEXT bytes = blob_bytes(600000, 3);
     AUTO_RESPONSE fits = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
     expect_status(fits, 201);
 }
@@ -292,20 +293,13 @@ SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_and_leaves_nothing,
 SERVER_TEST_WITH(blobs, a_disk_whose_room_goes_meanwhile_ends_the_upload,
                  .env = {"GANGER_FP=blob-room:error:3"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
-    AUTO_TEXT bytes = blob_bytes(600000, 3);
-    AUTO_RESPONSE full = blob_post(s, "/v1/blobs", bytes, 600000, NULL);
-    expect_problem(full, 503, "disk-full");
-    AWAIT(blob_files(s) == 0, 10);
+    expect_disk_full(s);
 }
 
 /* Most of it has not been sent, and never will be: the answer comes all the same. */
 SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_in_the_middle,
                  .env = {"GANGER_FP=blob-write:error:2"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_TEXT bytes = blob_bytes(600000, 3);
     AUTO_CONN c = conn_open(s);
     cr_assert(conn_request(c, s, "POST /v1/blobs",
@@ -324,8 +318,6 @@ SERVER_TEST_WITH(blobs, a_disk_that_becomes_full_is_said_in_the_middle,
 SERVER_TEST_WITH(blobs, a_disk_without_room_refuses_before_the_body,
                  .env = {"GANGER_FP=blob-room:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_CONN c = conn_open(s);
     cr_assert(conn_request(c, s, "POST /v1/blobs", "Content-Length: 100000000\r\n", NULL));
     cr_assert(conn_await_end(c, 10));

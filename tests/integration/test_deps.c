@@ -341,8 +341,7 @@ SERVER_TEST(deps, ten_thousand_children_of_one_job)
 /* The server dies while it tells a large family; the next one tells the rest, each child once. */
 SERVER_TEST(deps, telling_goes_on_after_kill_9)
 {
-    if (!binary_has_faults())
-        return;
+    SKIP_WITHOUT_FAULTS();
     struct server_options dying = {.env = {"GANGER_FP=engine-after-commit:kill:7"}};
     struct job_ref parent = job_submit(s, "{'command':['true'],'delay':'1h'}");
     struct job_ref other = job_submit(s, "{'command':['true'],'delay':'1h'}");

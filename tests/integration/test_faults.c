@@ -109,8 +109,7 @@ static void die_and_recover(size_t row)
 
 PLAIN_TEST(restart, a_death_at_any_named_point_loses_nothing)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
+    SKIP_WITHOUT_FAULTS();
     for (size_t i = 0; i < COUNT_OF(deaths); i++)
         die_and_recover(i);
 }
@@ -119,8 +118,6 @@ PLAIN_TEST(restart, a_death_at_any_named_point_loses_nothing)
 SERVER_TEST_WITH(restart, a_commit_that_finds_the_disk_full_is_refused,
                  .env = {"GANGER_FP=store-commit-full:error:4"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     (void)schema_document(s); /* as long as it answers */
     size_t accepted = 0, refused = 0;
     uint64_t until = deadline_in(20);
@@ -145,8 +142,6 @@ SERVER_TEST_WITH(restart, a_commit_that_finds_the_disk_full_is_refused,
 SERVER_TEST_WITH(restart, a_disk_that_is_low_refuses_the_submission_alone,
                  .env = {"GANGER_FP=disk-low:error:2"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref first = job_submit(s, "{'command':['true']}");
     AUTO_RESPONSE refused = http(s, "POST", "/v1/jobs", "{'command':['true']}", NULL);
     expect_problem(refused, 503, "disk-full");
@@ -163,8 +158,6 @@ SERVER_TEST_WITH(restart, a_commit_that_fails_is_called_unknown,
                  .env = {"GANGER_FP=store-commit-ioerr:error:12"})
 {
     static const struct server_options healthy;
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     (void)schema_document(s); /* as long as it answers */
     int i = 0;
     long status = 202;

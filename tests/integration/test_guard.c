@@ -25,8 +25,6 @@ static struct job_ref submit_at_last(struct server *s, const char *body)
 
 SERVER_TEST_WITH(guard, a_reaction_that_fails_is_dropped_alone, .env = {"GANGER_BUG=reaction"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref fails = job_submit(s, "{'command':['false']}");
     struct job_ref child = submit_at_last(
         s,
@@ -55,8 +53,6 @@ SERVER_TEST_WITH(guard, a_reaction_that_fails_is_dropped_alone, .env = {"GANGER_
 SERVER_TEST_WITH(guard, a_child_that_cannot_be_told_does_not_hold_up_its_siblings,
                  .env = {"GANGER_BUG=tell"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct text hold = fifo_make(s, "hold");
     struct job_ref parent = job_submit(s, "{'command':['cat','%s']}", hold.s), child[3];
     for (int i = 0; i < 3; i++)
@@ -78,8 +74,6 @@ SERVER_TEST_WITH(guard, a_child_that_cannot_be_told_does_not_hold_up_its_sibling
 /* What a step has decided is forgotten with it: the file of a blob whose row is still there. */
 SERVER_TEST_WITH(guard, due_times_that_fail_take_no_files, .env = {"GANGER_BUG=due-times"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct job_ref blob = blob_put(s, "kept", 4, "?keep=50ms");
     AWAIT(metric_of(s, DROPPED) >= 1, 20);
     struct job_ref job = submit_at_last(s, "{'command':['true']}");
@@ -95,8 +89,6 @@ SERVER_TEST_WITH(guard, due_times_that_fail_take_no_files, .env = {"GANGER_BUG=d
 SERVER_TEST_WITH(guard, outputs_that_are_somebody_elses_fail_their_job_alone,
                  .env = {"GANGER_BUG=one-output-file"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     for (int i = 0; i < 2; i++) {
         AUTO_RESPONSE twice = job_run(
             s, "{'command':['sh','-c','echo x >a; echo y >b'],'outputs':['a','b']}");
@@ -120,8 +112,6 @@ static bool pool_is_terminated(struct server *s)
 /* Its jobs stay as they were, and the pool can be told again. */
 SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BUG=pool-walk"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     pool_make(s, "{'name':'p','size':1}");
     struct text hold = fifo_make(s, "hold");
     struct job_ref first = job_submit(s, "{'command':['cat','%s'],'pool':'p'}", hold.s);
@@ -149,8 +139,6 @@ SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BU
 SERVER_TEST_WITH(guard, a_job_that_cannot_be_read_fails_alone, .workers = 2,
                  .env = {"GANGER_BUG=unreadable"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE first = http(s, "POST", "/v1/jobs", "{'command':['true'],'name':'unreadable'}",
                                NULL);
     expect_problem(first, 503, "storage-unavailable"); /* claimed in the transaction of its birth */
@@ -201,8 +189,6 @@ static pid_t worker_of(const struct server *s)
 SERVER_TEST_WITH(guard, a_job_that_could_not_begin_is_cancelled_all_the_same, .workers = 1,
                  .env = {"GANGER_FP=proc-clone:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     pid_t worker = worker_of(s);
     CHECK(kill(worker, SIGSTOP) == 0, "cannot stop the worker");
     struct job_ref job = job_submit(s, "{'command':['true']}");

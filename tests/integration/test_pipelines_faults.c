@@ -76,8 +76,6 @@ SERVER_TEST(pipelines, a_stage_whose_worker_dies_is_lost_and_the_others_end)
 SERVER_TEST_WITH(pipelines, a_half_that_had_begun_is_lost_and_the_other_never_begins,
                  .unchecked = true, .env = {"GANGER_FP=pool-after-start:kill:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_TEXT body = json_of("{'stages':[{'command':['sh','-c','echo x >> %s/first; sleep 0.3']},"
                              "{'command':['sh','-c','echo x >> %s/second; cat']}]}",
                              s->scratch, s->scratch);
@@ -147,8 +145,7 @@ static bool die_at_commit(int nth)
 
 PLAIN_TEST(pipelines, a_kill_after_any_commit_leaves_no_half)
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
+    SKIP_WITHOUT_FAULTS();
     int n = 0;
     while (n < 40 && die_at_commit(n + 1))
         n++;
@@ -158,8 +155,6 @@ PLAIN_TEST(pipelines, a_kill_after_any_commit_leaves_no_half)
 SERVER_TEST_WITH(pipelines, one_that_cannot_begin_at_all_waits_again, .workers = 3,
                  .env = {"GANGER_FP=pool-pipe:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE r = pipeline_run(s, "{'stages':[{'command':['echo','x']},{'command':['cat']},"
                                       "{'command':['cat']}]}");
     expect_text(r, "state", "succeeded");
@@ -171,8 +166,6 @@ SERVER_TEST_WITH(pipelines, one_that_cannot_begin_at_all_waits_again, .workers =
 SERVER_TEST_WITH(pipelines, one_that_cannot_begin_as_a_whole_is_broken_off, .workers = 3,
                  .env = {"GANGER_FP=pool-pipe:error:2"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE r = pipeline_run(s, "{'env':{'MARK':'pipe-broken'},'stages':["
                                       "{'command':['sleep','1000']},{'command':['cat']},"
                                       "{'command':['cat']}]}");
@@ -189,8 +182,6 @@ SERVER_TEST_WITH(pipelines, one_that_cannot_begin_as_a_whole_is_broken_off, .wor
 SERVER_TEST_WITH(pipelines, a_stage_that_its_worker_cannot_start_ends_it, .workers = 2,
                  .env = {"GANGER_FP=proc-clone:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     AUTO_RESPONSE r = pipeline_run(
         s, "{'stages':[{'command':['sleep','1000']},{'command':['sleep','1000']}]}");
     expect_text(r, "state", "failed");

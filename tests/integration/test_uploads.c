@@ -158,8 +158,6 @@ SERVER_TEST(batches, an_upload_whose_client_leaves_cancels_its_batch)
 SERVER_TEST_WITH(batches, an_upload_that_broke_off_while_the_store_refused_is_cancelled_later,
                  .env = {"GANGER_FP=batch-break:error:1"})
 {
-    if (!binary_has_faults())
-        cr_skip_test("built without fault points");
     struct conn *c = begin_upload(s, 9000);
     AWAIT(only_batch(s).id[0] != '\0', 20);
     struct job_ref batch = only_batch(s);
