@@ -2,6 +2,7 @@
 # Rules of the tree that no compiler holds, and commands of documents.
 ganger_add_test(layering tree 30 sh "${CMAKE_CURRENT_SOURCE_DIR}/layering.sh")
 ganger_add_test(banned tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/banned.sh")
+ganger_add_test(dev_verbs tree 60 sh "${CMAKE_CURRENT_SOURCE_DIR}/dev.sh")
 
 if(TARGET ganger)
     add_executable(print_states print_states.c)
