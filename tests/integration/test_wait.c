@@ -3,7 +3,10 @@
  * can wait. */
 #include "integration/harness_test.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 static struct response *wait_for(struct server *s, const char *ids, const char *when, int seconds)
 {
@@ -206,36 +209,53 @@ static bool raise_files(rlim_t wanted)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted;
 }
 
-static int by_value(const void *a, const void *b)
+/* What the machine has given to the server, in seconds; unlike the time that has passed it says
+ * something on a busy machine as well. */
+static double cpu_of(const struct server *s)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y ? 1 : 0;
+    clockid_t clock;
+    struct timespec used;
+    CHECK(clock_getcpuclockid(s->pid, &clock) == 0 && clock_gettime(clock, &used) == 0,
+          "the server has no clock");
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-/* The median of single submissions, in seconds. None of them is news for anybody who waits. */
-static double submission_p50(struct server *s)
+/* And what it has not given: how long the threads of a process had to wait for a processor. */
+static double starved_of(pid_t pid)
 {
-    enum { SUBMISSIONS = 100 };
-    double took[SUBMISSIONS];
-    const double woken = metric_of(s, "ganger_waiter_wakeups_total");
-    for (int i = 0; i < SUBMISSIONS; i++) {
-        uint64_t start = now_ns();
-        (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
-        took[i] = seconds_since(start);
+    double sum = 0;
+    DIR *tasks = opendir(text_of("/proc/%d/task", (int)pid).s);
+    for (const struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+        AUTO_TEXT stat = file_read(text_of("/proc/%d/task/%s/schedstat", (int)pid, task->d_name).s,
+                                   NULL);
+        const char *second = stat == NULL ? NULL : strchr(stat, ' ');
+        sum += second == NULL ? 0 : strtod(second, NULL) / 1e9;
     }
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return sum;
+}
+
+/* What single submissions cost the server. None of them is news for anybody who waits. */
+static double submissions_cost(struct server *s)
+{
+    const double woken = metric_of(s, "ganger_waiter_wakeups_total");
+    const double before = cpu_of(s);
+    for (int i = 0; i < 100; i++)
+        (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
+    const double cost = cpu_of(s) - before;
     cr_assert_eq(metric_of(s, "ganger_waiter_wakeups_total"), woken);
-    qsort(took, SUBMISSIONS, sizeof took[0], by_value);
-    return took[SUBMISSIONS / 2];
+    return cost;
 }
 
 /* A coarse bound, for what walks through all waiters at each commit; ./dev bench P9 measures it.
  * The machine may be busy with other things: one quiet moment is enough. */
 static void expect_no_burden(struct server *s, double alone)
 {
-    double beside = submission_p50(s);
-    for (int again = 0; again < 5 && beside >= 10 * alone; again++)
-        beside = submission_p50(s);
-    cr_assert(beside < 10 * alone, "%.2f ms instead of %.2f ms", beside * 1e3, alone * 1e3);
+    double beside = submissions_cost(s);
+    for (int again = 0; again < 5 && beside >= 3 * alone; again++)
+        beside = submissions_cost(s);
+    cr_assert(beside < 3 * alone, "%.0f ms instead of %.0f ms", beside * 1e3, alone * 1e3);
 }
 
 /* Each waits in one of the three ways; one commit answers them all, and until then nobody else
@@ -243,23 +263,26 @@ static void expect_no_burden(struct server *s, double alone)
 PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
 {
     enum { WAITERS = 5000 };
+    /* However long it takes until all of them wait, none is woken by a time. */
+    static const struct server_options options = {
+        .args = {"--http-heartbeat", "1h", "--http-max-wait", "1h"}};
     struct server server, *s = &server;
     if (!raise_files(WAITERS + 512))
         cr_skip_test("too few file descriptors: 5,000 waiters are NOT tested");
-    server_start(s, NULL);
+    server_start(s, &options);
     struct text hold = fifo_make(s, "hold");
     struct job_ref job = job_submit(s, "{'command':['cat','%s']}", hold.s);
     struct text body = text_of("{'jobs':['%s']}", job.id);
     struct conn **c = need_alloc(WAITERS * sizeof(struct conn *));
-    const double alone = submission_p50(s);
+    const double alone = submissions_cost(s);
     for (int i = 0; i < WAITERS; i++) {
         c[i] = conn_open(s);
         if (i % 3 == 0)
-            conn_request(c[i], s, text_of("GET /v1/jobs/%s", job.id).s, "Prefer: wait=55\r\n",
+            conn_request(c[i], s, text_of("GET /v1/jobs/%s", job.id).s, "Prefer: wait=600\r\n",
                          NULL);
         else
             conn_request(c[i], s, i % 3 == 1 ? "POST /v1/wait" : "POST /v1/as-completed",
-                         "Prefer: wait=55\r\n", body.s);
+                         "Prefer: wait=600\r\n", body.s);
     }
     uint64_t until = deadline_in(40);
     for (int64_t parked = 0; parked < WAITERS;) {
@@ -268,12 +291,14 @@ PLAIN_TEST(wait, five_thousand_waiters_on_one_job_are_answered_within_a_second)
         cr_assert_not(deadline_passed(until), "only %d are parked", (int)parked);
     }
     expect_no_burden(s, alone);
+    const double starved = starved_of(s->pid) + starved_of(getpid());
     fifo_release(hold.s);
     uint64_t start = now_ns();
     int answered = 0;
     for (int i = 0; i < WAITERS; i++)
         answered += conn_await_end(c[i], 10) && c[i]->status == 200 ? 1 : 0;
-    double took = seconds_since(start);
+    const double took = seconds_since(start) -
+                        (starved_of(s->pid) + starved_of(getpid()) - starved);
     for (int i = 0; i < WAITERS; i++)
         conn_close(c[i]);
     free(c);
