@@ -212,7 +212,11 @@ static char *on_terminal(struct server *s, char *extra_env, const struct typed *
         if (is_typed || strstr(shown, typed->text) == NULL)
             continue;
         is_typed = true;
-        CHECK(write(master, typed->keys, strlen(typed->keys)) > 0, "write: %s", strerror(errno));
+        if (typed->fifo != NULL)
+            fifo_release(typed->fifo);
+        else
+            CHECK(write(master, typed->keys, strlen(typed->keys)) > 0, "write: %s",
+                  strerror(errno));
     }
     (void)waitpid(pid, &status, 0);
     (void)close(master);
@@ -228,5 +232,5 @@ char *cli_on_terminal(struct server *s, char *extra_env, const char **words)
 
 char *cli_typing(struct server *s, const struct typed *typed, const char **words)
 {
-    return on_terminal(s, NULL, typed, words);
+    return on_terminal(s, "TERM=xterm", typed, words);
 }

@@ -43,9 +43,9 @@ struct text file_with(const struct server *s, const char *name, const void *byte
 /* Runs the client with a terminal as stdin, stdout and stderr, and wants exit code 0; what appeared
  * is returned, and freed by the caller. `extra_env` is one more variable, "K=V". */
 char *cli_on_terminal(struct server *s, char *extra_env, const char **words);
-/* The same; when `text` has appeared, `keys` are typed. */
+/* The same; when `text` has appeared, `keys` are typed, or the job that reads `fifo` may go on. */
 struct typed {
-    const char *text, *keys;
+    const char *text, *keys, *fifo;
 };
 char *cli_typing(struct server *s, const struct typed *typed, const char **words);
 

@@ -131,11 +131,13 @@ SERVER_TEST(cli, a_job_cannot_operate_the_terminal)
 
 SERVER_TEST(cli, progress_is_shown_on_a_terminal_only)
 {
-    struct job_ref job = cli_submit(s, WORDS("submit", "--delay", "2500ms", "true"));
+    const struct text hold = fifo_make(s, "hold");
+    struct job_ref job = cli_submit(s, WORDS("submit", "cat", hold.s));
     AUTO_CALL c;
     cli_call_start(&c, s, WORDS("wait", job.id));
-    AUTO_TEXT shown = cli_on_terminal(s, "TERM=xterm", WORDS("wait", job.id));
-    CHECK(strstr(shown, "scheduled, 1 s") != NULL, "no progress: \"%s\"", shown);
+    const struct typed seen = {"running, 1 s", .fifo = hold.s};
+    AUTO_TEXT shown = cli_typing(s, &seen, WORDS("wait", job.id));
+    CHECK(strstr(shown, seen.text) != NULL, "no progress: \"%s\"", shown);
     cli_call_end(&c);
     expect_code(&c, 0);
     CHECK(c.err[0] == '\0', "off a terminal there is \"%s\"", c.err);

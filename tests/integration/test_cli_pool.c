@@ -235,7 +235,7 @@ SERVER_TEST(cli, top_shows_queues_with_work_wherever_they_stand)
 SERVER_TEST(cli, top_draws_on_a_terminal_until_q)
 {
     struct job_ref job = submit_slow(s);
-    const struct typed typed = {"per second", "q"}; /* in the second frame */
+    const struct typed typed = {"per second", .keys = "q"}; /* in the second frame */
     AUTO_TEXT shown = cli_typing(s, &typed, WORDS("top"));
     CHECK(strstr(shown, "\033[?1049h") != NULL && strstr(shown, "\033[?1049l") != NULL,
           "the screen is not given back: %s", shown);

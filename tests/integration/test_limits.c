@@ -213,7 +213,7 @@ SERVER_TEST(limits, too_many_or_too_large_headers_are_refused)
 
 /* An absolute deadline, however steadily the bytes trickle; and nobody else waits. */
 SERVER_TEST_WITH(limits, a_slow_client_is_cut_off_and_disturbs_nobody,
-                 .args = {"--http-header-timeout", "1s", "--http-body-timeout", "1s"})
+                 .args = {"--http-header-timeout", "300ms", "--http-body-timeout", "300ms"})
 {
     enum { SLOW = 40 };
     struct conn *slow[SLOW];

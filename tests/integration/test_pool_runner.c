@@ -176,7 +176,7 @@ RUNNER_TEST(a_runner_that_cannot_start_again_costs_no_call)
 RUNNER_TEST(a_failing_initializer_fails_all_jobs_of_a_pool_that_breaks)
 {
     const struct flag flag = flag_of(s);
-    make_pool(s, text_of("%s,'on_worker_death':'break'", flag.runner.s).s);
+    make_pool(s, text_of("%s,'on_worker_death':'break','start_failures':1", flag.runner.s).s);
     AUTO_RESPONSE r = job_run(s, "{'pool':'p','function':'text','args':[1]}");
     expect_outcome(r, "failed", "lost");
     cr_assert_not_null(strstr(json_text(r, "error.detail"), "cannot start"), "%s", r->body);
@@ -227,13 +227,13 @@ RUNNER_TEST(bad_runners_of_pools_are_refused_by_place)
 
 RUNNER_TEST(a_runner_that_lacks_what_its_pool_asks_for_does_not_start)
 {
-    make_pool(s, ",'runner':{'command':" RUNNER ",'codec':'pickle'}");
+    make_pool(s, ",'start_failures':1,'runner':{'command':" RUNNER ",'codec':'pickle'}");
     response_free(http(s, "POST", "/v1/jobs", "{'pool':'p','function':'getpid'}", NULL));
     await_pool(s, "broken");
     AUTO_RESPONSE pool = http_get(s, "/v1/pools/p");
     cr_assert_not_null(strstr(pool->body, "does not name the codec"), "%s", pool->body);
     AUTO_RESPONSE gone = http(s, "POST", "/v1/pools",
-                              "{'name':'none','size':1,'min':1,"
+                              "{'name':'none','size':1,'min':1,'start_failures':1,"
                               "'runner':{'command':['/nowhere/at/all']}}",
                               NULL);
     expect_status(gone, 201);
