@@ -231,11 +231,11 @@ static enum task_end judge(const struct drive *d, uint32_t survivors)
         break;
     }
     const int status = d->tree.main_status;
-    const uint64_t full_bytes = oom_full_bytes(d->task->limit_memory, 0);
     if (!WIFSIGNALED(status))
         return TASK_EXITED;
-    return oom_is_full(full_bytes, d->tree.main_rss_bytes, WTERMSIG(status)) ? TASK_OUT_OF_MEMORY
-                                                                             : TASK_SIGNALED;
+    return oom_child_is_full(d->task->limit_memory, d->tree.main_rss_bytes, WTERMSIG(status))
+               ? TASK_OUT_OF_MEMORY
+               : TASK_SIGNALED;
 }
 
 static void report(struct drive *d, uint32_t survivors)

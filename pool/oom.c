@@ -2,9 +2,20 @@
 #include "pool/oom.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
+#define SLACK_BYTES (1u << 20) /* the kernel adds up what each processor counts now and then */
 #define CGROUPS "/sys/fs/cgroup"
 #define PATH_SIZE 4096
+
+bool oom_child_is_full(uint64_t limit, uint64_t max_rss_bytes, int signal)
+{
+    struct rusage own;
+
+    return oom_is_full(oom_full_bytes(limit, 0), max_rss_bytes, signal) &&
+           getrusage(RUSAGE_SELF, &own) == 0 &&
+           max_rss_bytes > (uint64_t)own.ru_maxrss * 1024 + SLACK_BYTES;
+}
 
 /* cgroups(7): of cgroup v2 /proc/self/cgroup has the line "0::/path". */
 static bool find_own(char ret[PATH_SIZE])

@@ -41,10 +41,10 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
     }
     bank->report.runner_died = call->cause == CAUSE_NONE && !call->has_exited;
     if (WIFSIGNALED(end->status)) {
-        const uint64_t full_bytes = oom_full_bytes(end->limit_memory, 0);
         bank->report.signal = WTERMSIG(end->status);
-        return oom_is_full(full_bytes, end->max_rss_bytes, bank->report.signal) ? TASK_OUT_OF_MEMORY
-                                                                                : TASK_SIGNALED;
+        return oom_child_is_full(end->limit_memory, end->max_rss_bytes, bank->report.signal)
+                   ? TASK_OUT_OF_MEMORY
+                   : TASK_SIGNALED;
     }
     bank->report.exit_code = WEXITSTATUS(end->status);
     if (bank->report.exit_code != 0)

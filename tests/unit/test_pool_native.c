@@ -381,6 +381,19 @@ Test(pool_native, who_dies_of_the_limit_is_out_of_memory)
 
 /* ---- beside others ---- */
 
+/* Its maximum begins with that of the worker, which holds more than the limit. */
+Test(pool_native, a_command_is_not_charged_for_what_its_worker_holds)
+{
+    struct task_outcome o;
+    TASK_OF(command, "sh", "-c", "kill -SEGV $$");
+    command.limit_memory = 64 << 20;
+    pool_release(f.pool, returns("keep", &o));
+    cr_assert_eq(o.end, TASK_EXITED);
+    pool_release(f.pool, fixture_run(&f, &command, &o));
+    cr_assert_eq(o.end, TASK_SIGNALED, "end %d", (int)o.end);
+    cr_assert_eq(o.signal, SIGSEGV);
+}
+
 Test(pool_native, commands_run_in_the_same_worker)
 {
     char text[32];
