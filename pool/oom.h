@@ -27,8 +27,8 @@ static inline bool oom_is_full(uint64_t full_bytes, uint64_t max_rss_bytes, int 
            (signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT);
 }
 
-/* The same of a child of ours. What wait(2) says of it begins with our own maximum: the kernel folds
- * the memory that a child shared with its parent into its maximum when it calls exec. */
+/* The same of a child of ours. What wait(2) says of it begins with our own maximum: the kernel
+ * folds the memory that a child shared with its parent into its maximum when it calls exec. */
 bool oom_child_is_full(uint64_t limit, uint64_t max_rss_bytes, int signal);
 
 /* The number of this process's cgroup, to which workers and tasks belong. Owner: the engine

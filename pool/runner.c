@@ -42,7 +42,7 @@ static bool is_usable(struct runners *all, struct runner *r)
 {
     struct runner_end end;
     if (r->says_bye) {
-        runner_quit(all, r);
+        runner_quit(all, r, &end);
         return false;
     }
     if (runner_look(r))
@@ -202,7 +202,7 @@ static void attend(struct runners *all, struct runner *r)
     const char *why = look_at(all, r, clock_mono_ns(), text);
 
     if (why == NULL && r->says_bye) {
-        runner_quit(all, r);
+        runner_quit(all, r, &end);
     } else if (why != NULL) {
         runner_kill(all, r, &end);
         log_event(all->log, LOG_WARN, "idle runner is replaced", LOG_STR(whose, name),

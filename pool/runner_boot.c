@@ -113,6 +113,7 @@ void runner_call_start_failed(struct runner_call *call, const char *why)
 static struct runner *free_place(struct runners *all)
 {
     struct runner *oldest = NULL;
+    struct runner_end end;
     for (uint32_t i = 0; i < RUNNERS_MAX; i++) {
         struct runner *r = &all->places[i];
         if (r->function == NULL)
@@ -121,7 +122,7 @@ static struct runner *free_place(struct runners *all)
             oldest = r;
     }
     if (oldest != NULL)
-        runner_quit(all, oldest);
+        runner_quit(all, oldest, &end);
     return oldest;
 }
 

@@ -339,10 +339,10 @@ void runner_call_run(struct runner_call *call)
     runner_call_finish_output(call);
     if (call->must_end || call->is_abandoned)
         runner_call_end_runner(call, &end);
+    else if (call->runner != NULL && call->all->isolation == POOL_EXEC)
+        runner_quit(call->all, call->runner, &end);
     else if (call->runner != NULL)
         runner_call_keep_runner(call, &end);
-    if (call->all->isolation == POOL_EXEC && call->runner != NULL)
-        runner_quit(call->all, call->runner);
     capture_finish(&call->out[0]);
     capture_finish(&call->out[1]);
     runner_fork_forget(call);

@@ -67,7 +67,8 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
                                          [CAUSE_DEADLINE] = TASK_DEADLINE,
                                          [CAUSE_OUTPUT] = TASK_OUTPUT_LIMIT};
     const struct runner_end child = {.status = call->child_status,
-                                     .max_rss_bytes = call->child_rss};
+                                     .max_rss_bytes = call->child_rss,
+                                     .limit_memory = end->limit_memory};
     enum task_end said;
 
     if (call->refused != TASK_EXITED)
@@ -121,7 +122,9 @@ void runner_call_keep_runner(struct runner_call *call, struct runner_end *ret)
     struct runner *r = call->runner;
     struct tree orphans = {0};
 
-    *ret = (struct runner_end){.cpu_us = runner_cpu_us(r), .max_rss_bytes = runner_rss_bytes(r)};
+    *ret = (struct runner_end){.cpu_us = runner_cpu_us(r),
+                               .max_rss_bytes = runner_rss_bytes(r),
+                               .limit_memory = r->limit_memory};
     if (!tree_reap(&orphans)) {
         ret->survivors = tree_end(&orphans, call->all->io->kill_deadline_us,
                                   call->all->io->child_fd);

@@ -422,11 +422,10 @@ void runner_kill(struct runners *all, struct runner *r, struct runner_end *ret)
     *r = (struct runner){0};
 }
 
-void runner_quit(struct runners *all, struct runner *r)
+void runner_quit(struct runners *all, struct runner *r, struct runner_end *ret)
 {
-    struct runner_end end;
     runner_say(r, "QUIT", SLICE_LIT("0"), "", (struct slice){0});
     close_fd(&r->to_fd);
     await_death(r, QUIT_MS * INT64_C(1000));
-    runner_kill(all, r, &end);
+    runner_kill(all, r, ret);
 }

@@ -112,6 +112,6 @@ struct runner_end {
 /* KILLs what is left of its tree and frees the place. */
 void runner_kill(struct runners *all, struct runner *r, struct runner_end *ret);
 /* QUIT, a moment, then as runner_kill. */
-void runner_quit(struct runners *all, struct runner *r);
+void runner_quit(struct runners *all, struct runner *r, struct runner_end *ret);
 
 #endif

@@ -17,6 +17,8 @@ static const char registry[] =
     "/tests/runners/odd.py\"]\n"
     "[function forks]\nkind = runner\nrunner = [\"python3\", \"" GANGER_SOURCE_DIR
     "/tests/runners/odd.py\", \"well\", \"fork\"]\n"
+    "[function limited]\nkind = runner\nrunner = [\"python3\", \"" GANGER_SOURCE_DIR
+    "/tests/runners/odd.py\", \"well\", \"fork\"]\nlimits = {\"memory\":1073741824}\n"
     "[function misbehave]\nkind = native\nmodule = " GANGER_HELPER_DIR "/native_misbehave.so\n";
 /* clang-format on */
 
@@ -141,6 +143,17 @@ ISOLATION_TEST(a_forked_call_leaves_nothing_and_brings_all)
     cr_assert_eq(batch_count(s, batch, "succeeded"), 3);
 }
 
+/* The process of such a call ends before its outcome is known, and with it what it has forked. */
+ISOLATION_TEST(a_call_with_a_process_of_its_own_leaves_nothing)
+{
+    make_pool(s, "exec", "");
+    AUTO_RESPONSE left = job_run(s, "{'pool':'p','function':'spawn','args':[['sleep','600']],"
+                                    "'kwargs':{'env':{'GANGER_LEFT':'isolation'}}}");
+    expect_outcome(left, "failed", "function_error"); /* a Popen is no JSON */
+    expect_int(left, "usage.processes_killed", 1);
+    no_process_left("GANGER_LEFT=isolation", 5);
+}
+
 /* Whoever does not fork cannot be in such a pool. */
 ISOLATION_TEST(a_pool_that_forks_takes_nothing_else)
 {
@@ -170,6 +183,9 @@ ISOLATION_TEST(frames_of_a_runner_that_forks_are_checked)
          "Exit: the runner has ended with exit code 0 and without an answer"},
         {"forks", "['EXITED',' status=3']", "exit_code", NULL},
         {"forks", "['FORKED',' pid=4194000'],['EXITED',' status=-9']", "signal", NULL},
+        {"limited", "['EXITED',' status=-6 rss=1073741824']", "oom", NULL},
+        {"limited", "['EXITED',' status=-6 rss=500000000']", "signal", NULL},
+        {"forks", "['EXITED',' status=-6 rss=1073741824']", "signal", NULL},
         {"odd", "['EXITED',' status=0']", "function_error", NULL},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
