@@ -86,10 +86,7 @@ bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const
     const uint32_t call = atomic_load(&bank->call) - mate * CALL_MATE;
     const int status = gone->arg;
 
-    outcome->has_died = true;
-    outcome->death = status;
-    if (gone->arg64 > 0 || !seat->banks[number].is_native ||
-        (call != CALL_RUNNING && call != CALL_KILLED))
+    if (!seat->banks[number].is_native || (call != CALL_RUNNING && call != CALL_KILLED))
         return false;
     /* What else a dead worker says about whose file it was is not relied on. */
     if (mate == seat->banks[number].now_mate)

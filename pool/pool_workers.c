@@ -41,6 +41,7 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
 {
     struct seat_bank *held = &seat->banks[bank];
     const struct bank *left = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
+    const uint32_t n_blobs = left->n_blobs; /* what is checked must not change any more */
     const int64_t now_us = clock_wall_us();
 
     held->outcome = (struct task_outcome){
@@ -49,13 +50,15 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
         .mate = pool_mates_lost(pool, seat, bank),
         .started_us = left->report.started_us,
         .ended_us = now_us,
-        .n_blobs = MIN(left->n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half copied, to be removed */
-        .blobs = left->blobs};
+        .n_blobs = MIN(n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half copied, to be removed */
+        .blobs = left->blobs,
+        .has_died = true,
+        .death = gone->arg};
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;
     held->outcome.wall_us = now_us - held->outcome.started_us;
-    const bool in_call = pool_call_lost(pool, seat, bank, gone);
+    const bool in_call = gone->arg64 == 0 && pool_call_lost(pool, seat, bank, gone);
     pool_take_back(pool, seat, bank);
     pool_tell(pool, seat, POOL_LOST, bank);
     return in_call;

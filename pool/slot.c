@@ -147,13 +147,14 @@ bool report_read(const struct task_report *report, struct task_outcome *ret)
 
 bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
 {
-    const struct task_report report = bank->report; /* what is checked must not change any more */
+    /* What is checked must not change any more. */
+    const struct task_report report = bank->report;
+    const uint32_t mate = bank->mate, n_blobs = bank->n_blobs;
     struct task_outcome outcome;
 
-    if (!report_read(&report, &outcome) || bank->mate > MAX_MATES ||
-        bank->n_blobs > TASK_MAX_OUTPUTS)
+    if (!report_read(&report, &outcome) || mate > MAX_MATES || n_blobs > TASK_MAX_OUTPUTS)
         return false;
-    outcome.mate = bank->mate;
+    outcome.mate = mate;
     memcpy(outcome.error_text, bank->error_text, sizeof(outcome.error_text));
     if (memchr(outcome.error_text, '\0', sizeof(outcome.error_text)) == NULL)
         return false;
@@ -164,7 +165,7 @@ bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret)
     }
     if (outcome.result.is_there && !outcome.result.is_spooled)
         outcome.result.inline_bytes = (struct slice){bank->result, (size_t)outcome.result.bytes};
-    outcome.n_blobs = bank->n_blobs;
+    outcome.n_blobs = n_blobs;
     outcome.blobs = bank->blobs;
     *ret = outcome;
     return true;
