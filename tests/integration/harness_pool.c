@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "integration/harness_pool.h"
 
+#include <signal.h>
+
 void pool_make(struct server *s, const char *body)
 {
     AUTO_RESPONSE r = http(s, "POST", "/v1/pools", body, NULL);
@@ -59,4 +61,18 @@ pid_t worker_pid(struct server *s, size_t at)
     AUTO_RESPONSE r = http_get(s, "/v1/workers");
     const cJSON *pid = json_find(r, text_of("items.%zu.pid", at).s);
     return cJSON_IsNumber(pid) ? (pid_t)pid->valuedouble : 0;
+}
+
+struct text worker_kill(struct server *s, struct job_ref job)
+{
+    response_free(job_await_state(s, job, "running"));
+    for (const uint64_t until = deadline_in(20);;) {
+        AUTO_RESPONSE r = job_show(s, job);
+        if (cJSON_IsNumber(json_find(r, "worker.job_pid"))) {
+            CHECK(kill((pid_t)json_int(r, "worker.pid"), SIGKILL) == 0, "cannot kill the worker");
+            return text_of("%s died (SIGKILL) under job %s", json_text(r, "worker.name"), job.id);
+        }
+        CHECK(!deadline_passed(until), "it does not begin: %s", r->body);
+        pause_ms(1);
+    }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What people complain about in process pools elsewhere, one test for each complaint that this
  * version answers. */
-#include "integration/harness_test.h"
+#include "integration/harness_pool.h"
 
 #include <signal.h>
 
@@ -68,8 +68,7 @@ SERVER_TEST_WITH(jobs, a_dead_worker_s_job_follows_its_retry_policy, .workers = 
     struct job_ref job = job_submit(
         s, "{'command':['sh','-c','test $GANGER_ATTEMPT = 2 || sleep 600'],"
            "'retry':{'max_attempts':2,'delay':'10ms','on':['lost']}}");
-    AUTO_RESPONSE shown = job_await_state(s, job, "running");
-    (void)kill((pid_t)json_int(shown, "worker.pid"), SIGKILL);
+    (void)worker_kill(s, job);
     AUTO_RESPONSE r = job_await(s, job);
     expect_outcome(r, "succeeded", NULL);
     expect_int(r, "attempt", 2);

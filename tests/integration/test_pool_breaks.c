@@ -28,14 +28,6 @@ static void reopen(struct server *s, const char *pool)
     cr_assert(json_is_null(r, "reason"));
 }
 
-/* Kills the worker that runs it, whichever of its pool that is. What the pool says of it. */
-static struct text kill_worker_of(struct server *s, struct job_ref job)
-{
-    AUTO_RESPONSE r = job_await_state(s, job, "running");
-    cr_assert_eq(kill((pid_t)json_int(r, "worker.pid"), SIGKILL), 0);
-    return text_of("%s died (SIGKILL) under job %s", json_text(r, "worker.name"), job.id);
-}
-
 static void expect_broken(struct server *s, struct job_ref job, const char *why)
 {
     AUTO_RESPONSE r = job_await(s, job);
@@ -57,7 +49,7 @@ SERVER_TEST_WITH(pools, a_death_fails_all_jobs_of_a_pool_that_breaks, .workers =
     struct job_ref later = job_submit(s, "{'pool':'p','command':['true'],'delay':'1h'}");
     struct job_ref batch = batch_submit(
         s, "{'pool':'p','command':['true'],'items':[1,2,3],'chunksize':2}");
-    const struct text why = kill_worker_of(s, victim);
+    const struct text why = worker_kill(s, victim);
     expect_broken(s, victim, why.s);
     expect_broken(s, beside, why.s);
     expect_broken(s, waiting, why.s);
@@ -113,6 +105,25 @@ SERVER_TEST_WITH(pools, only_an_unasked_death_breaks_a_pool, .workers = 1)
     expect_pool_state(s, "open");
 }
 
+/* Nobody can tell it from one that died idle: the job has not begun. */
+SERVER_TEST_WITH(pools, a_worker_killed_before_its_job_begins_costs_nothing, .workers = 1)
+{
+    pool_set(s, "{'on_worker_death':'break'}");
+    const pid_t worker = worker_pid(s, 0);
+    cr_assert_eq(kill(worker, SIGSTOP), 0);
+    struct job_ref job = job_submit(s, "{'command':['echo','once']}");
+    struct job_ref next = job_submit(s, "{'command':['true']}");
+    response_free(job_await_state(s, job, "running"));
+    cr_assert_eq(kill(worker, SIGKILL), 0);
+    AUTO_RESPONSE r = job_await(s, job);
+    expect_outcome(r, "succeeded", NULL);
+    expect_int(r, "attempt", 1);
+    expect_output(s, job, "stdout", "once\n");
+    AUTO_RESPONSE other = job_await(s, next);
+    expect_outcome(other, "succeeded", NULL);
+    expect_pool_state(s, "open");
+}
+
 /* Hundreds at a time, and the rest after the restart. */
 SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
 {
@@ -127,7 +138,7 @@ SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
         s, "{'pool':'p','command':['true'],'items':[%s],'retry':{'max_attempts':2,'delay':0}}",
         items.text);
     text_free(&items);
-    const struct text why = kill_worker_of(s, victim);
+    const struct text why = worker_kill(s, victim);
     AWAIT(batch_count(s, batch, "failed") > 0, 20);
     server_kill(s);
     server_restart(s, NULL);
@@ -150,7 +161,7 @@ SERVER_TEST_WITH(pools, what_runs_in_a_broken_pool_fails_over_kill_9, .workers =
         s, "{'pool':'p','command':['sh','-c','trap : TERM; while :; do sleep 0.1; done'],"
            "'stop':{'grace':'60s'},'retry':{'max_attempts':3,'delay':0}}");
     response_free(job_await_state(s, stubborn, "running"));
-    const struct text why = kill_worker_of(s, victim);
+    const struct text why = worker_kill(s, victim);
     response_free(job_await(s, victim));
     AUTO_RESPONSE early = http(s, "POST", "/v1/pools/p/reopen", NULL, NULL);
     expect_problem(early, 409, "state-conflict");
@@ -210,12 +221,12 @@ SERVER_TEST_WITH(pools, complaint_after_the_death_of_a_worker_nothing_hangs, .wo
     struct job_ref beside = job_submit(s, "{'command':['sleep','60']}");
     response_free(job_await_state(s, beside, "running"));
     struct job_ref waiting = job_submit(s, "{'command':['true']}");
-    (void)kill_worker_of(s, victim);
+    (void)worker_kill(s, victim);
     AUTO_RESPONSE end = job_await(s, victim);
     expect_outcome(end, "failed", "lost");
     AUTO_RESPONSE other = job_await(s, waiting);
     expect_outcome(other, "succeeded", NULL);
-    (void)kill_worker_of(s, beside);
+    (void)worker_kill(s, beside);
     pool_verb(s, "terminate", NULL);
     pool_join(s);
     AUTO_RESPONSE last = job_show(s, beside);

@@ -384,8 +384,7 @@ SERVER_TEST_WITH(pools, on_worker_death_retry_repeats_lost_jobs, .workers = 1)
                                    "600'],'retry':{'max_attempts':2,'delay':0,'on':['timeout']}}";
     for (int i = 0; i < 2; i++) {
         struct job_ref job = job_submit(s, "%s", job_text);
-        AUTO_RESPONSE running = job_await_state(s, job, "running");
-        cr_assert_eq(kill((pid_t)json_int(running, "worker.pid"), SIGKILL), 0);
+        (void)worker_kill(s, job);
         AUTO_RESPONSE r = job_await(s, job);
         expect_outcome(r, i == 0 ? "failed" : "succeeded", i == 0 ? "lost" : NULL);
         pool_set(s, "{'on_worker_death':'retry'}");
