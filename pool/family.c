@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/family.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -135,10 +134,14 @@ static void meet_children(struct family *f, const char *path, const struct famil
         }
 }
 
-static void close_dir(DIR **dir)
+pid_t family_next_thread(DIR *threads)
 {
-    if (*dir != NULL)
-        (void)closedir(*dir);
+    for (const struct dirent *entry; threads != NULL && (entry = readdir(threads)) != NULL;) {
+        const long thread = strtol(entry->d_name, NULL, 10);
+        if (thread > 0)
+            return (pid_t)thread;
+    }
+    return 0;
 }
 
 static void meet_all_children(struct family *f, const struct family_member *parent, pid_t root)
@@ -146,12 +149,9 @@ static void meet_all_children(struct family *f, const struct family_member *pare
     char path[64];
 
     (void)snprintf(path, sizeof(path), "/proc/%d/task", parent->pid);
-    __attribute__((cleanup(close_dir))) DIR *dir = opendir(path);
-    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        const long tid = strtol(entry->d_name, NULL, 10);
-        if (tid <= 0)
-            continue;
-        (void)snprintf(path, sizeof(path), "/proc/%d/task/%ld/children", parent->pid, tid);
+    AUTO_DIR DIR *dir = opendir(path);
+    for (pid_t thread; (thread = family_next_thread(dir)) > 0;) {
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent->pid, thread);
         meet_children(f, path, parent, root);
     }
 }

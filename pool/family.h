@@ -10,6 +10,7 @@
 
 #include "service/base/util.h"
 
+#include <dirent.h>
 #include <sys/types.h>
 
 struct family_member {
@@ -37,6 +38,14 @@ MUST_CHECK bool family_look(struct family *f, pid_t root, pid_t parent_of_root);
 void family_put_first(struct family *f, const struct family_member *root);
 /* One process, as members are described; false: there is none. */
 MUST_CHECK bool family_look_at(pid_t pid, struct family_member *ret);
+/* Of /proc/PID/task, opened; NULL: it could not be. The number of the next thread; 0: no more. */
+pid_t family_next_thread(DIR *threads);
+static inline void auto_closedir(DIR **dir)
+{
+    if (*dir != NULL)
+        (void)closedir(*dir);
+}
+#define AUTO_DIR __attribute__((cleanup(auto_closedir)))
 /* Of the process and of its children, whichever of its threads has forked them; 0: there is none.
  */
 uint64_t family_resident_bytes(pid_t pid);

@@ -3,7 +3,6 @@
 
 #include "pool/family.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -95,12 +94,6 @@ size_t tree_list_children(pid_t *ret_pids, size_t max)
     return list_children_of(getpid(), getpid(), ret_pids, max);
 }
 
-static void close_dir(DIR **dir)
-{
-    if (*dir != NULL)
-        (void)closedir(*dir);
-}
-
 /* Children that are the tree's and not the main thread's. */
 static size_t list_of_threads(const struct tree *tree, pid_t *ret_pids, size_t max)
 {
@@ -110,12 +103,10 @@ static size_t list_of_threads(const struct tree *tree, pid_t *ret_pids, size_t m
 
     if (!tree->has_threads || stat("/proc/self/task", &st) != 0 || st.st_nlink <= alone)
         return 0;
-    __attribute__((cleanup(close_dir))) DIR *dir = opendir("/proc/self/task");
-    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (thread > 0 && thread != getpid() && thread != tree->nursery)
+    AUTO_DIR DIR *dir = opendir("/proc/self/task");
+    for (pid_t thread; (thread = family_next_thread(dir)) > 0;)
+        if (thread != getpid() && thread != tree->nursery)
             n += list_children_of(getpid(), thread, ret_pids + n, max - n);
-    }
     return n;
 }
 
