@@ -94,10 +94,7 @@ static void withdraw(struct pool *pool, struct seat *seat)
             continue;
         }
         mine->owner = BANK_RETURNED;
-        pool_push(pool, (struct pool_event){.type = POOL_RETURNED,
-                                            .place = {pool_slot_of(pool, seat), number},
-                                            .job_no = mine->job_no,
-                                            .attempt = mine->attempt});
+        pool_tell(pool, seat, POOL_RETURNED, number);
     }
 }
 
@@ -387,8 +384,12 @@ void pool_start_failed(struct pool *pool, struct seat *seat, const char *why)
 void pool_prepare_start(struct pool *pool, const struct seat *seat)
 {
     struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
+    const struct slot_program *from = &pool->groups[seat->group].program;
     head->why[0] = '\0';
-    head->program = pool->groups[seat->group].program;
+    head->program.timeout_us = from->timeout_us;
+    head->program.isolation = from->isolation;
+    (void)snprintf(head->program.pool, sizeof(head->program.pool), "%s", from->pool);
+    (void)snprintf(head->program.runner, sizeof(head->program.runner), "%s", from->runner);
 }
 
 void pool_starts(struct pool *pool, struct seat *seat)

@@ -142,9 +142,10 @@ struct slot_offer {
 /* What the workers of a pool start before they are ready. The server writes it before the worker is
  * forked. */
 struct slot_program {
+    int64_t timeout_us; /* until it must be ready */
+    uint32_t isolation; /* enum pool_isolation: how calls of runners run */
+    /* Last, so that of a pool without a program little of them is touched. */
     char pool[64], runner[POOL_RUNNER_MAX]; /* pool_runner.h; "": nothing */
-    int64_t timeout_us;                     /* until it must be ready */
-    uint32_t isolation;                     /* enum pool_isolation: how calls of runners run */
 };
 struct slot_head {
     alignas(64) struct slot_offer offers[SLOT_BANKS];
@@ -169,8 +170,8 @@ struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_
  * mate and are left alone. */
 void bank_clear_task(struct bank *bank);
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot);
-/* Every enum is known, every length fits into its array. Sets what the report
- * says; the bytes themselves are the caller's. False: it is damaged. */
+/* Every enum is known, every length fits into its array. Sets what the report says; the bytes
+ * themselves are the caller's. False: it is damaged. */
 MUST_CHECK bool report_read(const struct task_report *report, struct task_outcome *ret);
 /* The same with the bytes, of what lies in the bank. */
 MUST_CHECK bool bank_read_outcome(const struct bank *bank, struct task_outcome *ret);

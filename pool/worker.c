@@ -132,11 +132,10 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
                                   .functions = cfg->functions,
                                   .path = cfg->path,
                                   .marker = w->own.marker};
-    const struct slot_program program = slots_head(&cfg->slots, slot)->program;
     if (!proc_launcher_init(&w->launcher, &err) ||
         !workdir_init(&w->workdir, cfg->data_fd, slot, &err))
         fail_start(w, cfg->log, &err);
-    if (!runners_open(&w->runners, &program, &err)) {
+    if (!runners_open(&w->runners, &slots_head(&cfg->slots, slot)->program, &err)) {
         runners_end(&w->runners);
         fail_start(w, cfg->log, &err);
     }
