@@ -75,8 +75,8 @@ enum frame_status { FRAME_OK, FRAME_AGAIN, FRAME_EOF, FRAME_ERROR };
 enum frame_status frame_send_fds(int sock, const struct frame *frame, const struct frame_fds *fds);
 enum frame_status frame_send(int sock, const struct frame *frame, int fd);
 /* Never blocks. ECONNRESET means "read on until EOF": the peer died with a frame of ours unread,
- * but what it had sent is still there. The descriptors are CLOEXEC and the
- * caller's. A short or unknown frame is FRAME_ERROR. */
+ * but what it had sent is still there. The descriptors are CLOEXEC and the caller's. A short or
+ * unknown frame is FRAME_ERROR. */
 enum frame_status frame_recv_fds(int sock, struct frame *ret_frame, struct frame_fds *ret_fds);
 /* The same where one descriptor at most belongs; others are closed. */
 enum frame_status frame_recv(int sock, struct frame *ret_frame, int *ret_fd);

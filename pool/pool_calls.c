@@ -56,7 +56,7 @@ void pool_call_kill_due(struct pool *pool, struct seat *seat, uint64_t now_ns)
 /* What it had written before it died; more than fits into the slot is cut. */
 static void keep_output(struct pool *pool, struct seat *seat, uint32_t number, int stream)
 {
-    struct bank *bank = slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats), number);
+    struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), number);
     struct task_output *out = &seat->banks[number].outcome.out[stream];
     const int from = seat->output_fd[stream];
     struct stat st;
@@ -79,8 +79,7 @@ static bool was_timer(const struct bank *bank, int status)
 
 bool pool_call_lost(struct pool *pool, struct seat *seat, uint32_t number, const struct frame *gone)
 {
-    const struct bank *bank = slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats),
-                                         number);
+    const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), number);
     struct task_outcome *outcome = &seat->banks[number].outcome;
     const uint32_t mate = outcome->mate;
     const uint32_t call = atomic_load(&bank->call) - mate * CALL_MATE;

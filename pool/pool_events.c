@@ -7,9 +7,18 @@
 #define MAX_READY 64
 #define MAX_FRAMES 16 /* of one socket in one look */
 
+static struct pool_event event_of(const struct pool *pool, const struct seat *seat,
+                                  enum pool_event_type type, uint32_t bank)
+{
+    return (struct pool_event){.type = type,
+                               .place = {pool_slot_of(pool, seat), bank},
+                               .job_no = seat->banks[bank].job_no,
+                               .attempt = seat->banks[bank].attempt};
+}
+
 void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type, uint32_t bank)
 {
-    pool_push(pool, pool_event_of(pool, seat, type, bank));
+    pool_push(pool, event_of(pool, seat, type, bank));
 }
 
 void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
@@ -85,7 +94,7 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
         return;
     }
     pool_begin(pool, seat, bank);
-    pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, bank));
+    pool_tell(pool, seat, POOL_STARTED, bank);
 }
 
 /* The offer that is the worker's next; SLOT_BANKS: none. */
@@ -114,7 +123,7 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
         return;
     }
     pool_begin(pool, seat, next);
-    pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, next));
+    pool_tell(pool, seat, POOL_STARTED, next);
 }
 
 /* Nobody will take the offer any more. It was taken if the worker said so, to us or only there. */
@@ -124,11 +133,11 @@ static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
 
     if (atomic_exchange(&offer->state, BANK_NOT_OFFERED) == BANK_TAKEN) {
         seat->banks[bank].owner = BANK_RUNNING;
-        pool_push(pool, pool_event_of(pool, seat, POOL_STARTED, bank));
+        pool_tell(pool, seat, POOL_STARTED, bank);
         return;
     }
     seat->banks[bank].owner = BANK_RETURNED;
-    pool_push(pool, pool_event_of(pool, seat, POOL_RETURNED, bank));
+    pool_tell(pool, seat, POOL_RETURNED, bank);
 }
 
 void pool_return_offers(struct pool *pool, struct seat *seat)
@@ -159,7 +168,7 @@ static void on_done(struct pool *pool, struct seat *seat, const struct frame *fr
     seat->tasks++;
     seat->resident_bytes = bank->resident_bytes;
     atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
-    pool_push(pool, pool_event_of(pool, seat, POOL_DONE, frame->bank));
+    pool_tell(pool, seat, POOL_DONE, frame->bank);
     if (seat->state != SEAT_IDLE)
         pool_return_offers(pool, seat);
     else if (!pool_leaves(pool, seat, frame->arg != 0))
@@ -203,7 +212,7 @@ static void on_output(struct pool *pool, struct seat *seat, const struct frame *
             mine->attempt != frame->attempt ||
             is_known_output(pool, (struct place){pool_slot_of(pool, seat), bank}))
             continue;
-        struct pool_event event = pool_event_of(pool, seat, POOL_OUTPUT, bank);
+        struct pool_event event = event_of(pool, seat, POOL_OUTPUT, bank);
         event.job_no = frame->job_no; /* or of a task behind it */
         pool_push(pool, event);
     }

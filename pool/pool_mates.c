@@ -9,7 +9,7 @@
 
 static struct bank *shared_bank(const struct pool *pool, const struct seat *seat, uint32_t bank)
 {
-    return slots_bank(&pool->worker.slots, (uint32_t)(seat - pool->seats), bank);
+    return slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
 }
 
 void pool_mates_fill(struct pool *pool, const struct pool_task *task)

@@ -96,10 +96,10 @@ struct why_record {
     char text[POOL_WHY];
 };
 struct pool_group {
-    struct pool_rules rules; /* without name and runner, which are in */
-    struct slot_program program;
-    uint32_t n;        /* seats that it has and keeps */
-    uint32_t failures; /* starts that have failed since one succeeded */
+    struct pool_rules rules;     /* without name and runner */
+    struct slot_program program; /* which has both */
+    uint32_t n;                  /* seats that it has and keeps */
+    uint32_t failures;           /* starts that have failed since one succeeded */
     bool is_broken;
     struct {
         _Atomic uint32_t size, failures;
@@ -166,17 +166,10 @@ static inline uint32_t pool_slot_of(const struct pool *pool, const struct seat *
 {
     return (uint32_t)(seat - pool->seats);
 }
-static inline struct pool_event pool_event_of(const struct pool *pool, const struct seat *seat,
-                                              enum pool_event_type type, uint32_t bank)
-{
-    return (struct pool_event){.type = type,
-                               .place = {pool_slot_of(pool, seat), bank},
-                               .job_no = seat->banks[bank].job_no,
-                               .attempt = seat->banks[bank].attempt};
-}
 
 /* ---- pool.c ---- */
 
+void pool_push(struct pool *pool, struct pool_event event);
 /* In the worker's hand, also when it has taken the offer and we have not heard so yet. */
 bool pool_is_with_worker(const struct pool *pool, struct place place);
 /* As pool_stop, of whatever the turn has come to. None of its mates may begin any more. */
@@ -184,7 +177,7 @@ void pool_stop_turn(struct pool *pool, struct place place, const struct pool_sto
 
 /* ---- pool_events.c ---- */
 
-void pool_push(struct pool *pool, struct pool_event event);
+/* An event of the bank's task. */
 void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type type,
                uint32_t bank);
 /* Reads what is ready; pushes events. */

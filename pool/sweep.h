@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The mark of a data directory and what bears it: tasks get it in their
- * environment, so that those which outlived a kill -9 of server, zygote and worker together are
- * found at the next start. */
+/* The mark of a data directory and what bears it: tasks get it in their environment, so that those
+ * which outlived a kill -9 of server, zygote and worker together are found at the next start. */
 #ifndef GANGER_POOL_SWEEP_H
 #define GANGER_POOL_SWEEP_H
 

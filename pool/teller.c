@@ -12,7 +12,7 @@ void teller_init(struct teller *t, int sock, struct bank *bank)
     *t = (struct teller){.sock = sock, .bank = bank, .progress_told = progress_turn(bank)};
 }
 
-static void send(struct teller *t, uint64_t bytes, uint64_t now_ns)
+static void tell(struct teller *t, uint64_t bytes, uint64_t now_ns)
 {
     const struct frame frame = {
         .type = FRAME_OUTPUT, .job_no = t->bank->job_no, .attempt = t->bank->attempt};
@@ -41,11 +41,11 @@ uint64_t teller_due_ns(const struct teller *t, uint64_t bytes)
 void teller_tell(struct teller *t, uint64_t bytes, uint64_t now_ns)
 {
     if (teller_due_ns(t, bytes) <= now_ns)
-        send(t, bytes, now_ns);
+        tell(t, bytes, now_ns);
 }
 
 void teller_watched(struct teller *t, uint64_t bytes)
 {
     atomic_store_explicit(&t->bank->watched, 2, memory_order_release);
-    send(t, bytes, clock_mono_ns());
+    tell(t, bytes, clock_mono_ns());
 }

@@ -246,7 +246,7 @@ static NORETURN void run(const struct worker_config *cfg, int control)
     int pause_ms = SWEEP_FIRST_PAUSE_MS;
     char drop[16 * 128]; /* struct signalfd_siginfo, signalfd(2) */
 
-    footprint_trim(); /* what libraries do in the child of a fork is done now */
+    footprint_trim(); /* here, since libraries have done by now what they do in a new process */
     z.children = must_alloc(cfg->slots.n * sizeof(*z.children));
     if (z.signal_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         _exit(70);
