@@ -225,33 +225,31 @@ void native_make_way(struct native *n)
 static bool arm(struct native *n, struct bank *bank, const struct task *task)
 {
     const uint64_t now_ns = clock_mono_ns();
-    const uint64_t timeout_at_ns = task_timeout_at(task, now_ns);
-    uint64_t left_ns = timeout_at_ns == NEVER ? NEVER : timeout_at_ns - now_ns;
+    uint64_t at_ns = task_timeout_at(task, now_ns);
     int32_t end = TASK_TIMEOUT;
 
     if (task->deadline_us > 0) {
         const int64_t left_us = task->deadline_us - clock_wall_us();
         if (left_us <= 0)
             return false;
-        if ((uint64_t)left_us < left_ns / 1000) {
-            left_ns = (uint64_t)left_us * 1000;
+        if ((uint64_t)left_us < (at_ns - now_ns) / 1000) {
+            at_ns = now_ns + (uint64_t)left_us * 1000;
             end = TASK_DEADLINE;
         }
     }
-    const uint64_t at_ns = left_ns == NEVER ? NEVER : now_ns + left_ns;
     const bool is_set = n->armed_at_ns >= at_ns && n->armed_at_ns - at_ns <= ARMED_LATE_NS;
-    if (bank->n_mates > 0 && left_ns > ARMED_LEFT_NS && left_ns < NEVER - now_ns - ARMED_LATE_NS)
-        left_ns += ARMED_LATE_NS;
-    const uint64_t set_ns = left_ns == NEVER ? NEVER : now_ns + left_ns;
-    atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : set_ns);
+    if (bank->n_mates > 0 && at_ns - now_ns > ARMED_LEFT_NS && at_ns < NEVER - ARMED_LATE_NS)
+        at_ns += ARMED_LATE_NS;
+    atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : at_ns);
     atomic_store(&bank->call_kill_end, end);
     if (is_set)
         return true;
-    if (left_ns == NEVER) {
+    if (at_ns == NEVER) {
         disarm_now(n);
         return true;
     }
-    n->armed_at_ns = set_ns;
+    n->armed_at_ns = at_ns;
+    const uint64_t left_ns = at_ns - now_ns;
     const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(left_ns / 1000000000),
                                                .tv_nsec = (long)(left_ns % 1000000000)}};
     return timer_settime(n->timer, 0, &at, NULL) == 0;
