@@ -133,23 +133,23 @@ static bool is_used_up(struct pool *pool, const struct seat *seat)
 
 /* Its runner has ended, and another one does not start: the next worker finds out whether that is
  * the pool's trouble. */
-static bool has_given_up(struct pool *pool, struct seat *seat)
+static bool has_given_up(struct pool *pool, const struct seat *seat)
 {
     const struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
-    char why[SLOT_WHY];
-    if (group_of(pool, seat)->program.runner[0] == '\0' || head->why[0] == '\0')
-        return false;
-    memcpy(why, head->why, sizeof(why));
-    why[sizeof(why) - 1] = '\0';
-    pool_start_failed(pool, seat, why);
-    return true;
+    return group_of(pool, seat)->program.runner[0] != '\0' && head->why[0] != '\0';
 }
 
 bool pool_leaves(struct pool *pool, struct seat *seat, bool goes_on)
 {
     if (pool->has_idle_rule)
         seat->idle_since_ns = clock_mono_ns();
-    if (seat->leave == LEAVE_NOT && (is_used_up(pool, seat) || has_given_up(pool, seat)))
+    if (has_given_up(pool, seat)) {
+        char why[SLOT_WHY];
+        slot_why(slots_head(&pool->worker.slots, pool_slot_of(pool, seat)), why);
+        pool_start_failed(pool, seat, why);
+        seat->leave = MAX(seat->leave, LEAVE_REPLACED);
+    }
+    if (seat->leave == LEAVE_NOT && is_used_up(pool, seat))
         seat->leave = LEAVE_REPLACED;
     if (seat->leave == LEAVE_NOT)
         return false;

@@ -22,11 +22,9 @@ static uint64_t backoff_ns(const struct seat *seat)
 /* What it has said itself, or how it ended. */
 static void boot_failed(struct pool *pool, struct seat *seat, int status)
 {
-    struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
     char why[SLOT_WHY];
 
-    memcpy(why, head->why, sizeof(why));
-    why[sizeof(why) - 1] = '\0';
+    slot_why(slots_head(&pool->worker.slots, pool_slot_of(pool, seat)), why);
     if (why[0] == '\0' && WIFSIGNALED(status))
         (void)snprintf(why, sizeof(why), "a worker was ended by signal %d before it was ready",
                        WTERMSIG(status));

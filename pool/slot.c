@@ -70,6 +70,12 @@ struct slot_head *slots_head(const struct slots *slots, uint32_t slot)
     return &slots->heads[slot];
 }
 
+void slot_why(const struct slot_head *head, char ret[SLOT_WHY])
+{
+    memcpy(ret, head->why, SLOT_WHY);
+    ret[SLOT_WHY - 1] = '\0';
+}
+
 struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_t bank)
 {
     PRE(bank < SLOT_BANKS);

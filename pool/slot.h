@@ -170,6 +170,8 @@ struct slot_offer *slots_offer(const struct slots *slots, uint32_t slot, uint32_
  * mate and are left alone. */
 void bank_clear_task(struct bank *bank);
 struct slot_head *slots_head(const struct slots *slots, uint32_t slot);
+/* What the worker has said, whatever lies there. */
+void slot_why(const struct slot_head *head, char ret[SLOT_WHY]);
 /* Every enum is known, every length fits into its array. Sets what the report says; the bytes
  * themselves are the caller's. False: it is damaged. */
 MUST_CHECK bool report_read(const struct task_report *report, struct task_outcome *ret);
