@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/wait.h>
 
 #define PROGRAM_MAX ((size_t)64 << 10) /* of what a text of 4 KiB says */
 
@@ -222,30 +221,24 @@ void runners_attend(struct runners *all)
 /* ------------------------------------------------------------------------------------------------
  * the program of the pool */
 
-static bool is_abandoned(const struct runners *all)
-{
-    struct pollfd fds[] = {{.fd = all->io->sock}, {.fd = all->io->term_fd, .events = POLLIN}};
-    return poll(fds, 2, 0) > 0 && (fds[0].revents != 0 || fds[1].revents != 0);
-}
-
 /* Until it is ready. NULL, or why it is not. */
 static const char *boot(struct runners *all, struct runner *r, char text[TASK_ERROR_TEXT])
 {
     struct pollfd fds[RUNNERS_MAX_FDS + 2];
-    bool has_init = false;
+    bool is_asked = false;
     for (;;) {
         const char *why = look_at(all, r, clock_mono_ns(), text);
         if (why != NULL || r->is_ready)
             return why;
-        if (is_abandoned(all))
-            return "the service has ended";
-        if (r->is_greeted && !has_init)
+        if (r->is_greeted && !is_asked)
             runner_say_init(r);
-        has_init = r->is_greeted;
+        is_asked = r->is_greeted;
         const size_t n = runners_watch(all, fds);
         fds[n] = (struct pollfd){.fd = all->io->sock};
         fds[n + 1] = (struct pollfd){.fd = all->io->term_fd, .events = POLLIN};
-        (void)poll(fds, n + 2, runners_wait_ms(all));
+        if (poll(fds, n + 2, runners_wait_ms(all)) > 0 &&
+            (fds[n].revents != 0 || fds[n + 1].revents != 0))
+            return "the service has ended";
     }
 }
 

@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
-#include <sys/wait.h>
 
 #define PUMP_BUDGET ((size_t)8 << 20)
 #define MAX_WAIT_NS (60000 * MS_NS)
@@ -153,7 +152,7 @@ static void give_up(struct runner_call *call, const char *why)
 static void hear_runner(struct runner_call *call, bool is_dead)
 {
     struct runner *r = call->runner;
-    char death[64];
+    char death[RUNNER_DEATH];
 
     if (!runner_call_hear(call)) {
         give_up(call, call->broken);
@@ -163,7 +162,7 @@ static void hear_runner(struct runner_call *call, bool is_dead)
         call->past->failed = 0;
     if (call->answer != ANSWER_NONE && !runner_fork_is_over(call) && !is_dead) {
         runner_fork_await(call);
-    } else if (call->answer != ANSWER_NONE || call->has_exited) {
+    } else if (call->answer != ANSWER_NONE || call->child_has_exited) {
         call->must_end = call->must_end || is_dead;
         call->phase = CALL_END;
     } else if (is_dead) {

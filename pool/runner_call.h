@@ -43,15 +43,16 @@ struct runner_call {
     uint64_t eof_by_ns; /* it has closed its descriptor 4 */
     int64_t cpu_before_us;
     enum cause cause;
-    bool stop_sent;   /* the runner was asked to stop before it answered */
-    bool has_streams; /* out[] reads the runner's pipes */
-    bool must_end;    /* it is not used again */
-    int child_fd;     /* its process that works on the task (runner_fork.c); -1: none */
-    bool has_exited, is_child_killed;
-    int child_status;    /* wait status, once it has exited */
-    uint64_t exit_by_ns; /* until then it must have */
+    bool stop_sent;        /* the runner was asked to stop before it answered */
+    bool has_streams;      /* out[] reads the runner's pipes */
+    bool must_end;         /* it is not used again */
+    int child_fd;          /* its process that works on the task (runner_fork.c); -1: none */
+    bool child_has_exited; /* EXITED has come */
+    bool is_child_killed;  /* it has got a KILL */
+    int child_status;      /* wait status, once it has exited */
+    uint64_t exit_by_ns;   /* until then it must have */
     int64_t child_cpu_us;
-    uint64_t child_rss;
+    uint64_t child_rss_bytes;
     bool is_abandoned; /* server or zygote died */
     enum call_answer answer;
     int result_fd; /* the spool file of a large result; -1: none */
@@ -80,17 +81,21 @@ void runner_call_end_runner(struct runner_call *call, struct runner_end *ret);
 /* The runner stays; what it or its task has left behind does not. */
 void runner_call_keep_runner(struct runner_call *call, struct runner_end *ret);
 
-/* runner_fork.c: FORKED and EXITED; a signal to the task's process (false: there is none); the task
- * has its answer or its KILL, so the process is to end; whether it has not, after a KILL; whether
- * nothing of the task is waited for but its answer. */
+/* runner_fork.c */
+/* FORKED and EXITED: the task has a process of its own, and that is over. */
 bool runner_fork_begun(struct runner_call *call, const struct runner_frame *frame,
                        struct slice body);
 bool runner_fork_exited(struct runner_call *call, const struct runner_frame *frame,
                         struct slice body);
+/* To that process. False: there is none. */
 bool runner_fork_signal(struct runner_call *call, int signal);
+/* The task has its answer or its KILL, so its process is to end within a moment. */
 void runner_fork_await(struct runner_call *call);
+/* That moment is over: KILLs it, once. True: it has not ended after that either. */
 bool runner_fork_is_late(struct runner_call *call, uint64_t now_ns);
+/* Nothing of the task is waited for but its answer. */
 bool runner_fork_is_over(const struct runner_call *call);
+/* The call is over: nobody signals its process any more. */
 void runner_fork_forget(struct runner_call *call);
 
 /* runner_end.c: the bank's outcome. */

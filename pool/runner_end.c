@@ -39,7 +39,7 @@ static enum task_end judge_death(struct runner_call *call, const struct runner_e
         (void)snprintf(call->error, sizeof(call->error), "ProtocolError: %s", call->broken);
         return TASK_FUNCTION_FAILED;
     }
-    bank->report.runner_died = call->cause == CAUSE_NONE && !call->has_exited;
+    bank->report.runner_died = call->cause == CAUSE_NONE && !call->child_has_exited;
     if (WIFSIGNALED(end->status)) {
         bank->report.signal = WTERMSIG(end->status);
         return oom_child_is_full(end->limit_memory, end->max_rss_bytes, bank->report.signal)
@@ -67,7 +67,7 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
                                          [CAUSE_DEADLINE] = TASK_DEADLINE,
                                          [CAUSE_OUTPUT] = TASK_OUTPUT_LIMIT};
     const struct runner_end child = {.status = call->child_status,
-                                     .max_rss_bytes = call->child_rss,
+                                     .max_rss_bytes = call->child_rss_bytes,
                                      .limit_memory = end->limit_memory};
     enum task_end said;
 
@@ -76,7 +76,7 @@ static enum task_end judge(struct runner_call *call, const struct runner_end *en
     else if (call->answer != ANSWER_NONE)
         said = judge_answer(call);
     else
-        said = judge_death(call, call->has_exited ? &child : end);
+        said = judge_death(call, call->child_has_exited ? &child : end);
     /* Who was faster than the cancel has done its work. */
     if (call->answer == ANSWER_RESULT && call->cause == CAUSE_STOP)
         call->stop_sent = false;
@@ -106,7 +106,7 @@ void runner_call_report(struct runner_call *call, const struct runner_end *end)
     bank->report.ended_us = clock_wall_us();
     bank->report.wall_us = (int64_t)((clock_mono_ns() - call->started_ns) / 1000);
     bank->report.user_us = MAX(end->cpu_us - call->cpu_before_us, INT64_C(0)) + call->child_cpu_us;
-    bank->report.max_rss_bytes = MAX(end->max_rss_bytes, call->child_rss);
+    bank->report.max_rss_bytes = MAX(end->max_rss_bytes, call->child_rss_bytes);
     if (said != TASK_EXITED || call->answer != ANSWER_RESULT)
         drop_value(call);
     else

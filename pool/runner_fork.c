@@ -7,7 +7,6 @@
 
 #include <signal.h>
 #include <sys/pidfd.h>
-#include <sys/wait.h>
 
 #define EXIT_NS (1000 * MS_NS) /* after its answer, or its KILL, until it must have ended */
 
@@ -21,7 +20,7 @@ bool runner_fork_begun(struct runner_call *call, const struct runner_frame *fram
     if (!runner_frame_key(frame, "pid", text) || !text_to_i64(slice_of(text), &pid) || pid < 2 ||
         pid > INT32_MAX)
         return runner_call_broken(call, "FORKED without a pid");
-    if (call->child_fd >= 0 || call->has_exited)
+    if (call->child_fd >= 0 || call->child_has_exited)
         return runner_call_broken(call, "a FORKED too many");
     AUTO_CLOSE int pidfd = pidfd_open((pid_t)pid, 0);
     /* It is signalled only as long as it is a child of the runner; looked at after the opening, so
@@ -43,14 +42,14 @@ bool runner_fork_exited(struct runner_call *call, const struct runner_frame *fra
     if (!runner_frame_key(frame, "status", text) || !text_to_i64(slice_of(text), &status) ||
         status < -64 || status > 255)
         return runner_call_broken(call, "EXITED without a status");
-    if (call->has_exited)
+    if (call->child_has_exited)
         return runner_call_broken(call, "a second EXITED");
-    call->has_exited = true;
+    call->child_has_exited = true;
     call->child_status = status < 0 ? (int)-status : (int)status << 8;
     if (runner_frame_key(frame, "cpu_us", text) && text_to_i64(slice_of(text), &n) && n > 0)
         call->child_cpu_us = n;
     if (runner_frame_key(frame, "rss", text) && text_to_i64(slice_of(text), &n) && n > 0)
-        call->child_rss = (uint64_t)n;
+        call->child_rss_bytes = (uint64_t)n;
     if (call->child_fd >= 0)
         (void)close(steal_fd(&call->child_fd));
     return true;
@@ -84,7 +83,7 @@ bool runner_fork_is_late(struct runner_call *call, uint64_t now_ns)
 
 bool runner_fork_is_over(const struct runner_call *call)
 {
-    return call->has_exited || (call->runner->caps & CAP_FORK) == 0;
+    return call->child_has_exited || (call->runner->caps & CAP_FORK) == 0;
 }
 
 void runner_fork_forget(struct runner_call *call)

@@ -101,11 +101,12 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
 
     (void)snprintf(name, sizeof(name), "%s=%s",
                    runner_is_of_pool(from->all, f) ? "GANGER_POOL" : "GANGER_FUNCTION", f->name);
+    const struct slice whose = {arena_dup(a, slice_of(name)), strlen(name)};
     const struct slice extra[] = {SLICE_LIT("GANGER_IN_FD=3"),
                                   SLICE_LIT("GANGER_OUT_FD=4"),
                                   SLICE_LIT("GANGER_INBOX_FD=5"),
                                   SLICE_LIT("GANGER_OUTBOX_FD=6"),
-                                  {arena_dup(a, slice_of(name)), strlen(name)},
+                                  whose,
                                   SLICE_LIT("GANGER_ISOLATION=fork")};
     const uint32_t n_extra = (uint32_t)ARRAY_LEN(extra) -
                              (from->all->isolation == POOL_FORK ? 0 : 1);
@@ -120,7 +121,7 @@ static bool prepare(const struct runner_source *from, struct arena *a, struct pr
                                        .n_extra = n_extra,
                                        .marker = slice_of(from->all->marker),
                                        .path = from->all->path};
-    return extra[4].ptr != NULL && proc_prepare(proc, &source, a);
+    return whose.ptr != NULL && proc_prepare(proc, &source, a);
 }
 
 static enum proc_result not_started(struct proc_started *ret, int error, const char *text)
@@ -354,11 +355,18 @@ uint64_t runner_rss_bytes(const struct runner *r)
 /* ------------------------------------------------------------------------------------------------
  * end */
 
+/* It is not reaped. */
+static bool has_ended(const struct runner *r, siginfo_t *ret_how)
+{
+    *ret_how = (siginfo_t){0};
+    return waitid(P_PIDFD, (id_t)r->pidfd, ret_how, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           ret_how->si_pid == r->pid;
+}
+
 bool runner_is_dead(const struct runner *r)
 {
-    siginfo_t info = {0};
-    return waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == r->pid;
+    siginfo_t ignored;
+    return has_ended(r, &ignored);
 }
 
 void runner_signal(const struct runner *r, int signal)
@@ -369,14 +377,13 @@ void runner_signal(const struct runner *r, int signal)
 
 const char *runner_death(const struct runner *r, char out[RUNNER_DEATH])
 {
-    siginfo_t info = {0};
-    if (!runner_is_dead(r))
+    siginfo_t how;
+    if (!has_ended(r, &how))
         return "it has closed its descriptor 4";
-    (void)waitid(P_PIDFD, (id_t)r->pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
-    if (info.si_code == CLD_EXITED)
-        (void)snprintf(out, RUNNER_DEATH, "exit code %d", info.si_status);
+    if (how.si_code == CLD_EXITED)
+        (void)snprintf(out, RUNNER_DEATH, "exit code %d", how.si_status);
     else
-        (void)snprintf(out, RUNNER_DEATH, "%s", text_signal_name(info.si_status));
+        (void)snprintf(out, RUNNER_DEATH, "%s", text_signal_name(how.si_status));
     return out;
 }
 
