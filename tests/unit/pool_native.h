@@ -36,4 +36,17 @@ static inline struct task *call_of(struct call *c, const char *word)
     return &c->task;
 }
 
+/* A suite whose tests have `f`, a pool of one worker with that function. */
+#define NATIVE_SUITE(name)                                          \
+    static struct fixture f;                                        \
+    static void name##_open(void)                                   \
+    {                                                               \
+        fixture_open_with(&f, 1, 5 * SECOND_US, &native_functions); \
+    }                                                               \
+    static void name##_close(void)                                  \
+    {                                                               \
+        fixture_close(&f);                                          \
+    }                                                               \
+    TestSuite(name, .init = name##_open, .fini = name##_close);
+
 #endif

@@ -9,19 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct fixture f;
-
-static void open_one(void)
-{
-    fixture_open_with(&f, 1, 5 * SECOND_US, &native_functions);
-}
-
-static void close_it(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(pool_native, .init = open_one, .fini = close_it, .timeout = 60);
+NATIVE_SUITE(pool_native)
 
 /* A call that returns. The caller releases the place. */
 static struct place returns(const char *word, struct task_outcome *ret)

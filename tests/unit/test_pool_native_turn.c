@@ -8,19 +8,7 @@
 
 #define LATE_US INT64_C(10000) /* a timeout within a turn, at most */
 
-static struct fixture f;
-
-static void open_one(void)
-{
-    fixture_open_with(&f, 1, 5 * SECOND_US, &native_functions);
-}
-
-static void close_it(void)
-{
-    fixture_close(&f);
-}
-
-TestSuite(pool_native_turn, .init = open_one, .fini = close_it, .timeout = 60);
+NATIVE_SUITE(pool_native_turn)
 
 /* Two calls in one turn. Of the first one the outcome; the wall time from which on the timer that
  * was armed in the second one would have counted its 60 seconds. */
