@@ -12,18 +12,13 @@
 /* ------------------------------------------------------------------------------------------------
  * HELLO, READY */
 
-struct word {
-    const char *text;
-    uint32_t bit;
-};
-static const struct word caps[] = {{"init", CAP_INIT},     {"cancel", CAP_CANCEL},
-                                   {"sigint", CAP_SIGINT}, {"busyping", CAP_BUSYPING},
-                                   {"shm", CAP_SHM},       {"fork", CAP_FORK}};
-static const struct word codecs[] = {
-    {"json", CODEC_JSON}, {"raw", CODEC_RAW}, {"pickle", CODEC_PICKLE}};
+static const struct runner_word caps[] = {{"init", CAP_INIT},     {"cancel", CAP_CANCEL},
+                                          {"sigint", CAP_SIGINT}, {"busyping", CAP_BUSYPING},
+                                          {"shm", CAP_SHM},       {"fork", CAP_FORK}};
 
 /* Unknown ones do not count; neither does "call", since a CALL is answered whoever makes it. */
-static uint32_t read_words(struct slice hello, const char *key, const struct word *words, size_t n)
+static uint32_t read_words(struct slice hello, const char *key, const struct runner_word *words,
+                           size_t n)
 {
     struct slice array, element;
     struct json_iter it;
@@ -49,11 +44,11 @@ static bool is_object(struct slice *body)
 }
 
 /* Pickled or not: calls whose only argument is no pickle are JSON all the same. */
-static uint32_t only_codec(uint32_t named, const char *codec)
+static uint32_t only_codec(uint32_t named, const struct runner_word *codec)
 {
-    if (codec == NULL || strcmp(codec, "pickle") == 0)
-        return codec == NULL || (named & CODEC_PICKLE) != 0 ? named : 0;
-    return named & (uint32_t)(strcmp(codec, "raw") == 0 ? CODEC_RAW : CODEC_JSON);
+    if (codec == NULL)
+        return named;
+    return codec->bit == CODEC_PICKLE && (named & CODEC_PICKLE) != 0 ? named : named & codec->bit;
 }
 
 static bool on_hello(struct runner_call *call, const struct runner_frame *frame, struct slice body)
@@ -67,14 +62,15 @@ static bool on_hello(struct runner_call *call, const struct runner_frame *frame,
         return runner_call_broken(call, "a second HELLO");
     if (!is_object(&body))
         return runner_call_broken(call, "the body of HELLO is no JSON object");
-    const char *codec = r->function->codec;
+    const struct runner_word *codec = r->function->codec;
     r->caps = read_words(body, "caps", caps, ARRAY_LEN(caps));
-    r->codecs = read_words(body, "codecs", codecs, ARRAY_LEN(codecs));
+    r->codecs = read_words(body, "codecs", runner_codecs, RUNNER_CODECS);
     if ((r->codecs & (CODEC_JSON | CODEC_RAW)) == 0)
         return runner_call_broken(call, "HELLO names neither codec \"json\" nor \"raw\"");
     r->codecs = only_codec(r->codecs, codec);
     if (r->codecs == 0)
-        return runner_call_broken(call, "HELLO does not name the codec \"%s\" of its pool", codec);
+        return runner_call_broken(call, "HELLO does not name the codec \"%s\" of its pool",
+                                  codec->text);
     if (call->all->isolation == POOL_FORK && (r->caps & CAP_FORK) == 0)
         return runner_call_broken(call, "HELLO does not name the capability \"fork\", which the "
                                         "isolation of its pool needs");

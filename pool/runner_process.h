@@ -6,13 +6,13 @@
 #include "pool/proc.h"
 #include "pool/runner.h"
 #include "pool/runner_frame.h"
+#include "service/base/pool_runner.h"
 
 #define RUNNER_TAIL 2048                  /* kept of what it writes to stderr while no task runs */
 #define RUNNER_BODY_MAX ((size_t)1 << 20) /* of any frame but RESULT and DATA */
 /* Larger bodies go through shared memory, if it can that. */
 #define RUNNER_SHM ((size_t)256 << 10)
 
-enum runner_codec { CODEC_JSON = 1, CODEC_RAW = 2, CODEC_PICKLE = 4 };
 enum runner_cap {
     CAP_INIT = 1,
     CAP_CANCEL = 2,

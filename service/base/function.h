@@ -17,6 +17,8 @@ enum function_kind {
     FUNCTION_KIND_COUNT
 };
 
+struct runner_word; /* pool_runner.h */
+
 /* Texts are terminated and live as long as the list. Raw JSON is validated JSON without white space
  * around it; absent: ptr NULL. */
 struct function {
@@ -27,11 +29,11 @@ struct function {
     const char *module, *symbol; /* native */
     const char *call;            /* runner: what it gets as `fn`; NULL: the name */
     struct slice init;           /* runner: the body of its INIT; absent: it gets none */
-    struct slice preload;     /* runner of a pool: names with commas between, also for its INIT */
-    const char *codec;        /* runner of a pool: the one that its calls have; NULL: any */
-    int64_t start_timeout_us; /* runner: until it must have said HELLO; 0: the default */
-    int64_t ping_us;          /* runner: how often it is pinged while idle; 0: the default */
-    struct slice *env;        /* "K=V" */
+    struct slice preload; /* runner of a pool: names with commas between, also for its INIT */
+    const struct runner_word *codec; /* runner of a pool: that of its calls; NULL: any */
+    int64_t start_timeout_us;        /* runner: until it must have said HELLO; 0: the default */
+    int64_t ping_us;                 /* runner: how often it is pinged while idle; 0: the default */
+    struct slice *env;               /* "K=V" */
     uint32_t n_env;
     const char *cwd, *pool, *queue, *doc; /* NULL: not given */
     struct slice timeout, retry, limits;  /* raw JSON, as a job's members of these names */

@@ -9,6 +9,18 @@
 #define SEPARATOR ','         /* between what is preloaded */
 #define ARENA_MAX (64u << 10) /* for a text of 4 KiB */
 
+const struct runner_word runner_codecs[RUNNER_CODECS] = {
+    {"json", CODEC_JSON}, {"raw", CODEC_RAW}, {"pickle", CODEC_PICKLE}};
+
+/* NULL: there is no such codec. */
+static const struct runner_word *codec_of(struct slice value)
+{
+    for (size_t i = 0; i < RUNNER_CODECS; i++)
+        if (json_type_of(value) == JSON_STRING && json_string_eq(value, runner_codecs[i].text))
+            return &runner_codecs[i];
+    return NULL;
+}
+
 struct reader {
     struct buf *out;
     struct arena *a;
@@ -125,15 +137,12 @@ static bool read_initializer(struct reader *r, struct slice value)
 
 static bool read_codec(struct reader *r, struct slice value)
 {
-    static const char *const codecs[] = {"json", "raw", "pickle"};
-    for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
-        if (json_type_of(value) != JSON_STRING || !json_string_eq(value, codecs[i]))
-            continue;
-        begin(r, "codec");
-        buf_json_string(r->out, slice_of(codecs[i]));
-        return true;
-    }
-    return refuse(r, "codec", "must be \"json\", \"raw\" or \"pickle\"");
+    const struct runner_word *codec = codec_of(value);
+    if (codec == NULL)
+        return refuse(r, "codec", "must be \"json\", \"raw\" or \"pickle\"");
+    begin(r, "codec");
+    buf_json_string(r->out, slice_of(codec->text));
+    return true;
 }
 
 static const struct {
@@ -236,7 +245,8 @@ static bool take_init(struct slice string, struct arena *a, struct function *f)
 
 static bool take_codec(struct slice string, struct arena *a, struct function *f)
 {
-    f->codec = json_string_dup(string, a, NULL);
+    (void)a;
+    f->codec = codec_of(string);
     return f->codec != NULL;
 }
 

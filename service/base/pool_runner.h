@@ -10,6 +10,15 @@
  * "codec":"…"}. "": the pool has none. */
 #define POOL_RUNNER_MAX 4096
 
+/* How values travel between a runner and its worker; a runner names several. */
+enum runner_codec { CODEC_JSON = 1, CODEC_RAW = 2, CODEC_PICKLE = 4 };
+#define RUNNER_CODECS 3
+struct runner_word {
+    const char *text;
+    uint32_t bit;
+};
+extern const struct runner_word runner_codecs[RUNNER_CODECS];
+
 /* `object` is validated JSON with these members; "initializer" is the text whose base64 would be
  * "init_base64". INVALID says below `pointer` what is wrong. */
 MUST_CHECK bool pool_runner_read(struct slice object, const char *pointer,

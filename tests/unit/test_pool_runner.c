@@ -26,7 +26,7 @@ Test(pool_runner, what_was_read_is_a_program)
     cr_assert_eq(f.n_argv, 2);
     cr_assert(slice_is(f.argv[1], "bA \""));
     cr_assert(slice_is(f.preload, "x.y,z") && slice_is(f.init, "m:f"));
-    cr_assert_str_eq(f.codec, "raw");
+    cr_assert_str_eq(f.codec->text, "raw");
     arena_release(&a);
 }
 
