@@ -47,6 +47,6 @@ static inline struct task *call_of(struct call *c, const char *word)
     {                                                               \
         fixture_close(&f);                                          \
     }                                                               \
-    TestSuite(name, .init = name##_open, .fini = name##_close);
+    TestSuite(name, .init = name##_open, .fini = name##_close, .timeout = 60);
 
 #endif
