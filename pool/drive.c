@@ -259,6 +259,26 @@ static void report(struct drive *d, uint32_t survivors)
     bank->report.max_rss_bytes = tree->max_rss_bytes;
 }
 
+/* Nothing that a task has opened outlives its processes, so its pipes can go on to the next one.
+ * But it may have sent a copy out of its tree, and who has that would write into the next one's
+ * output: only a task that has succeeded, without a word and without a process that had to be
+ * reaped for it, is believed not to have. */
+static void keep_silent_pipes(struct drive *d)
+{
+    const struct tree *tree = &d->tree;
+
+    if (d->cause != CAUSE_NONE || d->abandoned || tree->main_status != 0 || tree->reaped != 1)
+        return;
+    for (int stream = 0; stream < 2; stream++) {
+        struct capture *c = &d->out[stream];
+        (void)capture_pump(c, PUMP_BUDGET);
+        if (c->kept > 0 || c->truncated || c->pipe_fd < 0)
+            continue;
+        d->io->out[stream].fd = steal_fd(&c->pipe_fd);
+        d->io->out[stream].task_fd = steal_fd(&c->task_fd);
+    }
+}
+
 static void end_task(struct drive *d)
 {
     if (!d->main_ended)
@@ -266,6 +286,8 @@ static void end_task(struct drive *d)
     const uint32_t survivors = tree_end(&d->tree, d->io->kill_deadline_us, d->io->child_fd);
     if (!d->main_ended)
         note_end(d);
+    if (survivors == 0)
+        keep_silent_pipes(d);
     capture_finish(&d->out[0]);
     capture_finish(&d->out[1]);
     drive_close_own(d);

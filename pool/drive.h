@@ -10,6 +10,7 @@
 #ifndef GANGER_POOL_DRIVE_H
 #define GANGER_POOL_DRIVE_H
 
+#include "pool/pipe.h"
 #include "pool/proc.h"
 #include "pool/slot.h"
 
@@ -23,6 +24,7 @@ struct drive_io {
     int64_t kill_deadline_us;
     const struct proc_launcher *launcher;
     struct progress_pipe *progress;
+    struct task_pipe *out; /* stdout and stderr */
 };
 
 enum drive_result {

@@ -64,16 +64,17 @@ static bool open_streams(struct drive *d, struct ends *ends, struct proc *proc)
 {
     for (int stream = 0; stream < 2; stream++) {
         struct capture *c = &d->out[stream];
-        int fds[2] = {-1, -1}; /* what another task reads is not captured: an empty stream */
-        const bool is_ours = ends->child[stream + 1] < 0;
+        struct task_pipe *pipe = &d->io->out[stream];
         c->null_fd = d->io->null_fd;
         c->data_fd = d->io->data_fd;
-        if (is_ours && !pipe_make(fds, PIPE_READ))
+        capture_init(c, d->bank, stream, -1, d->task->limit_output);
+        if (ends->child[stream + 1] >= 0)
+            continue; /* what another task reads is not captured: an empty stream */
+        if (!task_pipe_open(pipe))
             return false;
-        capture_init(c, d->bank, stream, fds[0], d->task->limit_output);
-        c->task_fd = fds[1];
-        if (is_ours)
-            proc->fds[stream + 1] = fds[1];
+        c->pipe_fd = steal_fd(&pipe->fd);
+        c->task_fd = steal_fd(&pipe->task_fd);
+        proc->fds[stream + 1] = c->task_fd;
     }
     return open_stdin(d, ends, proc) && open_progress(d, proc);
 }

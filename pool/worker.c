@@ -99,8 +99,11 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
 {
     struct err err;
 
-    *w = (struct worker){
-        .cfg = cfg, .slot = slot, .progress = PROGRESS_PIPE_NONE, .notes = {.fd = -1}};
+    *w = (struct worker){.cfg = cfg,
+                         .slot = slot,
+                         .progress = PROGRESS_PIPE_NONE,
+                         .out = {TASK_PIPE_NONE, TASK_PIPE_NONE},
+                         .notes = {.fd = -1}};
     set_inherited(w);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         die(w, "cannot become a subreaper");
@@ -113,6 +116,7 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
         .kill_deadline_us = cfg->kill_deadline_us,
         .launcher = &w->launcher,
         .progress = &w->progress,
+        .out = w->out,
     };
     if (w->io.term_fd < 0 || w->io.child_fd < 0 || w->io.null_fd < 0)
         die(w, "cannot open descriptors of the worker");

@@ -20,6 +20,7 @@ struct worker {
     struct workdir workdir;
     struct arena arena;
     struct progress_pipe progress;
+    struct task_pipe out[2];
     struct native native;
     struct runners runners;
     struct worker_config own; /* what cfg points to when the log was moved */

@@ -396,8 +396,8 @@ Test(pool, thousands_of_jobs_leave_no_trace)
     for (uint32_t slot = 0; slot < 2; slot++) {
         cr_assert(pool_worker_info(f.pool, slot, &after));
         cr_assert_eq(after.pid, before[slot].pid, "the same worker");
-        cr_assert_leq(count_fds(after.pid), fds[slot] + 3,
-                      "one for the directory of tasks, two for the pipe of their progress");
+        cr_assert_leq(count_fds(after.pid), fds[slot] + 7,
+                      "one for the directory of tasks, two for each of their three pipes");
         cr_assert_eq(count_children(after.pid), 0);
         cr_assert_not(after.busy);
         counted += after.tasks_done;

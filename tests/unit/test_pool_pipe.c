@@ -256,13 +256,13 @@ Test(pool_pipe, no_descriptor_is_left_behind)
     fixture_open(&f, 2);
     run_two(&f, &endless, &first_line, &p); /* each worker has run something: it keeps its own */
     const int before = count_all(&f);
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 20; i++) {
         run_two(&f, &writer, &reader, &p);
         cr_assert_str_eq(p.text, "1000\n");
         run_two(&f, &missing, &reader, &p);
         run_two(&f, &writer, &missing, &p);
     }
-    cr_assert_eq(count_all(&f), before);
+    cr_assert_leq(count_all(&f), before + 8, "each worker may keep the pipes of a silent task");
     run_two(&f, &lister, &reader, &p);
     cr_assert_str_eq(p.text, "5\n", "0, 1, 2, 3 and the directory that ls reads");
     fixture_close(&f);
