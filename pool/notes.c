@@ -8,32 +8,38 @@
 
 #define NOTE_SIZE sizeof(((struct bank *)NULL)->note)
 
-bool notes_write(struct notes *notes, const struct worker_config *cfg, const struct bank *bank,
-                 uint32_t place)
-{
-    const off_t at = (off_t)NOTE_SIZE * (off_t)place;
-    const size_t len = MIN((size_t)bank->note_bytes, NOTE_SIZE);
-
-    if (len == 0 || cfg->starts_file == NULL)
-        return true;
-    if (notes->fd < 0)
-        notes->fd = openat(cfg->data_fd, cfg->starts_file, O_RDWR | O_CLOEXEC);
-    return notes->fd >= 0 && !FAULT("worker-note") &&
-           pwrite(notes->fd, bank->note, len, at) == (ssize_t)len;
-}
-
-/* The server has made the file as long as it gets before the first task. */
-void notes_map(struct notes *notes)
+/* The server has made the file as long as it gets, and its blocks, before the first task. */
+static bool map(struct notes *notes, const struct worker_config *cfg)
 {
     struct stat st;
 
-    if (notes->mapped != NULL || notes->fd < 0 || fstat(notes->fd, &st) != 0 || st.st_size <= 0)
-        return;
-    void *at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, notes->fd, 0);
+    if (notes->mapped != NULL)
+        return true;
+    AUTO_CLOSE int fd = openat(cfg->data_fd, cfg->starts_file, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0 || st.st_size <= 0)
+        return false;
+    void *at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED)
-        return;
+        return false;
     notes->mapped = at;
     notes->size = (size_t)st.st_size;
+    return true;
+}
+
+/* A note that our death cuts in two is not missed: its task begins only after it, and the one of
+ * the note before has long been stored. */
+bool notes_write(struct notes *notes, const struct worker_config *cfg, const struct bank *bank,
+                 uint32_t place)
+{
+    const size_t at = NOTE_SIZE * place, len = MIN((size_t)bank->note_bytes, NOTE_SIZE);
+
+    if (len == 0 || cfg->starts_file == NULL)
+        return true;
+    if (FAULT("worker-note") || !map(notes, cfg) || at + len > notes->size)
+        return false;
+    memcpy(notes->mapped + at, bank->note, len);
+    atomic_thread_fence(memory_order_seq_cst);
+    return true;
 }
 
 bool notes_change(const struct notes *notes, const struct bank *bank, uint32_t place, int64_t no)

@@ -8,7 +8,6 @@
 #include "pool/zygote.h"
 
 struct notes {
-    int fd;       /* -1: not opened yet */
     char *mapped; /* size; NULL: not yet */
     size_t size;
 };
@@ -16,8 +15,6 @@ struct notes {
 /* Writes the bank's note to its place. False: it is not there, so the task must not begin. */
 bool notes_write(struct notes *notes, const struct worker_config *cfg, const struct bank *bank,
                  uint32_t place);
-/* Before the first notes_change of a turn. */
-void notes_map(struct notes *notes);
 /* Another task of the same turn begins: its number goes into the note, without a system call. */
 bool notes_change(const struct notes *notes, const struct bank *bank, uint32_t place, int64_t no);
 

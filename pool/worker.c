@@ -102,8 +102,7 @@ static void init(struct worker *w, const struct worker_config *cfg, uint32_t slo
     *w = (struct worker){.cfg = cfg,
                          .slot = slot,
                          .progress = PROGRESS_PIPE_NONE,
-                         .out = {TASK_PIPE_NONE, TASK_PIPE_NONE},
-                         .notes = {.fd = -1}};
+                         .out = {TASK_PIPE_NONE, TASK_PIPE_NONE}};
     set_inherited(w);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
         die(w, "cannot become a subreaper");
@@ -247,7 +246,6 @@ static void tell_over(const struct worker *w, struct bank *bank, const struct fr
 static bool run_mates(struct worker *w, struct bank *bank, const struct frame *over)
 {
     struct mates_log log = {0};
-    notes_map(&w->notes);
     struct frame_fds none = frame_no_fds();
     const uint32_t place = w->slot * SLOT_BANKS + over->bank;
     uint64_t looked_ns = clock_mono_ns();
