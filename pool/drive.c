@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 
 #define MAX_WAIT_NS \
@@ -13,7 +14,9 @@
 #define PUMP_BUDGET \
     ((size_t)8 << 20) /* bytes of one stream before the other and the server are heard again */
 
-enum watch { ON_SOCK, ON_TERM, ON_OUT, ON_ERR, ON_STDIN, ON_CHILD, ON_PROGRESS, WATCH_COUNT };
+/* In the order in which poll(2) looks: a stream that is empty in a look which has found the main
+ * process ended was empty at its end. */
+enum watch { ON_SOCK, ON_TERM, ON_CHILD, ON_OUT, ON_ERR, ON_PROGRESS, ON_STDIN, WATCH_COUNT };
 
 static void signal_group(struct drive *d, int signal)
 {
@@ -160,15 +163,30 @@ static void note_end(struct drive *d)
     d->ended_us = clock_wall_us();
 }
 
-/* One of our children has ended, or stopped, as a rule the main process. */
-static void hear_children(struct drive *d)
+/* The kernel alone can say so: what others send has another code. */
+static bool tells_end_of_main(const struct drive *d, const struct signalfd_siginfo *heard)
 {
-    char drop[128]; /* one struct signalfd_siginfo: SIGCHLD does not queue */
-    (void)!read(d->io->child_fd, drop, sizeof(drop));
-    if (!d->main_ended && drive_main_is_over(d))
+    return heard->ssi_pid == (uint32_t)d->tree.main_pid &&
+           (heard->ssi_code == CLD_EXITED || heard->ssi_code == CLD_KILLED ||
+            heard->ssi_code == CLD_DUMPED);
+}
+
+/* One of our children has ended, or stopped, as a rule the main process. SIGCHLD does not queue, so
+ * it may have ended although another one is named. */
+static void hear_children(struct drive *d, const struct pollfd *fds)
+{
+    struct signalfd_siginfo heard = {0};
+
+    (void)!read(d->io->child_fd, &heard, sizeof(heard));
+    if (!d->main_ended && tells_end_of_main(d, &heard)) {
+        d->was_empty = fds[ON_OUT].revents == 0 && fds[ON_ERR].revents == 0 &&
+                       fds[ON_PROGRESS].revents == 0;
         note_end(d);
-    else
+    } else if (!d->main_ended && drive_main_is_over(d)) {
+        note_end(d);
+    } else {
         d->has_adopted = true;
+    }
 }
 
 /* What is adopted is looked for in /proc, which a short task is spared: its end does the same. */
@@ -201,7 +219,7 @@ static void watch_task(struct drive *d)
         if (fds[ON_STDIN].revents != 0)
             drive_feed_stdin(d);
         if (fds[ON_CHILD].revents != 0)
-            hear_children(d);
+            hear_children(d, fds);
         const uint64_t now_ns = clock_mono_ns();
         reap_adopted(d, now_ns);
         check_clocks(d, now_ns);
@@ -271,7 +289,8 @@ static void keep_silent_pipes(struct drive *d)
         return;
     for (int stream = 0; stream < 2; stream++) {
         struct capture *c = &d->out[stream];
-        (void)capture_pump(c, PUMP_BUDGET);
+        if (!d->was_empty)
+            (void)capture_pump(c, PUMP_BUDGET);
         if (c->kept > 0 || c->truncated || c->pipe_fd < 0)
             continue;
         d->io->out[stream].fd = steal_fd(&c->pipe_fd);
@@ -291,6 +310,8 @@ static void end_task(struct drive *d)
     capture_finish(&d->out[0]);
     capture_finish(&d->out[1]);
     drive_close_own(d);
+    if (!d->was_empty || d->tree.reaped != 1)
+        progress_pump(d->io->progress);
     progress_end(d->io->progress, survivors == 0);
     report(d, survivors);
     atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);

@@ -37,6 +37,7 @@ struct drive {
     bool was_still;     /* at the last look */
     enum cause cause;
     bool main_ended;
+    bool was_empty;   /* … and nothing that it had written was still in its pipes */
     bool has_adopted; /* before the task was settled, something else than its main process ended */
     bool main_signalled; /* it was alive when we first signalled it */
     bool stop_sent;

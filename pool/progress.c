@@ -156,7 +156,6 @@ void progress_pump(struct progress_pipe *p)
 
 void progress_end(struct progress_pipe *p, bool may_stay)
 {
-    progress_pump(p);
     /* The flags belong to the pipe, not to the task: the next one would find it non-blocking. */
     if (!may_stay || p->is_touched || fcntl(p->task_fd, F_GETFL) != O_WRONLY)
         progress_close(p);

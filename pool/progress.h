@@ -50,7 +50,8 @@ MUST_CHECK bool progress_open(struct progress_pipe *p, struct bank *bank);
 /* Takes what the pipe holds, up to a bound: who writes without end is not kept waiting, and neither
  * are the others. */
 void progress_pump(struct progress_pipe *p);
-/* After the end of the task. `may_stay`: all that had its descriptor 3 have ended. */
+/* After the end of the task, when its pipe is empty. `may_stay`: all that had its descriptor 3 have
+ * ended. */
 void progress_end(struct progress_pipe *p, bool may_stay);
 void progress_close(struct progress_pipe *p);
 /* What progress_pump does with bytes. */
