@@ -127,6 +127,8 @@ sqlite3_stmt *db_prepare(const struct db *db, size_t index)
     return db->stmts[index];
 }
 
+#define OPEN_FLAGS (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE)
+
 static bool db_configure(struct db *db, uint64_t cache_bytes, struct err *err)
 {
     char pragma[64];
@@ -146,13 +148,27 @@ static bool db_configure(struct db *db, uint64_t cache_bytes, struct err *err)
            db_exec(db, "PRAGMA temp_store=MEMORY", err);
 }
 
-bool db_open(struct db *db, const char *path, int flags, uint64_t cache_bytes, struct err *err)
+/* Nobody else finds its VFS: the connection keeps the address. */
+static int open_to_write(struct db *db, const char *path, struct wal_vfs *wal)
+{
+    int rc;
+
+    wal_vfs_init(wal);
+    rc = sqlite3_vfs_register(&wal->vfs, 0);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | OPEN_FLAGS, WAL_VFS_NAME);
+    (void)sqlite3_vfs_unregister(&wal->vfs);
+    return rc;
+}
+
+bool db_open(struct db *db, const char *path, struct wal_vfs *wal, uint64_t cache_bytes,
+             struct err *err)
 {
     int rc;
 
     *db = (struct db){0};
-    rc = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                         NULL);
+    rc = wal != NULL ? open_to_write(db, path, wal)
+                     : sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READONLY | OPEN_FLAGS, NULL);
     if (rc != SQLITE_OK)
         return db_fail(db, rc, path, err);
     return db_configure(db, cache_bytes, err);

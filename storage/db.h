@@ -6,6 +6,7 @@
 
 #include "service/base/buf.h"
 #include "service/base/error.h"
+#include "storage/wal_vfs.h"
 
 #include <sqlite3.h>
 
@@ -16,9 +17,10 @@ struct db {
     size_t n_stmts;
 };
 
-/* `flags` of sqlite3_open_v2. Sets what both kinds of connection want: a busy timeout, no mapped
- * memory, no checkpoint but on demand, cell checks, a schema that is not trusted. */
-MUST_CHECK bool db_open(struct db *db, const char *path, int flags, uint64_t cache_bytes,
+/* `wal`: of a connection that writes, which it has to outlive; NULL: this one reads. Sets what both
+ * kinds of connection want: a busy timeout, no mapped memory, no checkpoint but on demand, cell
+ * checks, a schema that is not trusted. */
+MUST_CHECK bool db_open(struct db *db, const char *path, struct wal_vfs *wal, uint64_t cache_bytes,
                         struct err *err);
 void db_close(struct db *db); /* accepts a zeroed or half-opened one */
 /* The statements of this connection, which db_stmt gives by index. Each is prepared at its first

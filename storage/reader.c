@@ -21,7 +21,7 @@ bool reader_open(const char *data_dir, uint64_t cache_bytes, struct reader **ret
     if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", data_dir) >= sizeof(path))
         return err_set(err, ERR_STORAGE, "The name of the data directory is too long.");
     reader = must_alloc(sizeof(*reader));
-    if (!db_open(&reader->db, path, SQLITE_OPEN_READONLY, cache_bytes, err) ||
+    if (!db_open(&reader->db, path, NULL, cache_bytes, err) ||
         !db_exec(&reader->db, "PRAGMA query_only=ON", err)) {
         reader_close(reader);
         return err_wrap(err, "open %s for reading", path);

@@ -41,6 +41,7 @@ struct change_list {
 };
 
 struct store {
+    struct wal_vfs wal_vfs;
     struct db db;
     struct counts counts;
     struct row_cache cache;

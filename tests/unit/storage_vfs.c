@@ -2,6 +2,9 @@
 #include "storage_vfs.h"
 
 #define SECTOR 512
+/* A write goes to the system in pieces: it may fail after any of them, as on a full disk, and the
+ * power may go after any of them. */
+#define PIECE 2048
 
 struct vfs_file {
     sqlite3_file base;
@@ -52,9 +55,9 @@ static int fail_now(const struct vfs_file *file, enum io_kind kind)
 
 /* ---- the methods that matter ---- */
 
-static int file_write(sqlite3_file *base, const void *bytes, int len, sqlite3_int64 offset)
+static int piece_write(struct vfs_file *file, const unsigned char *bytes, int len,
+                       sqlite3_int64 offset)
 {
-    struct vfs_file *file = file_of(base);
     int rc = fail_now(file, IO_WRITE);
 
     if (rc == SQLITE_OK)
@@ -66,6 +69,19 @@ static int file_write(sqlite3_file *base, const void *bytes, int len, sqlite3_in
         io->bytes = must_alloc(io->len);
         memcpy(io->bytes, bytes, io->len);
     }
+    return rc;
+}
+
+static int file_write(sqlite3_file *base, const void *bytes, int len, sqlite3_int64 offset)
+{
+    struct vfs_file *file = file_of(base);
+    int rc = SQLITE_OK;
+
+    if (file->is_watched)
+        recorder.log->n_writes[file->which]++;
+    for (int done = 0; done < len && rc == SQLITE_OK; done += PIECE)
+        rc = piece_write(file, (const unsigned char *)bytes + done, MIN(PIECE, len - done),
+                         offset + done);
     return rc;
 }
 

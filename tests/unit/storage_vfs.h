@@ -21,8 +21,9 @@ struct io {
 };
 
 struct io_log {
-    struct io *ops;
+    struct io *ops; /* of a write, one for each piece that reached the disk */
     size_t n, cap;
+    size_t n_writes[IO_FILES]; /* calls */
 };
 
 /* From now on new connections go through the recorder; each write, truncation and sync is appended
