@@ -4,6 +4,7 @@
 #include "api/feed.h"
 #include "api/listen.h"
 #include "api/receive.h"
+#include "service/base/footprint.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -34,6 +35,7 @@ struct worker {
     bool is_started;
     bool warns; /* of --auth none, each minute */
     uint64_t next_tick_ns, next_warning_ns;
+    struct rest rest;
     uint32_t max_conns;
     pthread_t id;
     _Atomic bool stopping;
@@ -117,6 +119,8 @@ static void take_mail(struct worker *w)
 static bool dispatch(struct worker *w, const struct epoll_event *events, int n)
 {
     bool has_mail = false;
+    if (n > 0)
+        rest_worked(&w->rest, clock_mono_ns());
     for (int i = 0; i < n; i++) {
         enum source_kind *source = events[i].data.ptr;
         switch (*source) {
@@ -172,9 +176,19 @@ static int wait_ms(struct worker *w, uint64_t now_ns)
     if (MHD_get_timeout(w->thread.daemon, &library_ms) != MHD_YES) {
         /* Nobody there and nothing to say: sleep until somebody comes. */
         bool sleeps = w->thread.conns == NULL && w->is_listening && !w->warns;
-        return sleeps ? -1 : (int)until_tick_ms;
+        return rest_wait_ms(&w->rest, now_ns, sleeps ? -1 : (int)until_tick_ms);
     }
     return (int)MIN((uint64_t)library_ms, until_tick_ms);
+}
+
+/* Clients that only stay connected are no work. */
+static void rest_if_idle(struct worker *w, uint64_t now_ns)
+{
+    if (!rest_is_due(&w->rest, now_ns))
+        return;
+    query_rest(w->thread.query);
+    request_free_pool(&w->thread);
+    rest_begin(&w->rest);
 }
 
 static void turn(struct worker *w)
@@ -192,6 +206,7 @@ static void turn(struct worker *w)
             break; /* nothing is ready any more */
     }
     tick(w, clock_mono_ns());
+    rest_if_idle(w, clock_mono_ns());
 }
 
 static bool is_busy(const struct worker *w)
@@ -233,6 +248,8 @@ static bool open_worker(struct http *http, struct worker *w, struct err *err)
     w->is_first = w == http->workers;
     w->warns = w->is_first && !http->shared.tokens.required;
     w->max_conns = MAX(http->shared.cfg->http_max_connections / http->n_workers, 1);
+    w->rest.n_awake = engine_awake(http->shared.engine);
+    rest_worked(&w->rest, clock_mono_ns());
     t->shared = &http->shared;
     t->next_waiter = (uint64_t)(w - http->workers) << 48; /* unique among all threads */
     random_bytes(&t->id_salt, sizeof t->id_salt);

@@ -136,7 +136,7 @@ static int wait_for(struct engine *e, int fd, struct epoll_event events[MAX_SOUR
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
-    uint64_t at = pace_next_ns(e), now = clock_mono_ns();
+    uint64_t at = MIN(pace_next_ns(e), rest_next_ns(&e->rest)), now = clock_mono_ns();
     bool naps = pace_naps(e, now, &at);
     int n = wait_for(e, naps ? e->calm_fd : e->epoll_fd, events,
                      at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
@@ -249,6 +249,7 @@ static void transact(struct engine *e)
 {
     struct err err = {0};
     e->lazy_until_ns = 0;
+    rest_worked(&e->rest, e->turn.now_ns); /* turns that change nothing are no work */
     bool was_telling = e->is_telling;
     enum commit_result result = COMMIT_NOT_STORED;
     if (store_begin(e->store, &err)) {
@@ -315,6 +316,14 @@ static void defer_writes(struct engine *e)
     publish_commands(e);
 }
 
+static void rest_if_idle(struct engine *e)
+{
+    if (!rest_is_due(&e->rest, e->turn.now_ns))
+        return;
+    store_rest(e->store);
+    rest_begin(&e->rest);
+}
+
 static void engine_turn(struct engine *e)
 {
     collect(e);
@@ -331,6 +340,7 @@ static void engine_turn(struct engine *e)
     publish_answers(e, waiters_expire(e->waiters, clock_mono_ns()));
     publish_notify(e);
     waiters_sweep(e->waiters);
+    rest_if_idle(e);
     atomic_fetch_add_explicit(&e->shared.turns, 1, memory_order_relaxed);
     metrics_observe_us(e->parts.metrics, HIST_TURN_TIME, (clock_mono_ns() - begin_ns) / 1000);
 }
@@ -422,6 +432,8 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     e->epoll_fd = e->calm_fd = e->spool_fd = e->deliver_fd = e->inbox.event_fd = -1;
     e->exit_code = -1;
     e->started_us = clock_wall_us();
+    e->rest.n_awake = &e->shared.n_awake;
+    rest_worked(&e->rest, clock_mono_ns());
     e->waiters = waiters_new();
     random_bytes(&e->salt_state, sizeof e->salt_state);
     e->dispatch = (struct dispatch){.pool = parts->pool,

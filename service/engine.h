@@ -77,6 +77,7 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret);
 bool engine_has_defaults(const struct engine *engine);
 
 const struct config *engine_config(const struct engine *engine);
+_Atomic uint32_t *engine_awake(struct engine *engine); /* any thread: for its struct rest */
 struct metrics *engine_metrics(struct engine *engine);
 const struct log *engine_log(const struct engine *engine);
 /* A pool as of the last commit; name "": there is none. Any thread. */

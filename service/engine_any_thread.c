@@ -80,6 +80,11 @@ struct metrics *engine_metrics(struct engine *e)
     return e->parts.metrics;
 }
 
+_Atomic uint32_t *engine_awake(struct engine *e)
+{
+    return &e->shared.n_awake;
+}
+
 const struct log *engine_log(const struct engine *e)
 {
     return e->parts.log;

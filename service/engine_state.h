@@ -4,6 +4,7 @@
 #ifndef GANGER_SERVICE_ENGINE_STATE_H
 #define GANGER_SERVICE_ENGINE_STATE_H
 
+#include "service/base/footprint.h"
 #include "service/dispatch.h"
 #include "service/engine.h"
 #include "service/events.h"
@@ -39,6 +40,7 @@ struct engine_shared {
     _Atomic uint64_t blob_bytes, blob_memory;
     _Atomic uint32_t delivering; /* tries that have begun and are not recorded yet */
     _Atomic bool has_defaults;   /* of some queue */
+    _Atomic uint32_t n_awake;    /* threads that do not rest */
 };
 
 struct engine {
@@ -71,9 +73,10 @@ struct engine {
     uint64_t lazy_until_ns;  /* outcomes that nobody waits for may gather until then; 0 = none wait
                               */
     uint64_t last_end_ns, end_before_ns; /* when attempts ended last */
-    uint64_t typical_ns;  /* how long attempts take now, rather too short than too long */
-    uint64_t commit_ns;   /* and commits */
-    bool may_nap;         /* PACE_NAP was said */
+    uint64_t typical_ns; /* how long attempts take now, rather too short than too long */
+    uint64_t commit_ns;  /* and commits */
+    bool may_nap;        /* PACE_NAP was said */
+    struct rest rest;
     uint64_t nap_from_ns; /* when the nap before this turn began; 0 = there was none */
     bool lacks_pwait2;
     uint64_t careful_until_ns; /* steps have savepoints of their own until then (guard.c) */

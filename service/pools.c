@@ -187,14 +187,20 @@ static void count_jobs(struct engine *e)
     put_counts(e, 0, &own);
 }
 
+/* What nobody has used is not touched: all of it would be 200 KB. */
+static bool is_used(const struct pools *pools, uint32_t pool)
+{
+    return pools->now[pool].name[0] != '\0' || pools->committed[pool].name[0] != '\0';
+}
+
 void pools_committed(struct engine *e)
 {
     struct pools *pools = &e->pools;
-    if (pools->is_dirty || pools->has_walked) {
-        for (uint32_t i = 0; i < MAX_POOLS; i++)
+    for (uint32_t i = 0; i < MAX_POOLS && (pools->is_dirty || pools->has_walked); i++)
+        if (is_used(pools, i)) {
             pool_board_put(&pools->boards[i], &pools->now[i]);
-        memcpy(pools->committed, pools->now, sizeof pools->now);
-    }
+            pools->committed[i] = pools->now[i];
+        }
     if (pools->is_dirty) {
         pools->news = UINT32_MAX;
         make_rules(e);
@@ -222,7 +228,9 @@ void pools_publish(struct engine *e)
 
 void pools_rolled_back(struct engine *e)
 {
-    memcpy(e->pools.now, e->pools.committed, sizeof e->pools.now);
+    for (uint32_t i = 0; i < MAX_POOLS; i++)
+        if (is_used(&e->pools, i))
+            e->pools.now[i] = e->pools.committed[i];
     e->pools.is_dirty = e->pools.has_walked = false;
     pools_tell_dispatch(e);
 }

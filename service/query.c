@@ -40,6 +40,11 @@ void query_close(struct query *query)
     free(query);
 }
 
+void query_rest(struct query *query)
+{
+    reader_rest(query->reader);
+}
+
 static void add_progress(struct job_view *job, const struct progress *progress, struct arena *a)
 {
     if (!progress->is_known)

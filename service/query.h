@@ -13,6 +13,7 @@
 struct query;
 MUST_CHECK bool query_open(struct engine *engine, struct query **ret_query, struct err *err);
 void query_close(struct query *query);
+void query_rest(struct query *query); /* nothing is expected soon: its memory becomes small */
 
 /* One job, with its live facts (pids, progress, bytes so far) when it runs. Strings live in `a`. */
 MUST_CHECK bool query_job(struct query *query, const struct job_id *id, struct arena *a,

@@ -174,6 +174,11 @@ bool db_open(struct db *db, const char *path, struct wal_vfs *wal, uint64_t cach
     return db_configure(db, cache_bytes, err);
 }
 
+void db_rest(const struct db *db)
+{
+    (void)sqlite3_db_release_memory(db->handle);
+}
+
 void db_close(struct db *db)
 {
     for (size_t i = 0; i < db->n_stmts; i++)

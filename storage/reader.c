@@ -40,6 +40,11 @@ void reader_close(struct reader *reader)
     free(reader);
 }
 
+void reader_rest(struct reader *reader)
+{
+    db_rest(&reader->db);
+}
+
 bool reader_no_room(struct err *err)
 {
     return err_set(err, ERR_OVERLOADED, "There is not enough memory for this answer now.");

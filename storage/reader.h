@@ -11,6 +11,7 @@ struct reader;
 /* After store_open. */
 MUST_CHECK bool reader_open(const char *data_dir, uint64_t cache_bytes, struct reader **ret,
                             struct err *err);
+void reader_rest(struct reader *reader); /* nothing is expected soon: its memory becomes small */
 void reader_close(struct reader *reader);
 
 /* NOT_FOUND if there is none. Strings go to the arena. Live members (pids, progress) stay empty. */

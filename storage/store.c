@@ -220,6 +220,13 @@ enum commit_result store_commit(struct store *store, struct err *err)
     return COMMIT_UNKNOWN;
 }
 
+void store_rest(struct store *store)
+{
+    PRE(!store_in_transaction(store));
+
+    db_rest(&store->db);
+}
+
 /* ---- changes ---- */
 
 void changes_add(struct store *store, const struct job_change *change)

@@ -217,6 +217,9 @@ bench_P11()
     p11_drop
 }
 
+# Whoever gives memory back does it in this time, on all sides.
+rest_seconds=10
+
 p12_python()
 {
     local version
@@ -228,13 +231,14 @@ p12_python()
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.05
     done
+    sleep "$rest_seconds"
     record P12.python "$(tree_pss_kib "$pid")"
     printf 'python%s_pool_pss: %s KiB\n' "$version" "$(tree_pss_kib "$pid")" | tee -a "$raw" >&2
     stop "$pid"
     rm -f "$work/python"
 }
 
-# All sides at rest again after 1,000 pieces of work. PSS shares each page of a library among all that map it, so no other
+# All sides at rest for ten seconds after 1,000 pieces of work. PSS shares each page of a library among all that map it, so no other
 # ganger may run on the machine.
 bench_P12()
 {
@@ -242,11 +246,13 @@ bench_P12()
     for r in $(seq "$rounds"); do
         server_start rest
         load pairs -c 8 -n 1000 -q warm -N ganger_warm /bin/true >>"$raw" || die "P12: jobs failed"
+        sleep "$rest_seconds"
         record P12.ganger "$(tree_pss_kib "${server_pid[rest]}")"
         printf 'ganger_pss: %s KiB\n' "$(tree_pss_kib "${server_pid[rest]}")" | tee -a "$raw" >&2
         server_end rest
         if webhook_start; then
             port=$webhook_port load get -c 8 -n 1000 -N webhook_warm /hooks/true >>"$raw" || die "P12: webhook failed"
+            sleep "$rest_seconds"
             record P12.webhook "$(tree_pss_kib "$webhook_pid")"
             printf 'webhook_pss: %s KiB\n' "$(tree_pss_kib "$webhook_pid")" | tee -a "$raw" >&2
             stop "$webhook_pid"

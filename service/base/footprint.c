@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/base/footprint.h"
 
-#include "service/base/util.h"
-
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -56,4 +54,26 @@ void footprint_trim(void)
 {
     (void)dl_iterate_phdr(trim_object, NULL);
     (void)malloc_trim(0);
+}
+
+void rest_worked(struct rest *rest, uint64_t now_ns)
+{
+    if (rest->at_ns == 0)
+        (void)atomic_fetch_add(rest->n_awake, 1);
+    rest->at_ns = now_ns + REST_NS;
+}
+
+void rest_begin(struct rest *rest)
+{
+    rest->at_ns = 0;
+    if (atomic_fetch_sub(rest->n_awake, 1) == 1)
+        footprint_trim();
+}
+
+int rest_wait_ms(const struct rest *rest, uint64_t now_ns, int ms)
+{
+    if (rest->at_ns == 0)
+        return ms;
+    const int rest_ms = rest->at_ns <= now_ns ? 0 : (int)((rest->at_ns - now_ns) / 1000000) + 1;
+    return ms < 0 ? rest_ms : MIN(ms, rest_ms);
 }

@@ -80,6 +80,20 @@ SERVER_TEST(footprint, what_only_the_start_has_touched_is_given_back)
     AWAIT(resident_kib(s->pid, "/libgnutls.so") < 512, 10);
 }
 
+/* Pages of SQLite and the code that answers come back with the next request. */
+SERVER_TEST(footprint, a_service_without_work_rests)
+{
+    if (!maps_can_be_read(s->pid))
+        cr_skip_test("only root may read /proc/PID/smaps of the server");
+    AUTO_RESPONSE done = job_run(s, "{'command':['true']}");
+    expect_text(done, "state", "succeeded");
+    CHECK(resident_kib(s->pid, "/libsqlite3.so") > 256, "this test sees no library");
+    AWAIT(resident_kib(s->pid, "/libsqlite3.so") < 64, 30);
+    AUTO_RESPONSE again = job_run(s, "{'command':['true']}");
+    expect_text(again, "state", "succeeded");
+    AWAIT(resident_kib(s->pid, "/libsqlite3.so") < 64, 30); /* not only after the start */
+}
+
 /* A file of its name that is no library stands for one that is missing. */
 PLAIN_TEST(footprint, who_needs_libcurl_says_that_it_is_missing)
 {
