@@ -136,7 +136,7 @@ static int wait_for(struct engine *e, int fd, struct epoll_event events[MAX_SOUR
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
-    uint64_t at = MIN(pace_next_ns(e), rest_next_ns(&e->rest)), now = clock_mono_ns();
+    uint64_t at = pace_next_ns(e), now = clock_mono_ns();
     bool naps = pace_naps(e, now, &at);
     int n = wait_for(e, naps ? e->calm_fd : e->epoll_fd, events,
                      at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
@@ -316,14 +316,6 @@ static void defer_writes(struct engine *e)
     publish_commands(e);
 }
 
-static void rest_if_idle(struct engine *e)
-{
-    if (!rest_is_due(&e->rest, e->turn.now_ns))
-        return;
-    store_rest(e->store);
-    rest_begin(&e->rest);
-}
-
 static void engine_turn(struct engine *e)
 {
     collect(e);
@@ -340,7 +332,7 @@ static void engine_turn(struct engine *e)
     publish_answers(e, waiters_expire(e->waiters, clock_mono_ns()));
     publish_notify(e);
     waiters_sweep(e->waiters);
-    rest_if_idle(e);
+    pace_rest(e);
     atomic_fetch_add_explicit(&e->shared.turns, 1, memory_order_relaxed);
     metrics_observe_us(e->parts.metrics, HIST_TURN_TIME, (clock_mono_ns() - begin_ns) / 1000);
 }

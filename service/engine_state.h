@@ -327,6 +327,8 @@ enum pace { PACE_NOW, PACE_LATER, PACE_NAP };
 enum pace pace_of_turn(struct engine *e);
 /* When the next turn comes at the latest (clock_mono_ns). */
 uint64_t pace_next_ns(struct engine *e);
+/* Gives memory back when nothing has changed for a while. */
+void pace_rest(struct engine *e);
 void pace_note_commit(struct engine *e, uint64_t took_ns);
 /* An attempt has ended there. */
 void pace_note_end(struct engine *e, struct place place);

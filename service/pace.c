@@ -106,6 +106,7 @@ uint64_t pace_next_ns(struct engine *e)
     if (e->pending != NULL && e->lazy_until_ns == 0)
         return 0;
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
+    at = MIN(at, rest_next_ns(&e->rest));
     at = MIN(at, dispatch_next_look_ns(&e->dispatch));
     at = MIN(at, blob_cache_next_ns(e->dispatch.blobs));
     uint64_t work_at = UINT64_MAX;
@@ -126,6 +127,14 @@ uint64_t pace_next_ns(struct engine *e)
     if (e->shared.phase == PHASE_DRAINING)
         at = MIN(at, e->drain_kill_ns != 0 ? e->drain_kill_ns : e->drain_deadline_ns);
     return at;
+}
+
+void pace_rest(struct engine *e)
+{
+    if (!rest_is_due(&e->rest, e->turn.now_ns))
+        return;
+    store_rest(e->store);
+    rest_begin(&e->rest);
 }
 
 bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns)
