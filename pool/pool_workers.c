@@ -34,16 +34,16 @@ static void boot_failed(struct pool *pool, struct seat *seat, int status)
     pool_start_failed(pool, seat, why);
 }
 
-/* The worker writes when the task begins before anything of it can run (drive_start.c, native.c,
- * runner.c). One that was killed or sent away before, by somebody else, has cost nothing: the task
- * waits again. Who dies by itself may do so again with the next worker, so that counts; and what
- * has gone through a pipe does not come again. */
+/* One that was killed or sent away before it took the task up, by somebody else, has cost nothing:
+ * the task waits again. From then on it may be the task that it dies of, also before anything of it
+ * runs (a large input, and the memory is gone); who dies by itself may do so again with the next
+ * worker; and what has gone through a pipe does not come again. */
 static bool never_began(struct pool *pool, const struct seat *seat, uint32_t bank, int status)
 {
     const struct seat_bank *held = &seat->banks[bank];
     const struct bank *left = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
 
-    if (left->report.started_us != 0 || seat->is_condemned || held->is_joined ||
+    if (atomic_load(&left->in_hand) != 0 || seat->is_condemned || held->is_joined ||
         held->n_mates > 0 || (status != 0 && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)))
         return false;
     oom_watch_look(&pool->oom);

@@ -82,7 +82,7 @@ enum task_end {
                           quarantined */
     TASK_LOST,         /* the worker died; made up by the pool's server side, never by a worker */
     /* Not an attempt, put it back: fork or pipe failed (EAGAIN, ENOMEM, EMFILE), or the worker was
-     * killed before it began. */
+     * killed before it took the task up. */
     TASK_START_FAILED,
     TASK_INPUT_FAILED,    /* never ran: what it takes from another task is gone or does not fit */
     TASK_FUNCTION_FAILED, /* the function said so: error_text is its type and message */
