@@ -267,7 +267,7 @@ static void transact(struct engine *e)
     switch (result) {
     case COMMIT_STORED:
         publish(e);
-        if (store_maintain(e->store, e->pending == NULL))
+        if (store_maintain(e->store))
             metrics_add(e->parts.metrics, COUNT_CHECKPOINTS, 1);
         break;
     case COMMIT_NOT_STORED:

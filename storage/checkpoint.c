@@ -4,7 +4,6 @@
 #include "storage/store_impl.h"
 
 #define PASSIVE_BYTES ((uint64_t)4 << 20) /* of new log since the last one */
-#define IDLE_BYTES ((uint64_t)1 << 20)    /* the same, when nothing else is to be done */
 #define RESTART_BYTES                                                                            \
     ((uint64_t)32 << 20) /* readers have kept the log from starting over: wait for them, but not \
                             for long */
@@ -16,7 +15,7 @@ uint64_t store_wal_bytes(const struct store *store)
     return store->wal_bytes;
 }
 
-bool store_maintain(struct store *store, bool idle)
+bool store_maintain(struct store *store)
 {
     uint64_t fresh = store->wal_bytes - store->checkpointed_bytes;
     int mode = store->wal_bytes >= RESTART_BYTES ? SQLITE_CHECKPOINT_RESTART
@@ -25,7 +24,7 @@ bool store_maintain(struct store *store, bool idle)
 
     PRE(!store_in_transaction(store));
 
-    if (fresh < (idle ? IDLE_BYTES : PASSIVE_BYTES))
+    if (fresh < PASSIVE_BYTES)
         return false;
     (void)FAULT("store-in-checkpoint");
     if (mode == SQLITE_CHECKPOINT_RESTART)

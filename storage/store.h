@@ -50,7 +50,7 @@ void store_savepoint_undo(struct store *store);
 
 /* Checkpoint policy: PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from
  * 32 MiB. Call after a commit. True when one ran. */
-bool store_maintain(struct store *store, bool idle);
+bool store_maintain(struct store *store);
 void store_rest(struct store *store); /* nothing is expected soon: its memory becomes small. Outside
                                          of a transaction */
 uint64_t store_wal_bytes(const struct store *store);
