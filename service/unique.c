@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Submissions with a unique key. The lock is the index jobs_unique itself: a job holds its key by
- * being there and not having come to its end, so nothing can stay locked after a crash. */
+/* Submissions with a unique key. The lock is a row of key_holders, which is written and deleted
+ * together with the job's own: a job holds its key by being there and not having come to its end,
+ * so nothing can stay locked after a crash. */
 #include "service/engine_state.h"
 #include "storage/change.h"
 

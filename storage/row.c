@@ -58,6 +58,22 @@ bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err)
     return true;
 }
 
+/* A job under way to its end holds its unique key no more. */
+static bool holds_key(enum job_state state)
+{
+    return state != JOB_BIRTH && state < JOB_STOPPING;
+}
+
+/* The rows of key_holders follow each birth and move of those that have a key; what has one and is
+ * deleted has ended. */
+static bool key_changed(struct store *store, const struct row *row, enum job_state from,
+                        enum job_state to, struct err *err)
+{
+    if ((row->flags & JOB_UNIQUE) == 0 || holds_key(from) == holds_key(to))
+        return true;
+    return store_run_no(store, holds_key(to) ? SQL_KEY_TAKE : SQL_KEY_FREE, row->no, err);
+}
+
 /* Everybody who must hear of a change does so through this list; the batch counts it at once. */
 static bool row_changed(struct store *store, const struct row *row, enum job_state from,
                         enum job_state to, struct err *err)
@@ -75,7 +91,8 @@ static bool row_changed(struct store *store, const struct row *row, enum job_sta
                            .version = row->version,
                            .created_us = row->created_us,
                        });
-    return row->batch == 0 || batch_count_move(store, row, from, to, err);
+    return key_changed(store, row, from, to, err) &&
+           (row->batch == 0 || batch_count_move(store, row, from, to, err));
 }
 
 bool row_moved(struct store *store, const struct row *row, enum job_state from, enum job_state to,

@@ -27,9 +27,12 @@ ALTER TABLE inflight ADD COLUMN n INTEGER NOT NULL DEFAULT 1;
 -- others as well.
 ALTER TABLE attempts ADD COLUMN state INTEGER NOT NULL DEFAULT 6;
 
--- One living job per key: the index itself is the lock, so nothing can be left locked. 4 = stopping: a job under way
--- to its end holds its key no more.
-CREATE UNIQUE INDEX jobs_unique ON jobs (ukey) WHERE ukey IS NOT NULL AND state < 4;
+-- One living job per key: the row here is the lock. It comes and goes in the transaction that moves the job (row.c), so
+-- nothing can be left locked. A partial index of `jobs` would say the same, but each write of any job would open it.
+CREATE TABLE key_holders (
+    key BLOB NOT NULL PRIMARY KEY,  -- jobs.ukey
+    no  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Elements that their batch lets in later, in the order in which it does. 8 = JOB_GATED. Those of chunks (2048 =
 -- JOB_CHUNKED) are not in it: most of them end behind the gate, and are looked for in their chunk alone.

@@ -12,15 +12,12 @@
 
 #define TEXT_BLOCKED "1"
 #define TEXT_QUEUED "2"
-#define TEXT_HOLDS_KEY "state < 4"
 #define TEXT_ENDED "state > 4"
 #define TEXT_GATED "flags & 8"
 #define TEXT_LISTED "flags & 2056 = 8"
 _Static_assert(JOB_BLOCKED == 1, "TEXT_BLOCKED names this state by its number");
 _Static_assert(JOB_QUEUED == 2,
                "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
-_Static_assert(JOB_STOPPING == 4,
-               "jobs_unique in schema_2.sql and TEXT_HOLDS_KEY name this state by its number");
 _Static_assert(JOB_SUCCEEDED == 5, "TEXT_ENDED names the state before this one by its number");
 _Static_assert(JOB_GATED == 8,
                "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
@@ -162,7 +159,11 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4,"        \
                              " value = NULL WHERE no = ?1")                                        \
     X(ROW_DELETE,      HOT,  "DELETE FROM jobs WHERE no = ?1")                                     \
-    X(KEY_HOLDER,      HOT,  "SELECT no FROM jobs WHERE ukey = ?1 AND " TEXT_HOLDS_KEY)            \
+    X(KEY_HOLDER,      HOT,  "SELECT no FROM key_holders WHERE key = ?1")                          \
+    X(KEY_TAKE,        HOT,  "INSERT INTO key_holders (key, no)"                                   \
+                             " SELECT ukey, no FROM jobs WHERE no = ?1")                           \
+    X(KEY_FREE,        HOT,  "DELETE FROM key_holders"                                             \
+                             " WHERE key = (SELECT ukey FROM jobs WHERE no = ?1) AND no = ?1")     \
     X(KEY_ENDING,      HOT,  "SELECT old.no FROM jobs AS new JOIN deps ON deps.child = new.no"     \
                              " JOIN jobs AS old ON old.no = deps.parent"                           \
                              " WHERE new.no = ?1 AND old.ukey = new.ukey LIMIT 1")                 \

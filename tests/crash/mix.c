@@ -333,6 +333,7 @@ static const char *const rules[] = {
     "attempts WHERE no NOT IN (SELECT no FROM jobs)",
     "inputs WHERE no NOT IN (SELECT no FROM jobs UNION SELECT no FROM batches)",
     "errors WHERE no NOT IN (SELECT no FROM jobs UNION SELECT no FROM batches)",
+    "key_holders",
     "batch_specs WHERE no NOT IN (SELECT no FROM batches)",
 };
 

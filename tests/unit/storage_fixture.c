@@ -179,6 +179,17 @@ int64_t ask(struct fixture *f, const char *sql)
     return n;
 }
 
+/* Who holds a unique key: its row says so, and no other. */
+static void keys_check(struct fixture *f)
+{
+    static const char living[] = "SELECT count(*) FROM jobs WHERE ukey IS NOT NULL AND state < 4";
+
+    cr_assert_eq(ask(f, "SELECT count(*) FROM key_holders"), ask(f, living));
+    cr_assert_eq(ask(f, "SELECT count(*) FROM key_holders h JOIN jobs j ON j.no = h.no"
+                        " AND j.ukey = h.key AND j.state < 4"),
+                 ask(f, living));
+}
+
 void counts_check(struct fixture *f)
 {
     struct queue_counts queues[64];
@@ -208,6 +219,7 @@ void counts_check(struct fixture *f)
         cr_assert_eq(total[s], ask(f, sql));
         cr_assert_eq(store_count(f->store, (enum job_state)s), total[s]);
     }
+    keys_check(f);
 }
 
 void integrity_check(struct fixture *f)

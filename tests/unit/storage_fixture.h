@@ -46,7 +46,8 @@ struct job_row job_see(struct fixture *f, int64_t no);
 
 /* One integer from the store's own connection. */
 int64_t ask(struct fixture *f, const char *sql);
-/* The stored counts of all queues equal those in memory and what COUNT(*) finds. After a commit. */
+/* The stored counts of all queues equal those in memory and what COUNT(*) finds, and unique keys
+ * are held by those that have not ended. After a commit. */
 void counts_check(struct fixture *f);
 void integrity_check(struct fixture *f);
 

@@ -429,3 +429,38 @@ Test(jobs_again, a_key_that_was_taken_meanwhile_refuses_the_retry)
     tx_commit(&f);
     integrity_check(&f);
 }
+
+Test(jobs_again, a_key_is_free_after_each_kind_of_end)
+{
+    struct job_spec spec = {.max_attempts = 1};
+    struct job_new job = unique_job(&spec);
+    struct job_end end = job_end_ok();
+    struct job_range all = {.n = 100, .now_us = NOW_US};
+    struct job_id id = job_add_as(&f, &job);
+    int64_t n;
+
+    must(jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+    cr_assert_eq(holder(), 0, "a begin and an end at once");
+    id = job_add_as(&f, &job);
+    must(jobs_expire(f.store, id.no, REASON_DEADLINE, NOW_US, err));
+    cr_assert_eq(holder(), 0, "a time limit");
+    all.first_no = job_add_as(&f, &job).no;
+    must(jobs_cancel_range(f.store, &all, &n, err));
+    cr_assert_eq(holder(), 0, "a cancel of many");
+    (void)job_add_as(&f, &job);
+    tx_commit(&f);
+    counts_check(&f);
+}
+
+Test(jobs_again, the_store_refuses_a_second_holder)
+{
+    struct job_spec spec = {.max_attempts = 1};
+    struct job_new job = unique_job(&spec);
+    struct job_id second;
+
+    (void)job_add_as(&f, &job);
+    must_fail(INTERNAL, jobs_insert(f.store, &job, &second, err));
+    store_rollback(f.store);
+    tx_begin(&f);
+    cr_assert_eq(holder(), 0, "the first one went with it");
+}

@@ -157,7 +157,8 @@ Test(sql, the_partial_indexes_are_used)
     plan_uses("BATCH_CANCEL", "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
     plan_uses("BATCH_FIND", "USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
     plan_uses("IDEM_OLD", "idem_age (created_us<?)");
-    plan_uses("KEY_HOLDER", "jobs_unique (ukey=?)");
+    plan_uses("KEY_HOLDER", "PRIMARY KEY (key=?)");
+    plan_uses("KEY_FREE", "PRIMARY KEY (key=?)");
     plan_uses("ROW_GET", "INTEGER PRIMARY KEY (rowid=?)");
 }
 
