@@ -21,6 +21,7 @@
 #include "service/admission.h"
 #include "service/base/metrics.h"
 #include "service/chunk_run.h"
+#include "service/element.h"
 #include "service/feed.h"
 #include "service/job_token.h"
 #include "service/starts.h"
@@ -127,6 +128,7 @@ struct dispatch {
     struct ready_job *ready;
     struct admission admission; /* what the settings of queues allow */
     struct blob_cache *blobs;
+    struct element_memo memo;
     uint32_t n; /* of the arrays above that are in use: banks and reservations of every worker */
     uint32_t wanted_n; /* as many as the pools need now; what is above is given up when it is free
                         */

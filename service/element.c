@@ -257,6 +257,30 @@ bool element_read(struct slice template_bytes, struct arena *a, struct element_m
                                                           &ret->task, a, &ret->call, err);
 }
 
+const struct element_maker *element_recall(struct element_memo *memo, struct slice template_bytes,
+                                           struct err *err)
+{
+    if (memo->bytes.ptr != NULL && slice_eq(memo->bytes, template_bytes))
+        return &memo->maker;
+    element_forget(memo);
+    arena_init(&memo->arena, 2 * ELEMENT_MEMORY);
+    struct slice copy = {arena_dup(&memo->arena, template_bytes), template_bytes.len};
+    if (copy.ptr == NULL)
+        (void)err_set(err, ERR_TOO_LARGE, "The template takes too much memory");
+    if (copy.ptr == NULL || !element_read(copy, &memo->arena, &memo->maker, err)) {
+        element_forget(memo);
+        return NULL;
+    }
+    memo->bytes = copy;
+    return &memo->maker;
+}
+
+void element_forget(struct element_memo *memo)
+{
+    arena_release(&memo->arena);
+    *memo = (struct element_memo){0};
+}
+
 bool element_make(const struct element_maker *maker, const struct element *element, struct arena *a,
                   struct slice *ret, struct err *err)
 {

@@ -39,6 +39,16 @@ struct element_maker {
  * ELEMENT_MEMORY. */
 MUST_CHECK bool element_read(struct slice template_bytes, struct arena *a,
                              struct element_maker *ret, struct err *err);
+/* The template that was read last: neighbours have the same one. Zero: none was. */
+struct element_memo {
+    struct arena arena;
+    struct slice bytes; /* of the template, copied */
+    struct element_maker maker;
+};
+/* NULL: it cannot be read. The maker is good until the next call. */
+const struct element_maker *element_recall(struct element_memo *memo, struct slice template_bytes,
+                                           struct err *err);
+void element_forget(struct element_memo *memo);
 /* The encoded task of one element, in `a`. deadline_us: of its row, absolute. */
 struct element {
     struct slice item;

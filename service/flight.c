@@ -2,10 +2,10 @@
 /* The table of flights: a few entries per worker, so looking through all of them is the cheapest
  * index. */
 #include "service/dispatch.h"
-#include "service/element.h"
 
 /* Task bytes of one flight: the largest request with its framing (service/command.c). */
 #define MAX_FLIGHT_BYTES (20u << 20)
+#define MAX_MEMO_BYTES (64u << 10) /* a larger template is read for each element */
 
 /* However the workers are divided among pools. */
 static uint32_t most_flights(const struct dispatch *d)
@@ -51,6 +51,7 @@ void dispatch_close(struct dispatch *d)
         arena_release(&d->flights[k].arena);
     }
     blob_cache_free(d->blobs);
+    element_forget(&d->memo);
     free(d->flights);
     free(d->stored);
     free(d->committed);
@@ -182,23 +183,20 @@ bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *e
     return true;
 }
 
-static bool make_own(struct flight *f, struct err *err)
+static bool make_own(struct element_memo *memo, struct flight *f, struct err *err)
 {
     struct start_info *info = &f->info;
-    AUTO_ARENA struct arena scratch = {0};
     struct slice name = slice_of(info->name);
-    struct element_maker maker;
     const struct element element = {
         .item = info->item, .index = info->row.idx, .deadline_us = info->row.deadline_us};
-    arena_init(&scratch, ELEMENT_MEMORY);
-    if (!element_read(info->task, &scratch, &maker, err) ||
-        !element_make(&maker, &element, &f->arena, &info->task, err))
+    const struct element_maker *maker = element_recall(memo, info->task, err);
+    if (maker == NULL || !element_make(maker, &element, &f->arena, &info->task, err))
         return false;
     info->item = (struct slice){0};
     if (memchr(name.ptr, '{', name.len) == NULL)
         return true;
     struct template_item item = {
-        .raw = element.item, .index = element.index, .star = maker.head.star != 0};
+        .raw = element.item, .index = element.index, .star = maker->head.star != 0};
     info->name = template_name(name, &item, &f->arena);
     return info->name != NULL || err_set(err, ERR_TOO_LARGE, "The name takes too much memory");
 }
@@ -207,7 +205,9 @@ bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight 
                      struct err *err)
 {
     struct err why = {0};
-    *ret_ok = f->info.item.ptr == NULL || make_own(f, &why);
+    *ret_ok = f->info.item.ptr == NULL || make_own(&d->memo, f, &why);
+    if (d->memo.arena.used > MAX_MEMO_BYTES)
+        element_forget(&d->memo);
     if (*ret_ok)
         return true;
     d->dirty = true; /* the next in line may have its place */

@@ -89,6 +89,27 @@ Test(element, a_template_is_read_once_for_many)
     }
 }
 
+Test(element, neighbours_share_what_was_read)
+{
+    struct slice one[] = {SLICE_LIT("one"), SLICE_LIT("{}")}, two[] = {SLICE_LIT("two")};
+    struct element_memo memo = {0};
+    struct err err = {0};
+    const struct slice bytes = template_of(one, 2, NULL, false);
+    const struct element_maker *maker = element_recall(&memo, bytes, &err);
+    cr_assert_not_null(maker);
+    const struct slice *argv = maker->task.argv;
+    struct slice same = {arena_dup(&a, bytes), bytes.len};
+    cr_assert(element_recall(&memo, same, &err) == maker && maker->task.argv == argv,
+              "it was read again");
+    maker = element_recall(&memo, template_of(two, 1, NULL, false), &err);
+    cr_assert(maker != NULL && slice_is(maker->task.argv[0], "two"));
+    cr_assert_null(element_recall(&memo, SLICE_LIT("damaged"), &err));
+    maker = element_recall(&memo, bytes, &err);
+    cr_assert(maker != NULL && slice_is(maker->task.argv[0], "one"));
+    element_forget(&memo);
+    cr_assert_null(memo.bytes.ptr);
+}
+
 Test(element, without_a_place_it_comes_last)
 {
     struct slice argv[] = {SLICE_LIT("echo")};
