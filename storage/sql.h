@@ -240,8 +240,9 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(ENDS_DELETE,     HOT,  "DELETE FROM ends WHERE batch = ?1 AND seq <= ?2")                    \
     X(BATCH_GATED,     HOT,  "SELECT no FROM jobs WHERE batch = ?1 AND " TEXT_LISTED               \
                              " AND idx >= ?2 ORDER BY idx LIMIT ?3")                               \
-    X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND " TEXT_GATED      \
-                             " ORDER BY no LIMIT 1")                                               \
+    /* Who has ended is not gated, and the state is found sooner in a row than its flags. */       \
+    X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND NOT " TEXT_ENDED  \
+                             " AND " TEXT_GATED " ORDER BY no LIMIT 1")                            \
     X(BATCH_MATES,     HOT,  "SELECT j.no, j.idx, j.salt, j.created_us, j.version, j.max_attempts," \
                              " j.keep_us, j.deadline_us, j.flags, s.task"                          \
                              " FROM jobs j CROSS JOIN specs s ON s.no = j.no"                      \
