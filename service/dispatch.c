@@ -305,34 +305,50 @@ void dispatch_claim_undone(struct dispatch *d)
     d->dirty = true;
 }
 
-static bool sync_row(struct dispatch *d, uint32_t k, struct err *err)
+/* Whether what is stored of it has changed. */
+static bool sync_place(const struct flight *f, struct flight_row *row)
 {
-    const struct flight *f = &d->flights[k];
-    struct flight_row *row = &d->stored[k];
     const struct job_row *first = f->chunk == NULL ? &f->info.row : &f->chunk->head;
     if (f->outcome_applied && !f->unstarted && f->chunk == NULL) {
         row->is_over = true;
-        return true;
+        return false;
     }
     if (f->state == FLIGHT_FREE || f->outcome_applied) {
-        /* A reservation that was taken back, or a start that did not happen: the row would claim
+        /* A reservation that was taken back, or a start that did not happen: it would be claimed
          * that it may have run. */
         if (row->entry.no == 0 || row->is_over)
-            return true;
-        *row = (struct flight_row){.entry.k = k};
-        return inflight_clear(d->store, k, err);
+            return false;
+        *row = (struct flight_row){0};
+        return true;
     }
     const int64_t n = f->chunk == NULL ? 1 : f->chunk->span;
     if (row->entry.no == first->no && row->entry.attempt == f->attempt && row->entry.n == n)
-        return true;
-    *row = (struct flight_row){.entry = {.k = k, .no = first->no, .attempt = f->attempt, .n = n}};
-    return inflight_put(d->store, &row->entry, err);
+        return false;
+    *row = (struct flight_row){.entry = {first->no, f->attempt, (uint32_t)n}};
+    return true;
+}
+
+/* The places from `first` on, as many as a group has. */
+static bool sync_group(struct dispatch *d, uint32_t first, struct err *err)
+{
+    struct inflight entries[INFLIGHT_GROUP];
+    const uint32_t n = MIN(d->n - first, (uint32_t)INFLIGHT_GROUP);
+    bool changed = false;
+    size_t n_used = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct flight_row *row = &d->stored[first + i];
+        changed |= sync_place(&d->flights[first + i], row);
+        entries[i] = row->is_over ? (struct inflight){0} : row->entry;
+        if (entries[i].no != 0)
+            n_used = i + 1;
+    }
+    return !changed || inflight_put(d->store, first / INFLIGHT_GROUP, entries, n_used, err);
 }
 
 bool dispatch_sync(struct dispatch *d, struct err *err)
 {
-    for (uint32_t k = 0; k < d->n; k++)
-        if (!sync_row(d, k, err))
+    for (uint32_t first = 0; first < d->n; first += INFLIGHT_GROUP)
+        if (!sync_group(d, first, err))
             return err_wrap(err, "note what is in flight");
     return admission_sync(d, err);
 }

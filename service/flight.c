@@ -16,10 +16,8 @@ static uint32_t most_flights(const struct dispatch *d)
 void dispatch_fit(struct dispatch *d, uint32_t flights)
 {
     d->wanted_n = MIN(flights, most_flights(d));
-    for (; d->made_n < d->wanted_n; d->made_n++) {
+    for (; d->made_n < d->wanted_n; d->made_n++)
         arena_init_small(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
-        d->stored[d->made_n].entry.k = d->committed[d->made_n].entry.k = d->made_n;
-    }
     d->n = MAX(d->n, d->wanted_n);
     d->dirty = true;
 }

@@ -95,9 +95,9 @@ bool dispatch_recover(struct dispatch *d, struct turn *turn, struct recovery *re
     if (!inflight_all(d->store, rows, MAX_ROWS, &n, err))
         return err_wrap(err, "read what was in flight");
     for (size_t i = 0; i < n; i++)
-        if (!recover_one(d, turn, &rows[i], ret, err) || !inflight_clear(d->store, rows[i].k, err))
+        if (!recover_one(d, turn, &rows[i], ret, err))
             return err_wrap(err, "recover job %lld", (long long)rows[i].no);
-    return true;
+    return n == 0 || inflight_clear(d->store, err);
 }
 
 bool dispatch_recovered(struct dispatch *d, struct err *err)

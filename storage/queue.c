@@ -186,39 +186,87 @@ bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err)
 
 /* ---- in flight ---- */
 
-bool inflight_put(struct store *store, const struct inflight *entry, struct err *err)
+_Static_assert(sizeof(struct inflight) == 16, "groups are stored as they lie in memory");
+
+bool inflight_put(struct store *store, uint32_t group, const struct inflight *entries, size_t n,
+                  struct err *err)
 {
     sqlite3_stmt *put = store_stmt(store, SQL_INFLIGHT_PUT);
 
-    bind_i64(put, 1, entry->k);
-    bind_i64(put, 2, entry->no);
-    bind_i64(put, 3, entry->attempt);
-    bind_i64(put, 4, entry->n);
+    PRE(n <= INFLIGHT_GROUP);
+
+    bind_i64(put, 1, group);
+    bind_blob(put, 2, (struct slice){(const char *)entries, n * sizeof(*entries)});
     return store_run(store, put, err);
 }
 
-bool inflight_clear(struct store *store, uint32_t k, struct err *err)
+bool inflight_clear(struct store *store, struct err *err)
 {
-    return store_run_no(store, SQL_INFLIGHT_DELETE, k, err);
+    return store_run(store, store_stmt(store, SQL_INFLIGHT_DELETE), err) &&
+           store_run(store, store_stmt(store, SQL_INFLIGHT_DELETE_OLD), err);
+}
+
+struct inflight_list {
+    struct inflight *entries;
+    size_t n, max;
+};
+
+static bool inflight_add(struct inflight_list *list, const struct inflight *entry, struct err *err)
+{
+    if (entry->no == 0)
+        return true;
+    if (list->n == list->max)
+        return err_set(err, ERR_INTERNAL, "More than %zu attempts are in flight.", list->max);
+    list->entries[list->n++] = *entry;
+    return true;
+}
+
+static bool inflight_read(sqlite3_stmt *group, struct inflight_list *list, struct err *err)
+{
+    const struct slice bytes = column_slice(group, 0);
+    struct inflight entry;
+
+    if (bytes.len % sizeof(entry) != 0)
+        return err_set(err, ERR_STORAGE, "The stored list of what is in flight is damaged.");
+    for (size_t at = 0; at < bytes.len; at += sizeof(entry)) {
+        memcpy(&entry, bytes.ptr + at, sizeof(entry));
+        if (!inflight_add(list, &entry, err))
+            return false;
+    }
+    return true;
+}
+
+/* Those that a server of version 1 has left. */
+static bool inflight_old(struct store *store, struct inflight_list *list, struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *old = store_stmt(store, SQL_INFLIGHT_OLD);
+    bool found;
+
+    while (db_next(&store->db, old, &found, err)) {
+        const struct inflight entry = {sqlite3_column_int64(old, 0),
+                                       (uint32_t)sqlite3_column_int64(old, 1), 1};
+
+        if (!found)
+            return true;
+        if (!inflight_add(list, &entry, err))
+            return false;
+    }
+    return false;
 }
 
 bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t *ret_n,
                   struct err *err)
 {
     AUTO_STMT sqlite3_stmt *all = store_stmt(store, SQL_INFLIGHT_ALL);
-    size_t n = 0;
-    bool found;
+    struct inflight_list list = {ret, 0, max};
+    bool found = true;
 
-    while (db_next(&store->db, all, &found, err)) {
-        if (!found) {
-            *ret_n = n;
-            return true;
-        }
-        if (n == max)
-            return err_set(err, ERR_INTERNAL, "More than %zu attempts are in flight.", max);
-        ret[n++] = (struct inflight){
-            (uint32_t)sqlite3_column_int64(all, 0), sqlite3_column_int64(all, 1),
-            (uint32_t)sqlite3_column_int64(all, 2), sqlite3_column_int64(all, 3)};
+    while (found) {
+        if (!db_next(&store->db, all, &found, err) || (found && !inflight_read(all, &list, err)))
+            return false;
     }
-    return false;
+    if (!inflight_old(store, &list, err))
+        return false;
+    *ret_n = list.n;
+    return true;
 }

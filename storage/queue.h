@@ -79,17 +79,20 @@ MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, struct expire
 /* The earliest of due, queue deadline, retention: wall µs, INT64_MAX = none. */
 MUST_CHECK bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err);
 
-/* In flight: reserved or running attempts, at most 2 × workers small rows, so that recovery need
- * not look at the queue. k: the engine's number for the entry. */
+/* In flight: reserved or running attempts, a few for each worker, so that recovery need not look at
+ * the queue. The engine's places for them are written in groups, since
+ * one row with many costs little more than one with one. */
+#define INFLIGHT_GROUP 64
 struct inflight {
-    uint32_t k;
-    int64_t no;
+    int64_t no; /* 0: this place is empty */
     uint32_t attempt;
-    int64_t n; /* a chunk: some of the jobs [no, no + n); 1 as a rule */
+    uint32_t n; /* a chunk: some of the jobs [no, no + n); 1 as a rule */
 };
-MUST_CHECK bool inflight_put(struct store *store, const struct inflight *entry,
-                             struct err *err); /* insert or replace k */
-MUST_CHECK bool inflight_clear(struct store *store, uint32_t k, struct err *err);
+/* The places of a group from its first one on; those behind `n` are empty. */
+MUST_CHECK bool inflight_put(struct store *store, uint32_t group, const struct inflight *entries,
+                             size_t n, struct err *err);
+MUST_CHECK bool inflight_clear(struct store *store, struct err *err); /* all groups */
+/* What the places hold that are not empty. */
 MUST_CHECK bool inflight_all(struct store *store, struct inflight *ret, size_t max, size_t *ret_n,
                              struct err *err);
 

@@ -20,8 +20,12 @@ ALTER TABLE outputs ADD COLUMN value BLOB;
 -- The same when it is short and nothing else is in `outputs`: a row there would cost more than what it holds.
 ALTER TABLE jobs ADD COLUMN value BLOB;
 
--- Of a chunk: the attempts of the jobs from `no` on that one worker was given together, so many numbers.
-ALTER TABLE inflight ADD COLUMN n INTEGER NOT NULL DEFAULT 1;
+-- Reserved and running attempts, as `inflight` had them in version 1 (which is only read, once): a row is a group of
+-- places, since a statement for each would cost more than what it writes.
+CREATE TABLE flights (
+    k       INTEGER PRIMARY KEY,
+    entries BLOB NOT NULL  -- struct inflight in storage/queue.h, one after another
+) STRICT;
 
 -- How that attempt ended: enum job_state. One that was followed by an automatic retry has failed; the retry verb repeats
 -- others as well.

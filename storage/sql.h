@@ -211,10 +211,11 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " + min(keep_us, 9223372036854775807 - finished_us)"                  \
                              " WHERE no = ?1 AND batch = ?2 AND timer IS NULL AND " TEXT_ENDED)    \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
-    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO inflight (k, no, attempt, n)"                 \
-                             " VALUES (?1, ?2, ?3, ?4)")                                           \
-    X(INFLIGHT_DELETE, HOT,  "DELETE FROM inflight WHERE k = ?1")                                  \
-    X(INFLIGHT_ALL,    COLD, "SELECT k, no, attempt, n FROM inflight ORDER BY k")                  \
+    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO flights (k, entries) VALUES (?1, ?2)")        \
+    X(INFLIGHT_DELETE, COLD, "DELETE FROM flights")                                                \
+    X(INFLIGHT_ALL,    COLD, "SELECT entries FROM flights ORDER BY k")                             \
+    X(INFLIGHT_DELETE_OLD, COLD, "DELETE FROM inflight")                                           \
+    X(INFLIGHT_OLD,    COLD, "SELECT no, attempt FROM inflight ORDER BY k")                        \
     /* batches */                                                                                  \
     X(BATCH_INSERT,    HOT,  "INSERT INTO batches (no, created_us, salt, kind, phase, work, queue,"\
                              " max_parallel, max_failures, chunksize, keep_us, flags)"             \

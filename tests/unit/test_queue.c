@@ -291,26 +291,55 @@ Test(queue, a_queue_timeout_is_met_by_the_first_start)
 
 /* ---- in flight ---- */
 
-Test(queue, in_flight_entries_are_replaced_and_cleared_by_their_place)
+Test(queue, in_flight_entries_are_replaced_by_groups)
 {
+    const struct inflight first[] = {{10, 1, 1}, {0}, {20, 1, 1}}, behind = {21, 3, 100};
     struct inflight out[4];
     size_t n;
 
-    must(inflight_put(f.store, &(struct inflight){2, 20, 1, 1}, err));
-    must(inflight_put(f.store, &(struct inflight){0, 10, 1, 1}, err));
-    must(inflight_put(f.store, &(struct inflight){2, 21, 3, 100}, err));
+    must(inflight_put(f.store, 0, first, ARRAY_LEN(first), err));
+    must(inflight_put(f.store, 3, first, 1, err));
+    must(inflight_put(f.store, 3, &behind, 1, err));
     tx_commit(&f);
     fixture_reopen(&f);
     must(inflight_all(f.store, out, 4, &n, err));
-    cr_assert_eq(n, 2);
-    cr_assert(out[0].k == 0 && out[0].no == 10 && out[0].attempt == 1);
-    cr_assert(out[1].k == 2 && out[1].no == 21 && out[1].attempt == 3 && out[1].n == 100);
-    must_fail(INTERNAL, inflight_all(f.store, out, 1, &n, err));
+    cr_assert_eq(n, 3);
+    cr_assert(out[0].no == 10 && out[0].attempt == 1 && out[0].n == 1);
+    cr_assert(out[1].no == 20);
+    cr_assert(out[2].no == 21 && out[2].attempt == 3 && out[2].n == 100);
+    must_fail(INTERNAL, inflight_all(f.store, out, 2, &n, err));
     tx_begin(&f);
-    must(inflight_clear(f.store, 2, err));
-    must(inflight_clear(f.store, 7, err));
+    must(inflight_put(f.store, 0, first, 0, err));
     must(inflight_all(f.store, out, 4, &n, err));
-    cr_assert(n == 1 && out[0].k == 0);
+    cr_assert(n == 1 && out[0].no == 21);
+    must(inflight_clear(f.store, err));
+    must(inflight_all(f.store, out, 4, &n, err));
+    cr_assert_eq(n, 0);
+}
+
+Test(queue, what_version_1_had_in_flight_is_found)
+{
+    struct inflight out[2];
+    size_t n;
+
+    tx_commit(&f);
+    must(db_exec(&f.store->db, "INSERT INTO inflight (k, no, attempt) VALUES (5, 10, 2)", err));
+    tx_begin(&f);
+    must(inflight_all(f.store, out, 2, &n, err));
+    cr_assert(n == 1 && out[0].no == 10 && out[0].attempt == 2 && out[0].n == 1);
+    must(inflight_clear(f.store, err));
+    must(inflight_all(f.store, out, 2, &n, err));
+    cr_assert_eq(n, 0);
+}
+
+Test(queue, a_damaged_list_of_what_is_in_flight_is_an_error)
+{
+    struct inflight out[2];
+    size_t n;
+
+    tx_commit(&f);
+    must(db_exec(&f.store->db, "INSERT INTO flights (k, entries) VALUES (0, x'0102')", err));
+    must_fail(STORAGE, inflight_all(f.store, out, 2, &n, err));
 }
 
 /* ---- what the elements of a batch have in common ---- */

@@ -69,12 +69,13 @@ static void turn_start(struct run *run)
 {
     struct ready_job ready[4];
     struct ready_list list = {.jobs = ready, .max = ARRAY_LEN(ready)};
+    struct inflight entries[ARRAY_LEN(ready)];
 
     must(queue_peek(run->f.store, &list, err));
+    for (size_t i = 0; i < list.n; i++)
+        entries[i] = (struct inflight){ready[i].no, ready[i].attempt + 1, 1};
+    must(inflight_put(run->f.store, 0, entries, list.n, err));
     for (size_t i = 0; i < list.n; i++) {
-        must(inflight_put(run->f.store,
-                          &(struct inflight){(uint32_t)i, ready[i].no, ready[i].attempt + 1, 1},
-                          err));
         must(jobs_start(run->f.store,
                         &(struct job_start){ready[i].no, ready[i].attempt + 1, (uint32_t)i, NOW_US},
                         err));
@@ -99,8 +100,8 @@ static void turn_finish(struct run *run)
         }
         end.inline_out[0] = (struct slice){text, r % sizeof(text)};
         must(jobs_finish(run->f.store, running[i].no, running[i].attempt, &end, err));
-        must(inflight_clear(run->f.store, running[i].k, err));
     }
+    must(inflight_clear(run->f.store, err));
 }
 
 /* A storm of cancels, timers and retention. */
@@ -366,9 +367,9 @@ Test(recover, in_flight_attempts_are_found_and_settled)
     running = job_add(&f, NULL, 0).no;
     reserved = job_add(&f, NULL, 0).no;
     waiting = job_add(&f, NULL, 0).no;
-    must(inflight_put(f.store, &(struct inflight){0, running, 1, 1}, err));
+    const struct inflight flights[] = {{running, 1, 1}, {reserved, 1, 1}};
+    must(inflight_put(f.store, 0, flights, ARRAY_LEN(flights), err));
     must(jobs_start(f.store, &(struct job_start){running, 1, 0, NOW_US}, err));
-    must(inflight_put(f.store, &(struct inflight){1, reserved, 1, 1}, err));
     tx_commit(&f);
     fixture_reopen(&f);
 
@@ -379,8 +380,7 @@ Test(recover, in_flight_attempts_are_found_and_settled)
     lost.has_exit_code = false;
     tx_begin(&f);
     must(jobs_finish(f.store, found[0].no, found[0].attempt, &lost, err));
-    for (size_t i = 0; i < n; i++)
-        must(inflight_clear(f.store, found[i].k, err));
+    must(inflight_clear(f.store, err));
     tx_commit(&f);
     cr_assert_eq(job_see(&f, running).state, JOB_FAILED);
     cr_assert_eq(job_see(&f, reserved).state, JOB_QUEUED);

@@ -253,7 +253,7 @@ Test(store, no_verb_writes_outside_a_transaction)
     struct job_id id;
 
     must_fail(STORAGE, jobs_insert(f.store, &job, &id, err));
-    must_fail(STORAGE, inflight_clear(f.store, 1, err));
+    must_fail(STORAGE, inflight_clear(f.store, err));
     must_fail(STORAGE, store_meta_set(f.store, "k", SLICE_LIT("v"), err));
     must_fail(STORAGE, store_savepoint(f.store, err));
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs"), 0);
