@@ -15,6 +15,9 @@
  * faster than growing the file, and a burst should not occupy the disk for
  * ever. */
 #define WAL_KEPT_BYTES (32 << 20)
+/* A checkpoint is due at 4 MiB (checkpoint.c); if it fails for want of space, the ends of what runs
+ * come after that. */
+#define WAL_RESERVED_BYTES (5 << 20)
 
 static const char *const writer_texts[] = {
 #define X(name, heat, text) [SQL_##name] = (text),
@@ -82,6 +85,20 @@ static bool writer_configure(struct store *store, bool sync_full, struct err *er
     store->page_bytes = (uint64_t)page;
     (void)sqlite3_wal_hook(db->handle, wal_note, store);
     return true;
+}
+
+/* The log has its room on the disk before it is written, so that a disk which becomes full is
+ * noticed by what the database file needs, and ends can still be recorded. Where that is not
+ * possible the log takes its room as it grows. (SQLite has no locks on this file that a close()
+ * would drop.) */
+static void log_reserve(const char *path)
+{
+    char wal[PATH_BYTES + 8];
+
+    (void)snprintf(wal, sizeof(wal), "%s-wal", path);
+    AUTO_CLOSE int fd = open(wal, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        (void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, WAL_RESERVED_BYTES);
 }
 
 static bool journal_limit(struct store *store, struct err *err)
@@ -254,6 +271,7 @@ bool store_open(const struct store_config *cfg, struct store **ret_store, struct
         return false;
     }
     ballast_open(&store->ballast, cfg->data_dir, cfg->reserve_bytes);
+    log_reserve(path);
     *ret_store = store;
     return true;
 }
