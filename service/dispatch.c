@@ -104,11 +104,9 @@ static bool board(struct dispatch *d, const struct turn *turn, size_t i, struct 
                   struct err *err)
 {
     const struct ready_job *ready = &d->ready[i];
-    struct flight *f = flight_waiting(d, ready->no);
+    struct flight *f = d->pairs[i];
     bool ok = true;
     *ret = NULL;
-    PRE(f != NULL || dispatch_find(d, ready->no) == NULL); /* a row that says `queued` has no
-                                                              recorded attempt under way */
     if (f == NULL && (f = flight_new(d)) != NULL) {
         if (!admission_board(d, ready->queue))
             return true;
@@ -141,21 +139,14 @@ bool flight_claim(struct dispatch *d, struct turn *turn, struct flight *f, struc
     return true;
 }
 
-static void drop_if_not_wanted(struct dispatch *d, uint32_t group, size_t n_ready)
+static void drop_if_not_wanted(struct dispatch *d, uint32_t group)
 {
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
-        if ((f->state != FLIGHT_RESERVED && f->state != FLIGHT_OFFERED) || f->group != group)
-            continue;
-        size_t i = 0;
-        while (i < n_ready && d->ready[i].no != f->info.row.no)
-            i++;
-        if (i < n_ready) {
-            f->rank = i;
-            f->contested = d->ready[i].contested;
-        } else if (f->state == FLIGHT_RESERVED || flight_recall(d, f)) {
+        const bool is_ahead = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED;
+        if (is_ahead && !f->is_ready && f->group == group &&
+            (f->state == FLIGHT_RESERVED || flight_recall(d, f)))
             flight_free(f);
-        }
     }
 }
 
@@ -165,7 +156,7 @@ static void recall_if_overtaken(struct dispatch *d, size_t n_ready, size_t n_idl
 {
     bool overtaken = false;
     for (size_t i = 0; i < n_ready; i++) {
-        struct flight *f = flight_waiting(d, d->ready[i].no);
+        struct flight *f = d->pairs[i];
         if (f != NULL && f->state == FLIGHT_OFFERED && overtaken)
             (void)flight_recall(d, f);
         else if (f == NULL || f->state == FLIGHT_RESERVED) {
@@ -199,7 +190,8 @@ static bool look(struct dispatch *d, const struct turn *turn, uint32_t group, si
     if (group == 0 && !gang_screen(d, turn, &list, n_idle, err))
         return false;
     d->suspect = 0;
-    drop_if_not_wanted(d, group, list.n);
+    dispatch_pair(d, list.n);
+    drop_if_not_wanted(d, group);
     recall_if_overtaken(d, list.n, n_idle);
     admission_count(d);
     *ret_n = list.n;
@@ -215,10 +207,10 @@ struct claims {
 
 /* What comes behind much that waits stays where it is until a worker is free for it: a worker must
  * have short jobs in hand, not large ones. */
-static bool must_stay(struct dispatch *d, int64_t no, struct claims *c)
+static bool must_stay(struct dispatch *d, size_t i, struct claims *c)
 {
     struct place place;
-    return c->ahead_bytes > MAX_AHEAD_BYTES && flight_waiting(d, no) == NULL &&
+    return c->ahead_bytes > MAX_AHEAD_BYTES && d->pairs[i] == NULL &&
            !dispatch_next_idle(d, c->group, &c->slot, &place);
 }
 
@@ -228,7 +220,7 @@ static bool claim_or_reserve(struct dispatch *d, struct turn *turn, size_t i, st
 {
     struct flight *f = NULL;
     struct place place;
-    if (must_stay(d, d->ready[i].no, c))
+    if (must_stay(d, i, c))
         return true;
     d->suspect = d->ready[i].no;
     if (!board(d, turn, i, &f, err))

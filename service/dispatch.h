@@ -65,6 +65,7 @@ struct flight {
     bool reach_due; /* a REACH frame leaves in publish */
     struct pool_reach reach;
     size_t rank;             /* RESERVED, OFFERED: its place in the ready order at the last claim */
+    bool is_ready;           /* … had one there */
     bool contested;          /* its queue was chosen by weight */
     bool start_seen;         /* its beginning is in the window of its queue */
     uint32_t overtaken;      /* OFFERED: how many later jobs have begun elsewhere since */
@@ -126,6 +127,8 @@ struct dispatch {
     struct flight *flights;
     struct flight_row *stored, *committed;
     struct ready_job *ready;
+    struct flight **pairs;      /* of the ready jobs, in the same order; NULL: none has been made */
+    uint32_t *buckets;          /* the ready jobs by number, while they are being paired */
     struct admission admission; /* what the settings of queues allow */
     struct blob_cache *blobs;
     struct element_memo memo;
@@ -253,8 +256,11 @@ void flight_trim(struct dispatch *d); /* after a commit: the table is as small a
 struct flight *flight_new(struct dispatch *d); /* NULL: all are in use */
 /* What a start needs to know of the job. */
 MUST_CHECK bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *err);
-struct flight *flight_waiting(struct dispatch *d, int64_t no);    /* reserved, offered, or begun and
-                                                                     not recorded */
+struct flight *flight_waiting(struct dispatch *d, int64_t no); /* reserved, offered, or begun and
+                                                                  not recorded */
+/* Finds the flights of all ready jobs at once, and gives these their rank: looking through all
+ * flights for each job took a tenth of a turn. */
+void dispatch_pair(struct dispatch *d, size_t n_ready);
 struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */
 uint32_t flight_count(const struct dispatch *d, enum flight_state state);
 /* The START frame leaves, with ends of pipes or NULL. False: nothing has started. */

@@ -29,6 +29,15 @@ void flight_trim(struct dispatch *d)
         d->n--;
 }
 
+/* A power of two; at most half of the buckets are used. */
+static size_t bucket_count(size_t n)
+{
+    size_t count = 16;
+    while (count < 2 * n)
+        count *= 2;
+    return count;
+}
+
 bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
 {
     size_t max = most_flights(d);
@@ -36,6 +45,8 @@ bool dispatch_open(struct dispatch *d, const char *data_dir, struct err *err)
     d->stored = must_alloc(max * sizeof *d->stored);
     d->committed = must_alloc(max * sizeof *d->committed);
     d->ready = must_alloc(max * sizeof *d->ready);
+    d->pairs = must_alloc(max * sizeof *d->pairs);
+    d->buckets = must_alloc(bucket_count(max) * sizeof *d->buckets);
     dispatch_fit(d, dispatch_room(pool_size(d->pool)));
     job_token_key_make(&d->token_key);
     return admission_open(d, err) && starts_open(&d->starts, data_dir, err);
@@ -54,6 +65,8 @@ void dispatch_close(struct dispatch *d)
     free(d->stored);
     free(d->committed);
     free(d->ready);
+    free(d->pairs);
+    free(d->buckets);
     admission_close(d);
     starts_close(&d->starts);
     *d = (struct dispatch){.starts.fd = -1};
@@ -88,16 +101,53 @@ struct flight *dispatch_find(struct dispatch *d, int64_t no)
     return NULL;
 }
 
+static bool waits(const struct flight *f)
+{
+    return f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED ||
+           (f->unrecorded && !f->outcome_applied); /* else the row may wait anew */
+}
+
 struct flight *flight_waiting(struct dispatch *d, int64_t no)
 {
+    for (uint32_t k = 0; k < d->n; k++)
+        if (d->flights[k].info.row.no == no && waits(&d->flights[k]))
+            return &d->flights[k];
+    return NULL;
+}
+
+/* Numbers are neighbours as a rule, so they need no mixing. */
+static uint32_t *bucket_of(const struct dispatch *d, size_t count, int64_t no)
+{
+    size_t at = (size_t)no & (count - 1);
+    while (d->buckets[at] != 0 && d->ready[d->buckets[at] - 1].no != no)
+        at = (at + 1) & (count - 1);
+    return &d->buckets[at];
+}
+
+void dispatch_pair(struct dispatch *d, size_t n_ready)
+{
+    const size_t count = bucket_count(n_ready);
+    memset(d->buckets, 0, count * sizeof *d->buckets);
+    for (size_t i = 0; i < n_ready; i++) {
+        *bucket_of(d, count, d->ready[i].no) = (uint32_t)i + 1;
+        d->pairs[i] = NULL;
+    }
     for (uint32_t k = 0; k < d->n; k++) {
         struct flight *f = &d->flights[k];
-        bool waits = f->state == FLIGHT_RESERVED || f->state == FLIGHT_OFFERED ||
-                     (f->unrecorded && !f->outcome_applied); /* else the row may wait anew */
-        if (waits && f->info.row.no == no)
-            return f;
+        f->is_ready = false;
+        if (f->state == FLIGHT_FREE || f->outcome_applied)
+            continue;
+        const uint32_t i = *bucket_of(d, count, f->info.row.no);
+        if (i == 0)
+            continue;
+        PRE(waits(f)); /* a row that says `queued` has no recorded attempt under way */
+        d->pairs[i - 1] = f;
+        f->is_ready = true;
+        if (f->state < FLIGHT_CLAIMED) {
+            f->rank = i - 1;
+            f->contested = d->ready[i - 1].contested;
+        }
     }
-    return NULL;
 }
 
 struct flight *flight_at(struct dispatch *d, struct place place)
