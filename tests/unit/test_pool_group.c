@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Groups of workers: their size while tasks run, limits of a worker, and workers sent away. */
-#include "pool/pool.h"
+#include "pool/pool_state.h"
 
 #include "pool_fixture.h"
 
@@ -112,6 +112,28 @@ Test(pool_group, a_worker_never_takes_more_than_its_limit)
         buf_release(&next[i].wire);
     }
     buf_release(&over.wire);
+    fixture_close(&f);
+}
+
+/* As a worker says it whose runner has ended and does not start again; also when it would have left
+ * anyway. */
+Test(pool_group, a_worker_that_gives_up_counts_as_a_failed_start)
+{
+    struct fixture f;
+    struct pool_group_view view;
+
+    fixture_open(&f, 1);
+    (void)fixture_await(&f, POOL_READY, NULL);
+    const struct place place = fixture_hold(&f, "a");
+    set_rules(&f, 1, 1);
+    (void)snprintf(f.pool->groups[0].program.runner, POOL_RUNNER_MAX, "a program");
+    (void)snprintf(slots_head(&f.pool->worker.slots, 0)->why, SLOT_WHY, "it does not start");
+    fixture_let_go(&f, "a");
+    (void)fixture_await(&f, POOL_DONE, &place);
+    pool_group_info(f.pool, 0, &view);
+    cr_assert_eq(view.failures, 1);
+    cr_assert_str_eq(view.why, "it does not start");
+    pool_release(f.pool, place);
     fixture_close(&f);
 }
 
