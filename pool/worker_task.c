@@ -26,6 +26,10 @@ static bool prepare(struct worker *w, struct bank *bank, struct inputs *inputs, 
     struct err err = {0};
     int stdin_fd = -1;
 
+    if (task->n_outputs > 0 && task->cwd.ptr != NULL) {
+        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "outputs are of the task's own directory");
+        return false;
+    }
     if (!inputs_put_arguments(inputs, &w->arena) || !inputs_put_env(inputs, &w->arena)) {
         drive_refuse(bank, inputs->end, inputs->error, inputs->text);
         return false;
@@ -62,12 +66,8 @@ static void keep_outputs(const struct worker *w, struct bank *bank, const struct
     const struct outputs outputs = {
         .data_fd = w->io.data_fd, .dir_fd = w->workdir.fd, .max_bytes = w->cfg->blob_max_size};
 
-    if (task->n_outputs == 0)
-        return;
-    if (task->cwd.ptr == NULL)
+    if (task->n_outputs > 0)
         outputs_keep(&outputs, task, bank);
-    else
-        drive_refuse(bank, TASK_EXEC_FAILED, EINVAL, "outputs are of the task's own directory");
 }
 
 /* Takes stdin and stdout out of `fds` once it needs them. False: server or zygote died. */
