@@ -34,8 +34,7 @@ enum frame_type {
     /* job_no: live_bytes have changed (at most every 20 ms while watched), or the progress (every
      * 250 ms while listened to) */
     FRAME_OUTPUT,
-    /* bank, job_no, attempt: the bank is yours again. arg: 1 + the bank whose offer I have taken, 0
-     * none. */
+    /* a task is over: which one is said in the slot (ends.h) */
     FRAME_DONE,
     /* bank, job_no, attempt: some of the tasks that run behind that one are over; how many, is in
      * the bank */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "pool/ends.h"
 #include "pool/native.h"
 #include "pool/pool_state.h"
 #include "pool/sweep.h"
@@ -175,6 +176,16 @@ void pool_push(struct pool *pool, struct pool_event event)
     pool->n_pending++;
 }
 
+bool pool_sleeps(struct pool *pool)
+{
+    return ends_sleep(&pool->worker.slots);
+}
+
+void pool_wakes(struct pool *pool)
+{
+    ends_wake(&pool->worker.slots);
+}
+
 size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
 {
     size_t n = 0;
@@ -189,6 +200,8 @@ size_t pool_collect(struct pool *pool, struct pool_event *events, size_t max)
         pool->pending_head = (pool->pending_head + 1) % pool->pending_max;
         pool->n_pending--;
     }
+    if (pool->n_pending == 0) /* most of a long ring is never touched */
+        pool->pending_head = 0;
     return n;
 }
 

@@ -40,6 +40,10 @@ MUST_CHECK bool pool_open(const struct pool_config *cfg, struct pool **ret_pool,
 
 /* An epoll descriptor that is readable when pool_collect has something. */
 int pool_fd(const struct pool *pool);
+/* Before waiting for it. False: pool_collect has something already. */
+MUST_CHECK bool pool_sleeps(struct pool *pool);
+/* From now on, until the next pool_sleeps, ends may come that do not make it readable. */
+void pool_wakes(struct pool *pool);
 /* When pool_collect wants to be called at the latest (clock_mono_ns; restarts with back-off);
  * UINT64_MAX = never. */
 uint64_t pool_next_deadline_ns(const struct pool *pool);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames of workers in, events out. */
+#include "pool/ends.h"
 #include "pool/pool_state.h"
 
 #include <sys/epoll.h>
@@ -147,32 +148,47 @@ void pool_return_offers(struct pool *pool, struct seat *seat)
             return_offer(pool, seat, bank);
 }
 
-static void on_done(struct pool *pool, struct seat *seat, const struct frame *frame)
+static void on_done(struct pool *pool, struct seat *seat, const struct slot_end *end)
 {
-    struct seat_bank *held = frame->bank < SLOT_BANKS ? &seat->banks[frame->bank] : NULL;
-    if (held == NULL || held->owner != BANK_RUNNING || held->job_no != frame->job_no ||
-        held->attempt != frame->attempt) {
-        pool_condemn(pool, seat, "DONE for a task that does not run");
+    struct seat_bank *held = end->bank < SLOT_BANKS ? &seat->banks[end->bank] : NULL;
+    if (held == NULL || held->owner != BANK_RUNNING || held->job_no != end->job_no ||
+        held->attempt != end->attempt) {
+        pool_condemn(pool, seat, "the end of a task that does not run");
         return;
     }
-    const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat),
-                                         frame->bank);
-    if (!bank_read_outcome(bank, &held->outcome) || !pool_mates_check(pool, seat, frame->bank)) {
+    const struct bank *bank = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), end->bank);
+    if (!bank_read_outcome(bank, &held->outcome) || !pool_mates_check(pool, seat, end->bank)) {
         pool_condemn(pool, seat, "the outcome is damaged");
         return;
     }
     oom_judge(&pool->oom, held->oom_kills, &held->outcome);
-    pool_take_back(pool, seat, frame->bank);
+    pool_take_back(pool, seat, end->bank);
     if (seat->state == SEAT_BUSY)
         seat->state = held->outcome.end == TASK_UNKILLABLE ? SEAT_QUARANTINED : SEAT_IDLE;
     seat->tasks++;
     seat->resident_bytes = bank->resident_bytes;
     atomic_fetch_add_explicit(&seat->facts.tasks_done, 1, memory_order_relaxed);
-    pool_tell(pool, seat, POOL_DONE, frame->bank);
+    pool_tell(pool, seat, POOL_DONE, end->bank);
     if (seat->state != SEAT_IDLE)
         pool_return_offers(pool, seat);
-    else if (!pool_leaves(pool, seat, frame->arg != 0))
-        go_on(pool, seat, frame->arg);
+    else if (!pool_leaves(pool, seat, end->taken != 0))
+        go_on(pool, seat, end->taken);
+}
+
+void pool_read_ends(struct pool *pool, struct seat *seat)
+{
+    const uint32_t slot = pool_slot_of(pool, seat);
+    const struct slot_head *head = slots_head(&pool->worker.slots, slot);
+    const uint32_t n = ends_count(&pool->worker.slots, slot);
+
+    if (n - seat->n_ends > POOL_MAX_ENDS) {
+        pool_condemn(pool, seat, "more ends than tasks");
+        seat->n_ends = n;
+    }
+    while (seat->n_ends != n) {
+        const struct slot_end end = head->ends[seat->n_ends++ % SLOT_BANKS];
+        on_done(pool, seat, &end);
+    }
 }
 
 static void on_ready(struct pool *pool, struct seat *seat, struct frame_fds *fds)
@@ -228,6 +244,7 @@ bool pool_read_worker(struct pool *pool, struct seat *seat)
     const enum frame_status status = frame_recv_fds(seat->sock, &frame, &fds);
     if (status == FRAME_AGAIN)
         return false;
+    pool_read_ends(pool, seat); /* they were told before the frame left */
     if (status == FRAME_EOF || status == FRAME_ERROR) {
         pool_close_seat(pool, seat);
         if (status == FRAME_ERROR)
@@ -235,15 +252,13 @@ bool pool_read_worker(struct pool *pool, struct seat *seat)
         seat->state = SEAT_DEAD;
         return false;
     }
-    if (frame.type == FRAME_DONE)
-        on_done(pool, seat, &frame);
-    else if (frame.type == FRAME_READY)
+    if (frame.type == FRAME_READY)
         on_ready(pool, seat, &fds);
     else if (frame.type == FRAME_OUTPUT)
         on_output(pool, seat, &frame);
     else if (frame.type == FRAME_OVER)
         pool_mates_over(pool, seat, &frame);
-    else
+    else if (frame.type != FRAME_DONE)
         pool_condemn(pool, seat, "a frame of another kind");
     frame_fds_close(&fds);
     return true;
@@ -263,12 +278,31 @@ static void read_some(struct pool *pool, struct seat *seat, size_t others)
             return;
 }
 
+/* Ends that were told without a frame. */
+static void read_rung(struct pool *pool)
+{
+    const struct slots *slots = &pool->worker.slots;
+
+    for (uint32_t group = 0; group < BELL_GROUPS; group++)
+        for (uint64_t bits = ends_heard(slots, group); bits != 0; bits &= bits - 1) {
+            const uint32_t slot = group * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (slot >= pool->max_workers)
+                continue;
+            if (room_for_frames(pool) > 0)
+                pool_read_ends(pool, &pool->seats[slot]);
+            else
+                ends_ring(slots, slot);
+        }
+}
+
 /* Level-triggered: what is not read now is reported again. */
 void pool_read_ready(struct pool *pool)
 {
     struct epoll_event ready[MAX_READY];
-    const size_t room = room_for_frames(pool);
+    size_t room;
 
+    read_rung(pool);
+    room = room_for_frames(pool);
     if (room == 0)
         return;
     const int n = epoll_wait(pool->epoll_fd, ready, (int)MIN(room, (size_t)MAX_READY), 0);

@@ -2,6 +2,7 @@
 /* How many workers there are, and which of them go: sizes of groups, growth on demand, idle ones
  * that end, recycling, and groups whose workers cannot start. Nothing here decides what runs: a
  * task waits for the next worker, whatever becomes of this one. */
+#include "pool/ends.h"
 #include "pool/pool_state.h"
 #include "service/base/text.h"
 
@@ -381,11 +382,13 @@ void pool_start_failed(struct pool *pool, struct seat *seat, const char *why)
         set_broken(pool, seat, true);
 }
 
-void pool_prepare_start(struct pool *pool, const struct seat *seat)
+void pool_prepare_start(struct pool *pool, struct seat *seat)
 {
     struct slot_head *head = slots_head(&pool->worker.slots, pool_slot_of(pool, seat));
     const struct slot_program *from = &pool->groups[seat->group].program;
     head->why[0] = '\0';
+    ends_reset(&pool->worker.slots, pool_slot_of(pool, seat));
+    seat->n_ends = 0;
     head->program.timeout_us = from->timeout_us;
     head->program.isolation = from->isolation;
     (void)snprintf(head->program.pool, sizeof(head->program.pool), "%s", from->pool);

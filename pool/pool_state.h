@@ -78,6 +78,7 @@ struct seat {
     int output_fd[2];    /* what native calls write to, of the living worker; -1: none */
     uint32_t quick_deaths;
     uint32_t tasks;          /* since its worker started */
+    uint32_t n_ends;         /* that it has told and we have heard */
     uint64_t resident_bytes; /* of it and its children after the last of them; 0: not asked for */
     uint64_t ready_ns;
     uint64_t restart_at_ns;  /* UINT64_MAX: not due */
@@ -134,11 +135,13 @@ struct pool {
     struct oom_watch oom;
 };
 
-/* The most that one frame can bring. It is a GONE: what was left in the socket (OUTPUT and DONE of
- * a task, STARTED, OUTPUT and DONE of the one that the worker took after it), RETURNED for
- * each offer, STARTED, LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an
- * OUTPUT that is not told together with the one before it. */
-#define POOL_EVENTS_PER_FRAME (16 + MAX_OFFERS)
+/* Of a worker at a time: the task that runs, and all that it may have taken behind it. */
+#define POOL_MAX_ENDS (1 + MAX_OFFERS)
+/* The most that one frame can bring. It is a GONE: DONE of each end that had not been heard and
+ * STARTED of what was taken with it, OUTPUT that was left in the socket, RETURNED for each offer,
+ * LOST, WORKER_GONE and BROKEN; and one PART for each of two banks, with an OUTPUT that is not told
+ * together with the one before it. */
+#define POOL_EVENTS_PER_FRAME (16 + MAX_OFFERS + 2 * POOL_MAX_ENDS)
 #define POOL_CONTROL UINT32_MAX      /* epoll data of the control socket, */
 #define POOL_MEMORY (UINT32_MAX - 1) /* and of the file that counts who ran out of memory */
 #define POOL_RETRY_NS UINT64_C(20000000)
@@ -182,6 +185,8 @@ void pool_tell(struct pool *pool, const struct seat *seat, enum pool_event_type 
                uint32_t bank);
 /* Reads what is ready; pushes events. */
 void pool_read_ready(struct pool *pool);
+/* What the worker has told of ends. */
+void pool_read_ends(struct pool *pool, struct seat *seat);
 /* One frame of a worker. False: there is none now, or the socket has ended. */
 bool pool_read_worker(struct pool *pool, struct seat *seat);
 /* Asks for the workers that are due and repeats frames that did not fit. */
@@ -219,7 +224,7 @@ void pool_seat_left(struct pool *pool, struct seat *seat);
 void pool_start_failed(struct pool *pool, struct seat *seat, const char *why);
 void pool_started(struct pool *pool, struct seat *seat);
 /* Before its worker is forked: what it finds in its slot. */
-void pool_prepare_start(struct pool *pool, const struct seat *seat);
+void pool_prepare_start(struct pool *pool, struct seat *seat);
 /* Its worker has been forked; and the time is up that was set then. */
 void pool_starts(struct pool *pool, struct seat *seat);
 void pool_start_is_due(struct pool *pool, struct seat *seat);

@@ -10,9 +10,14 @@ static size_t banks_size(uint32_t n)
     return (size_t)n * SLOT_BANKS * sizeof(struct bank);
 }
 
+static size_t heads_size(uint32_t n)
+{
+    return n * sizeof(struct slot_head);
+}
+
 static size_t mapped_size(uint32_t n)
 {
-    return banks_size(n) + n * sizeof(struct slot_head);
+    return banks_size(n) + heads_size(n) + sizeof(struct slots_bell);
 }
 
 bool slots_map(struct slots *slots, uint32_t n, struct err *err)
@@ -28,8 +33,11 @@ bool slots_map(struct slots *slots, uint32_t n, struct err *err)
     /* A slot is resident only where it was touched; a core dump of it would be all output and no
      * help. */
     (void)madvise(at, size, MADV_DONTDUMP);
-    *slots = (struct slots){
-        .banks = at, .heads = (struct slot_head *)((char *)at + banks_size(n)), .n = n};
+    char *const behind_banks = (char *)at + banks_size(n);
+    *slots = (struct slots){.banks = at,
+                            .heads = (struct slot_head *)behind_banks,
+                            .bell = (struct slots_bell *)(behind_banks + heads_size(n)),
+                            .n = n};
     return true;
 }
 

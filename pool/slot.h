@@ -2,11 +2,11 @@
 /* The shared memory of the pool: one slot per worker, SLOT_BANKS banks per slot, mapped from one
  * unnamed memfd before the zygote is forked.
  *
- * Ownership travels with frames: START hands a bank to the worker, DONE hands it back. In between
- * the server may look only at the live fields, and only through atomics. Nothing is ever locked. A
- * crashed worker can corrupt only its own slot, and the server validates what it reads there as it
- * would any input. Several banks, so that the next START goes out before the last outcomes are
- * committed: a bank is free again when its outcome is stored (pool_release). */
+ * Ownership travels with messages: START hands a bank to the worker, an end hands it back. In
+ * between the server may look only at the live fields, and only through atomics. Nothing is ever
+ * locked. A crashed worker can corrupt only its own slot, and the server validates what it reads
+ * there as it would any input. Several banks, so that the next START goes out before the last
+ * outcomes are committed: a bank is free again when its outcome is stored (pool_release). */
 #ifndef GANGER_POOL_SLOT_H
 #define GANGER_POOL_SLOT_H
 
@@ -138,6 +138,13 @@ struct slot_offer {
     uint64_t turn;          /* they are taken in this order; server, before it offers */
 };
 
+/* A task that its worker says is over; its bank is the server's again. */
+struct slot_end {
+    int64_t job_no;
+    uint32_t bank, attempt;
+    int32_t taken; /* 1 + the bank whose offer the worker has taken, 0 none */
+};
+
 /* Why a worker could not start, in words, as a text; "": it has not said. */
 #define SLOT_WHY 512
 /* What the workers of a pool start before they are ready. The server writes it before the worker is
@@ -150,13 +157,22 @@ struct slot_program {
 };
 struct slot_head {
     alignas(64) struct slot_offer offers[SLOT_BANKS];
+    struct slot_end ends[SLOT_BANKS]; /* a ring, of which the worker has written n_ends (ends.h) */
+    _Atomic uint32_t n_ends;
     char why[SLOT_WHY];
     struct slot_program program;
+};
+
+#define BELL_GROUPS (MAX_WORKERS / 64)
+struct slots_bell {
+    alignas(64) _Atomic uint32_t is_awake; /* server: it will look by itself */
+    _Atomic uint64_t slots[BELL_GROUPS];   /* bits: these have told an end */
 };
 
 struct slots {
     struct bank *banks; /* SLOT_BANKS * n */
     struct slot_head *heads;
+    struct slots_bell *bell;
     uint32_t n;
 };
 

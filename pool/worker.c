@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/worker_impl.h"
 
+#include "pool/ends.h"
 #include "pool/family.h"
 #include "pool/frame.h"
 #include "pool/mates.h"
@@ -197,6 +198,14 @@ static void send_ready(struct worker *w)
     send_or_die(w, &ready, &fds);
 }
 
+static void tell_end(struct worker *w, const struct slot_end *end)
+{
+    const struct frame done = {.type = FRAME_DONE, .slot = w->slot};
+    const struct frame_fds none = frame_no_fds();
+    if (ends_tell(&w->cfg->slots, w->slot, end) || end->taken == 0)
+        send_or_die(w, &done, &none);
+}
+
 /* Something of the last task cannot be killed (uninterruptible sleep). Nothing new starts here
  * until it is gone. */
 static void sit_in_quarantine(struct worker *w)
@@ -336,19 +345,16 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     const bool has_given_up = w->runners.why[0] != '\0';
     if (has_given_up)
         tell_why(w, "worker cannot go on", w->runners.why);
-    const struct frame done = {.type = FRAME_DONE,
-                               .slot = w->slot,
-                               .bank = number,
-                               .job_no = over.job_no,
-                               .attempt = bank->attempt,
-                               .arg = is_unkillable || has_given_up ? 0 : take_offer(w)};
-    const struct frame_fds none = frame_no_fds();
-    send_or_die(w, &done, &none);
+    const struct slot_end end = {.bank = number,
+                                 .job_no = over.job_no,
+                                 .attempt = bank->attempt,
+                                 .taken = is_unkillable || has_given_up ? 0 : take_offer(w)};
+    tell_end(w, &end);
     /* From here on the bank is the server's. */
     if (is_unkillable)
         sit_in_quarantine(w);
     workdir_recycle(&w->workdir);
-    return done.arg;
+    return end.taken;
 }
 
 static void start(struct worker *w, const struct frame *order, struct frame_fds *fds)

@@ -120,6 +120,10 @@ int standby_wait(struct engine *e, struct epoll_event *events, int max)
     bool naps = pace_naps(e, now, &at);
     if (n != 0)
         return n;
-    return wait_for(e, naps ? e->calm_fd : e->epoll_fd, &to,
-                    at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
+    if (!naps && at > now && !pool_sleeps(e->parts.pool))
+        at = now;
+    n = wait_for(e, naps ? e->calm_fd : e->epoll_fd, &to,
+                 at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
+    pool_wakes(e->parts.pool);
+    return n;
 }
