@@ -259,7 +259,7 @@ MUST_CHECK bool flight_read(struct dispatch *d, struct flight *f, int64_t no, st
 struct flight *flight_waiting(struct dispatch *d, int64_t no); /* reserved, offered, or begun and
                                                                   not recorded */
 /* Finds the flights of all ready jobs at once, and gives these their rank: looking through all
- * flights for each job took a tenth of a turn. */
+ * flights for each job took a twentieth of a turn. */
 void dispatch_pair(struct dispatch *d, size_t n_ready);
 struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */
 uint32_t flight_count(const struct dispatch *d, enum flight_state state);
