@@ -27,7 +27,6 @@ void pool_condemn(struct pool *pool, struct seat *seat, const char *why)
     log_event(&pool->log, LOG_ERROR, "worker broke the protocol",
               LOG_INT("slot", pool_slot_of(pool, seat)), LOG_STR("why", why));
     seat->state = SEAT_DEAD;
-    seat->is_condemned = true;
     pool_kill(pool, seat);
 }
 

@@ -67,7 +67,6 @@ static bool fill_bank(struct pool *pool, const struct pool_task *task, int *ret_
     struct seat_bank *mine = pool_bank(pool, task->place);
     mine->is_native = task_is_native(task->wire);
     mine->is_command = task_is_command(task->wire);
-    mine->is_joined = task->ends != NULL;
     mine->stop_grace_us = task_stop_grace(task->wire);
     mine->now_no = task->job_no;
     mine->now_mate = 0;

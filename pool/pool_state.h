@@ -36,7 +36,6 @@ struct seat_bank {
     uint32_t attempt;
     uint64_t offer_turn; /* when WAITING */
     bool is_native, is_command;
-    bool is_joined;              /* others write to it, or read from it, by a pipe */
     int64_t stop_grace_us;       /* the task's own */
     uint32_t n_mates;            /* tasks that run behind it */
     uint32_t now_mate;           /* the one that is known to have begun last; 0: the bank's own */
@@ -65,7 +64,6 @@ struct seat {
     uint32_t group; /* NO_GROUP: nobody's */
     enum seat_leave leave;
     bool was_ready;         /* its worker, since it was started */
-    bool is_condemned;      /* its worker broke the protocol: what it left is not believed */
     uint64_t idle_since_ns; /* when IDLE, in a group whose idle workers end */
     int sock;               /* -1: none */
     bool has_waiting[WAITING_COUNT];

@@ -34,22 +34,6 @@ static void boot_failed(struct pool *pool, struct seat *seat, int status)
     pool_start_failed(pool, seat, why);
 }
 
-/* One that was killed or sent away before it took the task up, by somebody else, has cost nothing:
- * the task waits again. From then on it may be the task that it dies of, also before anything of it
- * runs (a large input, and the memory is gone); who dies by itself may do so again with the next
- * worker; and what has gone through a pipe does not come again. */
-static bool never_began(struct pool *pool, const struct seat *seat, uint32_t bank, int status)
-{
-    const struct seat_bank *held = &seat->banks[bank];
-    const struct bank *left = slots_bank(&pool->worker.slots, pool_slot_of(pool, seat), bank);
-
-    if (atomic_load(&left->in_hand) != 0 || seat->is_condemned || held->is_joined ||
-        held->n_mates > 0 || (status != 0 && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)))
-        return false;
-    oom_watch_look(&pool->oom);
-    return pool->oom.kills == held->oom_kills;
-}
-
 /* True: it died inside a call, which says nothing about the worker. */
 static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const struct frame *gone)
 {
@@ -58,25 +42,25 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     const uint32_t n_blobs = left->n_blobs; /* what is checked must not change any more */
     const int64_t now_us = clock_wall_us();
 
-    held->outcome = (struct task_outcome){
-        .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
-        .survivors = (uint32_t)gone->arg64,
-        .mate = pool_mates_lost(pool, seat, bank),
-        .started_us = left->report.started_us,
-        .ended_us = now_us,
-        /* Half copied, to be removed. */
-        .n_blobs = MIN(n_blobs, (uint32_t)TASK_MAX_OUTPUTS),
-        .blobs = left->blobs,
-        .has_died = true,
-        .death = gone->arg,
-    };
+    held->outcome = (struct task_outcome){.end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
+                                          .survivors = (uint32_t)gone->arg64,
+                                          .mate = pool_mates_lost(pool, seat, bank),
+                                          .started_us = left->report.started_us,
+                                          .ended_us = now_us,
+                                          .n_blobs = MIN(n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half
+                                                                                                  copied,
+                                                                                                  to
+                                                                                                  be
+                                                                                                  removed
+                                                                                                */
+                                          .blobs = left->blobs,
+                                          .has_died = true,
+                                          .death = gone->arg};
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;
     held->outcome.wall_us = now_us - held->outcome.started_us;
     const bool in_call = gone->arg64 == 0 && pool_call_lost(pool, seat, bank, gone);
-    if (held->outcome.end == TASK_LOST && never_began(pool, seat, bank, gone->arg))
-        held->outcome.end = TASK_START_FAILED;
     pool_take_back(pool, seat, bank);
     pool_tell(pool, seat, POOL_LOST, bank);
     return in_call;
@@ -131,7 +115,7 @@ static void on_spawned(struct pool *pool, struct seat *seat, const struct frame 
     seat->state = SEAT_BOOTING;
     seat->tasks = 0;
     seat->resident_bytes = 0;
-    seat->was_ready = seat->is_condemned = false;
+    seat->was_ready = false;
     seat->ready_ns = clock_mono_ns();
     atomic_store(&seat->facts.pid, frame->pid);
     atomic_store(&seat->facts.is_alive, true);

@@ -69,7 +69,6 @@ void bank_clear_task(struct bank *bank)
     atomic_store(&bank->listened, 0);
     progress_clear(bank);
     bank->report = (struct task_report){0};
-    atomic_store_explicit(&bank->in_hand, 0, memory_order_relaxed);
     bank->n_blobs = 0;
 }
 

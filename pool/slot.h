@@ -110,7 +110,6 @@ struct bank {
     /* … and how much resident memory says that it had used up its limit when it died; 0: no limit.
      */
     _Atomic uint64_t call_full_rss;
-    _Atomic uint32_t in_hand;   /* 1 worker: it has taken the task up */
     _Atomic uint32_t suspended; /* 1 worker: all processes of the task stand still */
     /* 1: somebody wants to hear of progress (then OUTPUT is sent). Server, also while the task
      * runs; the worker clears it when it goes on to a mate. */

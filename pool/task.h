@@ -81,10 +81,9 @@ enum task_end {
     TASK_UNKILLABLE,   /* something of the tree is still there after the kill deadline; the slot is
                           quarantined */
     TASK_LOST,         /* the worker died; made up by the pool's server side, never by a worker */
-    /* Not an attempt, put it back: fork or pipe failed (EAGAIN, ENOMEM, EMFILE), or the worker was
-     * killed before it took the task up. */
-    TASK_START_FAILED,
-    TASK_INPUT_FAILED,    /* never ran: what it takes from another task is gone or does not fit */
+    TASK_START_FAILED, /* fork or pipe failed (EAGAIN, ENOMEM, EMFILE): not an attempt, put it back
+                        */
+    TASK_INPUT_FAILED, /* never ran: what it takes from another task is gone or does not fit */
     TASK_FUNCTION_FAILED, /* the function said so: error_text is its type and message */
     TASK_OUT_OF_MEMORY,   /* died by `signal`, for want of memory (oom.h) */
     TASK_END_COUNT

@@ -319,8 +319,6 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
                                .job_no = bank->job_no,
                                .attempt = bank->attempt};
     bool is_wanted = true;
-    (void)FAULT("worker-before-task");
-    atomic_store(&bank->in_hand, 1);
     if (bank->n_mates > 0)
         atomic_store(&bank->told_ns, clock_mono_ns());
     if (!notes_write(&w->notes, w->cfg, bank, w->slot * SLOT_BANKS + number))

@@ -389,6 +389,7 @@ static bool sync_lane(struct dispatch *d, uint32_t queue, struct err *err)
 bool admission_sync(struct dispatch *d, struct err *err)
 {
     const struct admission *a = &d->admission;
+    admission_refresh(d); /* no claim need have looked since this transaction changed a queue */
     if (a->n_ruled > 0)
         admission_count(d);
     for (uint32_t i = 0; i < a->n_ruled; i++)

@@ -105,25 +105,6 @@ SERVER_TEST_WITH(pools, only_an_unasked_death_breaks_a_pool, .workers = 1)
     expect_pool_state(s, "open");
 }
 
-/* Nobody can tell it from one that died idle: the job has not begun. */
-SERVER_TEST_WITH(pools, a_worker_killed_before_its_job_begins_costs_nothing, .workers = 1)
-{
-    pool_set(s, "{'on_worker_death':'break'}");
-    const pid_t worker = worker_pid(s, 0);
-    cr_assert_eq(kill(worker, SIGSTOP), 0);
-    struct job_ref job = job_submit(s, "{'command':['echo','once']}");
-    struct job_ref next = job_submit(s, "{'command':['true']}");
-    response_free(job_await_state(s, job, "running"));
-    cr_assert_eq(kill(worker, SIGKILL), 0);
-    AUTO_RESPONSE r = job_await(s, job);
-    expect_outcome(r, "succeeded", NULL);
-    expect_int(r, "attempt", 1);
-    expect_output(s, job, "stdout", "once\n");
-    AUTO_RESPONSE other = job_await(s, next);
-    expect_outcome(other, "succeeded", NULL);
-    expect_pool_state(s, "open");
-}
-
 /* Hundreds at a time, and the rest after the restart. */
 SERVER_TEST_WITH(pools, a_break_goes_on_after_kill_9, .workers = 1)
 {

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 Test(pool, a_killed_worker_costs_its_task_alone)
 {
@@ -60,63 +59,6 @@ Test(pool, a_killed_worker_costs_its_task_alone)
     const struct place again = fixture_run(&f, &next, &outcome);
     cr_assert_eq(outcome.end, TASK_EXITED);
     pool_release(f.pool, again);
-    fixture_close(&f);
-}
-
-/* A stopped worker does not take what it is sent. */
-static int stop_worker(const struct fixture *f)
-{
-    struct pool_worker worker;
-    char path[64], state = '?';
-    cr_assert(pool_worker_info(f->pool, 0, &worker));
-    cr_assert_eq(kill(worker.pid, SIGSTOP), 0);
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", worker.pid);
-    for (int i = 0; state != 'T'; i++) {
-        FILE *file = fopen(path, "re");
-        cr_assert(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-        (void)fclose(file);
-        cr_assert_lt(i, FIXTURE_WAIT_MS);
-        (void)poll(NULL, 0, state == 'T' ? 0 : 1);
-    }
-    return worker.pid;
-}
-
-/* Who was killed, or asked to leave, before the task began costs nothing, unless a pipe leads to
- * it. */
-Test(pool, a_worker_that_dies_before_its_task_begins)
-{
-    static const struct {
-        int signal;
-        bool is_joined;
-        enum task_end end;
-    } ways[] = {
-        {SIGKILL, false, TASK_START_FAILED},
-        {SIGTERM, false, TASK_START_FAILED},
-        {SIGKILL, true, TASK_LOST},
-    };
-    struct fixture f;
-    struct task_outcome outcome;
-    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const struct pool_ends ends = {null, -1};
-    char path[128];
-
-    fixture_open(&f, 1);
-    (void)snprintf(path, sizeof(path), "%s/begun", f.dir);
-    TASK_OF(task, "touch", path);
-    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-        (void)fixture_await(&f, POOL_READY, NULL);
-        const int pid = stop_worker(&f);
-        const struct place place = fixture_start_joined(&f, &task, ways[i].is_joined ? &ends : NULL,
-                                                        NULL);
-        cr_assert_eq(kill(pid, ways[i].signal), 0);
-        (void)kill(pid, SIGCONT); /* one that was killed may be gone */
-        (void)fixture_await(&f, POOL_LOST, &place);
-        pool_outcome(f.pool, place, &outcome);
-        cr_assert_eq(outcome.end, ways[i].end, "%zu: end %d", i, (int)outcome.end);
-        pool_release(f.pool, place);
-        cr_assert_neq(access(path, F_OK), 0);
-    }
-    (void)close(null);
     fixture_close(&f);
 }
 
@@ -383,7 +325,7 @@ static struct task_outcome run_with_fault(const char *fault, const char *script)
     cr_assert_eq(setenv("GANGER_FP", fault, 1), 0);
     fixture_open(&f, 1);
     const struct place place = fixture_start(&f, &task, NULL);
-    const bool is_lost = strstr(fault, ":error") == NULL;
+    const bool is_lost = strstr(fault, "exit") != NULL;
     (void)fixture_await(&f, is_lost ? POOL_LOST : POOL_DONE, &place);
     pool_outcome(f.pool, place, &outcome);
     pool_release(f.pool, place);
@@ -408,15 +350,6 @@ Test(pool, a_full_disk_truncates)
     cr_assert_eq(outcome.exit_code, 0);
     cr_assert(outcome.out[0].truncated);
     cr_assert_eq(outcome.out[0].bytes, BANK_OUT_SIZE);
-}
-
-/* It was nobody else, so another worker might die likewise, for ever. */
-Test(pool, a_worker_that_dies_by_itself_before_the_task_begins_loses_it)
-{
-    struct task_outcome outcome = run_with_fault("worker-before-task:exit", "exit 0");
-    cr_assert_eq(outcome.end, TASK_LOST);
-    outcome = run_with_fault("worker-before-task:kill", "exit 0");
-    cr_assert_eq(outcome.end, TASK_START_FAILED);
 }
 
 Test(pool, a_worker_that_dies_before_its_report_loses_the_task)
