@@ -112,6 +112,38 @@ Test(dispatch_admission, reservations_and_offers_count_as_running, .timeout = 60
     bench_close(&b);
 }
 
+/* A task could not be started, so for a moment nothing is. */
+Test(dispatch_admission, a_rate_may_come_while_nothing_is_claimed, .timeout = 60)
+{
+    const struct queue_settings two = {.concurrency = 2};
+    struct queue_settings one_an_hour = two;
+    struct bench b;
+    one_an_hour.rate_n = 1;
+    one_an_hour.rate_us = 3600000000;
+    bench_open(&b, 1);
+    wait_ready(&b);
+    turn_open(&b);
+    set_queue(&b, "q", two);
+    int64_t first = submit_to(&b, "q", "sleep 60", 0);
+    int64_t offered = submit_to(&b, "q", "true", 0);
+    turn_close(&b);
+    cr_assert_eq(flight_waiting(&b.d, offered)->state, FLIGHT_OFFERED);
+    b.d.backoff_until_ns = UINT64_MAX;
+    turn_open(&b);
+    set_queue(&b, "q", one_an_hour);
+    turn_close(&b);
+    cr_assert_eq(in_flight(&b, "q"), 1);
+    b.d.backoff_until_ns = 0;
+    end(&b, first);
+    run_until(&b, offered, JOB_SUCCEEDED);
+    turn_open(&b);
+    int64_t next = submit_to(&b, "q", "true", 0);
+    turn_close(&b);
+    cr_assert_eq(in_flight(&b, "q"), 0, "one in an hour");
+    cr_assert_eq(state_of(&b, next), JOB_QUEUED);
+    bench_close(&b);
+}
+
 /* The offer is to make room for a more urgent job; at this moment its worker takes it. */
 Test(dispatch_admission, an_offer_that_was_taken_keeps_its_place, .timeout = 60)
 {
