@@ -42,20 +42,18 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
     const uint32_t n_blobs = left->n_blobs; /* what is checked must not change any more */
     const int64_t now_us = clock_wall_us();
 
-    held->outcome = (struct task_outcome){.end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
-                                          .survivors = (uint32_t)gone->arg64,
-                                          .mate = pool_mates_lost(pool, seat, bank),
-                                          .started_us = left->report.started_us,
-                                          .ended_us = now_us,
-                                          .n_blobs = MIN(n_blobs, (uint32_t)TASK_MAX_OUTPUTS), /* half
-                                                                                                  copied,
-                                                                                                  to
-                                                                                                  be
-                                                                                                  removed
-                                                                                                */
-                                          .blobs = left->blobs,
-                                          .has_died = true,
-                                          .death = gone->arg};
+    held->outcome = (struct task_outcome){
+        .end = gone->arg64 > 0 ? TASK_UNKILLABLE : TASK_LOST,
+        .survivors = (uint32_t)gone->arg64,
+        .mate = pool_mates_lost(pool, seat, bank),
+        .started_us = left->report.started_us,
+        .ended_us = now_us,
+        /* Half copied, to be removed. */
+        .n_blobs = MIN(n_blobs, (uint32_t)TASK_MAX_OUTPUTS),
+        .blobs = left->blobs,
+        .has_died = true,
+        .death = gone->arg,
+    };
     /* What a dying process left there may be anything. */
     if (held->outcome.started_us <= 0 || held->outcome.started_us > now_us)
         held->outcome.started_us = now_us;

@@ -173,7 +173,7 @@ static void spend(uint64_t ns)
 
 Test(mailbox, an_alert_loses_nothing)
 {
-    struct owner owner = {0};
+    struct owner owner = {.seen = 0};
     struct err err = {0};
     pthread_t thread;
     struct command cmd = {0};

@@ -359,7 +359,7 @@ static struct mailbox *home(struct waiters *w, uint64_t topic, uint64_t now_ns,
 Test(waiters, the_home_of_somebody_whom_a_change_would_wake)
 {
     struct waiters *w = waiters_new();
-    struct mailbox box = {0};
+    struct mailbox box = {.event_fd = -1};
     struct batch batch = {.ended = 1};
     uint64_t now = clock_mono_ns();
     struct command *job = new_park(w, topic_end(1), 1), *stream = new_park(w, topic_batch(2), 2);
