@@ -5,7 +5,6 @@
 #include "api/listen.h"
 #include "api/receive.h"
 #include "service/base/footprint.h"
-#include "service/base/vigil.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -40,7 +39,6 @@ struct worker {
     uint32_t max_conns;
     pthread_t id;
     _Atomic bool stopping;
-    struct vigil vigil;
 };
 
 struct http {
@@ -106,17 +104,14 @@ static void on_client(struct worker *w, struct conn *conn, uint32_t events)
     (void)w;
 }
 
-/* False: there was none, and some is about to come. */
-static bool take_mail(struct worker *w)
+static void take_mail(struct worker *w)
 {
     struct command *cmd = mailbox_take(&w->thread.mailbox);
-    bool is_alert = mailbox_was_alerted(&w->thread.mailbox) && cmd == NULL;
     while (cmd != NULL) {
         struct command *next = cmd->next;
         request_returned(cmd->owner);
         cmd = next;
     }
-    return !is_alert;
 }
 
 /* `data.ptr` points at the first member of what the event is about. Connections may be freed only
@@ -196,25 +191,13 @@ static void rest_if_idle(struct worker *w, uint64_t now_ns)
     rest_begin(&w->rest);
 }
 
-/* Of everybody's events. */
-static int stand_by(struct worker *w, struct epoll_event events[MAX_EVENTS])
-{
-    int n = 0;
-    for (vigil_begin(&w->vigil, VIGIL_COMMIT_NS); n == 0 && vigil_goes_on(&w->vigil);)
-        n = epoll_wait(w->thread.epoll_fd, events, MAX_EVENTS, 0);
-    return n;
-}
-
 static void turn(struct worker *w)
 {
     struct epoll_event events[MAX_EVENTS];
     int n = epoll_wait(w->thread.epoll_fd, events, MAX_EVENTS, wait_ms(w, clock_mono_ns()));
     PRE(n >= 0 || errno == EINTR);
-    if (dispatch(w, events, n) && !take_mail(w) && n == 1) {
-        n = stand_by(w, events);
-        if (dispatch(w, events, n))
-            (void)take_mail(w);
-    }
+    if (dispatch(w, events, n))
+        take_mail(w);
     for (int i = 0; i < MAX_RUNS; i++) {
         MHD_UNSIGNED_LONG_LONG library_ms = 0;
         (void)MHD_run(w->thread.daemon);
@@ -282,7 +265,6 @@ static bool open_worker(struct http *http, struct worker *w, struct err *err)
     if (info == NULL || !watch(t->epoll_fd, info->epoll_fd, EPOLLIN, &w->from_library) ||
         !watch(t->epoll_fd, t->mailbox.event_fd, EPOLLIN, &w->from_mailbox))
         return err_sys(err, ERR_INTERNAL, "epoll_ctl");
-    t->mailbox.keeps_vigil = vigil_is_possible();
     set_listening(w, true);
     return true;
 }

@@ -24,8 +24,7 @@ enum frame_type {
     /* job_no, attempt: end the tree. Signal in arg (0: the task's own), grace in arg64 (µs; < 0:
      * its own). */
     FRAME_STOP,
-    FRAME_STANDBY, /* a START is about to come */
-    FRAME_WATCH,   /* job_no: move the output to the spool now and report progress of it */
+    FRAME_WATCH, /* job_no: move the output to the spool now and report progress of it */
     /* job_no, attempt: signals in arg64 (bit N: signal N to the main group, bit 32 + N: to all
      * processes); arg > 0: all are to stand still, < 0: to go on. */
     FRAME_REACH,

@@ -132,8 +132,6 @@ struct pool_task {
 /* Hands the task to the idle worker. False: the worker has just died (POOL_WORKER_GONE follows) or
  * no memfd could be made: nothing started. */
 MUST_CHECK bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err);
-/* A start there is about to follow: the worker wakes up meanwhile. */
-void pool_alert(struct pool *pool, struct place place);
 
 /* An offer saves the two wake-ups between the end of a task and the start of the next: the worker
  * takes it by itself when it is done with what it runs. Until then it can be recalled, so a waiting

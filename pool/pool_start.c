@@ -108,14 +108,6 @@ bool pool_start(struct pool *pool, const struct pool_task *task, struct err *err
     return true;
 }
 
-void pool_alert(struct pool *pool, struct place place)
-{
-    const struct seat *seat = &pool->seats[place.slot];
-    const struct frame frame = {.type = FRAME_STANDBY, .slot = place.slot};
-    if (seat->state == SEAT_IDLE)
-        (void)frame_send(seat->sock, &frame, -1); /* when there is no room it is awake already */
-}
-
 #define NO_MORE UINT32_MAX
 /* How many offers the seat has; NO_MORE when it takes no more now. */
 static uint32_t offers_of(const struct pool *pool, const struct seat *seat, uint32_t *ret_bank)

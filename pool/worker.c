@@ -368,14 +368,8 @@ static void hear(struct worker *w)
 {
     struct frame frame;
     struct frame_fds fds;
-    enum frame_status status = frame_recv_fds(w->io.sock, &frame, &fds);
+    const enum frame_status status = frame_recv_fds(w->io.sock, &frame, &fds);
 
-    if (status == FRAME_OK && frame.type == FRAME_STANDBY) {
-        status = FRAME_AGAIN;
-        for (vigil_begin(&w->vigil, VIGIL_COMMIT_NS);
-             status == FRAME_AGAIN && vigil_goes_on(&w->vigil);)
-            status = frame_recv_fds(w->io.sock, &frame, &fds);
-    }
     if (status == FRAME_EOF || status == FRAME_ERROR)
         leave(w);
     /* A STOP or WATCH that came after our DONE is for a task that is over. */

@@ -11,7 +11,6 @@
 #include "pool/runner.h"
 #include "pool/workdir.h"
 #include "pool/worker.h"
-#include "service/base/vigil.h"
 
 struct worker {
     const struct worker_config *cfg;
@@ -26,7 +25,6 @@ struct worker {
     struct runners runners;
     struct worker_config own; /* what cfg points to when the log was moved */
     struct notes notes;
-    struct vigil vigil; /* for a START */
 };
 
 /* Runs the task in `input`, with what came beside its START; the bank holds the outcome. Takes

@@ -18,15 +18,12 @@
  * the descriptor is written at most once per turn. */
 struct mailbox {
     _Atomic(struct command *) head; /* newest first */
-    _Atomic bool alerted;           /* something is about to be put in */
-    bool keeps_vigil;               /* its owner answers alerts. Set before it is used */
     int event_fd;                   /* eventfd, non-blocking */
 };
 MUST_CHECK bool mailbox_open(struct mailbox *box, struct err *err);
 void mailbox_close(struct mailbox *box);
 /* All commands that have come back, oldest first, linked by `next`. Resets the eventfd. */
 struct command *mailbox_take(struct mailbox *box);
-bool mailbox_was_alerted(struct mailbox *box); /* since the last call */
 
 enum command_kind {
     CMD_SUBMIT, /* one or more jobs */

@@ -119,10 +119,30 @@ void collect_commands(struct engine *e)
     }
 }
 
+/* epoll_pwait2(2) knows nanoseconds. Where an old kernel or a container's filter lacks it,
+ * milliseconds must do. */
+static int wait_for(struct engine *e, int fd, struct epoll_event events[MAX_SOURCES], uint64_t ns)
+{
+    if (!e->lacks_pwait2) {
+        struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+        int n = epoll_pwait2(fd, events, MAX_SOURCES, &ts, NULL);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return n;
+        e->lacks_pwait2 = true;
+    }
+    return epoll_wait(fd, events, MAX_SOURCES, (int)((ns + 999999) / 1000000));
+}
+
 static void collect(struct engine *e)
 {
     struct epoll_event events[MAX_SOURCES];
-    int n = standby_wait(e, events, MAX_SOURCES);
+    uint64_t at = pace_next_ns(e), now = clock_mono_ns();
+    bool naps = pace_naps(e, now, &at);
+    if (!naps && at > now && !pool_sleeps(e->parts.pool))
+        at = now;
+    int n = wait_for(e, naps ? e->calm_fd : e->epoll_fd, events,
+                     at <= now ? 0 : MIN(at - now, UINT64_C(60000000000)));
+    pool_wakes(e->parts.pool);
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == e->parts.signal_fd)
             collect_signals(e);
@@ -238,7 +258,6 @@ static void transact(struct engine *e)
     if (store_begin(e->store, &err)) {
         if (apply(e, &err)) {
             seeded_early_answer(e);
-            standby_alert(e);
             uint64_t before_ns = clock_mono_ns();
             result = store_commit(e->store, &err);
             uint64_t took_ns = clock_mono_ns() - before_ns;
@@ -407,7 +426,6 @@ bool engine_open(const struct engine_parts *parts, struct engine **ret_engine, s
     e->parts = *parts; /* the rest is zero, and much of it is never touched */
     e->epoll_fd = e->calm_fd = e->spool_fd = e->deliver_fd = e->inbox.event_fd = -1;
     e->exit_code = -1;
-    e->keeps_vigil = vigil_is_possible();
     e->started_us = clock_wall_us();
     e->rest.n_awake = &e->shared.n_awake;
     rest_worked(&e->rest, clock_mono_ns());

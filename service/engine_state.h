@@ -5,7 +5,6 @@
 #define GANGER_SERVICE_ENGINE_STATE_H
 
 #include "service/base/footprint.h"
-#include "service/base/vigil.h"
 #include "service/dispatch.h"
 #include "service/engine.h"
 #include "service/events.h"
@@ -80,9 +79,6 @@ struct engine {
     struct rest rest;
     uint64_t nap_from_ns; /* when the nap before this turn began; 0 = there was none */
     bool lacks_pwait2;
-    bool keeps_vigil;          /* there are processors to spare, at rest */
-    bool has_started;          /* one task, by the last turn, and nothing else runs */
-    struct vigil vigil;        /* for its end */
     uint64_t careful_until_ns; /* steps have savepoints of their own until then (guard.c) */
     enum err_code refused_as;  /* the last transaction that was not stored */
     uint64_t retry_ns;         /* after a transaction that was not stored: not before this time */
@@ -339,13 +335,6 @@ void pace_note_end(struct engine *e, struct place place);
 /* After a turn that was put off: true when workers need not be heard until *at_ns, which comes
  * earlier by this. */
 bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns);
-
-/* standby.c: before the commit. Whoever it is sure to need wakes up while it is under way. */
-void standby_alert(struct engine *e);
-/* For events, until there is something to do; awake at first, when a task that has just been
- * started is short. As epoll_wait(2). */
-struct epoll_event;
-int standby_wait(struct engine *e, struct epoll_event *events, int max);
 
 /* publish.c */
 void publish_answer(struct engine *e, struct command *cmd);   /* a command that holds a place in the

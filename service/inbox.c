@@ -131,15 +131,3 @@ void mailbox_notify(struct mailbox *box)
 {
     event_raise(box->event_fd);
 }
-
-void mailbox_alert(struct mailbox *box)
-{
-    if (!atomic_exchange_explicit(&box->alerted, true, memory_order_relaxed))
-        event_raise(box->event_fd);
-}
-
-bool mailbox_was_alerted(struct mailbox *box)
-{
-    return atomic_load_explicit(&box->alerted, memory_order_relaxed) &&
-           atomic_exchange_explicit(&box->alerted, false, memory_order_relaxed);
-}

@@ -33,8 +33,5 @@ void inbox_unreserve(struct inbox *inbox); /* engine: the command has been answe
  * one notify. */
 bool mailbox_push(struct mailbox *box, struct command *cmd);
 void mailbox_notify(struct mailbox *box);
-/* A command is about to come: the owner wakes up meanwhile, and keeps a vigil for it. Says nothing
- * about what is in the box, so whoever overhears it loses nothing. */
-void mailbox_alert(struct mailbox *box);
 
 #endif

@@ -322,20 +322,6 @@ struct command *waiters_wake(struct waiters *w, const struct wake *wake)
     return woken;
 }
 
-struct mailbox *waiters_home(const struct waiters *w, const struct wake *wake)
-{
-    for (const struct park_link *l = w->topics[bucket_of(wake->topic)]; l != NULL; l = l->next) {
-        const struct command *cmd = l->cmd;
-        if (l->topic != wake->topic || cmd == NULL)
-            continue;
-        if (cmd->kind != CMD_PARK ||
-            (cmd->park.not_before_ns <= wake->now_ns &&
-             (wake->batch == NULL || batch_wish_is_fulfilled(&cmd->park.wish, wake->batch))))
-            return cmd->home;
-    }
-    return NULL;
-}
-
 struct command *waiters_expire(struct waiters *w, uint64_t now_ns)
 {
     if (now_ns < w->next_deadline_ns)

@@ -31,8 +31,6 @@ struct wake {
                                   NULL: all do */
 };
 struct command *waiters_wake(struct waiters *w, const struct wake *wake);
-/* Where somebody lives who would come back by that; NULL: nobody would, as far as can be told. */
-struct mailbox *waiters_home(const struct waiters *w, const struct wake *wake);
 /* Those whose deadline (or not_before after a wake) has come; `timed_out` is set on the former. */
 struct command *waiters_expire(struct waiters *w, uint64_t now_ns);
 struct command *waiters_all(struct waiters *w);

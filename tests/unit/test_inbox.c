@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/base/vigil.h"
 #include "service/inbox.h"
 
 #include <criterion/criterion.h>
@@ -128,68 +127,4 @@ Test(mailbox, comes_back_oldest_first)
     cr_assert_not(is_readable(box.event_fd));
     cr_assert_null(mailbox_take(&box));
     mailbox_close(&box);
-}
-
-/* What an HTTP thread and the engine do, thousands of times, with pauses that make the command come
- * before the alert is heard, during the vigil, at its end, and long after it. */
-#define ROUNDS 20000
-
-struct owner {
-    struct mailbox box;
-    struct vigil vigil;
-    _Atomic int seen;
-    int n_vigils;
-};
-
-static struct command *take_within(struct owner *owner)
-{
-    struct pollfd p = {.fd = owner->box.event_fd, .events = POLLIN};
-    cr_assert_eq(poll(&p, 1, 10000), 1, "the command of round %d was not announced", owner->seen);
-    struct command *cmd = mailbox_take(&owner->box);
-    if (!mailbox_was_alerted(&owner->box) || cmd != NULL)
-        return cmd;
-    int n = 0;
-    owner->vigil.paused_until_ns = 0;
-    for (vigil_begin(&owner->vigil, 20000); n == 0 && vigil_goes_on(&owner->vigil);)
-        n = poll(&p, 1, 0);
-    owner->n_vigils++;
-    return n == 1 ? mailbox_take(&owner->box) : NULL;
-}
-
-static void *own(void *arg)
-{
-    struct owner *owner = arg;
-    while (owner->seen < ROUNDS)
-        if (take_within(owner) != NULL)
-            atomic_fetch_add(&owner->seen, 1);
-    return NULL;
-}
-
-static void spend(uint64_t ns)
-{
-    for (uint64_t from_ns = clock_mono_ns(); clock_mono_ns() - from_ns < ns;) {
-    }
-}
-
-Test(mailbox, an_alert_loses_nothing)
-{
-    struct owner owner = {.seen = 0};
-    struct err err = {0};
-    pthread_t thread;
-    struct command cmd = {0};
-    cr_assert(mailbox_open(&owner.box, &err));
-    cr_assert_eq(pthread_create(&thread, NULL, own, &owner), 0);
-    for (int i = 0; i < ROUNDS; i++) {
-        if (i % 8 != 0)
-            mailbox_alert(&owner.box);
-        spend((uint64_t)(i * 7919 % 61) * 500);
-        cr_assert(mailbox_push(&owner.box, &cmd));
-        mailbox_notify(&owner.box);
-        while (atomic_load(&owner.seen) == i) {
-        }
-    }
-    cr_assert_eq(pthread_join(thread, NULL), 0);
-    cr_assert(owner.n_vigils > 0);
-    cr_assert_null(mailbox_take(&owner.box));
-    mailbox_close(&owner.box);
 }

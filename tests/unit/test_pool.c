@@ -407,26 +407,3 @@ Test(pool, thousands_of_jobs_leave_no_trace)
     buf_release(&wire);
     fixture_close(&f);
 }
-
-Test(pool, an_alert_before_a_start_changes_nothing_but_the_time)
-{
-    struct fixture f;
-    char text[8];
-    TASK_OF(task, "echo", "x");
-
-    fixture_open(&f, 1);
-    for (int i = 0; i < 300; i++) {
-        const uint64_t from_ns = clock_mono_ns();
-        struct place place;
-        cr_assert(pool_find_idle(f.pool, &place) || i == 0);
-        if (i > 0)
-            for (int n = i % 4; n > 0; n--) /* one, several, or none */
-                pool_alert(f.pool, place);
-        while (clock_mono_ns() - from_ns < (uint64_t)(i * 7919 % 61) * 10000) {
-        }
-        const struct task_outcome outcome = fixture_run_text(&f, &task, text, sizeof(text));
-        cr_assert_eq(outcome.end, TASK_EXITED);
-        cr_assert_str_eq(text, "x\n");
-    }
-    fixture_close(&f);
-}

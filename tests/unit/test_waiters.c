@@ -349,32 +349,3 @@ Test(waiters, waiters_for_a_batch_are_woken_by_what_they_want_alone)
         waiters_free(w);
     }
 }
-
-static struct mailbox *home(struct waiters *w, uint64_t topic, uint64_t now_ns,
-                            const struct batch *batch)
-{
-    return waiters_home(w, &(struct wake){.topic = topic, .now_ns = now_ns, .batch = batch});
-}
-
-Test(waiters, the_home_of_somebody_whom_a_change_would_wake)
-{
-    struct waiters *w = waiters_new();
-    struct mailbox box = {.event_fd = -1};
-    struct batch batch = {.ended = 1};
-    uint64_t now = clock_mono_ns();
-    struct command *job = new_park(w, topic_end(1), 1), *stream = new_park(w, topic_batch(2), 2);
-    job->home = stream->home = &box;
-    stream->park.not_before_ns = now + 1000;
-    stream->park.wish.min_ended = 2;
-    cr_assert_null(home(w, topic_end(1), now, NULL));
-    cr_assert(waiters_park(w, job, topic_end(1), now + SECOND));
-    cr_assert(waiters_park(w, stream, topic_batch(2), now + SECOND));
-    cr_assert_eq(home(w, topic_end(1), now, NULL), &box);
-    cr_assert_null(home(w, topic_end(3), now, NULL));
-    cr_assert_null(home(w, topic_batch(2), now + 1000, &batch), "its wish is not fulfilled");
-    batch.ended = 2;
-    cr_assert_eq(home(w, topic_batch(2), now + 1000, &batch), &box);
-    cr_assert_null(home(w, topic_batch(2), now, &batch), "it gathers for a while");
-    free_list(waiters_all(w));
-    waiters_free(w);
-}
