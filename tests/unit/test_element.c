@@ -97,10 +97,10 @@ Test(element, neighbours_share_what_was_read)
     const struct slice bytes = template_of(one, 2, NULL, false);
     const struct element_maker *maker = element_recall(&memo, bytes, &err);
     cr_assert_not_null(maker);
-    const struct slice *argv = maker->task.argv;
+    memo.maker.head.priority = 77; /* a mark that reading would wipe out */
     struct slice same = {arena_dup(&a, bytes), bytes.len};
-    cr_assert(element_recall(&memo, same, &err) == maker && maker->task.argv == argv,
-              "it was read again");
+    maker = element_recall(&memo, same, &err);
+    cr_assert(maker != NULL && maker->head.priority == 77, "it was read again");
     maker = element_recall(&memo, template_of(two, 1, NULL, false), &err);
     cr_assert(maker != NULL && slice_is(maker->task.argv[0], "two"));
     cr_assert_null(element_recall(&memo, SLICE_LIT("damaged"), &err));
