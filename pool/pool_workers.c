@@ -66,10 +66,10 @@ static bool lose_task(struct pool *pool, struct seat *seat, uint32_t bank, const
 
 static void on_gone(struct pool *pool, struct seat *seat, const struct frame *frame)
 {
-    /* A finished result that is still in the socket or in the slot is not lost. */
+    /* A finished result that is still in the socket or in the slot is not lost: the slot is looked
+     * into with each frame, and with the end of them. */
     while (pool_read_worker(pool, seat))
         continue;
-    pool_read_ends(pool, seat);
     pool_close_seat(pool, seat);
     pool_return_offers(pool, seat);
     bool in_call = false;
