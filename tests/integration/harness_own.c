@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "integration/harness_own.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include "integration/harness_config.h"
 
 static const char registry[] = "[function echo]\n"
                                "kind = command\n"
@@ -20,17 +19,11 @@ static const char registry[] = "[function echo]\n"
 
 void own_start(struct server *s, const char *auth)
 {
-    char dir[128], path[200];
-    temp_dir_make(dir, sizeof dir);
-    (void)snprintf(path, sizeof path, "%s/ganger.conf", dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, registry, strlen(registry)) == (ssize_t)strlen(registry), "%s",
-          path);
-    (void)close(fd);
+    const struct config_file file = config_write(registry);
     const struct server_options options = {.workers = 4,
-                                           .args = {"--config", path, "--auth", auth}};
+                                           .args = {"--config", file.path, "--auth", auth}};
     server_start(s, &options);
-    temp_dir_remove(dir);
+    config_remove(&file);
 }
 
 void own_token_take(struct holder *h, const char *path)

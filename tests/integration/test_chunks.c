@@ -2,10 +2,10 @@
 /* A chunk is one worker turn: its elements go to one worker back to back, and each of them still
  * ends, fails and is cancelled for itself. */
 #include "integration/harness_batch.h"
+#include "integration/harness_config.h"
 #include "integration/harness_pool.h"
 #include "integration/harness_queue.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
@@ -19,34 +19,20 @@ static const char registry[] = "[function misbehave]\n"
                                "module = " GANGER_HELPER_DIR "/../examples/native/noop.so\n"
                                "symbol = ganger_noop\n";
 
-struct registry {
-    char dir[128], path[200];
-    struct server_options options;
-};
-
-static void start(struct server *s, struct registry *r, int workers)
-{
-    temp_dir_make(r->dir, sizeof r->dir);
-    (void)snprintf(r->path, sizeof r->path, "%s/ganger.conf", r->dir);
-    int fd = open(r->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, registry, strlen(registry)) == (ssize_t)strlen(registry),
-          "cannot write %s", r->path);
-    (void)close(fd);
-    r->options = (struct server_options){.workers = workers, .args = {"--config", r->path}};
-    server_start(s, &r->options);
-}
-
-#define CHUNK_TEST(name, n_workers)                     \
-    static void chunks_##name##_body(struct server *s); \
-    PLAIN_TEST(chunks, name)                            \
-    {                                                   \
-        struct server server;                           \
-        struct registry r;                              \
-        start(&server, &r, n_workers);                  \
-        chunks_##name##_body(&server);                  \
-        server_stop(&server);                           \
-        temp_dir_remove(r.dir);                         \
-    }                                                   \
+/* The file stays for restarts. */
+#define CHUNK_TEST(name, n_workers)                                              \
+    static void chunks_##name##_body(struct server *s);                          \
+    PLAIN_TEST(chunks, name)                                                     \
+    {                                                                            \
+        struct server server;                                                    \
+        const struct config_file file = config_write(registry);                  \
+        const struct server_options options = {.workers = (n_workers),           \
+                                               .args = {"--config", file.path}}; \
+        server_start(&server, &options);                                         \
+        chunks_##name##_body(&server);                                           \
+        server_stop(&server);                                                    \
+        config_remove(&file);                                                    \
+    }                                                                            \
     static void chunks_##name##_body(struct server *s)
 
 /* The states of all elements by their first letters: "ssfc". Reasons are not told. */

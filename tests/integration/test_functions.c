@@ -2,11 +2,9 @@
 /* Functions of kind command: what is called, with which arguments, and what is refused before a job
  * is made. */
 #include "integration/harness_batch.h"
+#include "integration/harness_config.h"
 #include "integration/harness_pipeline.h"
 #include "integration/harness_queue.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 static const char registry[] =
     "[function greet]\n"
@@ -35,36 +33,7 @@ static const char registry[] =
     "kind = command\n"
     "command = [\"tr\", \"{from}\", \"{to}\"]\n";
 
-static struct server *with_functions(struct server *s, const char *text)
-{
-    static char path[200];
-    static char dir[128];
-    temp_dir_make(dir, sizeof dir);
-    (void)snprintf(path, sizeof path, "%s/ganger.conf", dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "cannot write %s",
-          path);
-    (void)close(fd);
-    const struct server_options options = {.workers = 2, .args = {"--config", path}};
-    server_start(s, &options);
-    temp_dir_remove(dir);
-    return s;
-}
-
-static void stop(struct server *s)
-{
-    server_stop(s);
-}
-
-#define FUNCTION_TEST(name)                                         \
-    static void functions_##name##_body(struct server *s);          \
-    PLAIN_TEST(functions, name)                                     \
-    {                                                               \
-        struct server server;                                       \
-        functions_##name##_body(with_functions(&server, registry)); \
-        stop(&server);                                              \
-    }                                                               \
-    static void functions_##name##_body(struct server *s)
+#define FUNCTION_TEST(name) CONFIGURED_TEST(functions, name, registry)
 
 /* Refused with 422 at this pointer, in these words. */
 static void expect_refused(struct server *s, const char *body, const char *pointer,
