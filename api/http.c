@@ -205,8 +205,9 @@ static void turn(struct worker *w)
         if (MHD_get_timeout(w->thread.daemon, &library_ms) != MHD_YES || library_ms > 0)
             break; /* nothing is ready any more */
     }
-    tick(w, clock_mono_ns());
-    rest_if_idle(w, clock_mono_ns());
+    const uint64_t now_ns = clock_mono_ns();
+    tick(w, now_ns);
+    rest_if_idle(w, now_ns);
 }
 
 static bool is_busy(const struct worker *w)
