@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What may pass before a body is read. libmicrohttpd 0.9.75
- * accepts most request-smuggling forms by itself, so the header block is judged here. Pure
- * functions on slices: no HTTP library, no state. */
+/* What may pass before a body is read. libmicrohttpd 0.9.75 accepts most request-smuggling forms by
+ * itself, so the header block is judged here. Pure functions on slices: no HTTP library, no state.
+ */
 #ifndef GANGER_API_GATE_H
 #define GANGER_API_GATE_H
 

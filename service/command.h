@@ -115,8 +115,8 @@ struct batch_wish {
 };
 #define WISH_END_ONLY INT64_MAX /* for min_done */
 bool batch_wish_is_fulfilled(const struct batch_wish *wish, const struct batch *b); /* any thread */
-/* Idempotency. key: SHA-256 of token, route and key; body: of the body, or zeros while
- * it is still coming. */
+/* Idempotency. key: SHA-256 of token, route and key; body: of the body, or zeros while it is still
+ * coming. */
 struct command_key {
     bool is_given;
     uint8_t key[32], body[32];

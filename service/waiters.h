@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Who waits for which topic: shaped like a futex. Owner: the engine thread;
- * only waiters_epoch may be called by others. Sound because the engine bumps an epoch after the
- * commit is visible: who saw the new epoch sees the new row, who saw the old one is refused. A
- * collision of two topics in one bucket costs a read, never a wake-up. */
+/* Who waits for which topic: shaped like a futex. Owner: the engine thread; only waiters_epoch may
+ * be called by others. Sound because the engine bumps an epoch after the commit is visible: who saw
+ * the new epoch sees the new row, who saw the old one is refused. A collision of two topics in one
+ * bucket costs a read, never a wake-up. */
 #ifndef GANGER_SERVICE_WAITERS_H
 #define GANGER_SERVICE_WAITERS_H
 

@@ -164,8 +164,7 @@ struct prune {
 };
 MUST_CHECK bool jobs_prune(struct store *store, struct prune *prune, struct err *err);
 
-/* Idempotency keys. key: SHA-256 of token name, route and key; body: SHA-256 of the
- * body. */
+/* Idempotency keys. key: SHA-256 of token name, route and key; body: SHA-256 of the body. */
 struct idem_entry {
     uint8_t key[32], body[32];
     int64_t first_no; /* first job made by that request */

@@ -80,8 +80,8 @@ MUST_CHECK bool queue_expired(struct store *store, int64_t now_us, struct expire
 MUST_CHECK bool queue_next_due(struct store *store, int64_t *ret_us, struct err *err);
 
 /* In flight: reserved or running attempts, a few for each worker, so that recovery need not look at
- * the queue. The engine's places for them are written in groups, since
- * one row with many costs little more than one with one. */
+ * the queue. The engine's places for them are written in groups, since one row with many costs
+ * little more than one with one. */
 #define INFLIGHT_GROUP 64
 struct inflight {
     int64_t no; /* 0: this place is empty */

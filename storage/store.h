@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The store: one SQLite file, one connection that writes and checkpoints (the engine
- * thread's). Owner of struct store: the engine thread. Readers have their own connection:
- * reader.h. All SQL text is in schema.sql and sql.h. */
+/* The store: one SQLite file, one connection that writes and checkpoints. Owner of struct store:
+ * the engine thread. Readers have their own connection: reader.h. All SQL text is in schema.sql,
+ * schema_2.sql and sql.h. */
 #ifndef GANGER_STORAGE_STORE_H
 #define GANGER_STORAGE_STORE_H
 
@@ -32,8 +32,8 @@ enum commit_result { COMMIT_STORED, COMMIT_NOT_STORED, COMMIT_UNKNOWN };
 MUST_CHECK bool store_begin(struct store *store, struct err *err);
 /* Writes the changed counters, then COMMIT; ends the transaction. STORED: durable (sync mode).
  * NOT_STORED: an error before COMMIT itself, or SQLITE_FULL from it, and a clean rollback. UNKNOWN:
- * any other error of COMMIT: the caller must stop the service; store_close
- * then writes nothing any more, and the next store_open tells what was stored. */
+ * any other error of COMMIT: the caller must stop the service; store_close then writes nothing any
+ * more, and the next store_open tells what was stored. */
 enum commit_result store_commit(struct store *store, struct err *err);
 /* After an error inside the transaction. In-memory counters go back too. Never fails; ends any
  * transaction; does nothing without one. */
@@ -48,8 +48,8 @@ MUST_CHECK bool store_savepoint(struct store *store, struct err *err);
 void store_savepoint_release(struct store *store);
 void store_savepoint_undo(struct store *store);
 
-/* Checkpoint policy: PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from
- * 32 MiB. Call after a commit. True when one ran. */
+/* Checkpoint policy: PASSIVE from 4 MiB of WAL, RESTART with 50 ms limit from 32 MiB. Call after a
+ * commit. True when one ran. */
 bool store_maintain(struct store *store);
 void store_rest(struct store *store); /* nothing is expected soon: its memory becomes small. Outside
                                          of a transaction */

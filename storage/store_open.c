@@ -12,8 +12,7 @@
 #define WAL_HEADER_BYTES 32
 #define WAL_FRAME_HEADER_BYTES 24
 /* The WAL keeps this much of its size when it starts over: overwriting a block that is there syncs
- * faster than growing the file, and a burst should not occupy the disk for
- * ever. */
+ * faster than growing the file, and a burst should not occupy the disk for ever. */
 #define WAL_KEPT_BYTES (32 << 20)
 /* A checkpoint is due at 4 MiB (checkpoint.c); if it fails for want of space, the ends of what runs
  * come after that. */

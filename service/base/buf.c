@@ -181,8 +181,8 @@ static inline bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
 }
 
-/* Characters that can garble a terminal, a log viewer or a JavaScript source:
- * C1, U+2028 and U+2029, and the bidirectional controls. */
+/* Characters that can garble a terminal, a log viewer or a JavaScript source: C1, U+2028 and
+ * U+2029, and the bidirectional controls. */
 static bool is_treacherous(uint32_t c)
 {
     return (c >= 0x80 && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||

@@ -45,9 +45,9 @@ static bool has_socket(const struct config *cfg)
     return false;
 }
 
-/* Jobs and the command line find the service by the socket in its data directory, so
- * there always is one. Only when the path does not fit into sun_path, unix(7), and other listeners
- * were named, it is left out. */
+/* Jobs and the command line find the service by the socket in its data directory, so there always
+ * is one. Only when the path does not fit into sun_path, unix(7), and other listeners were named,
+ * it is left out. */
 static bool derive_listeners(struct config_set *set, struct err *err)
 {
     struct config *cfg = &set->values;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Registered functions: what may be called by name. Declared in the configuration, one section
- * `[function NAME]` each; never changed while the service runs, so any thread and any
- * worker may read them. */
+ * `[function NAME]` each; never changed while the service runs, so any thread and any worker may
+ * read them. */
 #ifndef GANGER_BASE_FUNCTION_H
 #define GANGER_BASE_FUNCTION_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A strict RFC 8259 scanner: refuses, walks, keeps slices. Every JSON byte from outside passes it
- * before anything else (cJSON accepts 33 of the 188 must-reject files of JSONTestSuite).
- * Time is linear, the stack explicit and bounded; memory is allocated
- * only while more than 64 member names are open, and is bounded by max_nodes.
+ * before anything else (cJSON accepts 33 of the 188 must-reject files of JSONTestSuite). Time is
+ * linear, the stack explicit and bounded; memory is allocated only while more than 64 member names
+ * are open, and is bounded by max_nodes.
  * Refused besides what the grammar refuses: invalid UTF-8 (also surrogates in UTF-8), lone \u
  * surrogates, \u0000, a byte order mark, duplicate member names in one object (after unescaping),
  * nesting beyond max_depth, more than max_nodes values, trailing bytes. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Structured logs on stderr: one JSON object per line (text on a terminal), one write(2) each, so
- * lines of several threads and processes never mix. Client strings are escaped.
- * The logger is a value that its user holds; it is immutable after log_init and may be used by
- * every thread. */
+ * lines of several threads and processes never mix. Client strings are escaped. The logger is a
+ * value that its user holds; it is immutable after log_init and may be used by every thread. */
 #ifndef GANGER_BASE_LOG_H
 #define GANGER_BASE_LOG_H
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* disk_full
  *
- * On a real file system that is full: submissions are refused with 503
- * disk-full and Retry-After, running jobs still finish, nothing acknowledged is lost, and five
- * seconds after space has returned jobs are accepted again. Needs root for a tmpfs of its own;
- * otherwise it says so and ends with 77, which CTest counts as skipped. */
+ * On a real file system that is full: submissions are refused with 503 disk-full and Retry-After,
+ * running jobs still finish, nothing acknowledged is lost, and five seconds after space has
+ * returned jobs are accepted again. Needs root for a tmpfs of its own; otherwise it says so and
+ * ends with 77, which CTest counts as skipped. */
 #include "crash/oracle.h"
 #include "integration/harness_proc.h"
 

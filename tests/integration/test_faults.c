@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The server, a worker or a commit fails at a named point: nothing acknowledged is
- * lost, no job is doubled, and what is not known is called unknown. Needs a build with fault
- * points, as all but the release build are. */
+/* The server, a worker or a commit fails at a named point: nothing acknowledged is lost, no job is
+ * doubled, and what is not known is called unknown. Needs a build with fault points, as all but the
+ * release build are. */
 #include "integration/harness_schema.h"
 #include "integration/harness_test.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Header hygiene and request smuggling by bare sockets.
- * What is refused must also close the connection, or the rest of the bytes would be read as a
- * request.
+/* Header hygiene and request smuggling by bare sockets. What is refused must also close the
+ * connection, or the rest of the bytes would be read as a request.
  *
  * Some rows libmicrohttpd 0.9.75 normalises before anyone can look: a bare LF as line end, what
  * stands behind a NUL, and a header without a name, which it takes for the end of the head. Those

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Acknowledged = on disk: power cuts at random points of a recorded run,
- * the store's own recovery, and the control that must lose something. Failing writes and syncs at
- * every place where one can fail. */
+/* Acknowledged = on disk: power cuts at random points of a recorded run, the store's own recovery,
+ * and the control that must lose something. Failing writes and syncs at every place where one can
+ * fail. */
 #include "storage_fixture.h"
 #include "storage_vfs.h"
 
