@@ -3,6 +3,8 @@
 #include "integration/cli_call.h"
 #include "integration/harness_proc.h"
 
+#include <dirent.h>
+
 #define TO_LOOPBACK "--callbacks-private-hosts", "127.0.0.1"
 
 /* The server hides its memory from all but root. */
@@ -80,6 +82,27 @@ SERVER_TEST(footprint, what_only_the_start_has_touched_is_given_back)
     AWAIT(resident_kib(s->pid, "/libgnutls.so") < 512, 10);
 }
 
+/* How often threads of the server have gone to sleep. */
+static long sleeps_of(pid_t pid)
+{
+    char path[300];
+    long sum = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    CHECK(tasks != NULL, "%s", path);
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        if (task->d_name[0] == '.')
+            continue;
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%.200s/status", pid, task->d_name);
+        AUTO_TEXT status = file_read(path, NULL);
+        const char *line = status == NULL ? NULL : strstr(status, "\nvoluntary_ctxt_switches:");
+        CHECK(line != NULL, "%s", path);
+        sum += strtol(strchr(line, ':') + 1, NULL, 10);
+    }
+    (void)closedir(tasks);
+    return sum;
+}
+
 /* Pages of SQLite and the code that answers come back with the next request. */
 SERVER_TEST(footprint, a_service_without_work_rests)
 {
@@ -89,9 +112,13 @@ SERVER_TEST(footprint, a_service_without_work_rests)
     expect_text(done, "state", "succeeded");
     CHECK(resident_kib(s->pid, "/libsqlite3.so") > 256, "this test sees no library");
     AWAIT(resident_kib(s->pid, "/libsqlite3.so") < 64, 30);
-    AUTO_RESPONSE again = job_run(s, "{'command':['true']}");
+    AUTO_RESPONSE again = http(s, "POST", "/v1/jobs", "{'command':['true']}", "Prefer: wait=20",
+                               "Connection: close", NULL);
     expect_text(again, "state", "succeeded");
     AWAIT(resident_kib(s->pid, "/libsqlite3.so") < 64, 30); /* not only after the start */
+    const long before = sleeps_of(s->pid);
+    pause_ms(1000); /* in which nothing is to happen, but for a look at the clock once a minute */
+    cr_assert_leq(sleeps_of(s->pid) - before, 1, "something wakes up without work");
 }
 
 /* A file of its name that is no library stands for one that is missing. */
