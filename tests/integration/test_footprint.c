@@ -118,7 +118,8 @@ SERVER_TEST(footprint, a_service_without_work_rests)
     AWAIT(resident_kib(s->pid, "/libsqlite3.so") < 64, 30); /* not only after the start */
     const long before = sleeps_of(s->pid);
     pause_ms(1000); /* in which nothing is to happen, but for a look at the clock once a minute */
-    cr_assert_leq(sleeps_of(s->pid) - before, 1, "something wakes up without work");
+    if (slow_factor() == 1) /* sanitizers have threads of their own */
+        cr_assert_leq(sleeps_of(s->pid) - before, 1, "something wakes up without work");
 }
 
 /* A file of its name that is no library stands for one that is missing. */
