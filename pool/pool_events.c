@@ -76,6 +76,20 @@ void pool_begin(struct pool *pool, struct seat *seat, uint32_t bank)
     (void)FAULT("pool-after-start"); /* however it began: by a frame, or as an offer */
 }
 
+/* Nobody will take the offer any more. It was taken if the worker said so, to us or only there. */
+static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
+{
+    struct slot_offer *offer = slots_offer(&pool->worker.slots, pool_slot_of(pool, seat), bank);
+
+    if (atomic_exchange(&offer->state, BANK_NOT_OFFERED) == BANK_TAKEN) {
+        seat->banks[bank].owner = BANK_RUNNING;
+        pool_tell(pool, seat, POOL_STARTED, bank);
+        return;
+    }
+    seat->banks[bank].owner = BANK_RETURNED;
+    pool_tell(pool, seat, POOL_RETURNED, bank);
+}
+
 /* The worker saw no offer when it ended its task, but one is there now: a frame wakes it. */
 static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
 {
@@ -90,7 +104,8 @@ static void start_waiting(struct pool *pool, struct seat *seat, uint32_t bank)
      * once more as an offer. */
     atomic_store(&offer->state, BANK_NOT_OFFERED);
     if (frame_send(seat->sock, &frame, -1) != FRAME_OK) {
-        seat->state = SEAT_DEAD; /* GONE will return the offer */
+        seat->state = SEAT_DEAD;
+        return_offer(pool, seat, bank); /* at once: it is no offer any more, and has not begun */
         return;
     }
     pool_begin(pool, seat, bank);
@@ -124,20 +139,6 @@ static void go_on(struct pool *pool, struct seat *seat, int32_t taken)
     }
     pool_begin(pool, seat, next);
     pool_tell(pool, seat, POOL_STARTED, next);
-}
-
-/* Nobody will take the offer any more. It was taken if the worker said so, to us or only there. */
-static void return_offer(struct pool *pool, struct seat *seat, uint32_t bank)
-{
-    struct slot_offer *offer = slots_offer(&pool->worker.slots, pool_slot_of(pool, seat), bank);
-
-    if (atomic_exchange(&offer->state, BANK_NOT_OFFERED) == BANK_TAKEN) {
-        seat->banks[bank].owner = BANK_RUNNING;
-        pool_tell(pool, seat, POOL_STARTED, bank);
-        return;
-    }
-    seat->banks[bank].owner = BANK_RETURNED;
-    pool_tell(pool, seat, POOL_RETURNED, bank);
 }
 
 void pool_return_offers(struct pool *pool, struct seat *seat)

@@ -304,7 +304,8 @@ void dispatch_offer_returned(struct dispatch *d, struct place place)
 {
     pool_release(d->pool, place);
     struct flight *f = flight_at(d, place);
-    if (f != NULL && f->state == FLIGHT_OFFERED)
+    PRE(f == NULL || f->state == FLIGHT_OFFERED); /* what runs is lost, and keeps its bank */
+    if (f != NULL)
         f->state = FLIGHT_RESERVED;
     d->dirty = true;
 }

@@ -133,6 +133,40 @@ Test(pool, an_end_is_told_even_by_a_worker_that_has_died_since)
     fixture_close(&f);
 }
 
+/* The offer came when the worker had looked for one already, and the frame that would tell of it
+ * finds the worker dead: it has not begun, whatever the zygote has said of that death so far. */
+Test(pool, an_offer_that_a_dead_worker_has_missed_comes_back)
+{
+    struct fixture f;
+    struct offered next;
+    struct pool_worker info;
+    TASK_OF(second, "true");
+
+    fixture_open(&f, 1);
+    pool_wakes(f.pool);
+    const struct place first = fixture_hold(&f, "hold");
+    fixture_let_go(&f, "hold");
+    struct pollfd ready = {.fd = pool_fd(f.pool), .events = POLLIN};
+    cr_assert_eq(poll(&ready, 1, FIXTURE_WAIT_MS), 1);
+    cr_assert(fixture_offer(&f, &second, &next));
+    cr_assert(pool_worker_info(f.pool, 0, &info));
+    cr_assert_eq(kill(f.pool->zygote_pid, SIGSTOP), 0);
+    cr_assert_eq(kill(info.pid, SIGKILL), 0);
+    struct pollfd closed = {.fd = f.pool->seats[0].sock};
+    cr_assert_eq(poll(&closed, 1, FIXTURE_WAIT_MS), 1);
+    const size_t n_told = pool_collect(f.pool, NULL, 0);
+    const bool has_come_back = pool_recall(f.pool, next.task.place);
+    cr_assert_eq(kill(f.pool->zygote_pid, SIGCONT), 0); /* first: it ends what the test began */
+    cr_assert(n_told == 0 && has_come_back);
+    (void)fixture_await(&f, POOL_DONE, &first);
+    (void)fixture_await(&f, POOL_RETURNED, &next.task.place);
+    pool_release(f.pool, first);
+    pool_release(f.pool, next.task.place);
+    (void)fixture_await(&f, POOL_WORKER_GONE, NULL);
+    buf_release(&next.wire);
+    fixture_close(&f);
+}
+
 /* What a broken worker writes is not believed. */
 static void expect_condemned(const struct slot_end *end, int times)
 {
