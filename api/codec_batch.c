@@ -166,7 +166,7 @@ bool codec_read_batch(const struct job_source *source, bool is_upload, struct ba
     struct slice body = source->body;
     struct json_iter it;
     struct slice key, value;
-    *ret = (struct batch_request){.chunksize = 1};
+    *ret = (struct batch_request){0};
     codec_job_begin(&r.job);
     if (!codec_open_object(&body, BATCH_JSON_LIMITS, "A batch is a JSON object", err))
         return false;

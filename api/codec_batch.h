@@ -16,7 +16,7 @@ struct batch_request {
     struct slice *items; /* each validated JSON, checked against the rules */
     uint32_t n_items;
     int64_t max_parallel, max_failures; /* 0: no limit */
-    int64_t chunksize;
+    int64_t chunksize;                  /* 0: not given */
     bool has_items, star, is_open;
 };
 /* A batch as in POST /v1/batches. `items` must be there with JSON and must not with NDJSON, whose

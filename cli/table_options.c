@@ -49,7 +49,7 @@ const struct option_row option_rows[] = {
     {OPT_CANCEL_QUEUED,   "cancel-queued",    0,  KIND_FLAG,     NULL,       IN_POOL_CLOSE,
      "Cancel what has not begun."},
     {OPT_CHUNKSIZE,       "chunksize",        0,  KIND_COUNT,    "N",        IN_MAP,
-     "Hand items to workers N at a time; default 1."},
+     "Hand items to workers N at a time; default: one, or several short calls."},
     {OPT_CODEC,           "codec",            0,  KIND_CHOICE,   "json|raw|pickle", IN_POOL_NEW,
      "Calls in the pool have this codec; its runner must name it."},
     {OPT_COLSEP,          "colsep",           0,  KIND_TEXT,     "TEXT",     IN_MAP | IN_BATCH_ADD,

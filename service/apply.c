@@ -197,6 +197,8 @@ static bool apply_end(struct engine *e, struct flight *f, struct err *err)
     if (!apply_outputs_take(e, &outcome, kept, err))
         return false;
     const bool has_begun = outcome.end != TASK_START_FAILED;
+    if (has_begun)
+        brief_note(&e->dispatch.brief, f->brief_key, (uint64_t)MAX(outcome.wall_us, (int64_t)0));
     if (has_begun && !apply_death(e, f, &f->info.row.id, &outcome, err))
         return false;
     const bool is_new = has_begun && flight_ends_unrecorded(f);

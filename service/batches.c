@@ -139,12 +139,34 @@ static bool set_phase(struct engine *e, int64_t no, enum batch_phase phase, stru
     return batch_put(e->store, &after, e->turn.now_us, err);
 }
 
+/* Nobody has said how many neighbours are to share a turn. They may when their calls are brief, all
+ * of them are there and could begin now, and nothing counts turns or must see each of them alone.
+ * There is a turn for every worker even so, and another one for who is done first. */
+static int64_t choose_chunksize(const struct engine *e, const struct batch_ask *ask,
+                                const struct family *family)
+{
+    const struct job_spec *spec = ask->spec;
+    const struct dispatch *d = &e->dispatch;
+    const struct pool_entry *pool = pools_of(e, spec);
+    const uint32_t queue = settings_find(e->store, spec->queue); /* 0: this is its first job */
+    const uint32_t workers = MAX(pool_group_size(d->pool, pools_number(&e->pools, pool)), 1u);
+    if (ask->phase != BATCH_CLOSED || ask->max_parallel > 0 || ask->max_failures > 0 ||
+        family->waits || spec->n_inputs > 0 || spec->n_outputs > 0 || spec->delay_us > 0 ||
+        spec->run_at_us > 0 || spec->queue_timeout_us > 0 || pool->settings.max_jobs > 0 ||
+        pool->settings.max_rss > 0 || (queue != 0 && admission_has_rate(d, queue)))
+        return 1;
+    const int64_t together = brief_together(&d->brief, brief_key(ask->template_bytes));
+    return MAX(MIN(together, (int64_t)ask->n_items / (2 * workers)), (int64_t)1);
+}
+
 static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
 {
     struct batch_ask *ask = &cmd->batch;
     struct family family;
     if (!apply_parents_look(e, ask->spec, &family, err))
         return false;
+    const bool is_free = ask->chunksize == 0;
+    const int64_t chunksize = is_free ? choose_chunksize(e, ask, &family) : ask->chunksize;
     struct batch_new batch = {
         .kind = BATCH_ITEMS,
         .phase = BATCH_UPLOADING,
@@ -154,10 +176,11 @@ static bool make_batch(struct engine *e, struct command *cmd, struct err *err)
         .now_us = e->turn.now_us,
         .max_parallel = ask->max_parallel,
         .max_failures = ask->max_failures,
-        .chunksize = ask->chunksize,
+        .chunksize = chunksize,
         .salt = apply_salt(e),
         .flags = (family.waits ? JOB_WAITS : 0) | (ask->spec->n_inputs > 0 ? JOB_INPUTS : 0) |
-                 (ask->spec->n_outputs > 0 ? JOB_OUTPUTS : 0),
+                 (ask->spec->n_outputs > 0 ? JOB_OUTPUTS : 0) |
+                 (is_free && chunksize > 1 ? JOB_FREE_CHUNKS : 0),
     };
     return batch_insert(e->store, &batch, &ask->id, err) &&
            batch_add_items(e, ask->id.no, ask, err) && set_phase(e, ask->id.no, ask->phase, err) &&

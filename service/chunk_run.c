@@ -5,6 +5,7 @@
 #include "service/dispatch.h"
 #include "service/element.h"
 
+#define LATE_NS (5 * BRIEF_TURN_NS)
 #define MAX_MATE_BYTES (5u << 20) /* one of them, before it is known whether it fits */
 
 /* ------------------------------------------------------------------------------------------------
@@ -38,6 +39,7 @@ static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, 
     if (b->chunksize == 1 || b->phase == BATCH_HALTED || admission_has_rate(d, row->queue) ||
         chunk_is_under_way(d, b, first))
         return true;
+    run->is_free = (b->flags & JOB_FREE_CHUNKS) != 0;
     *ret_end = first + b->chunksize;
     *ret = (size_t)MIN(*ret_end - row->idx - 1, (int64_t)MAX_MATES);
     if (b->max_failures > 0)
@@ -314,6 +316,49 @@ bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct flight *f,
 void chunk_cut(struct dispatch *d, struct flight *f)
 {
     (void)take_back(d, f, 1);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * who waits behind a slow one */
+
+static bool may_be_late(const struct dispatch *d, const struct flight *f)
+{
+    return f->state == FLIGHT_RUNNING && f->chunk != NULL && f->chunk->is_free &&
+           pool_mate_now(d->pool, f->place) < f->chunk->n;
+}
+
+uint64_t chunk_late_ns(const struct dispatch *d)
+{
+    uint64_t at = UINT64_MAX;
+    for (uint32_t k = 0; k < d->n; k++)
+        if (may_be_late(d, &d->flights[k]))
+            at = MIN(at, d->flights[k].begun_ns + LATE_NS);
+    return at;
+}
+
+/* They go in, and may begin elsewhere, while this turn goes on: from this transaction on it does
+ * not speak for them any more, also to the next server (recover.c). */
+static bool part(struct dispatch *d, const struct turn *turn, struct flight *f, struct err *err)
+{
+    struct chunk_run *run = f->chunk;
+    const uint32_t n = run->n;
+    chunk_cut(d, f);
+    run->span = row_of(run, run->n)->no - run->head.no + 1;
+    for (uint32_t mate = run->n + 1; mate <= n; mate++)
+        if (!batch_release(d->store, run->mates[mate - 1].row.no, turn->now_us, err))
+            return err_wrap(err, "part a chunk");
+    d->dirty = true;
+    return true;
+}
+
+bool chunk_part_late(struct dispatch *d, const struct turn *turn, struct err *err)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (may_be_late(d, f) && f->begun_ns + LATE_NS <= turn->now_ns && !part(d, turn, f, err))
+            return false;
+    }
+    return true;
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ struct chunk_run {
     uint32_t n;               /* that have not been taken back */
     int64_t span;             /* the numbers of all elements are less than head.no + span */
     uint32_t max_failed;
+    bool is_free;                        /* JOB_FREE_CHUNKS */
     uint32_t current, current_stored;    /* whom info.row is; 0: the head */
     struct mates_cursor applied, stored; /* ends, with the open transaction and without it */
     bool has_part;                       /* some have ended that no transaction has seen */
@@ -68,6 +69,11 @@ MUST_CHECK bool chunk_settle_range(struct dispatch *d, struct turn *turn, struct
 #define CHUNK_WHOLE ((struct batch_range){.n = INT64_MAX})
 /* Without a transaction: nothing more of it begins. */
 void chunk_cut(struct dispatch *d, struct flight *f);
+/* A turn whose size the service has chosen takes longer than it thought, since one of its elements
+ * does: those behind it come back, and go into the queue. From when on that is so: UINT64_MAX = of
+ * none. */
+uint64_t chunk_late_ns(const struct dispatch *d);
+MUST_CHECK bool chunk_part_late(struct dispatch *d, const struct turn *turn, struct err *err);
 /* The element that runs now is recorded as such. */
 MUST_CHECK bool chunk_record_now(struct dispatch *d, struct turn *turn, struct flight *f,
                                  struct err *err);

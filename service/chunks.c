@@ -138,6 +138,7 @@ static bool apply_element(struct engine *e, struct flight *f, const struct task_
     const struct job_row *row = element == 0 ? &f->chunk->head : &f->chunk->mates[element - 1].row;
     struct err why = {0};
     bool ok = apply_death(e, f, &row->id, outcome, &why);
+    brief_note(&e->dispatch.brief, f->brief_key, (uint64_t)MAX(outcome->wall_us, (int64_t)0));
     if (ok && element == 0) {
         struct attempt_facts facts = facts_of(e, f, 0);
         ok = apply_outcome(e, &facts, outcome, &why);

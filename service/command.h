@@ -140,11 +140,11 @@ struct graph_ask {
 
 /* Items for a batch. All bytes are the request's. */
 struct batch_ask {
-    struct job_id id;            /* BATCH: answer; else: which */
-    const struct job_spec *spec; /* BATCH: the template's texts and queue */
-    struct slice template_bytes; /* BATCH: service/element.h */
-    int64_t max_parallel, max_failures, chunksize;
-    const struct slice *items; /* n_items, each validated JSON */
+    struct job_id id;                              /* BATCH: answer; else: which */
+    const struct job_spec *spec;                   /* BATCH: the template's texts and queue */
+    struct slice template_bytes;                   /* BATCH: service/element.h */
+    int64_t max_parallel, max_failures, chunksize; /* chunksize 0: as the service sees fit */
+    const struct slice *items;                     /* n_items, each validated JSON */
     uint32_t n_items;
     bool uploads;  /* ADD: the items are the rest of the request that has made the batch; else: */
     int64_t first; /* … how many of its items the request has sent before */

@@ -20,6 +20,7 @@
 #include "pool/pool.h"
 #include "service/admission.h"
 #include "service/base/metrics.h"
+#include "service/brief.h"
 #include "service/chunk_run.h"
 #include "service/element.h"
 #include "service/feed.h"
@@ -50,6 +51,8 @@ struct flight {
     uint32_t n_blobs;
     struct feed *feed; /* its standard input, if clients feed it; from its START on */
     uint32_t attempt;
+    uint64_t brief_key; /* of its template (brief.h); 0: its calls are not counted */
+    uint64_t begun_ns;  /* as far as it is known */
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */
     bool recording;  /* the open transaction does */
@@ -132,6 +135,7 @@ struct dispatch {
     struct admission admission; /* what the settings of queues allow */
     struct blob_cache *blobs;
     struct element_memo memo;
+    struct brief brief;
     uint32_t n; /* of the arrays above that are in use: banks and reservations of every worker */
     uint32_t wanted_n; /* as many as the pools need now; what is above is given up when it is free
                         */

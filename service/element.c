@@ -3,6 +3,7 @@
 
 #include "pool/task.h"
 #include "service/base/json.h"
+#include "service/brief.h"
 #include "service/command.h"
 
 #define MAX_ARG_BYTES 131071u        /* MAX_ARG_STRLEN of Linux with the NUL: execve(2) */
@@ -272,6 +273,7 @@ const struct element_maker *element_recall(struct element_memo *memo, struct sli
         return NULL;
     }
     memo->bytes = copy;
+    memo->brief_key = brief_key(copy);
     return &memo->maker;
 }
 

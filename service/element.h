@@ -43,6 +43,7 @@ MUST_CHECK bool element_read(struct slice template_bytes, struct arena *a,
 struct element_memo {
     struct arena arena;
     struct slice bytes; /* of the template, copied */
+    uint64_t brief_key; /* brief.h */
     struct element_maker maker;
 };
 /* NULL: it cannot be read. The maker is good until the next call. */

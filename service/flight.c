@@ -241,6 +241,7 @@ static bool make_own(struct element_memo *memo, struct flight *f, struct err *er
     if (maker == NULL || !element_make(maker, &element, &f->arena, &info->task, err))
         return false;
     info->item = (struct slice){0};
+    f->brief_key = memo->brief_key;
     if (memchr(name.ptr, '{', name.len) == NULL)
         return true;
     struct template_item item = {

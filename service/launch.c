@@ -74,6 +74,7 @@ static void left(struct dispatch *d, struct flight *f)
 static void begun(struct dispatch *d, struct flight *f)
 {
     f->state = FLIGHT_RUNNING;
+    f->begun_ns = f->chunk == NULL ? 0 : clock_mono_ns();
     f->info.task = (struct slice){0};
     f->info.name = f->info.queue = NULL;
     f->info.traceparent = (struct slice){0};

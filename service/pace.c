@@ -108,6 +108,7 @@ uint64_t pace_next_ns(struct engine *e)
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     at = MIN(at, rest_next_ns(&e->rest));
     at = MIN(at, dispatch_next_look_ns(&e->dispatch));
+    at = MIN(at, chunk_late_ns(&e->dispatch));
     at = MIN(at, blob_cache_next_ns(e->dispatch.blobs));
     uint64_t work_at = UINT64_MAX;
     if (e->has_batch_work || pools_have_work(e))
@@ -155,7 +156,7 @@ enum pace pace_of_turn(struct engine *e)
 {
     bool writes = has_writes(e), news = dispatch_has_news(&e->dispatch);
     if (e->next_due_us <= e->turn.now_us || e->is_telling || e->has_batch_work ||
-        pools_have_work(e))
+        pools_have_work(e) || chunk_late_ns(&e->dispatch) <= e->turn.now_ns)
         return PACE_NOW;
     if (!writes && !news)
         return can_claim(e) ? PACE_NOW : PACE_LATER;

@@ -408,14 +408,22 @@ static bool names_no_other(const struct pool_entry *pool, const struct job_spec 
                   pool->name);
 }
 
-bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err *err)
+const struct pool_entry *pools_of(const struct engine *e, const struct job_spec *spec)
 {
     for (uint32_t i = 1; i < MAX_POOLS && e->dispatch.has_pools; i++) {
         const struct pool_entry *pool = &e->pools.now[i];
         if (pool->name[0] != '\0' && slice_is(spec->queue, pool->name))
-            return names_no_other(pool, spec, err) && takes(pool, spec, err) &&
-                   is_admitted(e, i, err);
+            return pool;
     }
+    return &e->pools.now[0];
+}
+
+bool pools_admit(const struct engine *e, const struct job_spec *spec, struct err *err)
+{
+    const struct pool_entry *pool = pools_of(e, spec);
+    const uint32_t i = pools_number(&e->pools, pool);
+    if (i > 0)
+        return names_no_other(pool, spec, err) && takes(pool, spec, err) && is_admitted(e, i, err);
     if (spec->pool.ptr != NULL && !slice_is(spec->pool, DEFAULT_POOL))
         return err_at(err, ERR_INVALID, "/pool",
                       "there is no pool %.*s; GET /v1/pools lists them, POST /v1/pools makes one",

@@ -3,7 +3,7 @@
 set(unit_base     footprint template parameter call address base64 callback error buf json text job config log metrics util value)
 set(unit_storage  batches wal blobs pools deliveries store queue jobs sql reader idem recover deps gang results)
 set(unit_pool     frame slot task proc pool spool zygote worker progress runner teller oom)
-set(unit_service  turn element delivery signature inbox waiters events dispatch window admission retry command query engine)
+set(unit_service  turn element delivery signature inbox waiters events brief dispatch window admission retry command query engine)
 set(unit_api      gate routes codec problem openapi http)
 set(unit_cli      cli args output client items lines upload)
 set(layer_base    ganger_base)

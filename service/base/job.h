@@ -66,7 +66,8 @@ enum job_flag {
     JOB_CHILD = 256,      /* was born waiting for parents */
     JOB_OUTPUTS = 512,    /* leaves files that become blobs */
     JOB_OFFSPRING = 1024, /* submitted by a running job; the elements of a batch are its children */
-    JOB_CHUNKED = 2048    /* of a chunk: what the gate holds back there is found by its number */
+    JOB_CHUNKED = 2048,   /* of a chunk: what the gate holds back there is found by its number */
+    JOB_FREE_CHUNKS = 4096 /* of a batch: the service has chosen their size, and may part them */
 };
 
 enum job_reason {

@@ -262,8 +262,10 @@ static void check_silent_losses(struct run *run)
 static int finish(struct run *run)
 {
     settle(run);
-    if (run->bug == NULL)
+    if (run->bug == NULL) {
         mix_settle(&run->server, &run->oracle);
+        mix_check_notes(&run->mix, &run->server, &run->oracle);
+    }
     oracle_check_all(&run->oracle, &run->server);
     if (run->bug == NULL)
         check_silent_losses(run);
@@ -312,7 +314,9 @@ static struct text registry_of(const char *dir, const char *mark)
     return text_of("[function mark]\nkind = runner\ncall = work\n"
                    "runner = [\"sh\", \"" GANGER_SOURCE_DIR "/runners/ganger_runner.sh\", "
                    "\"" GANGER_SOURCE_DIR "/tests/runners/mark.sh\"]\n"
-                   "env = {\"LOG\": \"%s.files/jobs.log\", \"MARK\": \"%s\"}\n",
+                   "env = {\"LOG\": \"%s.files/jobs.log\", \"MARK\": \"%s\"}\n"
+                   "[function note]\nkind = native\nmodule = " GANGER_HELPER_DIR
+                   "/native_note.so\n",
                    dir, mark);
 }
 

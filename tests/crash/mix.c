@@ -95,6 +95,21 @@ static void post(struct mix_client *c, const char *path, struct text_builder *b,
 /* ------------------------------------------------------------------------------------------------
  * the verbs */
 
+/* Brief calls, which the server lets share turns. Nobody retries them, so each begins at most once.
+ */
+static void new_calls(struct mix_client *c)
+{
+    struct text_builder b = {0};
+    const uint32_t n = 1 + dice_below(&c->dice, 90);
+    text_add(&b, "{\"function\":\"note\",\"queue\":\"calls\",\"star\":true,\"items\":[");
+    for (uint32_t i = 0; i < n; i++)
+        text_add(&b, "%s[\"%s\",%llu]", i == 0 ? "" : ",", c->notes,
+                 (unsigned long long)(c->n_calls++ * MIX_CLIENTS + c->index));
+    text_add(&b, "]}");
+    AUTO_RESPONSE r = ask(c, "POST", "/v1/batches", b.text);
+    text_free(&b);
+}
+
 static void new_batch(struct mix_client *c)
 {
     struct text_builder b = {0};
@@ -219,8 +234,9 @@ static void on_queue(struct mix_client *c)
 static void *client_main(void *arg)
 {
     static void (*const verbs[])(struct mix_client *) = {
-        new_batch, new_batch, new_child, new_child, new_unique, new_unique, new_pipeline,
-        new_graph, on_batch,  on_batch,  on_many,   on_job,     on_job,     on_queue,
+        new_batch, new_batch,  new_calls,  new_calls,    new_calls, new_child,
+        new_child, new_unique, new_unique, new_pipeline, new_graph, on_batch,
+        on_batch,  on_many,    on_job,     on_job,       on_queue,
     };
     struct mix_client *c = arg;
     while (!*c->stop) {
@@ -234,6 +250,7 @@ static void *client_main(void *arg)
 void mix_start(struct mix *m, const struct server *s, const char *job_log, uint64_t seed)
 {
     memset(m, 0, sizeof(*m));
+    (void)snprintf(m->notes, sizeof(m->notes), "%s.notes", job_log);
     for (size_t i = 0; i < MIX_CLIENTS; i++) {
         struct mix_client *c = &m->clients[i];
         c->server = *s;
@@ -242,6 +259,8 @@ void mix_start(struct mix *m, const struct server *s, const char *job_log, uint6
         c->server.unchecked = true;
         c->dice.state = seed + i;
         c->job_log = job_log;
+        c->notes = m->notes;
+        c->index = i;
         c->stop = &m->stop;
         CHECK(pthread_create(&c->thread, NULL, client_main, c) == 0, "no thread");
     }
@@ -336,6 +355,37 @@ static const char *const rules[] = {
     "key_holders",
     "batch_specs WHERE no NOT IN (SELECT no FROM batches)",
 };
+
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void mix_check_notes(const struct mix *m, struct server *s, struct oracle *o)
+{
+    size_t len = 0, n = 0;
+    AUTO_RESPONSE queue = http_get(s, "/v1/queues/calls");
+    if (queue->status == 404)
+        return; /* none was accepted */
+    const int64_t succeeded = json_int(queue, "jobs.succeeded");
+    if (succeeded == 0)
+        return;
+    AUTO_TEXT notes = file_read(m->notes, &len);
+    uint64_t *numbers = calloc(len + 1, sizeof *numbers);
+    CHECK(numbers != NULL, "no memory");
+    for (const char *line = notes; *line != '\0'; line = strchr(line, '\n') + 1)
+        numbers[n++] = strtoull(line, NULL, 10);
+    qsort(numbers, n, sizeof *numbers, by_number);
+    for (size_t i = 1; i < n; i++)
+        if (numbers[i] == numbers[i - 1])
+            oracle_violation(o, "G3: call %llu has begun twice", (unsigned long long)numbers[i]);
+    free(numbers);
+    if ((int64_t)n < succeeded)
+        oracle_violation(o, "G2: %lld calls have succeeded, %zu have begun", (long long)succeeded,
+                         n);
+    printf("mix: %zu brief calls\n", n);
+}
 
 void mix_check_file(struct oracle *o, const char *dir)
 {

@@ -18,7 +18,8 @@ struct mix_client {
     struct server server; /* its own connection, by the socket, which every start makes again */
     struct dice dice;
     pthread_t thread;
-    const char *job_log;
+    const char *job_log, *notes;
+    uint64_t index, n_calls;
     char known[MIX_KNOWN][40], batches[MIX_KNOWN][40];
     size_t n_known, n_batches;
     uint64_t n_done, n_refused;
@@ -27,6 +28,7 @@ struct mix_client {
 
 struct mix {
     struct mix_client clients[MIX_CLIENTS];
+    char notes[220]; /* where brief calls leave their numbers */
     _Atomic bool stop;
 };
 
@@ -35,6 +37,8 @@ void mix_start(struct mix *m, const struct server *s, const char *job_log, uint6
 void mix_stop(struct mix *m);
 /* Afterwards, with a server that runs: nothing is paused or open any more, and all jobs end. */
 void mix_settle(struct server *s, struct oracle *o);
+/* After that: none of the brief calls has begun twice, and those that have succeeded have begun. */
+void mix_check_notes(const struct mix *m, struct server *s, struct oracle *o);
 /* The server has ended. */
 void mix_check_file(struct oracle *o, const char *dir);
 

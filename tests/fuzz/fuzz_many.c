@@ -59,7 +59,7 @@ static bool read_batch(struct body *b)
     const struct job_source source = source_of(b);
     if (!codec_read_batch(&source, false, &req, &b->err))
         return false;
-    PRE(req.chunksize >= 1 && req.max_parallel >= 0 && req.max_failures >= 0);
+    PRE(req.chunksize >= 0 && req.max_parallel >= 0 && req.max_failures >= 0);
     for (uint32_t i = 0; i < MIN(req.n_items, 20u); i++)
         check_item(&req, req.items[i]);
     return true;
