@@ -38,7 +38,7 @@ static void check_refusal(const struct err *err)
 static void check_item(const struct batch_request *req, struct slice item)
 {
     const struct element element = {.item = item, .index = INDEX};
-    const struct template_item in = {item, INDEX, req->star};
+    const struct template_item in = {.raw = item, .index = INDEX, .star = req->star};
     struct arena a;
     struct err err = {0};
     struct element_maker maker;
