@@ -63,6 +63,13 @@ pid_t worker_pid(struct server *s, size_t at)
     return cJSON_IsNumber(pid) ? (pid_t)pid->valuedouble : 0;
 }
 
+pid_t worker_await_new(struct server *s, size_t at, pid_t before)
+{
+    pid_t pid = 0; /* of one answer: between two of them it may have ended */
+    AWAIT((pid = worker_pid(s, at)) > 0 && pid != before, 10);
+    return pid;
+}
+
 struct text worker_kill(struct server *s, struct job_ref job)
 {
     response_free(job_await_state(s, job, "running"));

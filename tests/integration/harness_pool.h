@@ -20,6 +20,8 @@ void expect_pool_state(struct server *s, const char *state);
 size_t workers_alive(struct server *s);
 /* The worker of this place in the list: its process; 0: none just now. */
 pid_t worker_pid(struct server *s, size_t at);
+/* Waits until there is one, and not `before` (0: any). */
+pid_t worker_await_new(struct server *s, size_t at, pid_t before);
 /* kill -9 of the worker of the job, once the job's process is there. What the pool says of it. */
 struct text worker_kill(struct server *s, struct job_ref job);
 

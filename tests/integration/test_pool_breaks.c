@@ -96,10 +96,9 @@ SERVER_TEST_WITH(pools, only_an_unasked_death_breaks_a_pool, .workers = 1)
     expect_status(replaced, 200);
     AUTO_RESPONSE stopped = job_await(s, job);
     expect_outcome(stopped, "failed", "signal");
-    AWAIT(worker_pid(s, 0) > 0 && worker_pid(s, 0) != before, 10);
-    const pid_t idle = worker_pid(s, 0);
+    const pid_t idle = worker_await_new(s, 0, before);
     cr_assert_eq(kill(idle, SIGKILL), 0); /* it runs nothing, and is given nothing any more */
-    AWAIT(worker_pid(s, 0) > 0 && worker_pid(s, 0) != idle, 10);
+    (void)worker_await_new(s, 0, idle);
     AUTO_RESPONSE next = job_run(s, "{'command':['true']}");
     expect_outcome(next, "succeeded", NULL);
     expect_pool_state(s, "open");

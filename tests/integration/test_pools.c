@@ -340,8 +340,7 @@ SERVER_TEST_WITH(pools, a_termination_goes_on_after_kill_9, .workers = 1)
 
 SERVER_TEST_WITH(pools, a_worker_is_terminated_and_replaced, .workers = 1)
 {
-    AWAIT(worker_pid(s, 0) > 0, 10);
-    pid_t first = worker_pid(s, 0);
+    pid_t first = worker_await_new(s, 0, 0);
     struct job_ref job = job_submit(s, "{'command':['sleep','600']}");
     response_free(job_await_state(s, job, "running"));
     struct job_ref next = job_submit(s, "{'command':['echo','next']}");
@@ -352,7 +351,7 @@ SERVER_TEST_WITH(pools, a_worker_is_terminated_and_replaced, .workers = 1)
     expect_text(dead, "signal", "SIGKILL");
     AUTO_RESPONSE ran = job_await(s, next);
     expect_outcome(ran, "succeeded", NULL);
-    AWAIT(worker_pid(s, 0) > 0 && worker_pid(s, 0) != first, 10);
+    (void)worker_await_new(s, 0, first);
     cr_assert(!proc_is_alive(first));
     AUTO_RESPONSE idle = http(s, "POST", "/v1/workers/worker-0/terminate",
                               "{'signal':'TERM','grace':1}", NULL);
