@@ -16,7 +16,8 @@ extern char **environ;
 static const char *nginx_path(void)
 {
     static const char *const paths[] = {"/usr/sbin/nginx", "/usr/bin/nginx",
-                                        "/usr/local/sbin/nginx"};
+                                        "/usr/local/sbin/nginx",
+                                        GANGER_SOURCE_DIR "/build/nginx/usr/sbin/nginx"};
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         if (access(paths[i], X_OK) == 0)
             return paths[i];
