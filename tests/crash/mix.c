@@ -309,19 +309,59 @@ static void close_all(struct server *s)
     }
 }
 
+/* As long as it changes, those that are left are only slow. */
+static int64_t n_ended(struct server *s)
+{
+    AUTO_RESPONSE r = http_get(s, "/v1/stats");
+    return json_int(r, "jobs.succeeded") + json_int(r, "jobs.failed") +
+           json_int(r, "jobs.cancelled");
+}
+
+static void await_ends(struct server *s, const char *living)
+{
+    const int64_t before = n_ended(s);
+    const uint64_t start = now_ns();
+    int64_t ended = before;
+    for (uint64_t until = deadline_in(60); n_living(s, living) > 0 && !deadline_passed(until);) {
+        const int64_t now = n_ended(s);
+        if (now != ended)
+            until = deadline_in(60);
+        ended = now;
+        pause_ms(20);
+    }
+    printf("mix: the last %lld jobs ended in %.1f s\n", (long long)(n_ended(s) - before),
+           seconds_since(start));
+}
+
+/* What whoever looks into it needs, while the server still runs. */
+static void tell_why(struct server *s, const cJSON *jobs)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, jobs)
+    {
+        const cJSON *id = cJSON_GetObjectItemCaseSensitive(item, "id");
+        AUTO_RESPONSE why = http_get(s, "/v1/jobs/%s/explain", id->valuestring);
+        printf("mix: %s\n", why->body);
+    }
+    AUTO_RESPONSE pool = http_get(s, "/v1/pool");
+    AUTO_RESPONSE queues = http_get(s, "/v1/queues");
+    printf("mix: %s\nmix: %s\n", pool->body, queues->body);
+}
+
 void mix_settle(struct server *s, struct oracle *o)
 {
     static const char living[] = "/v1/jobs?state=scheduled,blocked,queued,running,stopping&limit=5";
-    uint64_t until = deadline_in(60);
     s->unchecked = true;
     AUTO_RESPONSE mix = http(s, "PUT", "/v1/queues/mix", "{}", NULL);
     AUTO_RESPONSE mox = http(s, "PUT", "/v1/queues/mox", "{}", NULL);
+    CHECK(mix->status < 300 && mox->status < 300, "the limits stay: %s %s", mix->body, mox->body);
     close_all(s);
-    while (n_living(s, living) > 0 && !deadline_passed(until))
-        pause_ms(20);
+    await_ends(s, living);
     AUTO_RESPONSE left = http_get(s, "%s", living);
-    if (cJSON_GetArraySize(json_find(left, "items")) > 0)
-        oracle_violation(o, "G2: these jobs never end: %.600s", left->body);
+    if (cJSON_GetArraySize(json_find(left, "items")) == 0)
+        return;
+    oracle_violation(o, "G2: these jobs never end: %.600s", left->body);
+    tell_why(s, json_find(left, "items"));
 }
 
 /* Each counts rows that must not be there. */
