@@ -26,6 +26,9 @@ for program in "$build"/tests/fuzz_*; do
         tail -n 30 "$build/fuzz-$name.log"
     }
     grep -E 'number_of_executed_units|average_exec_per_sec' "$build/fuzz-$name.log" || :
+    # Edges of the code that are reached: by the inputs that were there, and with those found now.
+    sed -nE 's/.*(INITED|DONE) +cov: ([0-9]+) .*/\1 \2/p' "$build/fuzz-$name.log" | tr '\n' ' ' |
+        awk 'NF == 4 { print "edges: " $2 " at first, " $4 " at last" }'
 done
 [ "$ran" -gt 0 ] || {
     echo "fuzz: no target was built" >&2

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies about many jobs: the first byte says which reader gets the rest. What is refused has a
- * reason; what is accepted lies within its limits, and each task it describes can be made. */
+/* Bodies about many jobs, calls of functions and pools: the first byte says which reader gets the
+ * rest. What is refused has a reason; what is accepted lies within its limits, and each task it
+ * describes can be made. */
 #include "api/codec_batch.h"
 #include "api/codec_bulk.h"
 #include "api/codec_graph.h"
 #include "api/codec_pipeline.h"
+#include "api/codec_pool.h"
 #include "api/codec_wait.h"
 #include "pool/task.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define INDEX 123456789012
 
@@ -18,15 +21,51 @@ struct body {
     struct err err;
 };
 
-static const struct config cfg = {.job_cwd = (char[]){""},
-                                  .job_timeout_us = 1,
-                                  .job_output = 1,
-                                  .job_keep_us = 1,
-                                  .job_max_attempts = 20};
+static const char registry[] =
+    "[callbacks]\n"
+    "hosts = h\n"
+    "[function text]\n"
+    "kind = command\n"
+    "command = [\"p\", \"{n}\", \"-{s}-\", \"{1}\"]\n"
+    "args = [{\"name\": \"n\", \"type\": \"integer\", \"minimum\": -5, \"maximum\": 60},"
+    " {\"name\": \"s\", \"type\": \"string\", \"maxLength\": 9, \"default\": \"x\"}]\n"
+    "env = {\"K\": \"v\"}\n"
+    "retry = {\"max_attempts\": 2}\n"
+    "[function any]\n"
+    "kind = command\n"
+    "command = [\"q\", \"{b}\", \"{a}\"]\n"
+    "[function loaded]\n"
+    "kind = native\n"
+    "module = /a.so\n"
+    "args = [{\"name\": \"o\", \"type\": \"object\"}, {\"name\": \"l\", \"type\": \"array\","
+    " \"default\": [1]}, {\"name\": \"e\", \"enum\": [1, \"a\", null], \"default\": 1}]\n"
+    "[function free]\n"
+    "kind = native\n"
+    "module = /a.so\n"
+    "[function warm]\n"
+    "kind = runner\n"
+    "runner = [\"r\"]\n";
+
+static const struct config *cfg;
+
+/* As the service starts. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    struct err err = {0};
+    (void)argc;
+    (void)argv;
+    const struct config_set *set = config_parse_text(SLICE_LIT(registry), &err);
+    if (set == NULL || !codec_check_functions(config_get(set), &err)) {
+        (void)fprintf(stderr, "the registry of this program: %s\n", err.detail);
+        abort();
+    }
+    cfg = config_get(set);
+    return 0;
+}
 
 static struct job_source source_of(const struct body *b)
 {
-    return (struct job_source){.body = b->text, .cfg = &cfg, .a = b->a};
+    return (struct job_source){.body = b->text, .cfg = cfg, .a = b->a};
 }
 
 static void check_refusal(const struct err *err)
@@ -77,7 +116,9 @@ static bool read_upload(struct body *b)
         return false;
     for (int n = 0; end != NULL && n < 20; n++) {
         rest = (struct slice){end + 1, rest.len - (size_t)(end + 1 - rest.ptr)};
-        end = rest.len == 0 ? NULL : memchr(rest.ptr, '\n', rest.len);
+        if (rest.len == 0)
+            break;
+        end = memchr(rest.ptr, '\n', rest.len);
         const struct slice line = {rest.ptr, end == NULL ? rest.len : (size_t)(end - rest.ptr)};
         if (!codec_read_item(line, &req.rules, &item, &b->err))
             return false;
@@ -90,7 +131,7 @@ static void check_jobs(struct body *b, struct submit_item *items, uint32_t n)
 {
     for (uint32_t i = 0; i < MIN(n, 20u); i++) {
         struct err err = {0};
-        PRE(items[i].spec.n_argv >= 1);
+        PRE(items[i].spec.n_argv >= 1 || items[i].spec.kind != FUNCTION_COMMAND);
         PRE(command_prepare(&items[i], 1, b->a, &err) || err.code == ERR_TOO_LARGE);
     }
 }
@@ -146,7 +187,7 @@ static bool read_wait(struct body *b)
 static bool read_queue(struct body *b)
 {
     struct queue_change change = {0};
-    if (!codec_read_queue(b->text, &cfg, b->a, &change, &b->err))
+    if (!codec_read_queue(b->text, cfg, b->a, &change, &b->err))
         return false;
     PRE(change.to.max_length >= 0 && (change.to.rate_n == 0 || change.to.rate_us > 0));
     return true;
@@ -155,7 +196,7 @@ static bool read_queue(struct body *b)
 static bool read_change(struct body *b)
 {
     struct change_request req = {0};
-    return codec_read_change(b->text, &cfg, b->a, &req, &b->err);
+    return codec_read_change(b->text, cfg, b->a, &req, &b->err);
 }
 
 static bool read_pick(struct body *b)
@@ -170,11 +211,47 @@ static bool read_pick(struct body *b)
     return true;
 }
 
+static bool read_job(struct body *b)
+{
+    struct submit_item item = {0};
+    const struct job_source source = source_of(b);
+    if (!codec_read_job_from(&source, &item.spec, &b->err))
+        return false;
+    check_jobs(b, &item, 1);
+    return true;
+}
+
+static bool read_pool(struct body *b)
+{
+    struct pool_change change = {0};
+    return codec_read_pool(b->text, &change, &b->err);
+}
+
+static bool read_new_pool(struct body *b)
+{
+    struct pool_change change = {0};
+    if (!codec_read_new_pool(b->text, &change, &b->err))
+        return false;
+    PRE(change.name.len > 0 && change.to.size >= 1);
+    return true;
+}
+
+static bool read_stop(struct body *b)
+{
+    struct pool_stop stop;
+    struct signal_request request;
+    (void)!codec_read_pool_close(b->text, &stop, &b->err);
+    b->err = (struct err){0};
+    (void)!codec_read_pool_stop(b->text, &stop, &b->err);
+    b->err = (struct err){0};
+    return codec_read_signal(b->text, &request, &b->err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool (*const readers[])(struct body *) = {
-        read_batch, read_upload, read_graph,  read_pipeline, read_bulk,
-        read_wait,  read_queue,  read_change, read_pick,
+        read_batch,  read_upload, read_graph, read_pipeline, read_bulk,     read_wait, read_queue,
+        read_change, read_pick,   read_job,   read_pool,     read_new_pool, read_stop,
     };
     struct arena a;
     if (size == 0)
