@@ -266,6 +266,7 @@ bool apply_ends(struct engine *e, struct err *err)
         f->outcome_applied = true;
         pools_landed(e, f);
     }
+    (void)store_changes(e->store, &e->turn.n_until_landed);
     return true;
 }
 

@@ -11,15 +11,15 @@
 /* ------------------------------------------------------------------------------------------------
  * who comes along */
 
-bool chunk_is_under_way(const struct dispatch *d, const struct batch *b, int64_t idx)
+const struct flight *chunk_flight(const struct dispatch *d, const struct batch *b, int64_t idx)
 {
     for (uint32_t k = 0; k < d->n; k++) {
         const struct flight *f = &d->flights[k];
         if (f->state != FLIGHT_FREE && f->chunk != NULL && f->chunk->head.batch == b->no &&
             f->chunk->head.idx / b->chunksize == idx / b->chunksize)
-            return true;
+            return f;
     }
-    return false;
+    return NULL;
 }
 
 /* How many may come behind the head: the rest of its chunk. A queue with a rate counts each
@@ -37,7 +37,7 @@ static bool room_behind(struct dispatch *d, struct chunk_run *run, size_t *ret, 
         return false;
     int64_t first = row->idx - row->idx % b->chunksize;
     if (b->chunksize == 1 || b->phase == BATCH_HALTED || admission_has_rate(d, row->queue) ||
-        chunk_is_under_way(d, b, first))
+        chunk_flight(d, b, first) != NULL)
         return true;
     run->is_free = (b->flags & JOB_FREE_CHUNKS) != 0;
     *ret_end = first + b->chunksize;

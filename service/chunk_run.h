@@ -87,13 +87,13 @@ MUST_CHECK bool chunk_first_gated(struct store *store, struct batch_range range,
 struct chunk_place {
     const struct batch *batch;
     int64_t idx; /* one of its elements: those behind it come first */
-    bool checks; /* not when one is under way, which only a start after a crash does not know */
+    bool checks; /* not when one is under way, which the caller does not know */
 };
 MUST_CHECK bool chunk_go_on(struct dispatch *d, const struct turn *turn,
                             const struct chunk_place *place, struct err *err);
-/* Whether a flight has several elements of the chunk of this index: its end lets the next one in.
+/* That with several elements of the chunk of this index, whose end lets the next one in; or NULL.
  */
-bool chunk_is_under_way(const struct dispatch *d, const struct batch *b, int64_t idx);
+const struct flight *chunk_flight(const struct dispatch *d, const struct batch *b, int64_t idx);
 
 void chunk_committed(struct flight *f);
 void chunk_rolled_back(struct dispatch *d, struct flight *f);

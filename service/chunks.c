@@ -21,9 +21,13 @@ bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *r
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
     const bool recovers = atomic_load(&e->shared.phase) == PHASE_STARTING;
-    const struct chunk_place place = {b, ended, recovers};
-    return chunk_is_under_way(&e->dispatch, b, ended) ||
-           chunk_go_on(&e->dispatch, &e->turn, &place, err);
+    const struct flight *f = chunk_flight(&e->dispatch, b, ended);
+    /* A flight that landed in this very turn has let the next one in. What has ended since then
+     * may be just that one. */
+    const bool has_landed = f != NULL && f->outcome_applied &&
+                            e->turn.n_seen > e->turn.n_until_landed;
+    const struct chunk_place place = {b, ended, recovers || has_landed};
+    return (f != NULL && !has_landed) || chunk_go_on(&e->dispatch, &e->turn, &place, err);
 }
 
 /* Those before it may have ended while the batch waited, so it need not be the first of its chunk.
@@ -44,7 +48,7 @@ bool chunk_begin(struct engine *e, struct batch *b, struct err *err)
         return true;
     if (!any_alive(e, (struct batch_range){b->no, first, next.idx - first}, &is_begun, err))
         return false;
-    is_begun = is_begun || chunk_is_under_way(&e->dispatch, b, first);
+    is_begun = is_begun || chunk_flight(&e->dispatch, b, first) != NULL;
     e->dispatch.dirty = true;
     return is_begun || batch_release(e->store, next.no, e->turn.now_us, err);
 }

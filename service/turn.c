@@ -6,6 +6,7 @@ void turn_begin(struct turn *turn)
     turn->now_us = clock_wall_us();
     turn->now_ns = clock_mono_ns();
     turn->n_seen = 0;
+    turn->n_until_landed = 0;
     turn->n_files = 0;
     turn->n_blobs = 0;
     turn->n_told = 0;

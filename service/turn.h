@@ -23,7 +23,8 @@
 struct turn {
     int64_t now_us;
     uint64_t now_ns;
-    size_t n_seen; /* of the store's changes: those that apply_changes has reacted to */
+    size_t n_seen;         /* of the store's changes: those that apply_changes has reacted to */
+    size_t n_until_landed; /* … and those that were made before all ends were applied */
     struct output_ref files[TURN_MAX_FILES];
     size_t n_files;
     uint64_t blobs[TURN_MAX_BLOBS]; /* files of blobs that go */

@@ -331,6 +331,29 @@ CHUNK_TEST(an_element_is_tried_again, 1)
     expect_int(last, "attempt", 1);
 }
 
+/* The worker's turn ends with the failure, and lets the next one in; who is cancelled together with
+ * that end leaves the gate to those behind. Each transaction of this server takes 30 ms: what comes
+ * meanwhile is in the next one. */
+SERVER_TEST_WITH(chunks, who_is_let_in_and_cancelled_at_once_lets_the_next_in, .workers = 1,
+                 .env = {"GANGER_BUG=ack-before-commit"})
+{
+    for (int i = 0; i < 5; i++) {
+        struct text hold = fifo_make(s, text_of("hold-%d", i).s);
+        const struct job_ref batch = batch_submit(
+            s,
+            "{'command':['sh','-c','{}'],'chunksize':4,'max_failures':1,"
+            "'retry':{'max_attempts':2,'delay':'1h'},"
+            "'items':['cat %s; exit 3','exit 3','true','true']}",
+            hold.s);
+        await_state(s, batch, 0, "running");
+        (void)job_submit(s, "{'command':['true'],'delay':'1h'}");
+        fifo_release(hold.s);
+        AUTO_RESPONSE r = batch_post(s, batch, "cancel", "{'indexes':'0-1'}");
+        expect_int(r, "cancelled", 2);
+        expect_states(s, batch, "ccss");
+    }
+}
+
 /* The verb puts it behind the others of its chunk. */
 CHUNK_TEST(an_element_retried_in_the_middle_waits_for_the_turn, 2)
 {
