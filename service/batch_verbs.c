@@ -96,8 +96,7 @@ static bool is_gated(struct engine *e, const struct batch_pick *pick, int64_t no
     if (!batch_get_by_no(e->store, pick->id.no, &b, err) ||
         !jobs_get_by_no(e->store, no, &row, err))
         return false;
-    *ret = b->max_parallel > 0;
-    return b->chunksize == 1 || chunk_is_busy(e, b, row.idx, ret, err);
+    return chunk_holds_back(e, b, row.idx, ret, err);
 }
 
 static bool retry_one(struct engine *e, int64_t no, struct batch_pick *pick, struct err *err)

@@ -157,8 +157,7 @@ static bool ask_batch(struct engine *e, const struct job_row *row, bool *ret_gat
                        "Its batch is being cancelled; retry it when that is over");
     if ((row->flags & JOB_ITEM) == 0)
         return true;
-    *ret_gated = b->max_parallel > 0;
-    return b->chunksize == 1 || chunk_is_busy(e, b, row->idx, ret_gated, err);
+    return chunk_holds_back(e, b, row->idx, ret_gated, err);
 }
 
 static bool let_in(struct engine *e, int64_t batch, struct err *err)

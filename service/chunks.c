@@ -18,6 +18,14 @@ bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *r
     return any_alive(e, (struct batch_range){b->no, first, end - first}, ret, err);
 }
 
+bool chunk_holds_back(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
+                      struct err *err)
+{
+    *ret = b->max_parallel > 0;
+    return b->chunksize == 1 || (b->flags & JOB_FREE_CHUNKS) != 0 ||
+           chunk_is_busy(e, b, idx, ret, err);
+}
+
 bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err)
 {
     const bool recovers = atomic_load(&e->shared.phase) == PHASE_STARTING;

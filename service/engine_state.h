@@ -285,6 +285,10 @@ MUST_CHECK bool chunk_apply(struct engine *e, struct flight *f, struct err *err)
 MUST_CHECK bool chunk_is_busy(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
                               struct err *err);
 MUST_CHECK bool chunk_next(struct engine *e, const struct batch *b, int64_t ended, struct err *err);
+/* Whether this element, retried, waits behind the gate: max_parallel or its chunk opens that. Who
+ * has not asked for chunks need not wait for his neighbours. */
+MUST_CHECK bool chunk_holds_back(struct engine *e, const struct batch *b, int64_t idx, bool *ret,
+                                 struct err *err);
 /* Lets in the first element that is held back of the chunk at `place`, and moves `place` behind it;
  * without one, the work of releasing is over. `b` is the caller's copy. */
 MUST_CHECK bool chunk_begin(struct engine *e, struct batch *b, struct err *err);

@@ -109,6 +109,30 @@ FREE_CHUNK_TEST(nobody_waits_behind_a_slow_one, 2)
     expect_int(over, "counts.cancelled", 1);
 }
 
+/* Nor does who is tried again. */
+FREE_CHUNK_TEST(a_retry_does_not_wait_for_a_slow_one, 2)
+{
+    (void)learn(s, "");
+    const struct job_ref batch = calls(s, "", "\"loop\",\"fail\"");
+    cr_assert_gt(chunksize_of(s, batch), 1);
+    AWAIT(batch_count(s, batch, "failed") == 1, 20);
+    for (int i = 0; i < 2; i++) {
+        const int attempt = 2 + i;
+        AUTO_RESPONSE again = i == 0
+                                  ? batch_post(s, batch, "retry", NULL)
+                                  : http(s, "POST",
+                                         text_of("/v1/jobs/%s/retry", element_of(s, batch, 1).id).s,
+                                         NULL, NULL);
+        cr_assert_lt(again->status, 300, "%s", again->body);
+        AUTO_RESPONSE failed = job_await_state(s, element_of(s, batch, 1), "failed");
+        expect_int(failed, "attempt", attempt);
+    }
+    AUTO_RESPONSE running = job_show(s, element_of(s, batch, 0));
+    expect_text(running, "state", "running");
+    AUTO_RESPONSE cancelled = job_cancel(s, element_of(s, batch, 0), "{'grace':0}", 20);
+    expect_text(cancelled, "job.state", "cancelled");
+}
+
 /* Its place in the turn does not matter, nor that the only worker is the one with the slow call. */
 FREE_CHUNK_TEST(one_worker_goes_on_behind_a_slow_one, 1)
 {
