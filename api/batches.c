@@ -30,7 +30,7 @@ void batch_add_location(struct request *rq, const struct job_id *id)
         return;
     memcpy(text, "/v1/batches/", 12);
     job_id_format(id, text + 12);
-    reply_header(rq, "Location", text);
+    reply_header(rq, ANSWER_LOCATION, text);
 }
 
 void batch_answer(struct request *rq, int64_t no, int status)
@@ -100,7 +100,7 @@ static bool read_until(struct request *rq, struct batch_wish *ret, struct err *e
 static void show_step(struct request *rq)
 {
     const struct wait_state *w = rq->state;
-    bool by_tag = rq->head.header[HEADER_IF_NONE_MATCH].ptr != NULL;
+    bool by_tag = request_header(rq, HEADER_IF_NONE_MATCH).ptr != NULL;
     uint32_t epoch = request_epoch(rq, topic_batch(w->id.no));
     struct batch_view view;
     struct err err = {0};
@@ -211,7 +211,7 @@ static void items_stored(struct request *rq)
         return;
     }
     if (cmd->key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
     batch_answer(rq, cmd->key.replayed ? cmd->key.first_no : cmd->batch.id.no, 202);
 }
 
@@ -221,7 +221,7 @@ bool batch_key_piece(struct request *rq, struct added *added, struct err *err)
     uint8_t digest[32];
     ask->first = added->n;
     added->n += ask->n_items;
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr == NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr == NULL)
         return true;
     for (uint32_t i = 0; i < ask->n_items; i++) {
         sha256_update(&added->sha, ask->items[i].len, (const uint8_t *)ask->items[i].ptr);
@@ -257,7 +257,7 @@ static bool prepare(struct request *rq, struct items_state *s, struct err *err)
     struct slice body = buf_slice(&rq->body);
     uint8_t digest[32] = {0};
     rq->cmd.kind = CMD_BATCH;
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &rq->arena);
     if (!submit_read_key(rq, digest, err) || !codec_read_batch(&source, false, &s->req, err) ||

@@ -153,7 +153,7 @@ static void add_location(struct request *rq, const struct job_id *id)
         return;
     memcpy(text, "/v1/blobs/", 10);
     job_id_format(id, text + 10);
-    reply_header(rq, "Location", text);
+    reply_header(rq, ANSWER_LOCATION, text);
 }
 
 static void reply_blob(struct request *rq, const struct blob *blob)
@@ -172,7 +172,7 @@ static void stored(struct request *rq)
     struct err err = rq->cmd.err;
     bool ok = err.code == ERR_NONE;
     if (ok && rq->cmd.key.replayed) {
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
         ok = query_blob_id(rq->thread->query, rq->cmd.key.first_no, &id, &err);
     }
     if (ok && query_blob(rq->thread->query, &id, request_scratch(rq), &blob, &err))
@@ -219,7 +219,7 @@ static const char *add_etag(struct request *rq, const struct blob *blob)
     tag[0] = tag[2 * SHA256_BYTES + 1] = '"';
     tag[2 * SHA256_BYTES + 2] = '\0';
     hex_put(tag + 1, blob->sha256, SHA256_BYTES);
-    reply_header(rq, "ETag", tag);
+    reply_header(rq, ANSWER_ETAG, tag);
     return tag;
 }
 
@@ -256,7 +256,7 @@ void blob_show(struct request *rq)
         return;
     }
     const char *tag = add_etag(rq, &blob);
-    if (names_tag(rq->head.header[HEADER_IF_NONE_MATCH], tag))
+    if (names_tag(request_header(rq, HEADER_IF_NONE_MATCH), tag))
         reply_empty(rq, 304);
     else
         send_part(rq, &blob, tag);

@@ -83,7 +83,7 @@ static struct bulk *begin(struct request *rq)
     rq->release = release;
     arena_init(&b->chunk, CHUNK_MEMORY);
     clear_chunk(b);
-    b->has_key = rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL;
+    b->has_key = request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL;
     sha256_init(&b->sha);
     struct err err = {0};
     if (!request_charge(rq, CHARGE_BYTES, &err))
@@ -327,7 +327,7 @@ static void last_stored(struct request *rq)
         return;
     }
     if (rq->cmd.key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
     stored(rq);
     answer(rq);
 }

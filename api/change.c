@@ -11,7 +11,7 @@ bool change_condition(struct request *rq, const struct job_id *id, int64_t *ret_
 {
     struct job_mark mark;
     *ret_version = 0;
-    if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
+    if (request_header(rq, HEADER_IF_MATCH).ptr == NULL)
         return true;
     if (!query_mark(rq->thread->query, id, &mark, err))
         return false;

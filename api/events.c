@@ -194,7 +194,7 @@ static bool read_filters(struct request *rq, struct events *s, struct err *err)
 
 static bool read_place(struct request *rq, struct events *s, struct err *err)
 {
-    struct slice text, last = rq->head.header[HEADER_LAST_EVENT_ID];
+    struct slice text, last = request_header(rq, HEADER_LAST_EVENT_ID);
     int64_t after = -1;
     s->next = events_listen(engine_events(rq->thread->shared->engine));
     if (request_param(rq, "after", &text) && (!text_to_i64(text, &after) || after < 0))

@@ -73,7 +73,7 @@ static void add_location(struct request *rq, const struct job_id *id)
         return;
     memcpy(text, "/v1/batches/", 12);
     job_id_format(id, text + 12);
-    reply_header(rq, "Location", text);
+    reply_header(rq, ANSWER_LOCATION, text);
 }
 
 static void made(struct request *rq)
@@ -89,7 +89,7 @@ static void made(struct request *rq)
         return;
     }
     if (cmd->key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
     add_location(rq, &view.batch.id);
     buf_clear(&rq->out);
     view_write_batch(&view, &rq->out);
@@ -137,7 +137,7 @@ static bool prepare(struct request *rq, struct graph_state *s, struct err *err)
     struct graph_request *req = &s->req;
     uint8_t digest[32] = {0};
     int64_t now_us = clock_wall_us();
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &s->arena);
     if (!request_charge(rq, CHARGE_BYTES, err) || !submit_read_key(rq, digest, err) ||

@@ -36,7 +36,7 @@ static void reply_job(struct request *rq, const struct job_view *job)
 static void show_step(struct request *rq)
 {
     const struct wait_state *w = rq->state;
-    bool by_tag = rq->head.header[HEADER_IF_NONE_MATCH].ptr != NULL;
+    bool by_tag = request_header(rq, HEADER_IF_NONE_MATCH).ptr != NULL;
     bool by_self = rq->who.job.no == w->id.no;
     uint64_t topic = by_tag || by_self ? topic_job(w->id.no) : topic_end(w->id.no);
     uint32_t epoch = request_epoch(rq, topic);

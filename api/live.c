@@ -36,7 +36,7 @@ const char *live_type(enum live_form form)
 void live_begin(struct request *rq, struct live *live, enum live_form form)
 {
     *live = (struct live){.form = form};
-    reply_header(rq, "X-Accel-Buffering", "no");
+    reply_header(rq, ANSWER_UNBUFFERED, "no");
     buf_clear(&rq->out);
     if (form != LIVE_SSE)
         return;

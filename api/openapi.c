@@ -19,6 +19,61 @@ static void put_parameter(struct buf *out, const char *name, size_t len, bool in
                (int)len, name, in_path ? "path" : "query", in_path ? "true" : "false");
 }
 
+static void put_request_headers(struct buf *out, const struct route *route, const char *comma)
+{
+    for (int h = 0; h < HEADER_COUNT; h++) {
+        if (request_header_name((enum header)h) == NULL || !route_takes(route, (enum header)h))
+            continue;
+        buf_printf(out, "%s{\"$ref\":\"#/components/parameters/%s\"}", comma,
+                   request_header_name((enum header)h));
+        comma = ",";
+    }
+}
+
+/* Of an answer; status 0: of the problems. */
+static void put_answer_headers(struct buf *out, const struct route *route, int status)
+{
+    const char *comma = "";
+    put(out, ",\"headers\":{");
+    for (int h = 0; h < ANSWER_HEADER_COUNT; h++) {
+        const char *name = answer_header_name((enum answer_header)h);
+        const enum carried carried = route_carries(route, status, (enum answer_header)h);
+        if (carried == CARRIED_NEVER)
+            continue;
+        buf_printf(out, "%s\"%s\":{\"$ref\":\"#/components/headers/%s%s\"}", comma, name, name,
+                   carried == CARRIED_ALWAYS ? "" : ".optional");
+        comma = ",";
+    }
+    buf_putc(out, '}');
+}
+
+static void put_components(struct buf *out)
+{
+    const char *comma = "";
+    put(out, "\"parameters\":{");
+    for (int h = 0; h < HEADER_COUNT; h++) {
+        const char *name = request_header_name((enum header)h);
+        if (name == NULL)
+            continue;
+        buf_printf(out,
+                   "%s\"%s\":{\"name\":\"%s\",\"in\":\"header\",\"description\":\"%s\","
+                   "\"schema\":{\"type\":\"string\"}}",
+                   comma, name, name, request_header_text((enum header)h));
+        comma = ",";
+    }
+    comma = "},\"headers\":{";
+    for (int h = 0; h < 2 * ANSWER_HEADER_COUNT; h++) {
+        const enum answer_header header = (enum answer_header)(h / 2);
+        buf_printf(out,
+                   "%s\"%s%s\":{\"description\":\"%s\",\"required\":%s,"
+                   "\"schema\":{\"type\":\"string\"}}",
+                   comma, answer_header_name(header), h % 2 == 0 ? "" : ".optional",
+                   answer_header_text(header), h % 2 == 0 ? "true" : "false");
+        comma = ",";
+    }
+    put(out, "},");
+}
+
 static void put_parameters(struct buf *out, const struct route *route)
 {
     const char *comma = "";
@@ -33,6 +88,7 @@ static void put_parameters(struct buf *out, const struct route *route)
         put_parameter(out, route->params[i], strlen(route->params[i]), false);
         comma = ",";
     }
+    put_request_headers(out, route, comma);
     buf_putc(out, ']');
 }
 
@@ -70,6 +126,7 @@ static void put_answer(struct buf *out, const struct route *route, size_t i)
     const char *comma = "";
     buf_printf(out, "\"%d\":{\"description\":\"%s\"", status,
                status < 300 ? "Success" : "See the text of the API");
+    put_answer_headers(out, route, status);
     if (route->answers[i].type == NULL) {
         buf_putc(out, '}');
         return;
@@ -103,7 +160,9 @@ static void put_responses(struct buf *out, const struct route *route)
         put_answer(out, route, i);
         buf_putc(out, ',');
     }
-    put(out, "\"default\":{\"description\":\"A problem, RFC 9457\",\"content\":{");
+    put(out, "\"default\":{\"description\":\"A problem, RFC 9457\"");
+    put_answer_headers(out, route, 0);
+    put(out, ",\"content\":{");
     put_content(out, "application/problem+json", "Problem");
     put(out, "}}}");
 }
@@ -166,7 +225,9 @@ void openapi_write(struct buf *out)
     put_content(out, "application/json", "CallbackMessage");
     put(out, "}},\"responses\":{\"2XX\":{\"description\":\"Heard.\"},\"410\":{\"description\":\"No "
              "more of these; every other answer has it sent "
-             "again.\"}}}}},\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\","
+             "again.\"}}}}},\"components\":{");
+    put_components(out);
+    put(out, "\"securitySchemes\":{\"token\":{\"type\":\"http\","
              "\"scheme\":"
              "\"bearer\"}},\"schemas\":");
     buf_append(out, api_schema_json, api_schema_json_len);

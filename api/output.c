@@ -54,17 +54,19 @@ static void send_bytes(struct request *rq, struct source *from, const char *type
     struct err err = {0};
     if (!reply_range(rq, (struct content){out->bytes, NULL, out->running}, &range))
         return;
-    reply_as_job_bytes(rq);
     int status = range.kind == RANGE_PART ? 206 : 200;
     if (fd >= 0) {
+        reply_as_job_bytes(rq);
         reply_file(rq, status, type, (struct file_part){steal_fd(&fd), range.first, range.len});
         return;
     }
     buf_clear(&rq->out);
-    if (read_all(rq, from, &range, &err))
-        reply_out(rq, status, type);
-    else
+    if (!read_all(rq, from, &range, &err)) {
         reply_problem(rq, &err);
+        return;
+    }
+    reply_as_job_bytes(rq);
+    reply_out(rq, status, type);
 }
 
 static bool has_expired(const struct job_view *job, const struct query_output *out, struct err *err)
@@ -223,7 +225,7 @@ static void send_not_yet(struct request *rq, const struct job_view *job)
     buf_clear(&rq->out);
     view_write_job(job, &rq->out);
     buf_putc(&rq->out, '\n');
-    reply_header(rq, "Retry-After", "1");
+    reply_header(rq, ANSWER_RETRY_AFTER, "1");
     reply_json(rq, 202);
 }
 

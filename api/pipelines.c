@@ -44,7 +44,7 @@ static void stored(struct request *rq)
     }
     w->no = cmd->key.replayed ? cmd->key.first_no : cmd->pipeline.id.no;
     if (cmd->key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
     answer_when_over(rq);
 }
 
@@ -54,7 +54,7 @@ static bool prepare(struct request *rq, struct wait_state *w, struct err *err)
     uint8_t digest[32] = {0};
     struct pipeline_request *req = arena_alloc(&rq->arena, sizeof *req);
     PRE(req != NULL); /* among the first bytes of the arena */
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &rq->arena);
     if (!request_wait(rq, &w->until_ns, err) || !submit_read_key(rq, digest, err) ||

@@ -249,10 +249,10 @@ static void reply_made(struct request *rq)
     }
     if (location != NULL) {
         (void)snprintf(location, 24 + MAX_POOL_NAME, "/v1/pools/%s", pool.entry.name);
-        reply_header(rq, "Location", location);
+        reply_header(rq, ANSWER_LOCATION, location);
     }
     if (rq->cmd.key.replayed)
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
     reply_view(rq, &pool, 201);
 }
 
@@ -282,7 +282,7 @@ static bool read_condition(struct request *rq, struct err *err)
 {
     struct pool_view pool = {0};
     rq->cmd.pool.if_version = 0;
-    if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
+    if (request_header(rq, HEADER_IF_MATCH).ptr == NULL)
         return true;
     if (!look(rq, &pool, err))
         return false;
@@ -311,7 +311,7 @@ void pool_create(struct request *rq)
     struct pool_change change;
     struct err err = {0};
     uint8_t digest[32] = {0};
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL)
         submit_digest(buf_slice(&rq->body), digest);
     if (!codec_read_new_pool(buf_slice(&rq->body), &change, &err) ||
         !submit_read_key(rq, digest, &err)) {
@@ -391,7 +391,7 @@ static void join_step(struct request *rq)
         reply_view(rq, &pool, 200);
     } else if (rq->conn->half_closed || clock_mono_ns() >= join->until_ns ||
                !request_park(rq, &park, join_step, &err)) {
-        reply_header(rq, "Retry-After", "1");
+        reply_header(rq, ANSWER_RETRY_AFTER, "1");
         reply_view(rq, &pool, 202);
     }
 }

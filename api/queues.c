@@ -172,8 +172,9 @@ static bool read_condition(struct request *rq, const char *name, int64_t *ret, s
 {
     struct queue_view queue;
     struct err missing = {0};
-    *ret = slice_is(rq->head.header[HEADER_IF_NONE_MATCH], "*") ? QUEUE_IS_NEW : QUEUE_ANY_VERSION;
-    if (rq->head.header[HEADER_IF_MATCH].ptr == NULL)
+    *ret = slice_is(request_header(rq, HEADER_IF_NONE_MATCH), "*") ? QUEUE_IS_NEW
+                                                                   : QUEUE_ANY_VERSION;
+    if (request_header(rq, HEADER_IF_MATCH).ptr == NULL)
         return true;
     if (!query_queue(rq->thread->query, name, request_scratch(rq), &queue, &missing))
         return missing.code == ERR_NOT_FOUND
@@ -200,7 +201,7 @@ static void changed(struct request *rq)
     char *location = arena_alloc(&rq->arena, 16 + MAX_QUEUE_NAME);
     if (is_new && location != NULL) {
         (void)snprintf(location, 16 + MAX_QUEUE_NAME, "/v1/queues/%s", name);
-        reply_header(rq, "Location", location);
+        reply_header(rq, ANSWER_LOCATION, location);
     }
     reply_queue(rq, name, is_new ? 201 : 200);
 }

@@ -100,7 +100,7 @@ static bool check_route(struct request *rq, struct err *err)
         route_write_allow(rq->match.methods, &allow);
         char *text = arena_dup(&rq->arena, buf_slice(&allow));
         PRE(text != NULL);
-        reply_header(rq, "Allow", text);
+        reply_header(rq, ANSWER_ALLOW, text);
         return err_set(err, ERR_METHOD_NOT_ALLOWED, "Allowed: %s", text);
     }
     if (!token_allows(&rq->who, route->scope))
@@ -123,7 +123,6 @@ static bool pass_gate(struct request *rq, struct err *err)
     struct head *head = &rq->head;
     if (!gate_check_syntax(head, err)) {
         rq->must_close = true; /* where the next request begins is not certain */
-        reply_header(rq, "Connection", "close");
         return false;
     }
     take_request_id(rq);

@@ -12,10 +12,10 @@
 #define PROBLEM_TYPE "application/problem+json"
 #define MAX_EARLY_BYTES 16384
 
-void reply_header(struct request *rq, const char *name, const char *value)
+void reply_header(struct request *rq, enum answer_header header, const char *value)
 {
     PRE(rq->n_headers < MAX_REPLY_HEADERS);
-    rq->headers[rq->n_headers].name = name;
+    rq->headers[rq->n_headers].header = header;
     rq->headers[rq->n_headers].value = value;
     rq->n_headers++;
 }
@@ -26,7 +26,7 @@ void reply_etag(struct request *rq, int64_t version)
     if (text == NULL)
         return;
     (void)snprintf(text, 24, "\"%lld\"", (long long)version);
-    reply_header(rq, "ETag", text);
+    reply_header(rq, ANSWER_ETAG, text);
 }
 
 /* The same query with another cursor: RFC 8288. */
@@ -49,7 +49,7 @@ static void add_next_link(struct request *rq, const char *cursor)
     buf_printf(&link, "cursor=%s>; rel=\"next\"", cursor);
     char *text = buf_ok(&link) ? arena_dup(&rq->arena, buf_slice(&link)) : NULL;
     if (text != NULL)
-        reply_header(rq, "Link", text);
+        reply_header(rq, ANSWER_LINK, text);
 }
 
 /* Of every answer. */
@@ -76,13 +76,13 @@ static void queue_reply(struct request *rq, int status, const char *type,
         assert_failed("allocation", "MHD_Response", __FILE__, __LINE__);
     if (type != NULL)
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    add(response, "X-Request-Id", rq->id);
+    add(response, answer_header_name(ANSWER_REQUEST_ID), rq->id);
     for (uint32_t i = 0; i < N_COMMON; i++)
         add(response, common[i][0], common[i][1]);
-    if (rq->conn != NULL && rq->conn->half_closed && !rq->must_close)
+    if (rq->conn != NULL && (rq->conn->half_closed || rq->must_close))
         add(response, MHD_HTTP_HEADER_CONNECTION, "close"); /* no request can follow */
     for (uint32_t i = 0; i < rq->n_headers; i++)
-        add(response, rq->headers[i].name, rq->headers[i].value);
+        add(response, answer_header_name(rq->headers[i].header), rq->headers[i].value);
     rq->status = status;
     rq->is_replied = MHD_queue_response(rq->connection, (unsigned)status, response) == MHD_YES;
     MHD_destroy_response(response);
@@ -135,8 +135,8 @@ void reply_empty(struct request *rq, int status)
 
 void reply_as_job_bytes(struct request *rq)
 {
-    reply_header(rq, "Content-Disposition", "attachment");
-    reply_header(rq, "Content-Security-Policy", "default-src 'none'; sandbox");
+    reply_header(rq, ANSWER_DISPOSITION, "attachment");
+    reply_header(rq, ANSWER_POLICY, "default-src 'none'; sandbox");
 }
 
 static void add_content_range(struct request *rq, struct content content, const struct range *range)
@@ -151,17 +151,18 @@ static void add_content_range(struct request *rq, struct content content, const 
     else
         (void)snprintf(text, 80, "bytes %llu-%llu/%s", (unsigned long long)range->first,
                        (unsigned long long)(range->first + range->len - 1), total);
-    reply_header(rq, "Content-Range", text);
+    reply_header(rq, ANSWER_RANGE, text);
 }
 
 bool reply_range(struct request *rq, struct content content, struct range *ret)
 {
-    struct slice header = rq->head.header[HEADER_RANGE], same = rq->head.header[HEADER_IF_RANGE];
+    struct slice header = request_header(rq, HEADER_RANGE),
+                 same = request_header(rq, HEADER_IF_RANGE);
     struct err err = {0};
     if (same.ptr != NULL && (content.tag == NULL || !slice_is(same, content.tag)))
         header = (struct slice){0}; /* of other bytes than these */
     *ret = range_parse(header, content.bytes);
-    reply_header(rq, "Accept-Ranges", "bytes");
+    reply_header(rq, ANSWER_RANGES, "bytes");
     if (ret->kind != RANGE_ALL)
         add_content_range(rq, content, ret);
     if (ret->kind != RANGE_OUTSIDE)
@@ -238,9 +239,9 @@ static int write_problem(struct request *rq, const struct err *err, struct slice
     problem_write(&problem, &rq->out);
     buf_putc(&rq->out, '\n');
     if (problem_retry_after_s(err->code) > 0)
-        reply_header(rq, "Retry-After", "1");
+        reply_header(rq, ANSWER_RETRY_AFTER, "1");
     if (err->code == ERR_UNAUTHORIZED)
-        reply_header(rq, "WWW-Authenticate", "Bearer");
+        reply_header(rq, ANSWER_CHALLENGE, "Bearer");
     if (status >= 500)
         metrics_add(rq->thread->shared->metrics, COUNT_HTTP_ERRORS, 1);
     log_ours(rq, err);
@@ -277,7 +278,8 @@ void reply_problem_early(struct request *rq, const struct err *err)
         buf_printf(&answer, "%s: %s\r\n", common[i][0], common[i][1]);
     buf_printf(&answer, "X-Request-Id: %s\r\n", rq->id);
     for (uint32_t i = 0; i < rq->n_headers; i++)
-        buf_printf(&answer, "%s: %s\r\n", rq->headers[i].name, rq->headers[i].value);
+        buf_printf(&answer, "%s: %s\r\n", answer_header_name(rq->headers[i].header),
+                   rq->headers[i].value);
     buf_puts(&answer, "Connection: close\r\n\r\n");
     buf_append(&answer, rq->out.ptr, rq->out.len);
     /* Nothing has been sent on this connection that its client has not taken. */

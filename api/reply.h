@@ -7,9 +7,9 @@
 #include "api/range.h"
 #include "api/request.h"
 
-/* Adds a header to the coming answer. Both texts must live as long as the request (constants, or
- * its arena). */
-void reply_header(struct request *rq, const char *name, const char *value);
+/* Adds a header to the coming answer, which must be one that the route's row names. The text must
+ * live as long as the request (a constant, or in its arena). */
+void reply_header(struct request *rq, enum answer_header header, const char *value);
 void reply_etag(struct request *rq, int64_t version);
 
 /* rq->out is the body. */

@@ -129,6 +129,11 @@ bool request_charge(struct request *rq, uint64_t bytes, struct err *err)
     return true;
 }
 
+struct slice request_header(const struct request *rq, enum header header)
+{
+    return route_takes(rq->match.route, header) ? rq->head.header[header] : (struct slice){0};
+}
+
 /* Percent-decodes; "+" stays a plus, as in RFC 3986. An absent ptr in the result: badly encoded, or
  * a NUL, or not UTF-8. */
 static struct slice decode(struct arena *a, struct slice raw)
@@ -253,7 +258,7 @@ bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err)
     bool by_param = request_param(rq, "wait", &text);
     *ret_until_ns = 0;
     if (!by_param)
-        text = preferred_wait(rq->head.header[HEADER_PREFER]);
+        text = preferred_wait(request_header(rq, HEADER_PREFER));
     if (text.ptr == NULL)
         return true;
     if (!text_to_duration_us(text, &wait_us)) {
@@ -269,7 +274,7 @@ bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err)
     buf_json_seconds_us(&applied, wait_us);
     char *value = arena_dup(&rq->arena, buf_slice(&applied));
     if (value != NULL)
-        reply_header(rq, "Preference-Applied", value);
+        reply_header(rq, ANSWER_APPLIED, value);
     if (wait_us > 0)
         *ret_until_ns = rq->began_ns + (uint64_t)wait_us * NS_PER_US;
     return true;
@@ -342,7 +347,7 @@ bool request_job_id(struct request *rq, struct job_id *ret, struct err *err)
  * is equality. */
 bool request_etag_matches(const struct request *rq, enum header header, int64_t version)
 {
-    struct slice tags = rq->head.header[header];
+    struct slice tags = request_header(rq, header);
     char own[24];
     if (tags.ptr == NULL)
         return false;

@@ -98,7 +98,8 @@ struct request {
     fill_fn fill;
     bool is_ending;
     struct {
-        const char *name, *value;
+        enum answer_header header;
+        const char *value;
     } headers[MAX_REPLY_HEADERS];
     uint32_t n_headers;
     int status;
@@ -123,6 +124,8 @@ MUST_CHECK bool request_charge(struct request *rq, uint64_t bytes, struct err *e
  * the store, as a rule. */
 struct arena *request_scratch(struct request *rq);
 
+/* A header of the request; absent also when the route's row does not say that it takes it. */
+struct slice request_header(const struct request *rq, enum header header);
 /* Query parameter, percent-decoded, in the arena. False: absent. */
 bool request_param(struct request *rq, const char *name, struct slice *ret_value);
 /* Parameters that the route does not know, that are repeated or not properly encoded, are INVALID.

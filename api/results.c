@@ -43,7 +43,7 @@ static bool read_order(struct request *rq, struct results *s, struct err *err)
 /* Last-Event-ID is newer than the address: an EventSource asks with the same one again. */
 static bool read_place(struct request *rq, struct results *s, struct err *err)
 {
-    struct slice text, last = rq->head.header[HEADER_LAST_EVENT_ID];
+    struct slice text, last = request_header(rq, HEADER_LAST_EVENT_ID);
     s->left = INT64_MAX;
     if (request_param(rq, "after", &text) && (!text_to_i64(text, &s->after) || s->after < 0))
         return err_set(err, ERR_INVALID, "The query parameter \"after\" is the seq of an item");
@@ -273,20 +273,21 @@ static void reply_array(struct request *rq, const struct batch *b)
     struct results *s = rq->state;
     int64_t size = s->order == RESULTS_BY_END ? b->ended : b->n;
     bool done = b->finished_us != 0 && size - s->after <= s->left;
-    reply_header(rq, "Ganger-Done", done ? "true" : "false");
+    struct err err = {0};
     buf_clear(&rq->out);
     buf_putc(&rq->out, '[');
-    switch (fill_array(rq)) {
-    case FILL_END: reply_json(rq, 200); break;
-    case FILL_MORE: reply_stream(rq, JSON_TYPE, fill_array); break;
-    case FILL_PARKED:
-    case FILL_ABORT: {
-        struct err err = {0};
+    const enum fill fill = fill_array(rq);
+    if (fill == FILL_ABORT) {
         (void)err_set(&err, ERR_STORAGE, "The results cannot be read");
         reply_problem(rq, &err);
-        break;
+        return;
     }
-    }
+    PRE(fill != FILL_PARKED);
+    reply_header(rq, ANSWER_DONE, done ? "true" : "false");
+    if (fill == FILL_END)
+        reply_json(rq, 200);
+    else
+        reply_stream(rq, JSON_TYPE, fill_array);
 }
 
 static struct park array_park(struct results *s, struct park park)

@@ -9,21 +9,46 @@
 #define TEXT_TYPE "text/plain; charset=utf-8"
 #define EVENTS_TYPE "text/event-stream"
 
+/* Headers of requests. */
+#define KEY (1u << HEADER_IDEMPOTENCY_KEY)
+#define TRACE (1u << HEADER_TRACEPARENT)
+#define RANGE (1u << HEADER_RANGE)
+#define LAST_EVENT (1u << HEADER_LAST_EVENT_ID)
+#define IF_SAME (1u << HEADER_IF_MATCH)
+#define IF_OTHER (1u << HEADER_IF_NONE_MATCH)
+/* Headers of answers. */
+#define LOCATION (1u << ANSWER_LOCATION)
+#define ETAG (1u << ANSWER_ETAG)
+#define EXISTING (1u << ANSWER_EXISTING)
+#define DONE (1u << ANSWER_DONE)
+#define LATER (1u << ANSWER_RETRY_AFTER)
+#define RANGES (1u << ANSWER_RANGES)
+#define BYTES (1u << ANSWER_DISPOSITION | 1u << ANSWER_POLICY)
+#define PART (1u << ANSWER_RANGE | RANGES | BYTES)
+#define STREAM (1u << ANSWER_UNBUFFERED)
+
+/* What a row does not name, it does not have. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 /* clang-format off */
 const struct route routes[] = {
     /* The routes that are asked for most stand first: the matcher walks from the top. */
     {METHOD_POST, "/v1/jobs", job_submit, SCOPE_SUBMIT, BODY_JSON | BODY_NDJSON, "JobRequest",
      {"wait"},
-     {{202, JSON_TYPE, "Job"}, {200, JSON_TYPE, "Job"}, {200, NDJSON_TYPE, NULL}},
-     "Submit one job, or many as NDJSON; answered when durable."},
+     {{202, JSON_TYPE, "Job", LOCATION | ETAG}, {200, JSON_TYPE, "Job", LOCATION | ETAG, EXISTING}, {200, NDJSON_TYPE, NULL}},
+     "Submit one job, or many as NDJSON; answered when durable.",
+     KEY | TRACE},
     {METHOD_GET, "/v1/jobs/{id}", job_show, SCOPE_READ, BODY_NONE, NULL, {"wait"},
-     {{200, JSON_TYPE, "Job"}, {304, NULL, NULL}},
-     "One job; with If-None-Match and wait a long poll."},
+     {{200, JSON_TYPE, "Job", ETAG}, {304, NULL, NULL, ETAG}},
+     "One job; with If-None-Match and wait a long poll.",
+     IF_OTHER},
     {METHOD_GET, "/v1/jobs/{id}/result", job_result, SCOPE_READ, BODY_NONE, NULL, {"wait"},
-     {{200, BYTES_TYPE, NULL}, {200, JSON_TYPE, NULL}, {200, TEXT_TYPE, NULL},
-      {202, JSON_TYPE, "Job"}, {204, NULL, NULL},
-      {206, BYTES_TYPE, NULL}, {206, JSON_TYPE, NULL}, {206, TEXT_TYPE, NULL}},
-     "The value itself; waits with Prefer."},
+     {{200, BYTES_TYPE, NULL, BYTES, RANGES}, {200, JSON_TYPE, NULL, BYTES, RANGES}, {200, TEXT_TYPE, NULL, BYTES, RANGES},
+      {202, JSON_TYPE, "Job", LATER}, {204, NULL, NULL},
+      {206, BYTES_TYPE, NULL, PART}, {206, JSON_TYPE, NULL, PART}, {206, TEXT_TYPE, NULL, PART}},
+     "The value itself; waits with Prefer.",
+     RANGE},
     {METHOD_GET, "/v1/jobs", job_list, SCOPE_READ, BODY_NONE, NULL,
      {"state", "queue", "name", "label", "batch", "parent", "created_after", "order", "limit",
       "cursor"},
@@ -35,13 +60,16 @@ const struct route routes[] = {
      "End it with its whole tree; idempotent."},
     {METHOD_DELETE, "/v1/jobs/{id}", job_forget, SCOPE_CANCEL, BODY_NONE, NULL, {NULL},
      {{204, NULL, NULL}},
-     "Forget a finished job."},
+     "Forget a finished job.",
+     IF_SAME},
     {METHOD_PATCH, "/v1/jobs/{id}", job_change, SCOPE_EXEC, BODY_JSON, "JobChange", {NULL},
-     {{200, JSON_TYPE, "Job"}},
-     "Change a job that waits."},
+     {{200, JSON_TYPE, "Job", ETAG}},
+     "Change a job that waits.",
+     IF_SAME},
     {METHOD_POST, "/v1/jobs/{id}/retry", job_retry, SCOPE_EXEC, BODY_JSON, "Nothing", {NULL},
-     {{202, JSON_TYPE, "Job"}},
-     "Run a finished job once more."},
+     {{202, JSON_TYPE, "Job", ETAG}},
+     "Run a finished job once more.",
+     IF_SAME},
     {METHOD_GET, "/v1/jobs/{id}/explain", job_explain, SCOPE_READ, BODY_NONE, NULL, {NULL},
      {{200, JSON_TYPE, "Explanation"}},
      "Why it waits, how many are before it, and about how long."},
@@ -49,12 +77,12 @@ const struct route routes[] = {
      {{200, JSON_TYPE, "Processes"}},
      "The processes of a running job, parents before their children."},
     {METHOD_POST, "/v1/jobs/{id}/signal", job_signal, SCOPE_CANCEL, BODY_JSON, "SignalRequest",
-     {NULL}, {{202, JSON_TYPE, "Job"}},
+     {NULL}, {{202, JSON_TYPE, "Job", ETAG}},
      "Send a signal to a running command's main group, or to all of its processes."},
     {METHOD_POST, "/v1/jobs/{id}/suspend", job_suspend, SCOPE_CANCEL, BODY_JSON, "Nothing", {NULL},
-     {{202, JSON_TYPE, "Job"}}, "Let all processes of a running command stand still."},
+     {{202, JSON_TYPE, "Job", ETAG}}, "Let all processes of a running command stand still."},
     {METHOD_POST, "/v1/jobs/{id}/resume", job_resume, SCOPE_CANCEL, BODY_JSON, "Nothing", {NULL},
-     {{202, JSON_TYPE, "Job"}}, "Let them go on."},
+     {{202, JSON_TYPE, "Job", ETAG}}, "Let them go on."},
     {METHOD_PUT, "/v1/jobs/{id}/stdin", job_feed, SCOPE_EXEC, BODY_BYTES, NULL, {"eof", "offset"},
      {{202, JSON_TYPE, "Fed"}},
      "Feed a running command whose standard input is open; ?eof=1 ends it."},
@@ -68,30 +96,36 @@ const struct route routes[] = {
      {NULL}, {{200, JSON_TYPE, "BulkAnswer"}},
      "Forget many finished jobs."},
     {METHOD_GET, "/v1/jobs/{id}/stdout", job_stdout, SCOPE_READ, BODY_NONE, NULL, {"follow"},
-     {{200, BYTES_TYPE, NULL}, {200, TEXT_TYPE, NULL}, {200, EVENTS_TYPE, NULL},
-      {206, BYTES_TYPE, NULL}, {206, TEXT_TYPE, NULL}},
-     "The bytes so far; ?follow=1 or SSE until the end."},
+     {{200, BYTES_TYPE, NULL, BYTES, RANGES | STREAM}, {200, TEXT_TYPE, NULL, BYTES, RANGES | STREAM}, {200, EVENTS_TYPE, NULL, STREAM},
+      {206, BYTES_TYPE, NULL, PART}, {206, TEXT_TYPE, NULL, PART}},
+     "The bytes so far; ?follow=1 or SSE until the end.",
+     RANGE | LAST_EVENT},
     {METHOD_GET, "/v1/jobs/{id}/stderr", job_stderr, SCOPE_READ, BODY_NONE, NULL, {"follow"},
-     {{200, BYTES_TYPE, NULL}, {200, TEXT_TYPE, NULL}, {200, EVENTS_TYPE, NULL},
-      {206, BYTES_TYPE, NULL}, {206, TEXT_TYPE, NULL}},
-     "The same of standard error."},
+     {{200, BYTES_TYPE, NULL, BYTES, RANGES | STREAM}, {200, TEXT_TYPE, NULL, BYTES, RANGES | STREAM}, {200, EVENTS_TYPE, NULL, STREAM},
+      {206, BYTES_TYPE, NULL, PART}, {206, TEXT_TYPE, NULL, PART}},
+     "The same of standard error.",
+     RANGE | LAST_EVENT},
     {METHOD_GET, "/v1/jobs/{id}/results", job_results, SCOPE_READ, BODY_NONE, NULL, {"follow"},
-     {{200, NDJSON_TYPE, NULL}, {206, NDJSON_TYPE, NULL}},
-     "Partial results of a runner's call so far, a line each; ?follow=1 until the end."},
+     {{200, NDJSON_TYPE, NULL, BYTES, RANGES | STREAM}, {206, NDJSON_TYPE, NULL, PART}},
+     "Partial results of a runner's call so far, a line each; ?follow=1 until the end.",
+     RANGE},
     {METHOD_GET, "/v1/jobs/{id}/events", job_events, SCOPE_READ, BODY_NONE, NULL, {NULL},
-     {{200, EVENTS_TYPE, NULL}},
-     "States and progress as SSE, until the end."},
+     {{200, EVENTS_TYPE, NULL, STREAM}},
+     "States and progress as SSE, until the end.",
+     LAST_EVENT},
     {METHOD_POST, "/v1/batches", batch_create, SCOPE_SUBMIT, BODY_JSON | BODY_NDJSON, "BatchRequest",
      {NULL},
-     {{202, JSON_TYPE, "Batch"}},
+     {{202, JSON_TYPE, "Batch", LOCATION | ETAG}},
      "One job for each item: map, starmap, job arrays (NDJSON: the batch, then an item a line); or "
-     "a graph of jobs that wait for each other."},
+     "a graph of jobs that wait for each other.",
+     KEY | TRACE},
     {METHOD_POST, "/v1/batches/{id}/jobs", batch_add, SCOPE_SUBMIT, BODY_JSON | BODY_NDJSON,
      "BatchItems", {NULL},
-     {{202, JSON_TYPE, "Batch"}},
-     "More items for an open batch."},
+     {{202, JSON_TYPE, "Batch", LOCATION | ETAG}},
+     "More items for an open batch.",
+     KEY},
     {METHOD_POST, "/v1/batches/{id}/close", batch_close, SCOPE_SUBMIT, BODY_JSON, "Nothing", {NULL},
-     {{200, JSON_TYPE, "Batch"}},
+     {{200, JSON_TYPE, "Batch", ETAG}},
      "An open batch takes no more items: it is over when all have ended."},
     {METHOD_POST, "/v1/batches/{id}/cancel", batch_cancel_some, SCOPE_CANCEL, BODY_JSON,
      "BatchCancelRequest", {"wait"},
@@ -103,67 +137,75 @@ const struct route routes[] = {
      "Once more those that failed, or some by index."},
     {METHOD_POST, "/v1/pipelines", pipeline_create, SCOPE_SUBMIT, BODY_JSON, "PipelineRequest",
      {"wait"},
-     {{202, JSON_TYPE, "Batch"}, {200, JSON_TYPE, "Batch"}},
-     "Jobs joined by kernel pipes, which begin together."},
+     {{202, JSON_TYPE, "Batch", LOCATION | ETAG}, {200, JSON_TYPE, "Batch", LOCATION | ETAG}},
+     "Jobs joined by kernel pipes, which begin together.",
+     KEY | TRACE},
     {METHOD_GET, "/v1/batches", batch_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "BatchList"}}, "List batches, newest first, by cursor."},
     {METHOD_GET, "/v1/batches/{id}", batch_show, SCOPE_READ, BODY_NONE, NULL,
      {"wait", "until"},
-     {{200, JSON_TYPE, "Batch"}, {304, NULL, NULL}},
-     "Its counts and progress; waits until it is over, or with If-None-Match until it changes."},
+     {{200, JSON_TYPE, "Batch", ETAG}, {304, NULL, NULL, ETAG}},
+     "Its counts and progress; waits until it is over, or with If-None-Match until it changes.",
+     IF_OTHER},
     {METHOD_GET, "/v1/batches/{id}/results", batch_results, SCOPE_READ, BODY_NONE, NULL,
      {"order", "after", "limit", "wait"},
-     {{200, JSON_TYPE, "ResultList"}, {200, NDJSON_TYPE, NULL}, {200, EVENTS_TYPE, NULL}},
-     "Results as they complete or by index: SSE, NDJSON or an array; resumable."},
+     {{200, JSON_TYPE, "ResultList", DONE}, {200, NDJSON_TYPE, NULL, STREAM}, {200, EVENTS_TYPE, NULL, STREAM}},
+     "Results as they complete or by index: SSE, NDJSON or an array; resumable.",
+     LAST_EVENT},
     {METHOD_POST, "/v1/wait", jobs_wait, SCOPE_READ, BODY_JSON, "WaitRequest", {"wait"},
      {{200, JSON_TYPE, "WaitAnswer"}},
      "Wait for many jobs or batches, as concurrent.futures.wait."},
     {METHOD_POST, "/v1/as-completed", jobs_as_completed, SCOPE_READ, BODY_JSON,
      "AsCompletedRequest", {"after"},
-     {{200, NDJSON_TYPE, NULL}, {200, EVENTS_TYPE, NULL}},
-     "Results of these jobs and batches as they complete: NDJSON or SSE; resumable."},
+     {{200, NDJSON_TYPE, NULL, STREAM}, {200, EVENTS_TYPE, NULL, STREAM}},
+     "Results of these jobs and batches as they complete: NDJSON or SSE; resumable.",
+     LAST_EVENT},
     {METHOD_GET, "/v1/events", events_show, SCOPE_READ, BODY_NONE, NULL,
      {"queue", "batch", "label", "state", "after"},
-     {{200, EVENTS_TYPE, NULL}, {200, NDJSON_TYPE, NULL}},
-     "Every change of every job, one sequence: SSE or NDJSON; resumable."},
+     {{200, EVENTS_TYPE, NULL, STREAM}, {200, NDJSON_TYPE, NULL, STREAM}},
+     "Every change of every job, one sequence: SSE or NDJSON; resumable.",
+     LAST_EVENT},
     {METHOD_GET, "/v1/pool", pool_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
-     {{200, JSON_TYPE, "Pool"}}, "Size, busy, idle, state."},
+     {{200, JSON_TYPE, "Pool", ETAG}}, "Size, busy, idle, state."},
     {METHOD_PATCH, "/v1/pool", pool_patch, SCOPE_ADMIN, BODY_JSON, "PoolSettings", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
-     "Change settings while it runs; when it shrinks, jobs that run go on."},
+     {{200, JSON_TYPE, "Pool", ETAG}},
+     "Change settings while it runs; when it shrinks, jobs that run go on.",
+     IF_SAME},
     {METHOD_POST, "/v1/pool/close", pool_shut, SCOPE_ADMIN, BODY_JSON, "PoolClose", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}},
      "Pool.close(): submissions get 409 pool-closed, accepted jobs run."},
     {METHOD_POST, "/v1/pool/reopen", pool_reopen, SCOPE_ADMIN, BODY_JSON, "Nothing", {NULL},
-     {{200, JSON_TYPE, "Pool"}}, "It takes jobs again; a broken pool tries at once to start workers."},
+     {{200, JSON_TYPE, "Pool", ETAG}}, "It takes jobs again; a broken pool tries at once to start workers."},
     {METHOD_POST, "/v1/pool/terminate", pool_terminate, SCOPE_ADMIN, BODY_JSON, "PoolStop", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}},
      "Pool.terminate(): running jobs are stopped, waiting ones cancelled, workers end."},
     {METHOD_GET, "/v1/pool/join", pool_join, SCOPE_READ, BODY_NONE, NULL, {"wait"},
-     {{200, JSON_TYPE, "Pool"}, {202, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}, {202, JSON_TYPE, "Pool", ETAG | LATER}},
      "Pool.join(): 200 when all accepted jobs have ended, 409 pool-open while it takes more."},
     {METHOD_GET, "/v1/pools", pool_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "PoolList"}}, "All pools, the default one first."},
     {METHOD_POST, "/v1/pools", pool_create, SCOPE_ADMIN, BODY_JSON, "PoolRequest", {NULL},
-     {{201, JSON_TYPE, "Pool"}},
-     "Make a pool with workers and a queue of its own, for jobs that name it."},
+     {{201, JSON_TYPE, "Pool", LOCATION | ETAG}},
+     "Make a pool with workers and a queue of its own, for jobs that name it.",
+     KEY},
     {METHOD_GET, "/v1/pools/{name}", pool_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
-     {{200, JSON_TYPE, "Pool"}}, "One of the pools."},
+     {{200, JSON_TYPE, "Pool", ETAG}}, "One of the pools."},
     {METHOD_PATCH, "/v1/pools/{name}", pool_patch, SCOPE_ADMIN, BODY_JSON, "PoolSettings", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
-     "Change settings while it runs; when it shrinks, jobs that run go on."},
+     {{200, JSON_TYPE, "Pool", ETAG}},
+     "Change settings while it runs; when it shrinks, jobs that run go on.",
+     IF_SAME},
     {METHOD_DELETE, "/v1/pools/{name}", pool_delete, SCOPE_ADMIN, BODY_NONE, NULL, {NULL},
      {{204, NULL, NULL}}, "Forget a pool; 409 while it has jobs that have not ended."},
     {METHOD_POST, "/v1/pools/{name}/close", pool_shut, SCOPE_ADMIN, BODY_JSON, "PoolClose", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}},
      "Pool.close(): submissions get 409 pool-closed, accepted jobs run."},
     {METHOD_POST, "/v1/pools/{name}/reopen", pool_reopen, SCOPE_ADMIN, BODY_JSON, "Nothing", {NULL},
-     {{200, JSON_TYPE, "Pool"}}, "It takes jobs again; a broken pool tries at once to start workers."},
+     {{200, JSON_TYPE, "Pool", ETAG}}, "It takes jobs again; a broken pool tries at once to start workers."},
     {METHOD_POST, "/v1/pools/{name}/terminate", pool_terminate, SCOPE_ADMIN, BODY_JSON, "PoolStop", {NULL},
-     {{200, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}},
      "Pool.terminate(): running jobs are stopped, waiting ones cancelled, workers end."},
     {METHOD_GET, "/v1/pools/{name}/join", pool_join, SCOPE_READ, BODY_NONE, NULL, {"wait"},
-     {{200, JSON_TYPE, "Pool"}, {202, JSON_TYPE, "Pool"}},
+     {{200, JSON_TYPE, "Pool", ETAG}, {202, JSON_TYPE, "Pool", ETAG | LATER}},
      "Pool.join(): 200 when all accepted jobs have ended, 409 pool-open while it takes more."},
     {METHOD_GET, "/v1/workers", worker_list, SCOPE_READ, BODY_NONE, NULL,
      {"pool", "limit", "cursor"},
@@ -176,30 +218,37 @@ const struct route routes[] = {
     {METHOD_GET, "/v1/queues", queue_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "QueueList"}}, "Queues by name, with their numbers."},
     {METHOD_GET, "/v1/queues/{name}", queue_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
-     {{200, JSON_TYPE, "Queue"}}, "One queue and its numbers."},
+     {{200, JSON_TYPE, "Queue", ETAG}}, "One queue and its numbers."},
     {METHOD_PUT, "/v1/queues/{name}", queue_put, SCOPE_ADMIN, BODY_JSON, "QueueSettings", {NULL},
-     {{200, JSON_TYPE, "Queue"}, {201, JSON_TYPE, "Queue"}},
-     "Make a queue, or replace all its settings; what is not named has no limit."},
+     {{200, JSON_TYPE, "Queue", ETAG}, {201, JSON_TYPE, "Queue", LOCATION | ETAG}},
+     "Make a queue, or replace all its settings; what is not named has no limit.",
+     IF_SAME | IF_OTHER},
     {METHOD_PATCH, "/v1/queues/{name}", queue_patch, SCOPE_ADMIN, BODY_JSON, "QueueSettings",
-     {NULL}, {{200, JSON_TYPE, "Queue"}}, "Change the settings that are named."},
+     {NULL}, {{200, JSON_TYPE, "Queue", ETAG}}, "Change the settings that are named.",
+     IF_SAME | IF_OTHER},
     {METHOD_DELETE, "/v1/queues/{name}", queue_delete, SCOPE_ADMIN, BODY_NONE, NULL, {NULL},
-     {{204, NULL, NULL}}, "Take all settings back; 409 while it has jobs that have not ended."},
+     {{204, NULL, NULL}}, "Take all settings back; 409 while it has jobs that have not ended.",
+     IF_SAME | IF_OTHER},
     {METHOD_POST, "/v1/queues/{name}/pause", queue_pause, SCOPE_ADMIN, BODY_JSON, "Nothing", {NULL},
-     {{200, JSON_TYPE, "Queue"}}, "None of its jobs begins any more; running ones go on."},
+     {{200, JSON_TYPE, "Queue", ETAG}}, "None of its jobs begins any more; running ones go on.",
+     IF_SAME | IF_OTHER},
     {METHOD_POST, "/v1/queues/{name}/resume", queue_resume, SCOPE_ADMIN, BODY_JSON, "Nothing", {NULL},
-     {{200, JSON_TYPE, "Queue"}}, "Its jobs begin again."},
+     {{200, JSON_TYPE, "Queue", ETAG}}, "Its jobs begin again.",
+     IF_SAME | IF_OTHER},
     {METHOD_POST, "/v1/queues/{name}/purge", queue_purge, SCOPE_CANCEL, BODY_JSON, "Nothing", {NULL},
      {{200, JSON_TYPE, "Purge"}}, "Cancel all its jobs that wait."},
     {METHOD_GET, "/v1/functions", function_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "FunctionList"}}, "What can be called, and with which arguments."},
     {METHOD_POST, "/v1/blobs", blob_create, SCOPE_SUBMIT, BODY_BYTES, NULL, {"keep"},
-     {{201, JSON_TYPE, "Blob"}},
-     "Keep bytes of any length, to be used by many jobs; answered when durable."},
+     {{201, JSON_TYPE, "Blob", LOCATION}},
+     "Keep bytes of any length, to be used by many jobs; answered when durable.",
+     KEY},
     {METHOD_GET, "/v1/blobs", blob_list, SCOPE_READ, BODY_NONE, NULL, {"limit", "cursor"},
      {{200, JSON_TYPE, "BlobList"}}, "List blobs, newest first, by cursor."},
     {METHOD_GET, "/v1/blobs/{id}", blob_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
-     {{200, BYTES_TYPE, NULL}, {206, BYTES_TYPE, NULL}, {304, NULL, NULL}},
-     "The bytes of a blob; with ranges."},
+     {{200, BYTES_TYPE, NULL, ETAG | RANGES | BYTES}, {206, BYTES_TYPE, NULL, ETAG | PART}, {304, NULL, NULL, ETAG}},
+     "The bytes of a blob; with ranges.",
+     RANGE | IF_OTHER},
     {METHOD_DELETE, "/v1/blobs/{id}", blob_forget, SCOPE_CANCEL, BODY_NONE, NULL, {NULL},
      {{204, NULL, NULL}}, "Forget it; 409 while a job needs it that has not ended."},
     {METHOD_GET, "/v1/stats", stats_show, SCOPE_READ, BODY_NONE, NULL, {NULL},
@@ -220,6 +269,7 @@ const struct route routes[] = {
      {{200, JSON_TYPE, "AnyObject"}}, "This API as OpenAPI 3.1."},
 };
 /* clang-format on */
+#pragma GCC diagnostic pop
 const size_t n_routes = ARRAY_LEN(routes);
 
 const char *scope_name(enum scope scope)
@@ -321,10 +371,22 @@ static void write_answers(const struct route *route, struct buf *out)
     }
 }
 
+static void write_headers(const struct route *route, struct buf *out)
+{
+    const char *space = "";
+    for (int h = 0; h < HEADER_COUNT; h++) {
+        const char *name = request_header_name((enum header)h);
+        if (name == NULL || h == HEADER_REQUEST_ID || !route_takes(route, (enum header)h))
+            continue;
+        buf_printf(out, "%s`%s`", space, name);
+        space = " ";
+    }
+}
+
 void route_write_markdown(struct buf *out)
 {
-    buf_puts(out, "| method | path | scope | body | parameters | success | does "
-                  "|\n|---|---|---|---|---|---|---|\n");
+    buf_puts(out, "| method | path | scope | body | parameters | headers | success | does "
+                  "|\n|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < n_routes; i++) {
         const struct route *r = &routes[i];
         buf_printf(out, "| %s | `%s` | %s | ", gate_method_name(r->method), r->path,
@@ -333,6 +395,8 @@ void route_write_markdown(struct buf *out)
         buf_puts(out, (r->body & BODY_NDJSON) != 0 ? ", NDJSON | " : " | ");
         for (size_t k = 0; k < MAX_PARAMS && r->params[k] != NULL; k++)
             buf_printf(out, "%s`%s`", k == 0 ? "" : " ", r->params[k]);
+        buf_puts(out, " | ");
+        write_headers(r, out);
         buf_puts(out, " | ");
         write_answers(r, out);
         buf_printf(out, " | %s |\n", r->summary);

@@ -4,7 +4,7 @@
 #ifndef GANGER_API_ROUTES_H
 #define GANGER_API_ROUTES_H
 
-#include "api/gate.h"
+#include "api/headers.h"
 
 struct request;
 typedef void (*handler_fn)(struct request *rq);
@@ -26,6 +26,8 @@ struct route_answer {
     int status;         /* 0 ends the list */
     const char *type;   /* content type, NULL: no body */
     const char *schema; /* name in schema.json, or NULL when the content is not JSON */
+    /* Bits of enum answer_header, beyond what follows from the row (route_carries). */
+    uint32_t has, may_have;
 };
 #define MAX_ANSWERS 8
 #define MAX_PARAMS 12
@@ -40,6 +42,7 @@ struct route {
     const char *params[MAX_PARAMS]; /* query parameters it knows */
     struct route_answer answers[MAX_ANSWERS];
     const char *summary;
+    uint32_t takes; /* bits of enum header, beyond what follows from the row (route_takes) */
 };
 extern const struct route routes[];
 extern const size_t n_routes;

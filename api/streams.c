@@ -123,7 +123,7 @@ static enum fill fill_output(struct request *rq)
 /* "<attempt>.<offset>"; anything else starts from the beginning. */
 static void resume_output(const struct request *rq, struct stream *s)
 {
-    struct slice id = rq->head.header[HEADER_LAST_EVENT_ID];
+    struct slice id = request_header(rq, HEADER_LAST_EVENT_ID);
     const char *dot = id.ptr == NULL ? NULL : memchr(id.ptr, '.', id.len);
     int64_t attempt, offset;
     if (dot == NULL)
@@ -250,7 +250,7 @@ void job_events(struct request *rq)
         return;
     }
     struct stream *s = begin(rq, &id);
-    struct slice last = rq->head.header[HEADER_LAST_EVENT_ID];
+    struct slice last = request_header(rq, HEADER_LAST_EVENT_ID);
     if (last.ptr == NULL || !text_to_i64(last, &s->version))
         s->version = 0;
     live_begin(rq, &s->live, LIVE_SSE);

@@ -18,7 +18,7 @@ static void add_location(struct request *rq, const struct job_id *id)
         return;
     memcpy(text, "/v1/jobs/", 9);
     job_id_format(id, text + 9);
-    reply_header(rq, "Location", text);
+    reply_header(rq, ANSWER_LOCATION, text);
 }
 
 static void reply_job(struct request *rq, int status, const struct job_view *job)
@@ -75,7 +75,7 @@ static bool find_replayed(struct request *rq, struct job_view *ret, struct err *
                                  err);
     if (!found && err->code != ERR_NOT_FOUND)
         return false;
-    reply_header(rq, "Idempotency-Replayed", "true");
+    reply_header(rq, ANSWER_REPLAYED, "true");
     return found || err_set(err, ERR_NOT_FOUND,
                             "The job that was made with this key has been deleted since");
 }
@@ -92,7 +92,7 @@ static bool find_submitted(struct request *rq, struct job_view *ret, struct err 
     }
     if (!item->is_existing)
         return view_at_birth(item, &rq->arena, ret, err);
-    reply_header(rq, "Ganger-Existing", "true");
+    reply_header(rq, ANSWER_EXISTING, "true");
     return query_job(rq->thread->query, &item->id, request_scratch(rq), ret, err);
 }
 
@@ -138,7 +138,7 @@ static void submitted(struct request *rq)
 
 bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct err *err)
 {
-    struct slice key = rq->head.header[HEADER_IDEMPOTENCY_KEY];
+    struct slice key = request_header(rq, HEADER_IDEMPOTENCY_KEY);
     if (key.ptr == NULL)
         return true;
     if (key.len >= 2 && key.ptr[0] == '"' && key.ptr[key.len - 1] == '"')
@@ -160,8 +160,8 @@ bool submit_read_key(struct request *rq, const uint8_t body_digest[32], struct e
 
 void submit_add_trace(struct request *rq, struct job_spec *spec)
 {
-    if (codec_is_traceparent(rq->head.header[HEADER_TRACEPARENT]))
-        spec->traceparent = rq->head.header[HEADER_TRACEPARENT];
+    if (codec_is_traceparent(request_header(rq, HEADER_TRACEPARENT)))
+        spec->traceparent = request_header(rq, HEADER_TRACEPARENT);
 }
 
 static bool defaults_of_queue(void *arg, struct slice queue, struct arena *a, struct slice *ret,
@@ -207,7 +207,7 @@ static bool prepare_one(struct request *rq, struct err *err)
     rq->cmd.submit.items = item;
     rq->cmd.submit.n = 1;
     uint8_t digest[32] = {0};
-    if (rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL)
+    if (request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL)
         submit_digest(body, digest);
     if (!request_wait(rq, &rq->cmd.wait_until_ns, err) || !submit_read_key(rq, digest, err))
         return false;

@@ -96,7 +96,7 @@ static struct upload *begin(struct request *rq, bool adds)
     rq->release = release;
     arena_init(&u->chunk, CHUNK_MEMORY);
     clear_chunk(u);
-    u->has_key = !adds && rq->head.header[HEADER_IDEMPOTENCY_KEY].ptr != NULL;
+    u->has_key = !adds && request_header(rq, HEADER_IDEMPOTENCY_KEY).ptr != NULL;
     sha256_init(&u->sha);
     sha256_init(&u->added.sha);
     if (request_charge(rq, CHARGE_BYTES, &rq->refusal) && adds)
@@ -245,7 +245,7 @@ static void stored(struct request *rq)
     }
     u->is_complete = true;
     if (rq->cmd.key.replayed) {
-        reply_header(rq, "Idempotency-Replayed", "true");
+        reply_header(rq, ANSWER_REPLAYED, "true");
         answer(rq, rq->cmd.key.first_no);
         return;
     }
@@ -261,7 +261,7 @@ static void answer_repeated(struct request *rq, const uint8_t digest[32])
         reply_problem(rq, &err);
         return;
     }
-    reply_header(rq, "Idempotency-Replayed", "true");
+    reply_header(rq, ANSWER_REPLAYED, "true");
     answer(rq, rq->cmd.key.first_no);
 }
 

@@ -202,7 +202,7 @@ static enum fill fill_as_completed(struct request *rq)
  * was never given for these jobs begins anew. */
 static bool read_received(struct request *rq, struct wait *w, bool *ret_goes_on, struct err *err)
 {
-    const struct slice last = rq->head.header[HEADER_LAST_EVENT_ID];
+    const struct slice last = request_header(rq, HEADER_LAST_EVENT_ID);
     struct slice after;
     *ret_goes_on = false;
     if (last.ptr != NULL) {

@@ -178,6 +178,42 @@ static void check_refusal(const struct response *r, const char *what)
     CHECK(complete, "%s %s: an incomplete problem: %s", r->method, r->path, r->body);
 }
 
+/* Those of the protocol, and those that say nothing about one answer. */
+static bool header_needs_no_words(const char *name)
+{
+    static const char *const names[] = {"Date",
+                                        "Connection",
+                                        "Content-Type",
+                                        "Content-Length",
+                                        "Transfer-Encoding",
+                                        "Cache-Control",
+                                        "X-Content-Type-Options"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Every header is described, and those that are said to be always there are there. */
+static void check_headers(const cJSON *document, const cJSON *answer, const struct response *r)
+{
+    const cJSON *described = cJSON_GetObjectItemCaseSensitive(answer, "headers"), *each = NULL;
+    for (size_t i = 0; i < r->n_headers; i++) {
+        const char *name = r->headers[i].name;
+        CHECK(header_needs_no_words(name) || cJSON_GetObjectItem(described, name) != NULL,
+              "%s %s: /openapi.json does not describe the header %s of the %ld", r->method, r->path,
+              name, r->status);
+    }
+    cJSON_ArrayForEach(each, described)
+    {
+        const cJSON *header = ref_resolve(document, each);
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(header, "required")))
+            CHECK(header_of(r, each->string) != NULL, "%s %s: the %ld has no header %s", r->method,
+                  r->path, r->status, each->string);
+    }
+}
+
 void schema_check_answer(struct server *s, const struct response *r)
 {
     const cJSON *document = schema_document(s);
@@ -195,6 +231,7 @@ void schema_check_answer(struct server *s, const struct response *r)
     CHECK(answer != NULL, "%s %s: /openapi.json does not describe the status %ld of %s: %.600s",
           r->method, r->path, r->status, route->string, r->body);
     const char *type = header_of(r, "Content-Type");
+    check_headers(document, answer, r);
     if (r->len == 0)
         return;
     CHECK(type != NULL, "%s %s: %ld with a body but without Content-Type", r->method, r->path,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Compares answers with the server's /openapi.json (OpenAPI 3.1: a subset of JSON Schema 2020-12).
- * The document must describe the route, the method, the status and the content type, and the body
- * must match its schema. A keyword that this code does not know fails too, so no rule of the
- * document is silently ignored. */
+ * The document must describe the route, the method, the status, the headers and the content type,
+ * and the body must match its schema. A keyword that this code does not know fails too, so no rule
+ * of the document is silently ignored. */
 #ifndef GANGER_TESTS_HARNESS_SCHEMA_H
 #define GANGER_TESTS_HARNESS_SCHEMA_H
 

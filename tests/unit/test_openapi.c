@@ -72,6 +72,21 @@ Test(openapi, every_reference_leads_somewhere)
     cr_assert_gt(n, 30);
 }
 
+Test(openapi, names_no_header_that_no_answer_has)
+{
+    for (int h = 0; h < ANSWER_HEADER_COUNT; h++) {
+        bool is_carried = h == ANSWER_ALLOW; /* of a method that is no operation */
+        for (size_t i = 0; i < n_routes; i++) {
+            is_carried = is_carried ||
+                         route_carries(&routes[i], 0, (enum answer_header)h) != CARRIED_NEVER;
+            for (size_t k = 0; k < MAX_ANSWERS && routes[i].answers[k].status != 0; k++)
+                is_carried = is_carried || route_carries(&routes[i], routes[i].answers[k].status,
+                                                         (enum answer_header)h) != CARRIED_NEVER;
+        }
+        cr_assert(is_carried, "%s", answer_header_name((enum answer_header)h));
+    }
+}
+
 /* The states and reasons of the schema are those of the code. */
 Test(openapi, names_every_state_and_reason)
 {
