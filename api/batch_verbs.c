@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* POST /v1/batches/{id}/cancel and /retry. By index, and for every retry, the elements go to the
- * engine in ranges that one turn can bear; a whole batch is cancelled by one command. */
+/* POST /v1/batches/{id}/cancel and /retry. What is more than one turn can bear goes on by itself
+ * (service/chores.c); the answer comes when all is done. */
 #include "api/batches.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/view_batch.h"
-
-#define RETRY_RANGE 65536 /* elements that one command looks at */
 
 struct pick_state {
     struct pick_request req;
@@ -14,22 +12,19 @@ struct pick_state {
     enum command_kind kind;
     uint64_t until_ns;
     bool by_index;
-    uint32_t range; /* under way */
-    int64_t at;     /* the element in it to go on with */
-    int64_t changed, expired;
-    bool is_stopping;
+    struct chore_tally tally;
 };
 
 static void reply_picked(struct request *rq, const struct batch_view *view)
 {
     const struct pick_state *s = rq->state;
     bool cancels = s->kind == CMD_BATCH_CANCEL;
-    bool is_over = cancels && (s->by_index ? !s->is_stopping : batch_is_over(&view->batch));
+    bool is_over = cancels && (s->by_index ? !s->tally.is_stopping : batch_is_over(&view->batch));
     buf_clear(&rq->out);
     buf_puts(&rq->out, "{\"batch\":");
     view_write_batch(view, &rq->out);
     buf_printf(&rq->out, ",\"%s\":%lld}\n", cancels ? "cancelled" : "retried",
-               (long long)s->changed);
+               (long long)s->tally.changed);
     reply_json(rq, is_over ? 200 : 202);
 }
 
@@ -59,7 +54,7 @@ static void answer(struct request *rq)
 {
     struct pick_state *s = rq->state;
     struct err err = {0};
-    if (s->kind == CMD_BATCH_RETRY && s->changed == 0 && s->expired > 0) {
+    if (s->kind == CMD_BATCH_RETRY && s->tally.changed == 0 && s->tally.expired > 0) {
         (void)err_set(&err, ERR_RESULT_EXPIRED,
                       "What the elements have to run was kept as long as their results, and is "
                       "gone");
@@ -71,46 +66,18 @@ static void answer(struct request *rq)
     answer_when_over(rq);
 }
 
-static void picked(struct request *rq);
-
-static void send_range(struct request *rq)
-{
-    const struct pick_state *s = rq->state;
-    const struct index_range *range = &s->req.ranges[s->range];
-    struct batch_pick *pick = &rq->cmd.pick;
-    struct err err = {0};
-    int64_t max = s->kind == CMD_BATCH_RETRY ? RETRY_RANGE : MAX_PICKED;
-    rq->cmd.kind = s->kind;
-    rq->cmd.wait_until_ns = 0;
-    *pick = (struct batch_pick){.id = s->id,
-                                .by_index = s->by_index,
-                                .first = s->at,
-                                .n = MIN(range->first + range->n - s->at, max)};
-    memcpy(pick->why, s->req.why, sizeof pick->why);
-    if (!request_send(rq, picked, &err))
-        reply_problem(rq, &err);
-}
-
 static void picked(struct request *rq)
 {
     struct pick_state *s = rq->state;
-    const struct batch_pick *pick = &rq->cmd.pick;
+    if (rq->cmd.err.code == ERR_NONE && rq->cmd.timed_out)
+        (void)err_set(&rq->cmd.err, ERR_DRAINING,
+                      "The service stops; what is left is done when it runs again");
     if (rq->cmd.err.code != ERR_NONE) {
         reply_problem(rq, &rq->cmd.err);
         return;
     }
-    s->changed += pick->changed;
-    s->expired += pick->expired;
-    s->is_stopping = s->is_stopping || pick->is_stopping;
-    const struct index_range *range = &s->req.ranges[s->range];
-    bool is_whole = s->kind == CMD_BATCH_CANCEL && !s->by_index;
-    s->at = s->kind == CMD_BATCH_RETRY ? pick->next : pick->first + pick->n;
-    if (s->at >= range->first + range->n && ++s->range < s->req.n_ranges)
-        s->at = s->req.ranges[s->range].first;
-    if (is_whole || s->range == s->req.n_ranges)
-        answer(rq);
-    else
-        send_range(rq);
+    s->tally = rq->cmd.tally;
+    answer(rq);
 }
 
 /* Without indexes: all elements there are now. */
@@ -139,7 +106,10 @@ static bool prepare(struct request *rq, struct pick_state *s, struct err *err)
                       (long long)s->req.last, (long long)batch.n);
     if (!s->by_index && !take_all(rq, s, batch.n, err))
         return false;
-    s->at = s->req.ranges[0].first;
+    rq->cmd.kind = s->kind;
+    rq->cmd.pick = (struct batch_pick){
+        .id = s->id, .by_index = s->by_index, .ranges = s->req.ranges, .n_ranges = s->req.n_ranges};
+    memcpy(rq->cmd.pick.why, s->req.why, sizeof rq->cmd.pick.why);
     return true;
 }
 
@@ -150,9 +120,7 @@ static void begin(struct request *rq, enum command_kind kind)
     PRE(s != NULL); /* the first bytes of the arena */
     s->kind = kind;
     rq->state = s;
-    if (prepare(rq, s, &err))
-        send_range(rq);
-    else
+    if (!prepare(rq, s, &err) || !request_send(rq, picked, &err))
         reply_problem(rq, &err);
 }
 

@@ -4,6 +4,7 @@
 #define GANGER_API_CODEC_BATCH_H
 
 #include "api/codec.h"
+#include "service/base/chore.h"
 #include "service/element.h"
 
 /* Values in the body of a batch: a million small items are a larger body than any is. */
@@ -25,9 +26,6 @@ MUST_CHECK bool codec_read_batch(const struct job_source *source, bool is_upload
                                  struct batch_request *ret, struct err *err);
 
 /* The body of POST /v1/batches/{id}/cancel and /retry; an empty one means all defaults. */
-struct index_range {
-    int64_t first, n;
-};
 struct pick_request {
     struct index_range *ranges; /* of "indexes", which has at least one if it is there */
     uint32_t n_ranges;

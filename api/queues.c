@@ -275,65 +275,27 @@ void queue_delete(struct request *rq)
 /* ------------------------------------------------------------------------------------------------
  * purge */
 
-/* A queue is emptied in steps: this thread looks for jobs that wait, the engine cancels them. What
- * comes after the first look stays. */
-struct purge {
-    struct waiting_page page;
-    int64_t nos[MAX_EMPTIED];
-    int64_t n_cancelled;
-};
-
-static void purge_answer(struct request *rq, const struct purge *p)
+static void purged(struct request *rq)
 {
+    if (rq->cmd.err.code == ERR_NONE && rq->cmd.timed_out)
+        (void)err_set(&rq->cmd.err, ERR_DRAINING,
+                      "The service stops; what is left is cancelled when it runs again");
+    if (rq->cmd.err.code != ERR_NONE) {
+        reply_problem(rq, &rq->cmd.err);
+        return;
+    }
     buf_clear(&rq->out);
     buf_puts(&rq->out, "{\"queue\":");
-    buf_json_string(&rq->out, slice_of(p->page.queue));
-    buf_printf(&rq->out, ",\"purged\":%lld}\n", (long long)p->n_cancelled);
+    buf_json_string(&rq->out, rq->cmd.purge.queue);
+    buf_printf(&rq->out, ",\"purged\":%lld}\n", (long long)rq->cmd.tally.changed);
     reply_json(rq, 200);
-}
-
-static bool has_others(const struct queue_view *queue)
-{
-    return queue->count[JOB_SCHEDULED] + queue->count[JOB_BLOCKED] > 0;
-}
-
-static void purge_step(struct request *rq)
-{
-    struct purge *p = rq->state;
-    struct queue_view queue;
-    struct err err = rq->cmd.err;
-    if (rq->cmd.kind == CMD_EMPTY)
-        p->n_cancelled += rq->cmd.empty.n_cancelled;
-    if (err.code != ERR_NONE ||
-        !query_queue(rq->thread->query, p->page.queue, request_scratch(rq), &queue, &err) ||
-        !query_waiting(rq->thread->query, &p->page, &err)) {
-        reply_problem(rq, &err);
-        return;
-    }
-    bool is_over = p->page.by_walk && (p->page.after >= p->page.up_to || !has_others(&queue));
-    if (p->page.n == 0 && is_over) {
-        purge_answer(rq, p);
-        return;
-    }
-    rq->cmd.kind = CMD_EMPTY;
-    rq->cmd.empty.queue = slice_of(p->page.queue);
-    rq->cmd.empty.nos = p->nos; /* none: the walk goes on in the next turn, others come first */
-    rq->cmd.empty.n = (uint32_t)p->page.n;
-    if (!request_send(rq, purge_step, &err))
-        reply_problem(rq, &err);
 }
 
 void queue_purge(struct request *rq)
 {
-    struct purge *p = arena_alloc(&rq->arena, sizeof *p);
     struct err err = {0};
-    PRE(p != NULL);
-    *p = (struct purge){.page = {.queue = queue_name(rq), .nos = p->nos, .max = MAX_EMPTIED}};
-    rq->state = p;
-    if (!codec_read_nothing(buf_slice(&rq->body), &err)) {
+    rq->cmd.kind = CMD_PURGE;
+    rq->cmd.purge.queue = slice_of(queue_name(rq));
+    if (!codec_read_nothing(buf_slice(&rq->body), &err) || !request_send(rq, purged, &err))
         reply_problem(rq, &err);
-        return;
-    }
-    rq->cmd.kind = CMD_QUEUE; /* not yet one of our steps */
-    purge_step(rq);
 }

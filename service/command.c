@@ -97,6 +97,15 @@ static size_t jobs_of(const struct submit_item *items, uint32_t n_items)
     return n;
 }
 
+/* One cancel of a whole batch only marks it. */
+static size_t picked(const struct batch_pick *pick)
+{
+    int64_t n = 0;
+    for (uint32_t i = 0; pick->by_index && i < pick->n_ranges && n < MAX_PICKED; i++)
+        n += pick->ranges[i].n;
+    return (size_t)MIN(n, MAX_PICKED);
+}
+
 /* Every kind is named, so that a new one is thought of. */
 size_t command_jobs(const struct command *cmd)
 {
@@ -106,11 +115,10 @@ size_t command_jobs(const struct command *cmd)
     case CMD_PIPELINE: return 1 + cmd->pipeline.n;
     case CMD_BATCH:
     case CMD_BATCH_ADD: return 1 + cmd->batch.n_items;
-    case CMD_BATCH_CANCEL:
-        return 1 + (cmd->pick.by_index ? (size_t)MIN(cmd->pick.n, MAX_PICKED) : 0);
+    case CMD_BATCH_CANCEL: return 1 + picked(&cmd->pick);
     case CMD_BATCH_RETRY: return MAX_RETRIED + LOOK_JOBS;
     case CMD_BULK: return 1 + cmd->bulk.n;
-    case CMD_EMPTY: return 1 + cmd->empty.n;
+    case CMD_PURGE: return 1 + MAX_PURGED;
     case CMD_CANCEL:
     case CMD_FORGET:
     case CMD_DELIVERED:

@@ -8,6 +8,7 @@
 #include "service/base/batch.h"
 #include "service/base/blob.h"
 #include "service/base/callback.h"
+#include "service/base/chore.h"
 #include "service/base/pool_spec.h"
 #include "service/base/queue.h"
 #include "service/told.h"
@@ -44,7 +45,7 @@ enum command_kind {
     CMD_BATCH_BREAK, /* an upload has broken off; never answered: the engine frees it */
     CMD_DELIVERED,   /* what became of one try of a callback */
     CMD_QUEUE,       /* the settings of a queue */
-    CMD_EMPTY,       /* jobs that wait in a queue are cancelled */
+    CMD_PURGE,       /* what waits in a queue is cancelled */
     CMD_POOL,        /* settings of a pool, and whether it takes jobs */
     CMD_WORKER,      /* a worker is replaced */
     CMD_PIPELINE,    /* jobs that begin together, joined by pipes */
@@ -152,21 +153,20 @@ struct batch_ask {
     enum batch_phase phase; /* after it: UPLOADING, OPEN or CLOSED */
 };
 
-#define MAX_EMPTIED 500 /* jobs that one command cancels */
 /* Elements of a batch that are to be cancelled or retried. */
 struct batch_pick {
     struct job_id id;
-    bool by_index;    /* elements [first, first + n); else CANCEL: all; RETRY: those that failed */
-    int64_t first, n; /* RETRY always goes by them; CANCEL: n is at most MAX_PICKED */
+    bool by_index; /* else CANCEL: all; RETRY: those that failed */
+    /* In the request's memory. RETRY always goes by them. */
+    const struct index_range *ranges;
+    uint32_t n_ranges;
     char why[120];
-    /* Answer. */
-    int64_t changed;
-    int64_t next;     /* RETRY: the element to go on with, so that no command takes long */
-    int64_t expired;  /* RETRY: those whose payload is gone */
-    bool is_stopping; /* CANCEL: some were running */
 };
-#define MAX_PICKED 4096
-#define MAX_RETRIED 512 /* elements that one command retries, after a look at up to 65,536 */
+/* What a turn bears of a verb on many jobs (chores.c). */
+#define MAX_PURGED 500  /* jobs that wait */
+#define MAX_PICKED 4096 /* elements that are cancelled */
+#define MAX_RETRIED 512 /* elements that are retried, after a look at MAX_LOOKED_AT */
+#define MAX_LOOKED_AT 65536
 
 /* A pipeline. All bytes are the request's. */
 struct pipeline_ask {
@@ -230,6 +230,8 @@ struct command {
      */
     uint64_t waiter;
     struct command_key key; /* of SUBMIT, BATCH, PIPELINE and BLOB */
+    /* Answer of BATCH_CANCEL, BATCH_RETRY and PURGE, which come back when all is done. */
+    struct chore_tally tally;
 
     union {
         struct {
@@ -312,11 +314,8 @@ struct command {
             bool is_new; /* answer */
         } queue;
         struct {
-            struct slice queue; /* only what waits there */
-            const int64_t *nos; /* at most MAX_EMPTIED */
-            uint32_t n;
-            uint32_t n_cancelled; /* answer */
-        } empty;
+            struct slice queue;
+        } purge;
         struct {
             uint64_t topic;
             uint32_t seen_epoch; /* engine_epoch before the read that found nothing */
@@ -383,6 +382,10 @@ static inline uint64_t topic_pool(uint32_t pool) /* it has nothing more to run, 
                                                     changed */
 {
     return UINT64_C(5) << 56 | ((uint64_t)pool + 1);
+}
+static inline uint64_t topic_chore(int64_t id) /* it is over */
+{
+    return UINT64_C(6) << 56 | (uint64_t)id;
 }
 static inline uint64_t topic_batch(int64_t no) /* a change of a batch: struct batch_wish */
 {

@@ -170,6 +170,7 @@ static void publish(struct engine *e)
     publish_metrics(e);
     publish_parks(e);
     publish_changes(e);
+    publish_chore(e);
     pools_publish(e);
     publish_commands(e);
     publish_notify(e);
@@ -195,7 +196,7 @@ static void refuse(struct engine *e, const struct err *why)
     }
     publish_commands(e);
     publish_notify(e);
-    e->has_batch_work = true;
+    e->has_batch_work = e->has_chores = true;
     e->next_due_us = MIN(e->next_due_us, e->turn.now_us); /* the timers of this turn are still due
                                                            */
     e->retry_ns = clock_mono_ns() + RETRY_PAUSE_NS;
@@ -223,7 +224,7 @@ static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
            apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
-           apply_batch_work(e, err) && apply_pool_work(e, err) &&
+           apply_batch_work(e, err) && apply_pool_work(e, err) && apply_chore_work(e, err) &&
            chunk_part_late(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
            apply_claims(e, err) && apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
 }
@@ -383,6 +384,7 @@ static bool recover(struct engine *e, struct err *err)
         log_event(e->parts.log, LOG_WARN, "recovered", LOG_INT("lost", found.lost),
                   LOG_INT("requeued", found.requeued));
     e->careful_until_ns = 0;
+    e->has_chores = true;
     return queue_next_due(e->store, &e->next_due_us, err);
 }
 

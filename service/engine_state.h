@@ -86,6 +86,12 @@ struct engine {
     bool drain_hurried;
     bool is_telling;     /* the store may hold ends that not all children have heard of */
     bool has_batch_work; /* perhaps: a turn that finds none resets it */
+    bool has_chores;     /* the same of verbs on many jobs */
+    int64_t chore_at;    /* the one that had the last step */
+    struct {
+        struct chore_tally tally; /* id 0: none was over in this turn */
+        struct err err;           /* why it ended before all was done */
+    } chore_over;
     int deliver_fd; /* eventfd: a callback is due, or the phase has changed; -1: nobody listens */
     int spool_fd;   /* the data directory */
     struct unlinker *unlinker;
@@ -192,7 +198,9 @@ void pools_worker_gone(struct engine *e, const struct pool_event *ev);
 void pools_health_changed(struct engine *e, const struct pool_event *ev);
 /* queues.c */
 MUST_CHECK bool apply_queue(struct engine *e, struct command *cmd, struct err *err);
-MUST_CHECK bool apply_empty(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_purge(struct engine *e, struct command *cmd, enum verdict *ret,
+                            struct err *err);
+MUST_CHECK bool queue_purge_step(struct engine *e, struct chore *c, struct err *err);
 void publish_queues(struct engine *e); /* what HTTP threads must know, before they hear of it */
 /* blobs.c */
 MUST_CHECK bool apply_blob(struct engine *e, struct command *cmd, struct err *err);
@@ -293,8 +301,18 @@ MUST_CHECK bool chunk_holds_back(struct engine *e, const struct batch *b, int64_
  * without one, the work of releasing is over. `b` is the caller's copy. */
 MUST_CHECK bool chunk_begin(struct engine *e, struct batch *b, struct err *err);
 /* batch_verbs.c */
-MUST_CHECK bool apply_batch_cancel(struct engine *e, struct command *cmd, struct err *err);
-MUST_CHECK bool apply_batch_retry(struct engine *e, struct command *cmd, struct err *err);
+MUST_CHECK bool apply_batch_cancel(struct engine *e, struct command *cmd, enum verdict *ret,
+                                   struct err *err);
+MUST_CHECK bool apply_batch_retry(struct engine *e, struct command *cmd, enum verdict *ret,
+                                  struct err *err);
+MUST_CHECK bool batch_cancel_step(struct engine *e, struct chore *c, struct err *err);
+MUST_CHECK bool batch_retry_step(struct engine *e, struct chore *c, struct err *err);
+/* chores.c. Begin: the first step of a verb on many jobs; what it leaves is stored, and a step is
+ * done in each turn, whatever becomes of the client, which hears when all is done (*ret). Work: the
+ * step of this turn. */
+MUST_CHECK bool chore_begin(struct engine *e, struct command *cmd, struct chore *c,
+                            enum verdict *ret, struct err *err);
+MUST_CHECK bool apply_chore_work(struct engine *e, struct err *err);
 /* At the start: uploads that a dead server was taking are cancelled. */
 MUST_CHECK bool batches_recover(struct engine *e, struct err *err);
 
@@ -349,6 +367,7 @@ void publish_commands(struct engine *e);                      /* the batch, by i
 void publish_notify(struct engine *e);  /* one write per mailbox that was empty */
 void publish_changes(struct engine *e); /* wakes whoever waits for what has changed */
 void publish_output(struct engine *e, const struct pool_event *event); /* and progress */
+void publish_chore(struct engine *e); /* the one that was over in this turn */
 void publish_stats(struct engine *e);
 void publish_metrics(struct engine *e);
 void publish_unlinks(struct engine *e);

@@ -111,7 +111,7 @@ uint64_t pace_next_ns(struct engine *e)
     at = MIN(at, chunk_late_ns(&e->dispatch));
     at = MIN(at, blob_cache_next_ns(e->dispatch.blobs));
     uint64_t work_at = UINT64_MAX;
-    if (e->has_batch_work || pools_have_work(e))
+    if (e->has_batch_work || e->has_chores || pools_have_work(e))
         work_at = 0;
     else if (e->lazy_until_ns != 0 || dispatch_has_news(&e->dispatch))
         work_at = e->lazy_until_ns; /* 0: at once */
@@ -155,7 +155,7 @@ bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns)
 enum pace pace_of_turn(struct engine *e)
 {
     bool writes = has_writes(e), news = dispatch_has_news(&e->dispatch);
-    if (e->next_due_us <= e->turn.now_us || e->is_telling || e->has_batch_work ||
+    if (e->next_due_us <= e->turn.now_us || e->is_telling || e->has_batch_work || e->has_chores ||
         pools_have_work(e) || chunk_late_ns(&e->dispatch) <= e->turn.now_ns)
         return PACE_NOW;
     if (!writes && !news)

@@ -49,14 +49,23 @@ static uint64_t park_topic(const struct command *cmd)
         return topic_end(cmd->submit.items[0].id.no);
     if (cmd->kind == CMD_CANCEL)
         return topic_end(cmd->cancel.id.no);
+    if (cmd->kind == CMD_BATCH_CANCEL || cmd->kind == CMD_BATCH_RETRY || cmd->kind == CMD_PURGE)
+        return topic_chore(cmd->tally.id);
     return cmd->park.topic;
+}
+
+/* Without a deadline: who waits for a verb on many jobs hears when it is done. */
+static uint64_t park_deadline_ns(const struct command *cmd)
+{
+    if (cmd->kind == CMD_PARK)
+        return cmd->park.deadline_ns;
+    return cmd->wait_until_ns != 0 ? cmd->wait_until_ns : UINT64_MAX;
 }
 
 static void park(struct engine *e, struct command *cmd)
 {
     uint64_t topic = park_topic(cmd);
-    uint64_t deadline_ns = cmd->kind == CMD_PARK ? cmd->park.deadline_ns : cmd->wait_until_ns;
-    if (!waiters_park(e->waiters, cmd, topic, deadline_ns)) {
+    if (!waiters_park(e->waiters, cmd, topic, park_deadline_ns(cmd))) {
         cmd->timed_out = false;
         publish_answer(e, cmd);
         return;
@@ -195,6 +204,19 @@ void publish_changes(struct engine *e)
         wake_batch(e, batches[i]);
     if (n_changes > 0)
         wake(e, TOPIC_ALL, false);
+}
+
+void publish_chore(struct engine *e)
+{
+    struct wake wake = {.topic = topic_chore(e->chore_over.tally.id), .now_ns = e->turn.now_ns};
+    if (e->chore_over.tally.id == 0)
+        return;
+    struct command *woken = waiters_wake(e->waiters, &wake);
+    for (struct command *cmd = woken; cmd != NULL; cmd = cmd->next) {
+        cmd->tally = e->chore_over.tally;
+        cmd->err = e->chore_over.err;
+    }
+    publish_answers(e, woken);
 }
 
 void publish_stats(struct engine *e)

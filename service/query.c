@@ -171,11 +171,6 @@ bool query_queues(struct query *query, const char *after, struct arena *a, struc
     return reader_queues(query->reader, after, a, page, err);
 }
 
-bool query_waiting(struct query *query, struct waiting_page *page, struct err *err)
-{
-    return reader_waiting(query->reader, page, err);
-}
-
 bool query_defaults(struct query *query, struct slice queue, struct arena *a, struct slice *ret,
                     struct err *err)
 {

@@ -44,7 +44,6 @@ MUST_CHECK bool query_queue(struct query *query, const char *name, struct arena 
                             struct queue_view *ret, struct err *err);
 MUST_CHECK bool query_queues(struct query *query, const char *after, struct arena *a,
                              struct queue_page *page, struct err *err);
-MUST_CHECK bool query_waiting(struct query *query, struct waiting_page *page, struct err *err);
 MUST_CHECK bool query_defaults(struct query *query, struct slice queue, struct arena *a,
                                struct slice *ret, struct err *err);
 /* Batches: reader_batch.h. */

@@ -2,6 +2,8 @@
 /* Verbs on queues. Whatever they change, what was reserved under the old settings is settled first:
  * after the commit nothing begins that the new ones do not allow. */
 #include "service/engine_state.h"
+#include "storage/chores.h"
+#include "storage/pools.h"
 #include "storage/settings.h"
 
 bool apply_queue(struct engine *e, struct command *cmd, struct err *err)
@@ -38,19 +40,39 @@ static bool empty_one(struct engine *e, uint32_t queue, int64_t no, bool *ret_ca
     return jobs_cancel(e->store, &(struct job_cancel){no, e->turn.now_us, why}, &state, err);
 }
 
-bool apply_empty(struct engine *e, struct command *cmd, struct err *err)
+/* What is queued, and then a piece of the walk over all others. */
+bool queue_purge_step(struct engine *e, struct chore *c, struct err *err)
 {
-    uint32_t queue = settings_find(e->store, cmd->empty.queue);
-    cmd->empty.n_cancelled = 0;
-    PRE(cmd->empty.n <= MAX_EMPTIED);
-    for (uint32_t i = 0; i < cmd->empty.n && queue != 0; i++) {
-        bool cancelled;
-        if (!empty_one(e, queue, cmd->empty.nos[i], &cancelled, err))
-            return err_wrap(err, "purge");
-        cmd->empty.n_cancelled += cancelled;
-    }
+    int64_t nos[MAX_PURGED];
+    size_t n_left = MAX_PURGED;
     e->dispatch.dirty = true;
+    for (bool is_walk = false; n_left > 0 && !is_walk && !chore_is_over(c);) {
+        struct purge_list list = {nos, n_left, 0};
+        if (!chore_purged(e->store, c, &list, err))
+            return err_wrap(err, "find what waits in a queue");
+        for (size_t i = 0; i < list.n; i++) {
+            bool cancelled;
+            if (!empty_one(e, (uint32_t)c->target, nos[i], &cancelled, err))
+                return err_wrap(err, "purge");
+            c->tally.changed += cancelled;
+        }
+        n_left -= list.n;
+        is_walk = c->range > 0;
+    }
     return true;
+}
+
+/* What comes after this moment stays. */
+bool apply_purge(struct engine *e, struct command *cmd, enum verdict *ret, struct err *err)
+{
+    struct chore c = {.kind = CHORE_PURGE,
+                      .target = settings_find(e->store, cmd->purge.queue),
+                      .all_ranges = 2,
+                      .up_to = pools_newest(e->store)};
+    if (c.target == 0)
+        return err_set(err, ERR_NOT_FOUND,
+                       "There is no queue with this name; its first job or PUT makes it.");
+    return chore_begin(e, cmd, &c, ret, err);
 }
 
 void publish_queues(struct engine *e)

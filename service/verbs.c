@@ -229,14 +229,14 @@ static bool apply_command(struct engine *e, struct command *cmd, enum verdict *r
     case CMD_GRAPH: return apply_graph(e, cmd, err);
     case CMD_BATCH: return apply_batch(e, cmd, err);
     case CMD_BATCH_ADD: return apply_batch_add(e, cmd, err);
-    case CMD_BATCH_CANCEL: return apply_batch_cancel(e, cmd, err);
-    case CMD_BATCH_RETRY: return apply_batch_retry(e, cmd, err);
+    case CMD_BATCH_CANCEL: return apply_batch_cancel(e, cmd, ret, err);
+    case CMD_BATCH_RETRY: return apply_batch_retry(e, cmd, ret, err);
     case CMD_PIPELINE: return apply_pipeline(e, cmd, err);
     case CMD_BATCH_BREAK: return apply_batch_break(e, cmd, err);
     case CMD_POOL: return apply_pool(e, cmd, err);
     case CMD_WORKER: return apply_worker(e, cmd, err);
     case CMD_QUEUE: return apply_queue(e, cmd, err);
-    case CMD_EMPTY: return apply_empty(e, cmd, err);
+    case CMD_PURGE: return apply_purge(e, cmd, ret, err);
     case CMD_BLOB: return apply_blob(e, cmd, err);
     case CMD_BLOB_DELETE: return apply_blob_delete(e, cmd, err);
     case CMD_BLOB_WRITE: break;

@@ -33,8 +33,6 @@ MUST_CHECK bool reader_queue(struct reader *reader, const char *name, struct are
 /* Queues by name, those behind `after` ("" = from the start); fewer than max: there are no more. */
 MUST_CHECK bool reader_queues(struct reader *reader, const char *after, struct arena *a,
                               struct queue_page *page, struct err *err);
-/* The next numbers of a page (service/base/queue.h). */
-MUST_CHECK bool reader_waiting(struct reader *reader, struct waiting_page *page, struct err *err);
 /* What jobs of this queue have when they say nothing: a raw JSON object, or absent. */
 MUST_CHECK bool reader_defaults(struct reader *reader, struct slice queue, struct arena *a,
                                 struct slice *ret, struct err *err);

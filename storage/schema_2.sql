@@ -216,6 +216,22 @@ CREATE TABLE queue_settings (
     starts       BLOB                            -- of a queue with a rate: how many jobs began when (service/window.h)
 ) STRICT;
 
+-- Verbs on many jobs that take more than one turn: what has been accepted goes on, a step in each turn, also when its
+-- client or the server dies. A row goes when it is over.
+CREATE TABLE chores (
+    id      INTEGER PRIMARY KEY,
+    kind    INTEGER NOT NULL,  -- enum chore_kind in service/base/chore.h
+    target  INTEGER NOT NULL,  -- batches.no, or queues.id
+    ranges  BLOB NOT NULL,     -- struct index_range, one after another
+    range   INTEGER NOT NULL,  -- how far it has come: struct chore
+    place   INTEGER NOT NULL,
+    up_to   INTEGER NOT NULL,
+    changed INTEGER NOT NULL,
+    expired INTEGER NOT NULL,
+    flags   INTEGER NOT NULL,
+    why     TEXT NOT NULL
+) STRICT;
+
 -- Bytes that clients have uploaded, and files that jobs have left. They lie in blobs/<file> of the data directory.
 CREATE TABLE blobs (
     no         INTEGER PRIMARY KEY,  -- from the same sequence as jobs.no

@@ -364,6 +364,19 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(POOL_DELETE,     HOT,  "DELETE FROM pools WHERE name = ?1")                                  \
     X(JOBS_WALK,       HOT,  "SELECT no, state, queue FROM jobs WHERE no > ?1 AND no <= ?2"        \
                              " ORDER BY no LIMIT ?3")                                              \
+    /* verbs on many jobs; 16 bytes are a struct index_range */                                    \
+    X(CHORE_INSERT,    HOT,  "INSERT INTO chores (range, place, up_to, changed, expired, flags,"   \
+                             " kind, target, why, ranges)"                                         \
+                             " VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")                 \
+    X(CHORE_PUT,       HOT,  "UPDATE chores SET range = ?2, place = ?3, up_to = ?4, changed = ?5," \
+                             " expired = ?6, flags = ?7 WHERE id = ?1")                            \
+    X(CHORE_DELETE,    HOT,  "DELETE FROM chores WHERE id = ?1")                                   \
+    X(CHORE_NEXT,      HOT,  "SELECT id, range, place, up_to, changed, expired, flags, kind,"      \
+                             " target, why, length(ranges) / 16,"                                  \
+                             " substr(ranges, 1 + 16 * range, ?2)"                                 \
+                             " FROM chores WHERE id > ?1 ORDER BY id LIMIT 1")                     \
+    X(CHORE_READY,     HOT,  "SELECT no FROM jobs WHERE queue = ?1 AND state = " TEXT_QUEUED       \
+                             " AND no <= ?2 ORDER BY priority DESC, no LIMIT ?3")                  \
     /* small values */                                                                             \
     X(META_GET,        HOT,  "SELECT value FROM meta WHERE key = ?1")                              \
     X(META_SET,        HOT,  "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")
@@ -409,10 +422,6 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     X(READ_WAITING,    HOT,  "SELECT priority, coalesce(queued_us, created_us) FROM jobs"          \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority < ?2 ORDER BY priority DESC, no LIMIT 1")              \
-    X(READ_READY,      HOT,  "SELECT no FROM jobs WHERE queue = ?1 AND state = " TEXT_QUEUED       \
-                             " AND no <= ?2 ORDER BY priority DESC, no LIMIT ?3")                  \
-    X(READ_STATES,     HOT,  "SELECT no, queue, state FROM jobs WHERE no > ?1 AND no <= ?2"        \
-                             " ORDER BY no LIMIT ?3")                                              \
     X(READ_ORDER,      HOT,  "SELECT no FROM jobs WHERE queue = ?1 AND state = " TEXT_QUEUED       \
                              " ORDER BY priority DESC, no LIMIT ?2")                               \
     X(READ_DEFAULTS,   HOT,  "SELECT defaults FROM queues JOIN queue_settings"                     \

@@ -65,17 +65,4 @@ struct queue_page {
     size_t max, n;
 };
 
-/* Numbers of jobs that wait in a queue, none above `up_to`. First those that are queued: call again
- * when they have been cancelled, until there are none. Then, with a walk that goes on behind
- * `after` and reads a bounded number of rows each time, the others; `after` reaches up_to at its
- * end. */
-struct waiting_page {
-    const char *queue;
-    int64_t up_to; /* 0: is set to the newest job that there is */
-    bool by_walk;  /* in and out: the queued ones are done */
-    int64_t after; /* in and out */
-    int64_t *nos;  /* room for max; the caller's */
-    size_t max, n;
-};
-
 #endif

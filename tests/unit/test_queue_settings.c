@@ -264,41 +264,6 @@ Test(queue_settings, the_smallest_pass_comes_first)
 
 /* ---- what waits in one ---- */
 
-Test(queue_settings, readers_find_all_that_waits_in_bounded_pages)
-{
-    AUTO_FREE int64_t *nos = must_alloc(100 * sizeof(*nos));
-    struct waiting_page page = {.queue = "q", .nos = nos, .max = 100};
-    struct reader *reader;
-    enum job_state now;
-    size_t n_queued = 0, n_walked = 0;
-
-    for (int i = 0; i < 150; i++)
-        (void)job_add(&f, "q", i % 3);
-    for (int i = 0; i < 120; i++)
-        must(insert("q", NOW_US + SECOND_US, err));
-    (void)job_add(&f, "other", 0);
-    tx_commit(&f);
-    must(reader_open(f.dir, 1 << 20, &reader, err));
-    for (;;) {
-        must(reader_waiting(reader, &page, err));
-        if (page.by_walk)
-            break;
-        n_queued += page.n;
-        tx_begin(&f);
-        for (size_t i = 0; i < page.n; i++)
-            must(jobs_cancel(f.store, &(struct job_cancel){nos[i], NOW_US, NULL}, &now, err));
-        (void)job_add(&f, "q", 9); /* came later, and is left alone */
-        tx_commit(&f);
-    }
-    cr_assert_eq(n_queued, 150);
-    while (page.n > 0 || page.after < page.up_to) {
-        n_walked += page.n;
-        must(reader_waiting(reader, &page, err));
-    }
-    cr_assert_eq(n_walked, 120);
-    reader_close(reader);
-}
-
 Test(queue_settings, readers_know_since_when_the_oldest_waits)
 {
     AUTO_ARENA struct arena a = {0};

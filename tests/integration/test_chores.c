@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* Verbs on many jobs go on to their end once they are accepted: over a closed connection, and over
+ * kill -9. */
+#include "integration/harness_batch.h"
+
+#include <unistd.h>
+
+#define N 6000 /* elements: several turns of each verb */
+
+/* So many elements that wait in a paused queue. */
+static struct job_ref waiting_batch(struct server *s, const char *extra)
+{
+    struct text_builder b = {0};
+    AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/p", "{'paused':true}", NULL);
+    text_add(&b, "{\"command\":[\"true\"],\"queue\":\"p\",%s\"items\":[0", extra);
+    for (int i = 1; i < N; i++)
+        text_add(&b, ",%d", i % 10);
+    text_add(&b, "]}");
+    struct call call = {.method = "POST", .path = "/v1/batches", .body = b.text, .body_len = b.len};
+    AUTO_RESPONSE r = http_send(s, &call);
+    text_free(&b);
+    expect_status(r, 202);
+    return job_of(r);
+}
+
+static struct job_ref cancelled_batch(struct server *s)
+{
+    struct job_ref batch = waiting_batch(s, "");
+    AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_int(over, "counts.cancelled", N);
+    return batch;
+}
+
+/* Sends it and is gone. */
+static void ask_and_leave(struct server *s, const char *target, const char *body)
+{
+    struct conn *c = conn_open(s);
+    cr_assert(conn_request(c, s, target, "", body));
+    conn_close(c);
+}
+
+/* Every other one, then all: more ranges than are read at a time. */
+static struct text_builder many_ranges(void)
+{
+    struct text_builder b = {0};
+    text_add(&b, "{'indexes':'0");
+    for (int i = 2; i < 800; i += 2)
+        text_add(&b, ",%d", i);
+    text_add(&b, ",0-%d'}", N - 1);
+    return b;
+}
+
+SERVER_TEST(chores, a_cancel_by_index_goes_on_when_its_client_has_left)
+{
+    struct job_ref batch = waiting_batch(s, "");
+    struct text_builder body = many_ranges();
+    ask_and_leave(s, text_of("POST /v1/batches/%s/cancel", batch.id).s, body.text);
+    text_free(&body);
+    AWAIT(batch_count(s, batch, "cancelled") == N, 60);
+}
+
+SERVER_TEST(chores, a_retry_goes_on_when_its_client_has_left)
+{
+    struct job_ref batch = cancelled_batch(s);
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", batch.id).s, "{'indexes':'0-5999'}");
+    AWAIT(batch_count(s, batch, "queued") == N, 60);
+}
+
+SERVER_TEST(chores, a_purge_goes_on_when_its_client_has_left)
+{
+    struct job_ref queued = waiting_batch(s, "");
+    struct job_ref scheduled = waiting_batch(s, "\"delay\":\"1h\",");
+    ask_and_leave(s, "POST /v1/queues/p/purge", NULL);
+    AWAIT(batch_count(s, queued, "cancelled") == N, 60);
+    AWAIT(batch_count(s, scheduled, "cancelled") == N, 60);
+}
+
+SERVER_TEST(chores, who_stays_hears_the_whole_number)
+{
+    struct job_ref batch = cancelled_batch(s);
+    AUTO_RESPONSE again = batch_post(s, batch, "retry", "{'indexes':'0-5999'}");
+    expect_status(again, 202);
+    expect_int(again, "retried", N);
+    struct text_builder body = many_ranges();
+    AUTO_RESPONSE stopped = batch_post(s, batch, "cancel", body.text);
+    text_free(&body);
+    expect_status(stopped, 200);
+    expect_int(stopped, "cancelled", N);
+    (void)waiting_batch(s, "\"delay\":\"1h\",");
+    AUTO_RESPONSE purged = http(s, "POST", "/v1/queues/p/purge", NULL, NULL);
+    expect_int(purged, "purged", N);
+}
+
+/* Each has its turn: a short one is not held up by a long one. */
+SERVER_TEST(chores, several_go_on_beside_each_other)
+{
+    struct job_ref a = cancelled_batch(s), b = cancelled_batch(s);
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", a.id).s, "{'indexes':'0-5999'}");
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", b.id).s, "{'indexes':'0-5999'}");
+    AWAIT(batch_count(s, a, "queued") == N && batch_count(s, b, "queued") == N, 60);
+}
+
+/* The batch is cancelled while it is retried: what is left of the retry is refused. */
+SERVER_TEST(chores, what_is_refused_in_the_middle_ends_it)
+{
+    struct job_ref batch = cancelled_batch(s);
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", batch.id).s, "{'indexes':'0-5999'}");
+    AWAIT(batch_count(s, batch, "queued") > 0, 60);
+    AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
+    AWAIT(batch_count(s, batch, "cancelled") == N, 60);
+    AUTO_RESPONSE again = batch_post(s, batch, "retry", "{'indexes':'7'}");
+    expect_int(again, "retried", 1);
+}
+
+static const struct server_options plain = {.workers = 2};
+
+/* The server dies in the middle, before the third step of the rest. */
+#define DYING_TEST(name) \
+    SERVER_TEST_WITH(chores, name, .env = {"GANGER_FP=chore-step:kill:3"}, .workers = 2)
+
+static void start_again(struct server *s)
+{
+    cr_assert_eq(server_wait_exit(s, 60), 128 + 9);
+    server_restart(s, &plain);
+}
+
+DYING_TEST(a_cancel_by_index_goes_on_after_kill_9)
+{
+    struct job_ref batch = waiting_batch(s, "");
+    struct text_builder body = many_ranges();
+    ask_and_leave(s, text_of("POST /v1/batches/%s/cancel", batch.id).s, body.text);
+    text_free(&body);
+    start_again(s);
+    AWAIT(batch_count(s, batch, "cancelled") == N, 60);
+}
+
+DYING_TEST(a_retry_goes_on_after_kill_9)
+{
+    struct job_ref batch = cancelled_batch(s);
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", batch.id).s, "{'indexes':'0-5999'}");
+    start_again(s);
+    AWAIT(batch_count(s, batch, "queued") == N, 60);
+}
+
+DYING_TEST(a_purge_goes_on_after_kill_9)
+{
+    struct job_ref queued = waiting_batch(s, "");
+    struct job_ref scheduled = waiting_batch(s, "\"delay\":\"1h\",");
+    ask_and_leave(s, "POST /v1/queues/p/purge", NULL);
+    start_again(s);
+    AWAIT(batch_count(s, queued, "cancelled") == N, 60);
+    AWAIT(batch_count(s, scheduled, "cancelled") == N, 60);
+}
+
+/* What the store does not take for a moment is done later. */
+SERVER_TEST_WITH(chores, a_refusing_store_does_not_end_it, .env = {"GANGER_FP=chore-step:error:3"},
+                 .workers = 2)
+{
+    struct job_ref batch = cancelled_batch(s);
+    ask_and_leave(s, text_of("POST /v1/batches/%s/retry", batch.id).s, "{'indexes':'0-5999'}");
+    AWAIT(batch_count(s, batch, "queued") == N, 60);
+}
