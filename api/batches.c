@@ -91,8 +91,7 @@ static bool read_until(struct request *rq, struct batch_wish *ret, struct err *e
         text_to_i64((struct slice){text.ptr + 6, text.len - 6}, &ret->min_done) &&
         ret->min_done > 0)
         return true;
-    return err_set(err, ERR_INVALID,
-                   "The query parameter \"until\" is all, first, first_error or count:<number>");
+    return request_bad_param(err, "until", "all, first, first_error or count:<number>");
 }
 
 /* With If-None-Match: until the batch changes. Without: until what was asked for has happened, or

@@ -35,8 +35,7 @@ static bool read_keep(struct request *rq, int64_t *ret_us, struct err *err)
     if (!request_param(rq, "keep", &text))
         return true;
     return (text_to_duration_us(text, ret_us) && *ret_us > 0) ||
-           err_set(err, ERR_INVALID,
-                   "The query parameter \"keep\" is a time such as 90, \"15m\" or \"24h\"");
+           request_bad_param(err, "keep", "a time such as 90, \"15m\" or \"24h\"");
 }
 
 /* Of all `total` bytes of the blob `left` are still to be written. What the reserve keeps free for

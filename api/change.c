@@ -22,26 +22,30 @@ bool change_condition(struct request *rq, const struct job_id *id, int64_t *ret_
     return true;
 }
 
-void change_refused(struct request *rq, const struct job_id *id, const struct err *err)
+struct slice change_members(struct request *rq, const struct job_id *id, const struct err *err)
 {
     struct job_mark mark;
     struct err ignored = {0};
-    AUTO_BUF struct buf extra = {0};
-    buf_init(&extra, 1024);
-    if (err->code != ERR_STATE_CONFLICT || !query_mark(rq->thread->query, id, &mark, &ignored)) {
-        reply_problem(rq, err);
-        return;
-    }
-    buf_printf(&extra, ",\"state\":\"%s\",\"allowed\":[", job_state_name(mark.state));
+    AUTO_BUF struct buf members = {0};
+    buf_init(&members, 1024);
+    if (err->code != ERR_STATE_CONFLICT || !query_mark(rq->thread->query, id, &mark, &ignored))
+        return (struct slice){0};
+    buf_printf(&members, ",\"state\":\"%s\",\"allowed\":[", job_state_name(mark.state));
     const char *comma = "";
     for (int s = 0; s < JOB_STATE_COUNT; s++) {
         if (!job_state_may_move(mark.state, (enum job_state)s))
             continue;
-        buf_printf(&extra, "%s\"%s\"", comma, job_state_name((enum job_state)s));
+        buf_printf(&members, "%s\"%s\"", comma, job_state_name((enum job_state)s));
         comma = ",";
     }
-    buf_putc(&extra, ']');
-    reply_problem_with(rq, err, buf_slice(&extra));
+    buf_putc(&members, ']');
+    const char *text = arena_dup(&rq->arena, buf_slice(&members));
+    return (struct slice){text, text == NULL ? 0 : members.len};
+}
+
+void change_refused(struct request *rq, const struct job_id *id, const struct err *err)
+{
+    reply_problem_with(rq, err, change_members(rq, id, err));
 }
 
 void change_reply(struct request *rq, const struct job_id *id, int status)

@@ -9,6 +9,9 @@
  */
 MUST_CHECK bool change_condition(struct request *rq, const struct job_id *id, int64_t *ret_version,
                                  struct err *err);
+/* What the problem of a refused move names beside the common members, the state and the moves that
+ * are allowed, as raw JSON in the arena; absent for other failures. */
+struct slice change_members(struct request *rq, const struct job_id *id, const struct err *err);
 /* A failure; a refused move names the moves that are allowed. */
 void change_refused(struct request *rq, const struct job_id *id, const struct err *err);
 

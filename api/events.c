@@ -185,7 +185,7 @@ static bool read_filters(struct request *rq, struct events *s, struct err *err)
         s->queue = text.ptr; /* decoded parameters are terminated */
     if (request_param(rq, "batch", &text)) {
         if (!job_id_parse(text, &batch))
-            return err_set(err, ERR_INVALID, "The query parameter \"batch\" is the id of a batch");
+            return request_bad_param(err, "batch", "the id of a batch");
         s->batch = batch.no;
     }
     return request_states(rq, &s->states, err) &&
@@ -198,7 +198,7 @@ static bool read_place(struct request *rq, struct events *s, struct err *err)
     int64_t after = -1;
     s->next = events_listen(engine_events(rq->thread->shared->engine));
     if (request_param(rq, "after", &text) && (!text_to_i64(text, &after) || after < 0))
-        return err_set(err, ERR_INVALID, "The query parameter \"after\" is the seq of an event");
+        return request_bad_param(err, "after", "the seq of an event");
     if (last.ptr != NULL && !text_to_i64(last, &after))
         after = 0; /* none that was ever given: a gap */
     if (after >= 0)

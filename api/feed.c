@@ -4,6 +4,7 @@
  * client feels how fast the job reads. */
 #include "api/feed.h"
 
+#include "api/change.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 
@@ -101,12 +102,11 @@ static bool read_params(struct request *rq, struct feeding *f, struct err *err)
     if (request_param(rq, "eof", &text)) {
         f->is_eof = slice_is(text, "1");
         if (!f->is_eof && !slice_is(text, "0"))
-            return err_set(err, ERR_INVALID, "The query parameter \"eof\" is 1 or 0");
+            return request_bad_param(err, "eof", "1 or 0");
     }
     f->has_offset = request_param(rq, "offset", &text);
     if (f->has_offset && (!text_to_i64(text, &offset) || offset < 0))
-        return err_set(err, ERR_INVALID,
-                       "The query parameter \"offset\" is how many bytes were fed before");
+        return request_bad_param(err, "offset", "how many bytes were fed before");
     f->offset = (uint64_t)offset;
     return true;
 }
@@ -147,6 +147,7 @@ static void lent(struct request *rq)
     struct feeding *f = rq->state;
     take_what_came(rq, f);
     rq->refusal = rq->cmd.err;
+    rq->refusal_members = change_members(rq, &f->id, &rq->refusal);
     rq->cmd.kind = CMD_PARK; /* what it brought is taken */
 }
 
@@ -187,6 +188,8 @@ size_t feed_take(struct request *rq, struct slice bytes)
                                      "The job does not read its standard input any more; it has "
                                      "been given %llu bytes",
                                      given);
+    if (!waits)
+        rq->refusal_members = change_members(rq, &f->id, &rq->refusal);
     return waits ? 0 : bytes.len;
 }
 
@@ -194,7 +197,7 @@ static void fed(struct request *rq)
 {
     struct feeding *f = rq->state;
     if (rq->cmd.err.code != ERR_NONE) {
-        reply_problem(rq, &rq->cmd.err);
+        change_refused(rq, &f->id, &rq->cmd.err);
         return;
     }
     take_what_came(rq, f);
@@ -212,7 +215,7 @@ static void finish(struct request *rq)
         if (ask(rq, f, true, fed))
             return;
     }
-    reply_problem(rq, &rq->refusal);
+    reply_problem_with(rq, &rq->refusal, rq->refusal_members);
 }
 
 static void lent_for_nothing(struct request *rq)

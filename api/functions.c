@@ -55,8 +55,7 @@ void function_list(struct request *rq)
     if (request_param(rq, "cursor", &after)) {
         const struct function *last = function_find(list, after);
         if (last == NULL) {
-            (void)err_set(&err, ERR_INVALID,
-                          "The query parameter \"cursor\" is not one of this list");
+            (void)request_bad_param(&err, "cursor", "not one of this list");
             reply_problem(rq, &err);
             return;
         }

@@ -166,23 +166,21 @@ static bool read_filter(struct request *rq, struct job_filter *filter, struct er
         filter->name = text.ptr;
     if (request_param(rq, "created_after", &text) &&
         !text_to_time_us(text, &filter->created_after_us))
-        return err_set(
-            err, ERR_INVALID,
-            "The query parameter \"created_after\" is a time such as 2026-12-01T00:00:00Z");
+        return request_bad_param(err, "created_after", "a time such as 2026-12-01T00:00:00Z");
     if (request_param(rq, "batch", &text) && !job_id_parse(text, &filter->batch))
-        return err_set(err, ERR_INVALID, "The query parameter \"batch\" is the id of a batch");
+        return request_bad_param(err, "batch", "the id of a batch");
     /* A job sees its children and nobody else's. */
     struct job_id parent = rq->who.job;
     if (request_param(rq, "parent", &text) &&
         (!self_job_id(rq, text, &parent, err) ||
          (rq->who.job.no != 0 && parent.no != rq->who.job.no)))
-        return err_set(err, ERR_INVALID, "The query parameter \"parent\" is the id of a job%s",
-                       rq->who.job.no != 0 ? ": of the one whose token asks" : "");
+        return request_bad_param(err, "parent", "the id of a job%s",
+                                 rq->who.job.no != 0 ? ": of the one whose token asks" : "");
     filter->submitter = parent.no;
     if (request_param(rq, "order", &text)) {
         filter->oldest_first = slice_is(text, "oldest");
         if (!filter->oldest_first && !slice_is(text, "newest"))
-            return err_set(err, ERR_INVALID, "The query parameter \"order\" is newest or oldest");
+            return request_bad_param(err, "order", "newest or oldest");
     }
     return true;
 }

@@ -110,7 +110,7 @@ static bool read_follow(struct request *rq, bool *ret, struct err *err)
     *ret = slice_is(text, "1") || slice_is(text, "true") || text.len == 0;
     if (*ret || slice_is(text, "0") || slice_is(text, "false"))
         return true;
-    return err_set(err, ERR_INVALID, "The query parameter \"follow\" is 1 or 0");
+    return request_bad_param(err, "follow", "1 or 0");
 }
 
 static void show_output(struct request *rq, int stream)

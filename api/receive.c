@@ -222,7 +222,7 @@ static bool cannot_wait(const struct request *rq)
 /* What it holds is given back at once, however long its client goes on. */
 static void refuse_early(struct request *rq)
 {
-    reply_problem_early(rq, &rq->refusal);
+    reply_problem_early(rq, &rq->refusal, rq->refusal_members);
     if (rq->release != NULL)
         rq->release(rq);
     rq->release = NULL;
@@ -275,7 +275,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (rq->is_refused_early)
             return MHD_NO; /* the answer has said so */
         if (rq->refusal.code != ERR_NONE)
-            reply_problem(rq, &rq->refusal);
+            reply_problem_with(rq, &rq->refusal, rq->refusal_members);
         else
             rq->match.route->handler(rq);
     }

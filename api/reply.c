@@ -265,10 +265,10 @@ static void put_date(struct buf *out)
         buf_puts(out, line);
 }
 
-void reply_problem_early(struct request *rq, const struct err *err)
+void reply_problem_early(struct request *rq, const struct err *err, struct slice extra)
 {
     AUTO_BUF struct buf answer = {0};
-    rq->status = write_problem(rq, err, (struct slice){0});
+    rq->status = write_problem(rq, err, extra);
     buf_init(&answer, MAX_EARLY_BYTES);
     buf_printf(&answer, "HTTP/1.1 %d %s\r\n", rq->status,
                MHD_get_reason_phrase_for((unsigned)rq->status));

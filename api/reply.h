@@ -43,7 +43,7 @@ void reply_stream(struct request *rq, const char *type, fill_fn fill);
 void reply_problem(struct request *rq, const struct err *err);
 /* While the body is still coming, past the library, which answers complete requests only: the
  * client sees it as soon as it looks, and the connection ends with this request. */
-void reply_problem_early(struct request *rq, const struct err *err);
+void reply_problem_early(struct request *rq, const struct err *err, struct slice extra);
 /* The same with members of its own: `extra` is raw JSON text that begins with a comma. */
 void reply_problem_with(struct request *rq, const struct err *err, struct slice extra);
 

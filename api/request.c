@@ -6,6 +6,7 @@
 #include "service/base/hex.h"
 
 #include <microhttpd.h>
+#include <stdarg.h>
 #include <sys/epoll.h>
 
 /* In a long round the engine is woken in between, so that it commits while the rest is read: at 64
@@ -186,6 +187,17 @@ bool request_param(struct request *rq, const char *name, struct slice *ret_value
     return false;
 }
 
+bool request_bad_param(struct err *err, const char *name, const char *fmt, ...)
+{
+    char pointer[64], should[160];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(should, sizeof should, fmt, args);
+    va_end(args);
+    (void)snprintf(pointer, sizeof pointer, "?%s", name);
+    return err_at(err, ERR_INVALID, pointer, "The query parameter \"%s\" is %s", name, should);
+}
+
 static bool route_knows(const struct route *route, struct slice name)
 {
     for (size_t i = 0; i < MAX_PARAMS && route->params[i] != NULL; i++) {
@@ -208,21 +220,18 @@ bool request_check_params(struct request *rq, struct err *err)
 {
     struct slice query = rq->head.query, name, value;
     while (next_param(&query, &name, &value)) {
+        char word[41];
+        (void)snprintf(word, sizeof word, "%.*s", (int)MIN(name.len, sizeof word - 1), name.ptr);
         if (name.len == 0 && value.len == 0)
             continue;
         if (!route_knows(rq->match.route, name))
-            return err_set(err, ERR_INVALID, "This route has no query parameter \"%.*s\"",
-                           (int)MIN(name.len, 40u), name.ptr);
+            return request_bad_param(err, word, "not one of this route");
         if (is_repeated(query, name))
-            return err_set(
-                err, ERR_INVALID,
-                "The query parameter \"%.*s\" is given more than once; of several values "
-                "it is not clear which one is meant",
-                (int)name.len, name.ptr);
+            return request_bad_param(err, word,
+                                     "given more than once; of several values it is not clear "
+                                     "which one is meant");
         if (memchr(value.ptr, '%', value.len) != NULL && decode(&rq->arena, value).ptr == NULL)
-            return err_set(err, ERR_INVALID,
-                           "The query parameter \"%.*s\" is not percent-encoded UTF-8",
-                           (int)name.len, name.ptr);
+            return request_bad_param(err, word, "not percent-encoded UTF-8");
     }
     return true;
 }
@@ -265,7 +274,7 @@ bool request_wait(struct request *rq, uint64_t *ret_until_ns, struct err *err)
         /* A preference that cannot be understood is ignored: RFC 7240, section 2. */
         if (!by_param)
             return true;
-        return err_set(err, ERR_INVALID, "The query parameter \"wait\" is a number of seconds");
+        return request_bad_param(err, "wait", "a number of seconds");
     }
     wait_us = MIN(wait_us, rq->thread->shared->cfg->http_max_wait_us);
     AUTO_BUF struct buf applied = {0};
@@ -285,7 +294,7 @@ bool request_limit(struct request *rq, int64_t *ret_limit, struct err *err)
     struct slice text;
     *ret_limit = DEFAULT_PAGE;
     if (request_param(rq, "limit", &text) && (!text_to_i64(text, ret_limit) || *ret_limit < 1))
-        return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 on");
+        return request_bad_param(err, "limit", "a number from 1 on");
     *ret_limit = MIN(*ret_limit, MAX_PAGE);
     return true;
 }
@@ -298,8 +307,7 @@ bool request_page(struct request *rq, struct page *ret, struct err *err)
         return false;
     return !request_param(rq, "cursor", &text) ||
            (text_to_i64(text, &ret->cursor) && ret->cursor > 0) ||
-           err_set(err, ERR_INVALID,
-                   "The query parameter \"cursor\" is the next_cursor of an earlier answer");
+           request_bad_param(err, "cursor", "the next_cursor of an earlier answer");
 }
 
 bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err)
@@ -313,8 +321,8 @@ bool request_states(struct request *rq, uint32_t *ret_mask, struct err *err)
         size_t len = comma == NULL ? list.len : (size_t)(comma - list.ptr);
         enum job_state state;
         if (!job_state_parse((struct slice){list.ptr, len}, &state))
-            return err_set(err, ERR_INVALID, "\"%.*s\" is not a state", (int)MIN(len, 40u),
-                           list.ptr);
+            return err_at(err, ERR_INVALID, "?state", "\"%.*s\" is not a state", (int)MIN(len, 40u),
+                          list.ptr);
         *ret_mask |= 1u << state;
         size_t used = comma == NULL ? len : len + 1;
         list = (struct slice){list.ptr + used, list.len - used};
@@ -331,7 +339,7 @@ bool request_label(struct request *rq, const char **ret_key, const char **ret_va
         return true;
     const char *colon = memchr(text.ptr, ':', text.len);
     if (colon == NULL || colon == text.ptr)
-        return err_set(err, ERR_INVALID, "The query parameter \"label\" is name:value");
+        return request_bad_param(err, "label", "name:value");
     size_t len = (size_t)(colon - text.ptr);
     *ret_key = arena_dup(&rq->arena, (struct slice){text.ptr, len});
     *ret_value = arena_dup(&rq->arena, (struct slice){colon + 1, text.len - len - 1});

@@ -83,7 +83,8 @@ struct request {
 
     struct buf body;
     uint64_t charged_bytes, dropped_bytes;
-    struct err refusal; /* found while the body came; answered when it is complete */
+    struct err refusal;           /* found while the body came; answered when it is complete */
+    struct slice refusal_members; /* its own, as reply_problem_with has them */
 
     struct arena arena;
     void *state;     /* the handler's own, in the arena */
@@ -128,6 +129,8 @@ struct arena *request_scratch(struct request *rq);
 struct slice request_header(const struct request *rq, enum header header);
 /* Query parameter, percent-decoded, in the arena. False: absent. */
 bool request_param(struct request *rq, const char *name, struct slice *ret_value);
+/* INVALID, at this parameter: "The query parameter "<name>" is <what it should be>". */
+bool request_bad_param(struct err *err, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Parameters that the route does not know, that are repeated or not properly encoded, are INVALID.
  */
 MUST_CHECK bool request_check_params(struct request *rq, struct err *err);

@@ -37,7 +37,7 @@ static bool read_order(struct request *rq, struct results *s, struct err *err)
         return true;
     s->order = slice_is(text, "index") ? RESULTS_BY_INDEX : RESULTS_BY_END;
     return s->order == RESULTS_BY_INDEX || slice_is(text, "completed") ||
-           err_set(err, ERR_INVALID, "The query parameter \"order\" is completed or index");
+           request_bad_param(err, "order", "completed or index");
 }
 
 /* Last-Event-ID is newer than the address: an EventSource asks with the same one again. */
@@ -46,9 +46,9 @@ static bool read_place(struct request *rq, struct results *s, struct err *err)
     struct slice text, last = request_header(rq, HEADER_LAST_EVENT_ID);
     s->left = INT64_MAX;
     if (request_param(rq, "after", &text) && (!text_to_i64(text, &s->after) || s->after < 0))
-        return err_set(err, ERR_INVALID, "The query parameter \"after\" is the seq of an item");
+        return request_bad_param(err, "after", "the seq of an item");
     if (request_param(rq, "limit", &text) && (!text_to_i64(text, &s->left) || s->left < 1))
-        return err_set(err, ERR_INVALID, "The query parameter \"limit\" is a number from 1 on");
+        return request_bad_param(err, "limit", "a number from 1 on");
     if (last.ptr != NULL && (!text_to_i64(last, &s->after) || s->after < 0))
         s->after = 0;
     s->ready = s->after;

@@ -213,10 +213,11 @@ static bool read_received(struct request *rq, struct wait *w, bool *ret_goes_on,
         return true;
     *ret_goes_on = received_read(&w->received, after);
     return *ret_goes_on ||
-           err_set(err, ERR_INVALID,
-                   "The query parameter \"after\" is the id of an event (SSE) of a stream of "
-                   "these jobs, named in the same order; without one, leave those that have come "
-                   "out of \"jobs\"");
+           request_bad_param(
+               err, "after",
+               "the id of an event (SSE) of a stream of "
+               "these jobs, named in the same order; without one, leave those that have come "
+               "out of \"jobs\"");
 }
 
 static bool open_each(struct request *rq, struct wait *w, struct err *err)

@@ -182,7 +182,8 @@ bool err_sys(struct err *err, enum err_code code, const char *fmt, ...)
 bool err_at(struct err *err, enum err_code code, const char *pointer, const char *fmt, ...)
 {
     PRE(code > ERR_NONE && code < ERR_COUNT_);
-    PRE(pointer != NULL && (pointer[0] == '\0' || pointer[0] == '/')); /* RFC 6901, section 3 */
+    /* RFC 6901, section 3: no pointer begins with a question mark. */
+    PRE(pointer != NULL && (pointer[0] == '\0' || pointer[0] == '/' || pointer[0] == '?'));
     if (err == NULL)
         return false;
     *err = (struct err){.code = code};

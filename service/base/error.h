@@ -59,7 +59,8 @@ enum err_code {
 struct err {
     enum err_code code;
     int sys_errno;     /* logged, never sent */
-    char pointer[128]; /* JSON Pointer (RFC 6901) of the offending member, or "" */
+    char pointer[128]; /* JSON Pointer (RFC 6901) of the offending member, or "";
+                          "?name" of a parameter of the query */
     char detail[240];  /* for the client: what was wrong and what to do */
 };
 

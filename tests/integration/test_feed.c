@@ -316,3 +316,40 @@ SERVER_TEST(feed, by_the_command_line)
     expect_code(&late, 1);
     expect_err_has(&late, "only a running one can be fed");
 }
+
+static void expect_conflict(struct response *r, const char *state, int allowed)
+{
+    expect_problem(r, 409, "state-conflict");
+    expect_text(r, "state", state);
+    cr_assert_eq(cJSON_GetArraySize(json_find(r, "allowed")), allowed);
+}
+
+/* As every other verb that a job's state forbids. */
+SERVER_TEST(feed, a_refusal_names_the_state_and_what_it_allows)
+{
+    struct job_ref ended = job_submit(s, "{'command':['true']}");
+    struct job_ref later = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    AUTO_RESPONSE end = job_await(s, ended);
+    AUTO_RESPONSE empty = feed(s, ended, "", NULL, 0);
+    expect_conflict(empty, "succeeded", 2);
+    AUTO_RESPONSE bytes = feed(s, ended, "", "x", 1);
+    expect_conflict(bytes, "succeeded", 2);
+    AUTO_RESPONSE early = feed(s, later, "", "x", 1);
+    expect_conflict(early, "scheduled", 4);
+    struct text hold = fifo_make(s, "hold");
+    struct job_ref closed = job_submit(s, "{'command':['cat','%s']}", hold.s);
+    AUTO_RESPONSE running = job_await_state(s, closed, "running");
+    AUTO_RESPONSE not_open = feed(s, closed, "", "x", 1);
+    expect_conflict(not_open, "running", 5);
+    /* While the body is still coming. */
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, text_of("PUT /v1/jobs/%s/stdin", ended.id).s,
+                           "Content-Type: application/octet-stream\r\n"
+                           "Transfer-Encoding: chunked\r\n",
+                           NULL));
+    cr_assert(conn_send(c, "1\r\nx\r\n", 6));
+    cr_assert(conn_await_end(c, 20));
+    cr_assert_eq(c->status, 409);
+    cr_assert_not_null(strstr(c->body, "\"state\":\"succeeded\",\"allowed\":["), "%s", c->body);
+    fifo_release(hold.s);
+}

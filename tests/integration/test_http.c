@@ -374,3 +374,38 @@ SERVER_TEST(http, what_cannot_be_accepted_is_406)
                               "Accept: image/png", NULL);
     cr_assert(html->status == 406 || html->status == 200, "%ld", html->status);
 }
+
+/* The place of what is wrong in the query is "?name", as that of a member is its JSON pointer. */
+SERVER_TEST(http, errors_name_the_parameter)
+{
+    static const char *const rows[][2] = {
+        {"/v1/jobs?limit=0", "?limit"},
+        {"/v1/jobs?cursor=x", "?cursor"},
+        {"/v1/jobs?state=happy", "?state"},
+        {"/v1/jobs?label=x", "?label"},
+        {"/v1/jobs?order=x", "?order"},
+        {"/v1/jobs?batch=x", "?batch"},
+        {"/v1/jobs?created_after=x", "?created_after"},
+        {"/v1/jobs?nope=1", "?nope"},
+        {"/v1/jobs?queue=a&queue=b", "?queue"},
+        {"/v1/jobs?name=%zz", "?name"},
+        {"/v1/events?after=x", "?after"},
+        {"/v1/events?batch=x", "?batch"},
+        {"/v1/functions?cursor=x", "?cursor"},
+        {"/v1/pools?limit=x", "?limit"},
+        {"/v1/jobs/%s?wait=x", "?wait"},
+        {"/v1/jobs/%s/stdout?follow=x", "?follow"},
+    };
+    struct job_ref job = job_submit(s, "{'command':['true'],'delay':'1h'}");
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *gap = strstr(rows[i][0], "%s");
+        struct text path = gap == NULL ? text_of("%s", rows[i][0])
+                                       : text_of("%.*s%s%s", (int)(gap - rows[i][0]), rows[i][0],
+                                                 job.id, gap + 2);
+        AUTO_RESPONSE r = http(s, "GET", path.s, NULL, NULL);
+        expect_invalid(r, rows[i][1]);
+    }
+    AUTO_RESPONSE put = http(s, "PUT", text_of("/v1/jobs/%s/stdin?eof=x", job.id).s, "x",
+                             "Content-Type: application/octet-stream", NULL);
+    expect_invalid(put, "?eof");
+}
