@@ -3,8 +3,10 @@
 #include "api/batches.h"
 
 #include "api/codec_pipeline.h"
+#include "api/codec_read.h"
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/self.h"
 #include "api/submit.h"
 
 struct wait_state {
@@ -48,6 +50,22 @@ static void stored(struct request *rq)
     answer_when_over(rq);
 }
 
+/* They are children by their batch. */
+static bool are_own(struct request *rq, struct pipeline_request *req, struct err *err)
+{
+    if (!self_submits(rq, &req->spec, err))
+        return false;
+    for (uint32_t i = 0; i < req->n; i++) {
+        struct job_spec *spec = &req->stages[i].spec;
+        char pointer[32];
+        (void)snprintf(pointer, sizeof pointer, "/stages/%u", (unsigned)i);
+        if (!self_submits(rq, spec, err))
+            return codec_inside_of(err, pointer);
+        spec->submitter = (struct job_id){0};
+    }
+    return true;
+}
+
 static bool prepare(struct request *rq, struct wait_state *w, struct err *err)
 {
     struct slice body = buf_slice(&rq->body);
@@ -58,7 +76,7 @@ static bool prepare(struct request *rq, struct wait_state *w, struct err *err)
         submit_digest(body, digest);
     const struct job_source source = submit_source(rq, body, &rq->arena);
     if (!request_wait(rq, &w->until_ns, err) || !submit_read_key(rq, digest, err) ||
-        !codec_read_pipeline(&source, req, err))
+        !codec_read_pipeline(&source, req, err) || !are_own(rq, req, err))
         return false;
     submit_add_trace(rq, &req->spec);
     rq->cmd.kind = CMD_PIPELINE;

@@ -62,18 +62,19 @@ bool self_identify(struct request *rq, struct err *err)
 bool self_may(const struct request *rq, struct err *err)
 {
     static const handler_fn handlers[] = {
-        job_submit,    job_list,    job_show,      job_result,        job_stdout, job_stderr,
-        job_events,    job_explain, job_processes, batch_create,      batch_add,  batch_show,
-        batch_results, batch_close, jobs_wait,     jobs_as_completed,
+        job_submit,    job_list,    job_show,      job_result,        job_stdout,      job_stderr,
+        job_events,    job_explain, job_processes, batch_create,      batch_add,       batch_show,
+        batch_results, batch_close, jobs_wait,     jobs_as_completed, pipeline_create,
     };
     if (rq->who.job.no == 0)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
         if (rq->match.route->handler == handlers[i])
             return true;
-    return err_set(err, ERR_FORBIDDEN,
-                   "A job's own token is for submitting jobs and batches, and for reading that job "
-                   "and its children");
+    return err_set(
+        err, ERR_FORBIDDEN,
+        "A job's own token is for submitting jobs, batches and pipelines, and for reading that "
+        "job and its children");
 }
 
 bool self_sees(struct request *rq, const struct job_id *id, bool *ret, struct err *err)

@@ -68,6 +68,58 @@ OWN_TEST(a_job_submits_batches, "token")
     fifo_release(other.fifo.s);
 }
 
+/* Its stages are the job's children, like the elements of its batches. */
+OWN_TEST(a_job_submits_pipelines, "token")
+{
+    struct holder h = own_hold(s, "parent"), other = own_hold(s, "other");
+    AUTO_RESPONSE r = http(s, "POST", "/v1/pipelines",
+                           "{'stages':[{'function':'echo','args':['a']},"
+                           "{'function':'hold','args':['/dev/stdin']}]}",
+                           h.header, "Prefer: wait=20", NULL);
+    expect_status(r, 200);
+    expect_text(r, "state", "succeeded");
+    expect_text(r, "parent", h.job.id);
+    struct job_ref pipeline = job_of(r);
+    AUTO_RESPONSE list = own_ask(s, &h, "GET", text_of("/v1/jobs?batch=%s", pipeline.id).s, NULL);
+    cr_assert_eq(cJSON_GetArraySize(json_find(list, "items")), 2);
+    expect_text(list, "items.0.parent", h.job.id);
+    expect_text(list, "items.1.parent", h.job.id);
+    AUTO_RESPONSE results = own_ask(s, &h, "GET", text_of("/v1/batches/%s/results", pipeline.id).s,
+                                    NULL);
+    expect_text(results, "1.value", "a");
+    AUTO_RESPONSE unseen = own_ask(s, &other, "GET", text_of("/v1/batches/%s", pipeline.id).s,
+                                   NULL);
+    expect_problem(unseen, 404, "not-found");
+    fifo_release(h.fifo.s);
+    fifo_release(other.fifo.s);
+}
+
+/* Nor is a pipeline a way around it. */
+OWN_TEST(a_pipeline_of_a_job_is_as_its_jobs, "token")
+{
+    struct holder h = own_hold(s, "me");
+    AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
+    const struct {
+        const char *body, *rest; /* between them the id of another's job */
+        int status;
+        const char *slug, *pointer;
+    } rows[] = {
+        {"{'stages':[{'command':['echo','", "']}]}", 403, "forbidden", NULL},
+        {"{'stages':[{'function':'echo','args':['x']}],'depends_on':['", "']}", 422,
+         "invalid-request", "/depends_on/0"},
+        {"{'stages':[{'function':'echo','args':['x'],'stdin_from':{'job':'", "'}}]}", 403,
+         "forbidden", "/stages/0/stdin_from"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct text body = text_of("%s%s%s", rows[i].body, job_of(foreign).id, rows[i].rest);
+        AUTO_RESPONSE r = own_ask(s, &h, "POST", "/v1/pipelines", body.s);
+        expect_problem(r, rows[i].status, rows[i].slug);
+        if (rows[i].pointer != NULL)
+            expect_text(r, "errors.0.pointer", rows[i].pointer);
+    }
+    fifo_release(h.fifo.s);
+}
+
 /* A batch is no way around what a job may not submit. */
 OWN_TEST(a_batch_of_a_job_is_as_its_jobs, "token")
 {

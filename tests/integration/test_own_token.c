@@ -158,8 +158,8 @@ static bool is_for_jobs(const char *method, const char *path)
                                         "/livez",
                                         "/readyz"};
     static const char *const posts[] = {
-        "/v1/jobs", "/v1/batches",     "/v1/batches/{id}/jobs", "/v1/batches/{id}/close",
-        "/v1/wait", "/v1/as-completed"};
+        "/v1/jobs", "/v1/batches",      "/v1/batches/{id}/jobs", "/v1/batches/{id}/close",
+        "/v1/wait", "/v1/as-completed", "/v1/pipelines"};
     for (size_t i = 0; strcmp(method, "get") == 0 && i < COUNT_OF(reads); i++)
         if (strcmp(path, reads[i]) == 0)
             return true;
