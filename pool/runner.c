@@ -84,6 +84,8 @@ static void init_call(struct runner_call *call, const struct task_extra *extra)
     (void)snprintf(call->number, sizeof(call->number), "%" PRId64, call->bank->job_no);
     call->id = variable(extra, "GANGER_JOB_ID");
     call->name = variable(extra, "GANGER_JOB_NAME");
+    call->url = variable(extra, "GANGER_URL");
+    call->token = variable(extra, "GANGER_TOKEN");
     if (call->id.len == 0 || call->id.len > RUNNER_ID_MAX)
         call->id = slice_of(call->number);
     for (int stream = 0; stream < 2; stream++) {

@@ -35,6 +35,7 @@ struct runner_call {
     const struct task *task;
     const struct inputs *inputs; /* its blobs; with a task */
     struct slice id, name;       /* the job's */
+    struct slice url, token;     /* where it finds the service, and who it is there */
     char number[24];
     enum call_phase phase;
     struct capture out[2];

@@ -135,6 +135,20 @@ static void put_inputs(const struct inputs *inputs, struct buf *keys)
     }
 }
 
+/* What the task needs to ask the service as its job: where there is no room left for both, it does
+ * without. */
+static void put_own(const struct runner_call *call, struct buf *keys)
+{
+    AUTO_BUF struct buf own = {0};
+    if (call->url.len == 0 || call->token.len == 0)
+        return;
+    buf_init(&own, KEYS_MAX);
+    runner_key_put(&own, "url", call->url);
+    runner_key_put(&own, "token", call->token);
+    if (buf_ok(&own) && keys->len + own.len <= KEYS_MAX)
+        buf_append(keys, own.ptr, own.len);
+}
+
 static bool fill_inbox(struct runner *r, struct slice body)
 {
     size_t sent = 0;
@@ -178,6 +192,7 @@ bool runner_call_send(struct runner_call *call)
         buf_printf(&keys, " shm=" INBOX_PATH ":%zu", body.len);
         inlined = (struct slice){NULL, 0};
     }
+    put_own(call, &keys);
     buf_putc(&keys, '\0');
     if (!buf_ok(&keys))
         return refuse(call, "Error: the task cannot be handed over");

@@ -17,6 +17,7 @@
  *     ganger.progress(3, 10, 'tile 3')
  *     ganger.log('half of it', 'warning')
  *     ganger.signal                     an AbortSignal: cancelled, or out of time
+ *     execFile('ganger', ['show', 'self'])  as this job: GANGER_URL and GANGER_TOKEN are its own
  *
  * A function that is to be cancelled without costing the runner looks at the signal, or gives it to what it awaits.
  * `init` of the function is "module:name", called without arguments before the first task. */
@@ -115,7 +116,16 @@ function describe(error) {
   return [Buffer.from(JSON.stringify(body)), { type: type.slice(0, 100), codec: 'json' }];
 }
 
+// What a program finds that the task starts: the service, and who the task is there.
+function own({ url, token }) {
+  for (const [name, value] of [['GANGER_URL', url], ['GANGER_TOKEN', token]]) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}
+
 async function run(id, keys, body) {
+  own(keys);
   const controller = new AbortController();
   running = { id, controller };
   ganger.signal = controller.signal;
@@ -132,6 +142,7 @@ async function run(id, keys, body) {
     final = controller.signal.aborted ? ['CANCELLED', id] : ['ERROR', id, ...describe(error)];
   }
   running = ganger.task = ganger.signal = null;
+  own({});
   put(...final); // stdout and stderr are written at once when they are pipes
 }
 

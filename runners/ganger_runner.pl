@@ -16,6 +16,7 @@
 #     Ganger::progress(3, 10, 'tile 3');
 #     Ganger::data($value);                a partial result
 #     Ganger::log('half of it', 'warning');
+#     system 'ganger', 'show', 'self';     GANGER_URL and GANGER_TOKEN are this job's own
 #     $Ganger::task                        { id => …, name => …, attempt => …, inputs => { data => 'path of a blob' } }
 #
 # Cancel and time limits arrive as an exception, "Ganger::Cancelled". `init` of the function is called like `call`,
@@ -123,6 +124,9 @@ sub run {
     my ($id, $keys, $body) = @_;
     my %inputs = map { (substr($_, 6) => $keys->{$_} =~ s/:\d+\z//r) } grep { /^input\./ } keys %$keys;
     $task = { id => $id, name => $keys->{name}, attempt => $keys->{attempt}, inputs => \%inputs };
+    my %own = (GANGER_URL => $keys->{url}, GANGER_TOKEN => $keys->{token});
+    local @ENV{ keys %own };
+    for (keys %own) { defined $own{$_} ? ($ENV{$_} = $own{$_}) : delete $ENV{$_} }
     my @final;
     my $fine = eval {
         $pending = 0;

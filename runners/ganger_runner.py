@@ -18,6 +18,7 @@ generator yields partial results. What it raises is the job's error. Inside of a
     ganger_runner.task.id, .name, .attempt, .deadline      # whose call this is
     open(ganger_runner.task.inputs["data"], "rb")          # a blob among the job's inputs
     ganger_runner.progress(3, 10, "tile 3")
+    subprocess.run(["ganger", "submit", "--function", "f"])   # as this job: GANGER_URL and GANGER_TOKEN are its own
     ganger_runner.log("half of it", level="warning")
 
 Cancel and time limits arrive as ganger_runner.Cancelled, raised wherever the function is.
@@ -241,7 +242,16 @@ def attempt(ident, keys, body):
         interrupts.armed = False
 
 
+def own(keys):
+    """What a program finds that the task starts: the service, and who the task is there."""
+    for name, key in (("GANGER_URL", "url"), ("GANGER_TOKEN", "token")):
+        os.environ.pop(name, None)
+        if key in keys:
+            os.environ[name] = keys[key]
+
+
 def run(ident, keys, body):
+    own(keys)
     task.id, task.name, task.attempt = ident, keys.get("name"), int(keys.get("attempt", 1))
     task.inputs = {key[6:]: value.rpartition(":")[0] for key, value in keys.items() if key.startswith("input.")}
     left = keys.get("deadline_ms")
@@ -251,6 +261,7 @@ def run(ident, keys, body):
     except Cancelled:
         verb, value, more = "CANCELLED", b"", {}
     task.id = None
+    own({})
     flush()
     frames.put(verb, ident, value, **more)
 

@@ -16,6 +16,7 @@
 #     data 'a partial result'
 #     log 'half of it' warning
 #     wc -c <"$(input data)"        # a blob among the job's inputs
+#     ganger show self              # GANGER_URL and GANGER_TOKEN are this job's own
 #
 # A task that is cancelled costs this runner, which then starts again.
 
@@ -72,10 +73,13 @@ while read -r verb id length keys <&3; do
         read -r _ <&3
     fi
     fn='' shm=''
+    unset GANGER_URL GANGER_TOKEN
     for pair in $keys; do
         case $pair in
         fn=*) fn=${pair#fn=} ;;
         shm=*) shm=${pair#shm=} ;;
+        url=*) export GANGER_URL="${pair#url=}" ;;
+        token=*) export GANGER_TOKEN="${pair#token=}" ;;
         esac
     done
     if [ -n "$shm" ]; then

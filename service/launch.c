@@ -47,7 +47,7 @@ static struct pool_task make_task(const struct dispatch *d, const struct flight 
                                       .name = f->info.name,
                                       .attempt = f->attempt,
                                       .traceparent = f->info.traceparent,
-                                      .has_token = task_is_command(f->info.task)};
+                                      .has_token = !task_is_native(f->info.task)};
     flight_env(d, &names, env);
     starts_note(&d->starts, f->info.row.no, f->attempt, env->note);
     struct pool_task task = {

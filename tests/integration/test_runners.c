@@ -46,8 +46,9 @@ RUNNER_TEST(a_task_says_what_is_asked)
     AUTO_TEXT header = job_read(s, job_of(named), "result");
     const struct text begin = text_of("\"TASK %s ", job_of(named).id);
     cr_assert(strncmp(header, begin.s, strlen(begin.s)) == 0, "%s", header);
-    static const char *const keys[] = {" codec=json", " attempt=1", " deadline_ms=19",
-                                       " name=a%20b", " fn=some:thing"};
+    static const char *const keys[] = {" codec=json", " attempt=1",     " deadline_ms=19",
+                                       " name=a%20b", " fn=some:thing", " url=unix:/",
+                                       " token="};
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         cr_assert_not_null(strstr(header, keys[i]), "%s is not in %s", keys[i], header);
 }

@@ -331,6 +331,43 @@ SHIPPED(a_blob_is_a_file_that_it_can_read)
     }
 }
 
+/* A program that it starts asks the service as this job. */
+SHIPPED(a_task_asks_as_its_job)
+{
+    EACH(l)
+    {
+        AUTO_RESPONSE r = runner_call(s, l->name,
+                                      args_of(l, "self", text_of("'%s'", ganger_binary()).s).s);
+        expect_outcome(r, "succeeded", NULL);
+        AUTO_TEXT value = job_read(s, job_of(r), "result");
+        cr_assert_not_null(strstr(value, job_of(r).id), "%s", value);
+        cr_assert_not_null(strstr(value, "running"), "%s", value);
+    }
+}
+
+/* The same runner, and another token for each task: also for those of one turn. It dies with it. */
+SHIPPED(a_token_is_of_one_task)
+{
+    EACH(l)
+    {
+        const struct text item = l->is_sh ? text_of("'token'") : text_of("['token']");
+        struct job_ref batch = batch_submit(
+            s, "{'function':'%s','items':[%s,%s,%s],'star':%s,'chunksize':3}", l->name, item.s,
+            item.s, item.s, l->is_sh ? "false" : "true");
+        AUTO_RESPONSE over = batch_await(s, batch);
+        expect_text(over, "state", "succeeded");
+        AUTO_RESPONSE all = http_get(s, "/v1/batches/%s/results", batch.id);
+        for (int i = 0; i < 3; i++) {
+            const char *token = json_text(all, text_of("%d.value", i).s);
+            const char *id = json_text(all, text_of("%d.id", i).s);
+            cr_assert(strncmp(token, id, strlen(id)) == 0 && token[strlen(id)] == '.', "%s", token);
+            AUTO_RESPONSE late = http(s, "GET", "/v1/jobs/self", NULL,
+                                      text_of("Authorization: Bearer %s", token).s, NULL);
+            expect_problem(late, 401, "unauthorized");
+        }
+    }
+}
+
 SHIPPED(functions_of_libraries_need_no_code)
 {
     runner_value(s, "mean", "[1,2,6]", "3");

@@ -37,6 +37,8 @@ sub behave {
         local $/;
         return \scalar <$file>;
     }
+    return scalar `$arg show self --json` if $what eq 'self';
+    return $ENV{GANGER_TOKEN} if $what eq 'token';
     die "unknown: $what\n";
 }
 

@@ -34,6 +34,8 @@ exports.behave = async (what, arg, kwargs) => {
     case 'data': return pieces(arg);
     case 'input': return require('fs').readFileSync(ganger.task.inputs[arg]);
     case 'kwargs': return kwargs;
+    case 'self': return require('child_process').execFileSync(arg, ['show', 'self', '--json']).toString();
+    case 'token': return process.env.GANGER_TOKEN;
     default: throw new Error(what);
   }
 };

@@ -2,6 +2,7 @@
 """What a task of the Python runner does in tests/integration/test_runners_shipped.c."""
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -63,6 +64,10 @@ def behave(what, arg=None, *, suffix=""):
     if what == "input":
         with open(ganger_runner.task.inputs[arg], "rb") as file:
             return file.read()
+    if what == "self":
+        return subprocess.check_output([arg, "show", "self", "--json"], text=True)
+    if what == "token":
+        return os.environ["GANGER_TOKEN"]
     raise KeyError(what)
 
 

@@ -16,6 +16,8 @@ behave() {
     wait) progress 1 2 waits; sleep 60 ;;
     stubborn) trap '' TERM; progress 1 2 waits; while :; do sleep 60; done ;;
     input) cat "$(input "$arg")" ;;
+    self) "$arg" show self --json ;;
+    token) printf %s "$GANGER_TOKEN" ;;
     kill) kill -KILL $$ ;;
     data) for i in 0 1 2; do data "{\"i\":$i}"; done; printf end ;;
     esac
