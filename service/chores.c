@@ -50,6 +50,8 @@ static bool run_step(struct engine *e, const void *arg, struct err *err)
     struct chore *c = *(struct chore *const *)arg;
     struct err why = {0};
     const bool refused = !step(e, c, &why);
+    if (SEEDED_BUG("chore")) /* a negative control of the guard */
+        return err_set(err, ERR_INTERNAL, "a seeded fault");
     if (refused && apply_is_store_failure(&why))
         return err_set(err, why.code, "%s", why.detail);
     if (refused || chore_is_over(c))

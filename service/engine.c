@@ -223,8 +223,8 @@ static void fail_stop(struct engine *e, const struct err *why)
 static bool apply(struct engine *e, struct err *err)
 {
     return dispatch_record(&e->dispatch, &e->turn, err) && apply_ends(e, err) &&
-           apply_timers(e, err) && apply_telling(e, err) && apply_commands(e, err) &&
-           apply_batch_work(e, err) && apply_pool_work(e, err) && apply_chore_work(e, err) &&
+           apply_timers(e, err) && apply_telling(e, err) && apply_chore_work(e, err) &&
+           apply_commands(e, err) && apply_batch_work(e, err) && apply_pool_work(e, err) &&
            chunk_part_late(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
            apply_claims(e, err) && apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
 }

@@ -309,7 +309,7 @@ MUST_CHECK bool batch_cancel_step(struct engine *e, struct chore *c, struct err 
 MUST_CHECK bool batch_retry_step(struct engine *e, struct chore *c, struct err *err);
 /* chores.c. Begin: the first step of a verb on many jobs; what it leaves is stored, and a step is
  * done in each turn, whatever becomes of the client, which hears when all is done (*ret). Work: the
- * step of this turn. */
+ * step of this turn, of what earlier ones have begun. */
 MUST_CHECK bool chore_begin(struct engine *e, struct command *cmd, struct chore *c,
                             enum verdict *ret, struct err *err);
 MUST_CHECK bool apply_chore_work(struct engine *e, struct err *err);

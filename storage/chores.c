@@ -5,6 +5,7 @@
 
 #define BY_INDEX 1
 #define STOPPING 2
+_Static_assert(sizeof(struct index_range) == 16, "CHORE_NEXT cuts the ranges by their size");
 #define MAX_WALKED 4000 /* rows that one step of a purge looks at */
 
 static void bind_progress(sqlite3_stmt *stmt, const struct chore *c)

@@ -134,6 +134,26 @@ SERVER_TEST_WITH(guard, a_termination_that_fails_is_given_up, .env = {"GANGER_BU
     expect_outcome(end, "succeeded", NULL);
 }
 
+/* What was done of it stays, and who waits for it hears. */
+SERVER_TEST_WITH(guard, a_verb_on_many_jobs_that_fails_is_given_up, .env = {"GANGER_BUG=chore"})
+{
+    struct text_builder b = {0};
+    text_add(&b, "{'command':['true'],'delay':'1h','items':[0");
+    for (int i = 1; i < 1500; i++)
+        text_add(&b, ",0");
+    text_add(&b, "]}");
+    AUTO_RESPONSE made = http(s, "POST", "/v1/batches", b.text, NULL);
+    text_free(&b);
+    struct job_ref batch = job_of(made);
+    AUTO_RESPONSE purged = http(s, "POST", "/v1/queues/default/purge", NULL, NULL);
+    expect_problem(purged, 500, "internal");
+    cr_assert_geq(metric_of(s, DROPPED), 1);
+    cr_assert_eq(batch_count(s, batch, "cancelled"), 500, "the first step");
+    struct job_ref other = submit_at_last(s, "{'command':['true']}");
+    AUTO_RESPONSE ended = job_await(s, other);
+    expect_outcome(ended, "succeeded", NULL);
+}
+
 /* A job, an element of a batch and a stage of a pipeline: each fails alone, and all others begin.
  */
 SERVER_TEST_WITH(guard, a_job_that_cannot_be_read_fails_alone, .workers = 2,
