@@ -25,7 +25,8 @@ void reply_etag(struct request *rq, int64_t version)
     char *text = arena_alloc(&rq->arena, 24);
     if (text == NULL)
         return;
-    (void)snprintf(text, 24, "\"%lld\"", (long long)version);
+    text[0] = '"';
+    memcpy(text + 1 + text_from_i64(version, text + 1), "\"", 2);
     reply_header(rq, ANSWER_ETAG, text);
 }
 

@@ -346,12 +346,11 @@ void view_write_job_line(const struct job_view *job, struct buf *out)
     view_make_line(out, from);
 }
 
-/* The store gives a nameless job this name. */
-static const char *default_name(int64_t no, struct arena *a)
+static const char *own_name(int64_t no, struct arena *a)
 {
-    char *name = arena_alloc(a, 32);
+    char *name = arena_alloc(a, JOB_OWN_NAME_SIZE);
     if (name != NULL)
-        (void)snprintf(name, 32, "job-%lld", (long long)no);
+        job_own_name(no, name);
     return name;
 }
 
@@ -374,7 +373,7 @@ bool view_at_birth(const struct submit_item *item, struct arena *a, struct job_v
         .reason = REASON_NONE,
         .max_attempts = spec->max_attempts,
         .version = 1,
-        .name = spec->name.ptr != NULL ? arena_dup(a, spec->name) : default_name(item->id.no, a),
+        .name = spec->name.ptr != NULL ? arena_dup(a, spec->name) : own_name(item->id.no, a),
         .queue = arena_dup(a, spec->queue),
         .priority = spec->priority,
         .labels = spec->labels,

@@ -20,11 +20,11 @@ static void env_add(struct start_env *env, const char *name, struct slice value)
 
 void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env)
 {
-    char id[37], attempt[16];
-    arena_init(&env->arena, MAX_ENV_BYTES);
+    char id[37], attempt[21];
+    arena_init_small(&env->arena, MAX_ENV_BYTES);
     env->n = 0;
     job_id_format(names->id, id);
-    (void)snprintf(attempt, sizeof attempt, "%u", names->attempt);
+    (void)text_from_i64(names->attempt, attempt);
     env_add(env, "GANGER_JOB_ID", slice_of(id));
     env_add(env, "GANGER_JOB_NAME", slice_of(names->name));
     env_add(env, "GANGER_ATTEMPT", slice_of(attempt));

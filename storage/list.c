@@ -38,7 +38,7 @@ static bool spec_matches(const struct walk *walk, const struct row *row, bool *r
                                               is_item ? SQL_READ_BATCH_SPEC : SQL_READ_SPEC);
     const struct job_filter *filter = walk->filter;
     AUTO_ARENA struct arena names = {0};
-    char number[32];
+    char number[JOB_OWN_NAME_SIZE];
     struct slice name;
     bool found;
 
@@ -49,7 +49,7 @@ static bool spec_matches(const struct walk *walk, const struct row *row, bool *r
     if (!db_next(&walk->reader->db, get, &found, err))
         return false;
     arena_init(&names, 4096);
-    (void)snprintf(number, sizeof(number), "job-%lld", (long long)row->no);
+    job_own_name(row->no, number);
     name = found ? column_slice(get, 0) : (struct slice){NULL, 0};
     if (name.ptr == NULL)
         name = slice_of(number);

@@ -96,9 +96,9 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
     }
     ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, row.queue)));
     if (name.ptr == NULL) {
-        char text[32];
+        char text[JOB_OWN_NAME_SIZE];
 
-        (void)snprintf(text, sizeof(text), "job-%lld", (long long)no);
+        job_own_name(no, text);
         name.ptr = arena_dup(a, slice_of(text));
     }
     ret->name = name.ptr;

@@ -129,9 +129,9 @@ static bool spec_fill(struct reader *reader, const struct row *row, struct arena
     if (is_item && !reader_item_name(reader, row, a, &name, err))
         return false;
     if (name.ptr == NULL) {
-        char text[32];
+        char text[JOB_OWN_NAME_SIZE];
 
-        (void)snprintf(text, sizeof(text), "job-%lld", (long long)no);
+        job_own_name(no, text);
         name.ptr = arena_dup(a, slice_of(text));
     }
     view->name = name.ptr;

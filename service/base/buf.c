@@ -126,42 +126,10 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     va_end(again);
 }
 
-/* clang-format off */
-static const char digit_pairs[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-    "8081828384858687888990919293949596979899";
-/* clang-format on */
-
-/* Writes v so that it ends before `end`; returns its first byte. 20 bytes hold any value. */
-static char *digits_before(char *end, uint64_t v)
-{
-    while (v >= 100) {
-        end -= 2;
-        memcpy(end, digit_pairs + (v % 100) * 2, 2);
-        v /= 100;
-    }
-    if (v >= 10) {
-        end -= 2;
-        memcpy(end, digit_pairs + v * 2, 2);
-        return end;
-    }
-    *--end = (char)('0' + v);
-    return end;
-}
-
-static uint64_t magnitude(int64_t v)
-{
-    return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-}
-
 void buf_put_i64(struct buf *b, int64_t v)
 {
     char text[21];
-    char *at = digits_before(text + sizeof(text), magnitude(v));
-    if (v < 0)
-        *--at = '-';
-    buf_append(b, at, (size_t)(text + sizeof(text) - at));
+    buf_append(b, text, text_from_i64(v, text));
 }
 
 /* True when none of the eight bytes needs a look: all are 0x20…0x7E, neither quote nor backslash.
@@ -266,19 +234,18 @@ void buf_json_time(struct buf *b, int64_t wall_us)
 
 void buf_json_seconds_us(struct buf *b, int64_t us)
 {
-    char text[32];
-    char *end = text + sizeof(text), *at = end;
-    uint64_t v = magnitude(us);
+    char text[32] = "-";
+    size_t len = us < 0;
+    uint64_t v = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
     uint64_t fraction = v % 1000000;
+    len += text_from_i64((int64_t)(v / 1000000), text + len);
     if (fraction != 0) {
-        for (int i = 0; i < 6; i++, fraction /= 10)
-            *--at = (char)('0' + fraction % 10);
-        while (end[-1] == '0')
-            end--;
-        *--at = '.';
+        text[len] = '.';
+        for (size_t i = len + 6; i > len; i--, fraction /= 10)
+            text[i] = (char)('0' + fraction % 10);
+        len += 7;
+        while (text[len - 1] == '0')
+            len--;
     }
-    at = digits_before(at, v / 1000000);
-    if (us < 0)
-        *--at = '-';
-    buf_append(b, at, (size_t)(end - at));
+    buf_append(b, text, len);
 }

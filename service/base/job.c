@@ -145,6 +145,12 @@ bool retry_policy_allows(const struct retry_policy *p, enum job_reason reason, i
     return (p->on_mask & bit) != 0 || (exited && lists_exit(p->on_exit, p->n_on_exit, exit_code));
 }
 
+void job_own_name(int64_t no, char out[JOB_OWN_NAME_SIZE])
+{
+    memcpy(out, "job-", 4);
+    (void)text_from_i64(no, out + 4);
+}
+
 uint64_t retry_policy_delay_us(const struct retry_policy *p, uint32_t failed_attempts,
                                uint64_t random)
 {

@@ -89,6 +89,10 @@ const char *job_reason_name(enum job_reason reason); /* NULL for REASON_NONE */
 bool job_reason_parse(struct slice name, enum job_reason *ret);
 uint32_t job_reasons_retried_by_default(void); /* bit mask */
 
+/* The name of a job that was given none. */
+#define JOB_OWN_NAME_SIZE 25
+void job_own_name(int64_t no, char out[JOB_OWN_NAME_SIZE]);
+
 /* What becomes of a submission whose unique key a living job holds. */
 enum unique_policy { UNIQUE_RETURN, UNIQUE_REJECT, UNIQUE_REPLACE, UNIQUE_POLICY_COUNT };
 #define UNIQUE_KEY_BYTES 16 /* the first ones of its SHA-256 */

@@ -108,8 +108,10 @@ static int read_byte(struct byte_reader *r)
 
 bool json_raw_is(struct slice raw, struct slice plain)
 {
-    if (!has_escapes(raw))
-        return slice_eq(raw, plain);
+    if (raw.len < plain.len) /* an escape is never shorter than what it stands for */
+        return false;
+    if (plain.len > 0 && raw.ptr[0] != plain.ptr[0] && raw.ptr[0] != '\\')
+        return false; /* as most do: a name is looked for among many */
     struct byte_reader r = reader_of(raw);
     for (size_t i = 0; i < plain.len; i++) {
         if (read_byte(&r) != (unsigned char)plain.ptr[i])

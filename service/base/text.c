@@ -242,6 +242,42 @@ bool text_to_time_us(struct slice s, int64_t *ret_us)
     return true;
 }
 
+/* clang-format off */
+static const char digit_pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+/* clang-format on */
+
+/* Writes v so that it ends before `end`; returns its first byte. 20 bytes hold any value. */
+static char *digits_before(char *end, uint64_t v)
+{
+    while (v >= 100) {
+        end -= 2;
+        memcpy(end, digit_pairs + (v % 100) * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        end -= 2;
+        memcpy(end, digit_pairs + v * 2, 2);
+        return end;
+    }
+    *--end = (char)('0' + v);
+    return end;
+}
+
+size_t text_from_i64(int64_t v, char out[21])
+{
+    char text[21], *end = text + sizeof(text);
+    char *at = digits_before(end, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+    if (v < 0)
+        *--at = '-';
+    const size_t len = (size_t)(end - at);
+    memcpy(out, at, len);
+    out[len] = '\0';
+    return len;
+}
+
 static void put_digits(char *out, int n_digits, uint64_t value)
 {
     for (int i = n_digits - 1; i >= 0; i--, value /= 10)

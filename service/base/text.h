@@ -15,6 +15,8 @@ MUST_CHECK bool text_to_time_us(struct slice s, int64_t *ret_us);
 /* out must hold 28 bytes: "2026-12-01T00:00:00.000000Z" and a NUL. Held within years 0 … 9999. */
 void text_from_time_us(int64_t us, char out[28]);
 MUST_CHECK bool text_to_i64(struct slice s, int64_t *ret); /* decimal, whole slice */
+/* Terminated; returns its length. */
+size_t text_from_i64(int64_t v, char out[21]);
 
 /* "TERM", "SIGTERM", "term"; real-time signals not accepted. 0 when unknown. */
 int text_to_signal(struct slice s);
