@@ -267,7 +267,7 @@ bool apply_ends(struct engine *e, struct err *err)
         pools_landed(e, f);
     }
     (void)store_changes(e->store, &e->turn.n_until_landed);
-    return true;
+    return jobs_passed(e->store, err);
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -86,9 +86,13 @@ struct job_end {
 MUST_CHECK bool jobs_finish(struct store *store, int64_t no, uint32_t attempt,
                             const struct job_end *end, struct err *err);
 /* jobs_start and jobs_finish, for an attempt that began and ended since the last commit: one write
- * when the job is over by it. */
+ * when the job is over by it, together with others and by jobs_passed at the latest. Until then
+ * what `end` points to must stay. */
 MUST_CHECK bool jobs_pass(struct store *store, const struct job_start *start,
                           const struct job_end *end, struct err *err);
+/* All that have passed are in the database now: after the last one, and before anybody looks for
+ * jobs by what they are. A commit does it as well. */
+MUST_CHECK bool jobs_passed(struct store *store, struct err *err);
 /* jobs_start for an element behind the gate of its batch, which has begun in the turn of another
  * one of its chunk. Nothing is done when it is RUNNING or STOPPING already. */
 MUST_CHECK bool jobs_start_mate(struct store *store, const struct job_start *start,

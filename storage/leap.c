@@ -5,26 +5,6 @@
 #include "storage/jobs.h"
 #include "storage/store_impl.h"
 
-/* The second argument of leap(). The numbers are those of SQL_ROWS_LEAP. */
-enum leap_column {
-    LEAP_TIMER,
-    LEAP_WAKE,
-    LEAP_STARTED,
-    LEAP_FINISHED,
-    LEAP_TIMES, /* so many columns are NULL instead of 0 */
-    LEAP_WALL = LEAP_TIMES,
-    LEAP_USER,
-    LEAP_SYSTEM,
-    LEAP_RSS,
-    LEAP_STDOUT,
-    LEAP_STDERR,
-    LEAP_INTS,
-    LEAP_VALUE_BYTES = LEAP_INTS,
-    LEAP_VALUE,
-    LEAP_COLUMNS
-};
-_Static_assert(LEAP_COLUMNS == 12, "SQL_ROWS_LEAP names these columns by their numbers");
-
 /* ---- what the statement asks ---- */
 
 static void answer(sqlite3_context *context, int argc, sqlite3_value **argv)
@@ -36,7 +16,7 @@ static void answer(sqlite3_context *context, int argc, sqlite3_value **argv)
     PRE(argc == 2 && at >= 0 && (size_t)at < leaping->n && which >= 0 && which < LEAP_COLUMNS);
 
     struct leap_row *row = &leaping->rows[at];
-    row->done = true;
+    row->done = row->done || which != LEAP_IS_MEANT;
     if (which == LEAP_VALUE && row->value.ptr != NULL)
         sqlite3_result_blob64(context, row->value.ptr, row->value.len, SQLITE_STATIC);
     else if (which == LEAP_VALUE_BYTES && row->has_value)
@@ -84,26 +64,27 @@ static struct row row_after(const struct job_leap *leap)
     return row;
 }
 
+bool leap_is_alike(const struct row *a, const struct row *b)
+{
+    return b->version == a->version && b->attempt == a->attempt && b->state == a->state &&
+           b->reason == a->reason && b->has_exit_code == a->has_exit_code &&
+           b->exit_code == a->exit_code && b->signal == a->signal &&
+           b->usage.processes_killed == a->usage.processes_killed &&
+           row_output_flags(b) == row_output_flags(a);
+}
+
 /* Whether one statement can write both, `b` as the next neighbour of `a`. */
 static bool is_alike(const struct row *a, const struct row *b)
 {
     return b->no == a->no + 1 && b->batch == a->batch && b->queue == a->queue &&
-           b->version == a->version && b->flags == a->flags && b->attempt == a->attempt &&
-           b->slot == a->slot && b->state == a->state && b->reason == a->reason &&
-           b->has_exit_code == a->has_exit_code && b->exit_code == a->exit_code &&
-           b->signal == a->signal && b->usage.processes_killed == a->usage.processes_killed &&
-           row_output_flags(b) == row_output_flags(a);
+           b->flags == a->flags && b->slot == a->slot && leap_is_alike(a, b);
 }
 
-static struct leap_row row_ask(struct timer_run *timers, const struct row *row)
+struct leap_row leap_row_of(const struct row *row)
 {
-    const bool has_timer = !timer_goes_along(timers, row);
-
     return (struct leap_row){
         .ints =
             {
-                [LEAP_TIMER] = has_timer ? TIMER_KEEP : TIMER_NONE,
-                [LEAP_WAKE] = has_timer ? timer_shared_us(row) : 0,
                 [LEAP_STARTED] = row->started_us,
                 [LEAP_FINISHED] = row->finished_us,
                 [LEAP_WALL] = row->usage.wall_us,
@@ -112,11 +93,23 @@ static struct leap_row row_ask(struct timer_run *timers, const struct row *row)
                 [LEAP_RSS] = (int64_t)row->usage.max_rss_bytes,
                 [LEAP_STDOUT] = (int64_t)row->output.bytes[0],
                 [LEAP_STDERR] = (int64_t)row->output.bytes[1],
+                [LEAP_SLOT] = row->slot,
+                [LEAP_IS_MEANT] = 1,
             },
         .has_value = row->output.has_value,
         .value_bytes = (int64_t)row->output.bytes[STREAM_VALUE],
         .value = row->value,
     };
+}
+
+static struct leap_row row_ask(struct timer_run *timers, const struct row *row)
+{
+    const bool has_timer = !timer_goes_along(timers, row);
+    struct leap_row asked = leap_row_of(row);
+
+    asked.ints[LEAP_TIMER] = has_timer ? TIMER_KEEP : TIMER_NONE;
+    asked.ints[LEAP_WAKE] = has_timer ? timer_shared_us(row) : 0;
+    return asked;
 }
 
 /* `row` is the first of n. */

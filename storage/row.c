@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/row.h"
 
+#include "storage/jobs.h"
 #include "storage/row_timer.h"
 #include "storage/store_impl.h"
 
@@ -253,7 +254,6 @@ bool row_move(struct store *store, struct row *row, enum job_state to, struct er
 bool row_pass(struct store *store, struct row *row, enum job_state to, struct err *err)
 {
     struct row begun = *row, moved = *row;
-    sqlite3_stmt *move;
 
     PRE(row->state == JOB_QUEUED && job_state_is_end(to) && job_state_may_move(JOB_RUNNING, to));
 
@@ -263,15 +263,20 @@ bool row_pass(struct store *store, struct row *row, enum job_state to, struct er
     moved.version += 2;
     if (!row_is_counted(store, row, err))
         return false;
-    move = move_bind(store_stmt(store, SQL_ROW_MOVE), &moved);
-    bind_i64(move, 2, INT64_C(1) << JOB_QUEUED);
-    if (!store_run(store, move, err))
+    if (store->passing.n == ARRAY_LEN(store->passing.rows) && !jobs_passed(store, err))
         return false;
-    if (sqlite3_changes(store->db.handle) != 1)
-        return err_set(err, ERR_STATE_CONFLICT, "The job is not queued any more.");
+    store->passing.rows[store->passing.n++] = moved;
     row_has_moved(store, row, JOB_QUEUED, &moved);
     return row_changed(store, &begun, JOB_QUEUED, JOB_RUNNING, err) &&
            row_changed(store, row, JOB_RUNNING, to, err);
+}
+
+bool row_write_passed(struct store *store, const struct row *row, struct err *err)
+{
+    sqlite3_stmt *move = move_bind(store_stmt(store, SQL_ROW_MOVE), row);
+
+    bind_i64(move, 2, INT64_C(1) << JOB_QUEUED);
+    return store_run(store, move, err);
 }
 
 bool row_change(struct store *store, const struct row *was, struct row *row, enum job_state to,

@@ -88,8 +88,11 @@ MUST_CHECK bool row_born(struct store *store, const struct row *row, struct err 
  * changed, when job.h's table does not know the move from the row's stored state. */
 MUST_CHECK bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err);
 /* From QUEUED by way of RUNNING to the end in one write, for an attempt that began and ended since
- * the last commit. Everybody hears of both moves, and the version grows by 2. */
+ * the last commit. Everybody hears of both moves, and the version grows by 2. The row in the
+ * database follows with jobs_passed; what row->value points to must live until then. */
 MUST_CHECK bool row_pass(struct store *store, struct row *row, enum job_state to, struct err *err);
+/* One of them; the others: pass.c. */
+MUST_CHECK bool row_write_passed(struct store *store, const struct row *row, struct err *err);
 /* Writes what a client may change (queue, priority, times, keep, attempts) of the row `was`, and
  * moves it to `to` when that is another state; version + 1 either way. */
 MUST_CHECK bool row_change(struct store *store, const struct row *was, struct row *row,

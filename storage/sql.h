@@ -148,9 +148,20 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " user_us = leap(no, 5), system_us = leap(no, 6),"                    \
                              " max_rss_bytes = leap(no, 7), killed = ?11,"                         \
                              " stdout_bytes = leap(no, 8), stderr_bytes = leap(no, 9),"            \
-                             " output_flags = ?12, flags = ?4 & ~8, value_bytes = leap(no, 10),"   \
-                             " value = leap(no, 11) WHERE no >= ?1 AND no < ?2"                    \
+                             " output_flags = ?12, flags = ?4 & ~8, value_bytes = leap(no, 12),"   \
+                             " value = leap(no, 13) WHERE no >= ?1 AND no < ?2"                    \
                              " AND state = " TEXT_BLOCKED " AND version = ?3 AND flags = ?4")      \
+    X(ROWS_PASS,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = leap(no, 0),"      \
+                             " wake_us = leap(no, 1), attempt = ?5, started_us = leap(no, 2),"     \
+                             " finished_us = leap(no, 3), keep_us = ?6, reason = ?7,"              \
+                             " exit_code = ?8, signal = ?9, wall_us = leap(no, 4),"                \
+                             " user_us = leap(no, 5), system_us = leap(no, 6),"                    \
+                             " max_rss_bytes = leap(no, 7), killed = ?10,"                         \
+                             " stdout_bytes = leap(no, 8), stderr_bytes = leap(no, 9),"            \
+                             " slot = leap(no, 10), output_flags = ?11,"                           \
+                             " value_bytes = leap(no, 12), value = leap(no, 13)"                   \
+                             " WHERE no >= ?1 AND no < ?2 AND +state = " TEXT_QUEUED               \
+                             " AND leap(no, 11)")                                                  \
     X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
                              " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
                              " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \

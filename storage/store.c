@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/store.h"
 
+#include "storage/jobs.h"
 #include "storage/store_impl.h"
 
 /* ---- running statements ---- */
@@ -68,6 +69,7 @@ bool store_begin(struct store *store, struct err *err)
     store->changes.n = 0;
     store->batches.n_changed = 0;
     store->timers = (struct timer_run){0};
+    store->passing.n = 0;
     return true;
 }
 
@@ -79,6 +81,7 @@ void store_rollback(struct store *store)
     row_cache_clear(&store->cache);
     batch_cache_clear(&store->batches);
     store->changes.n = 0;
+    store->passing.n = 0;
     store->newest = store->newest_at_begin;
     store->deliveries = store->deliveries_at_begin;
     store->blobs = store->blobs_at_begin;
@@ -100,7 +103,8 @@ bool store_savepoint(struct store *store, struct err *err)
 
     if (!store_can_go_on(store))
         return err_set(err, ERR_STORAGE, "The transaction cannot go on after an earlier error.");
-    if (!batches_write(store, err)) /* so that an undo may forget what is in memory */
+    /* So that an undo may forget what is in memory. */
+    if (!batches_write(store, err) || !jobs_passed(store, err))
         return false;
     rc = control(store, SQL_SAVEPOINT);
     if (rc != SQLITE_DONE)
@@ -135,6 +139,7 @@ void store_savepoint_undo(struct store *store)
     counts_savepoint_undo(&store->counts);
     row_cache_clear(&store->cache);
     batch_cache_clear(&store->batches);
+    store->passing.n = 0;
     store->batches.n_changed = n_changed; /* what was changed before still was */
     store->changes.n = store->changes.n_at_savepoint;
     store->timers = (struct timer_run){0};
@@ -172,7 +177,7 @@ static bool commit_prepare(struct store *store, struct err *err)
         return err_set(err, ERR_STORAGE, "An earlier write of this transaction failed.");
     if (FAULT("store-before-commit"))
         return err_set(err, ERR_STORAGE, "Simulated failure before the commit.");
-    return batches_write(store, err) && counts_write(store, err);
+    return jobs_passed(store, err) && batches_write(store, err) && counts_write(store, err);
 }
 
 static int commit_step(struct store *store)

@@ -21,9 +21,31 @@ struct newest {
 /* Its copy in `meta`, written when that row is deleted. */
 #define META_NEWEST "newest deleted row"
 
-/* What the statement of leaps asks about its rows (leap.c). */
+/* The second argument of leap(). The numbers are those of SQL_ROWS_LEAP and SQL_ROWS_PASS. */
+enum leap_column {
+    LEAP_TIMER,
+    LEAP_WAKE,
+    LEAP_STARTED,
+    LEAP_FINISHED,
+    LEAP_TIMES, /* so many columns are NULL instead of 0 */
+    LEAP_WALL = LEAP_TIMES,
+    LEAP_USER,
+    LEAP_SYSTEM,
+    LEAP_RSS,
+    LEAP_STDOUT,
+    LEAP_STDERR,
+    LEAP_SLOT,
+    LEAP_IS_MEANT, /* no column: whether the statement is to write this row */
+    LEAP_INTS,
+    LEAP_VALUE_BYTES = LEAP_INTS,
+    LEAP_VALUE,
+    LEAP_COLUMNS
+};
+_Static_assert(LEAP_COLUMNS == 14, "the statements name these columns by their numbers");
+
+/* What a statement that ends many jobs asks about its rows (leap.c). */
 struct leap_row {
-    int64_t ints[10]; /* by enum leap_column */
+    int64_t ints[LEAP_INTS]; /* by enum leap_column */
     bool has_value, done;
     int64_t value_bytes;
     struct slice value;
@@ -32,6 +54,13 @@ struct leaping {
     int64_t first_no;
     size_t n;
     struct leap_row *rows;
+};
+
+/* Rows that have passed from QUEUED to their ends and are not written yet (row_pass). */
+#define PASSES_AT_ONCE 32
+struct passing {
+    struct row rows[PASSES_AT_ONCE];
+    size_t n;
 };
 
 /* Bounded by what one turn of the engine may change. */
@@ -49,6 +78,7 @@ struct store {
     struct change_list changes;
     struct timer_run timers;
     struct leaping leaping;
+    struct passing passing;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;
@@ -98,8 +128,11 @@ struct job_end;
 void row_take_end(struct row *row, const struct job_end *end);
 MUST_CHECK bool outputs_put(struct store *store, const struct row *row, const struct job_end *end,
                             struct err *err);
-/* The SQL function leap(). */
+/* The SQL function leap(), and what it answers of a row but for its timer. */
 MUST_CHECK bool leap_open(struct store *store, struct err *err);
+struct leap_row leap_row_of(const struct row *row);
+/* Those parameters of an end that neighbours share: reason, exit code, signal, killed. */
+bool leap_is_alike(const struct row *a, const struct row *b);
 /* The row's last attempt becomes history. */
 MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
                                const struct job_end *end, struct err *err);

@@ -117,18 +117,105 @@ Test(jobs_pass, changes_nothing_that_is_not_queued_for_this_attempt)
     counts_check(&f);
 }
 
+/* Whether one statement writes it or several do. */
 Test(jobs_pass, what_was_moved_behind_the_cache_is_found_out)
 {
+    for (int n = 1; n <= 3; n += 2) {
+        const struct job_end end = job_end_ok();
+        struct job_id last = {0};
+
+        tx_begin(&f);
+        for (int i = 0; i < n; i++) {
+            last = job_add(&f, NULL, 0);
+            must(jobs_pass(f.store, &(struct job_start){last.no, 1, 0, NOW_US}, &end, err));
+        }
+        must(store_run_no(f.store, SQL_ROW_DELETE, last.no, err));
+        must_fail(STORAGE, jobs_passed(f.store, err));
+        store_rollback(f.store);
+    }
+}
+
+/* ---- many of them ---- */
+
+#define MANY 40 /* more than one statement writes */
+
+/* Ends that differ in all that a row says of them. */
+static struct job_end end_of(int i)
+{
     struct job_end end = job_end_ok();
-    struct job_id id;
+
+    end.started_us += i;
+    end.finished_us += 2 * (int64_t)i;
+    end.keep_us += i / 30;
+    end.usage.wall_us = i;
+    end.usage.max_rss_bytes = 1000 + (uint64_t)i;
+    end.output.bytes[0] = (uint64_t)i;
+    if (i % 3 == 0) {
+        end.inline_out[STREAM_VALUE] = SLICE_LIT("42");
+        end.output.has_value = true;
+        end.output.bytes[STREAM_VALUE] = 2;
+    }
+    if (i % 7 == 6) {
+        end.state = JOB_FAILED;
+        end.reason = REASON_EXIT_CODE;
+        end.exit_code = 1 + i % 2;
+    }
+    return end;
+}
+
+Test(jobs_pass, many_leave_what_each_would_leave_alone)
+{
+    struct job_id slow[MANY], fast[MANY], waiting[MANY];
 
     tx_begin(&f);
-    id = job_add(&f, NULL, 0);
-    cr_assert_eq(sqlite3_exec(f.store->db.handle, "UPDATE jobs SET state = 7", NULL, NULL, NULL),
-                 SQLITE_OK);
-    must_fail(STATE_CONFLICT,
-              jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+    for (int i = 0; i < MANY; i++) {
+        slow[i] = job_add(&f, NULL, 3);
+        fast[i] = job_add(&f, NULL, 3);
+        waiting[i] = job_add(&f, NULL, 3);
+    }
+    for (int k = 0; k < MANY; k++) {
+        const int i = k % 2 == 0 ? k / 2 : MANY - 1 - k / 2; /* in no order */
+        const struct job_end end = end_of(i);
+        const uint32_t slot = (uint32_t)i % 2;
+
+        must(jobs_start(f.store, &(struct job_start){slow[i].no, 1, slot, NOW_US}, err));
+        must(jobs_finish(f.store, slow[i].no, 1, &end, err));
+        must(jobs_pass(f.store, &(struct job_start){fast[i].no, 1, slot, NOW_US}, &end, err));
+    }
+    must(jobs_passed(f.store, err));
+    for (int i = 0; i < MANY; i++) {
+        cr_assert_eq(kinds_of_rows(slow[i].no, fast[i].no), 1, "%d", i);
+        cr_assert_eq(job_see(&f, waiting[i].no).state, JOB_QUEUED);
+    }
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs WHERE state = 2"), MANY);
+    tx_commit(&f);
+    counts_check(&f);
+    integrity_check(&f);
+}
+
+Test(jobs_pass, a_commit_and_a_savepoint_write_them)
+{
+    const struct job_end end = job_end_ok();
+
+    for (int i = 0; i < 2; i++) {
+        tx_begin(&f);
+        const struct job_id id = job_add(&f, NULL, 0);
+        must(jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
+        if (i == 1) {
+            must(store_savepoint(f.store, err));
+            store_savepoint_undo(f.store);
+        }
+        tx_commit(&f);
+        row_cache_clear(&f.store->cache);
+        cr_assert_eq(job_see(&f, id.no).state, JOB_SUCCEEDED);
+    }
+    tx_begin(&f);
+    const struct job_id id = job_add(&f, NULL, 0);
+    must(jobs_pass(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, &end, err));
     store_rollback(f.store);
+    tx_begin(&f); /* nothing is left of what was rolled back */
+    tx_commit(&f);
+    counts_check(&f);
 }
 
 /* ---- ends that need no reader ---- */
