@@ -38,6 +38,7 @@ static bool insert_some(struct store *store, const struct row *first,
         return false;
     for (size_t i = 0; i < ELEMENTS_AT_ONCE; i++, row.no++, row.idx++) {
         row.salt = elements[i].salt;
+        spec_keep(&store->specs, row.no, &(struct spec_texts){.task = elements[i].item});
         if (!row_born(store, &row, err) || !batch_append(store, row.batch, row.no, err))
             return false;
     }

@@ -84,6 +84,7 @@ static bool patch_spec(struct store *store, const struct job_patch *patch, struc
 
     if ((members & in_spec) == 0 && patch->task.ptr == NULL)
         return true;
+    spec_forget(&store->specs, patch->no);
     bind_i64(change, 1, patch->no);
     bind_text(change, 2, (members & MEMBER_NAME) != 0 ? spec->name : none);
     bind_text(change, 3, (members & MEMBER_LABELS) != 0 ? spec->labels : none);

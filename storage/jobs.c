@@ -50,7 +50,13 @@ static bool spec_insert(struct store *store, int64_t no, const struct job_new *j
     bind_text(insert, 5, is_item ? none : spec->traceparent);
     bind_blob(insert, 6, policy);
     bind_blob(insert, 7, job->task);
-    return store_run(store, insert, err);
+    if (!store_run(store, insert, err))
+        return false;
+    spec_keep(&store->specs, no,
+              &(struct spec_texts){.name = is_item ? none : spec->name,
+                                   .traceparent = is_item ? none : spec->traceparent,
+                                   .task = job->task});
+    return true;
 }
 
 bool offspring_insert(struct store *store, int64_t child, const struct job_id *submitter,

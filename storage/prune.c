@@ -67,6 +67,7 @@ static bool result_expire(struct store *store, struct row *row, struct spool_lis
                                                                   : expires_us + store->row_keep_us;
 
     spool_note(list, row);
+    spec_forget(&store->specs, row->no);
     return store_run_no(store, SQL_SPEC_EXPIRE, row->no, err) &&
            store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
            row_expire(store, row, wake_us, err);

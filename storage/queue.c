@@ -28,6 +28,31 @@ static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct 
     return slice_keep(column_slice(stmt, column), a, ret);
 }
 
+/* The slices live in `a`. */
+static bool spec_read(struct store *store, int64_t no, struct arena *a, struct spec_texts *ret,
+                      struct err *err)
+{
+    AUTO_STMT sqlite3_stmt *get = NULL;
+    struct spec_texts found;
+    bool is_there = spec_at_hand(&store->specs, no, &found);
+
+    if (!is_there) {
+        get = store_stmt(store, SQL_SPEC_START);
+        bind_i64(get, 1, no);
+        if (!db_next(&store->db, get, &is_there, err))
+            return false;
+        if (!is_there)
+            return err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.",
+                           (long long)no);
+        found = (struct spec_texts){column_slice(get, 0), column_slice(get, 1),
+                                    column_slice(get, 2)};
+    }
+    return (slice_keep(found.name, a, &ret->name) &&
+            slice_keep(found.traceparent, a, &ret->traceparent) &&
+            slice_keep(found.task, a, &ret->task)) ||
+           arena_full(err);
+}
+
 static bool texts_read(struct store *store, int64_t batch, struct batch_texts *texts,
                        struct err *err)
 {
@@ -73,28 +98,20 @@ static bool template_read(struct store *store, struct arena *a, struct start_inf
 bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct start_info *ret,
                       struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *spec = store_stmt(store, SQL_SPEC_START);
-    struct row row;
+    struct spec_texts spec;
     struct slice name;
-    bool found;
 
-    if (!row_load(store, no, &row, err) || !jobs_get_by_no(store, no, &ret->row, err))
+    if (!jobs_get_by_no(store, no, &ret->row, err) || !spec_read(store, no, a, &spec, err))
         return false;
-    bind_i64(spec, 1, no);
-    if (!db_next(&store->db, spec, &found, err))
-        return false;
-    if (!found)
-        return err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.",
-                       (long long)no);
-    if (!column_keep(spec, 0, a, &name) || !column_keep(spec, 1, a, &ret->traceparent) ||
-        !column_keep(spec, 2, a, &ret->task))
-        return arena_full(err);
-    if ((row.flags & JOB_ITEM) != 0) {
+    name = spec.name;
+    ret->traceparent = spec.traceparent;
+    ret->task = spec.task;
+    if ((ret->row.flags & JOB_ITEM) != 0) {
         ret->item = ret->task;
         if (!template_read(store, a, ret, &name, err))
             return false;
     }
-    ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, row.queue)));
+    ret->queue = arena_dup(a, slice_of(counts_name(&store->counts, ret->row.queue)));
     if (name.ptr == NULL) {
         char text[JOB_OWN_NAME_SIZE];
 

@@ -79,6 +79,7 @@ void store_rollback(struct store *store)
         (void)control(store, SQL_ROLLBACK);
     counts_undo(&store->counts);
     row_cache_clear(&store->cache);
+    spec_cache_clear(&store->specs);
     batch_cache_clear(&store->batches);
     store->changes.n = 0;
     store->passing.n = 0;
@@ -138,6 +139,7 @@ void store_savepoint_undo(struct store *store)
     store->in_savepoint = false;
     counts_savepoint_undo(&store->counts);
     row_cache_clear(&store->cache);
+    spec_cache_clear(&store->specs);
     batch_cache_clear(&store->batches);
     store->passing.n = 0;
     store->batches.n_changed = n_changed; /* what was changed before still was */

@@ -10,6 +10,7 @@
 #include "storage/db.h"
 #include "storage/row.h"
 #include "storage/row_timer.h"
+#include "storage/spec.h"
 #include "storage/sql.h"
 #include "storage/store.h"
 
@@ -74,6 +75,7 @@ struct store {
     struct db db;
     struct counts counts;
     struct row_cache cache;
+    struct spec_cache specs;
     struct batch_cache batches;
     struct change_list changes;
     struct timer_run timers;

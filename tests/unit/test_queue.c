@@ -2,6 +2,8 @@
 /* The order in which jobs run, against a model, and the timers. */
 #include "storage_fixture.h"
 
+#include "storage/change.h"
+
 STORE_TESTS(queue);
 
 /* ---- order ---- */
@@ -169,6 +171,56 @@ Test(queue, start_info_gives_the_bytes_and_the_names)
     cr_assert_str_eq(info.queue, "default");
     cr_assert_null(info.traceparent.ptr);
     must_fail(NOT_FOUND, queue_start_info(f.store, id.no + 1, &a, &info, err));
+}
+
+static void check_start(int64_t no, const char *name, struct slice traceparent, struct slice task)
+{
+    struct start_info info;
+    AUTO_ARENA struct arena a;
+
+    arena_init(&a, 1 << 16);
+    must(queue_start_info(f.store, no, &a, &info, err));
+    cr_assert_str_eq(info.name, name);
+    cr_assert(slice_eq(info.traceparent, traceparent));
+    cr_assert_eq(info.traceparent.ptr == NULL, traceparent.ptr == NULL);
+    cr_assert(slice_eq(info.task, task));
+}
+
+/* What is kept of a specification from its insertion on is what the table has. */
+Test(queue, start_info_is_the_same_from_memory)
+{
+    const struct slice none = {NULL, 0}, task = SLICE_LIT("a\0b");
+    char large[SPEC_KEPT_BYTES];
+    struct job_spec changed = {.name = SLICE_LIT("other")};
+    struct job_spec spec = {.max_attempts = 1, .traceparent = SLICE_LIT("00-1-2-01")};
+    struct job_new job = {.spec = &spec, .task = task, .now_us = NOW_US};
+    struct spec_texts kept;
+
+    memset(large, 'x', sizeof(large));
+    const int64_t nameless = job_add_as(&f, &job).no;
+    spec = (struct job_spec){.max_attempts = 1, .name = SLICE_LIT("named")};
+    const int64_t named = job_add_as(&f, &job).no;
+    job.task = (struct slice){large, sizeof(large)};
+    const int64_t full = job_add_as(&f, &job).no;
+    cr_assert_not(spec_at_hand(&f.store->specs, full, &kept), "too large with its name");
+    cr_assert(spec_at_hand(&f.store->specs, named, &kept));
+    for (int i = 0; i < 2; i++) {
+        check_start(nameless, "job-1", SLICE_LIT("00-1-2-01"), task);
+        check_start(named, "named", none, task);
+        check_start(full, "named", none, job.task);
+        spec_cache_clear(&f.store->specs);
+    }
+    job.task = task;
+    const int64_t other = job_add_as(&f, &job).no;
+    must(jobs_change(f.store,
+                     &(struct job_patch){
+                         .no = other, .members = MEMBER_NAME, .spec = &changed, .now_us = NOW_US},
+                     err));
+    check_start(other, "other", none, task);
+    job_add(&f, NULL, 0);
+    cr_assert(spec_at_hand(&f.store->specs, other + 1, &kept));
+    store_rollback(f.store);
+    cr_assert_not(spec_at_hand(&f.store->specs, other + 1, &kept));
 }
 
 Test(queue, start_info_beyond_the_arena_is_refused)
