@@ -17,9 +17,10 @@
 #include <sys/wait.h>
 
 #define NEVER UINT64_MAX
-/* Within a turn the timer of a long timeout is set for so much later than it is due, and serves all
- * calls that are due until then: setting it costs more than a short call, and no timeout may come
- * early. It is never left to a call that it might hit for another one's time. */
+/* When calls follow each other, the timer of a long timeout is set for so much later than it is
+ * due, and serves all calls that are due until then: setting it costs more than a short call, and
+ * no timeout may come early. It is never left to a call that it might hit for another one's time.
+ */
 #define ARMED_LATE_NS UINT64_C(10000000)
 #define ARMED_LEFT_NS UINT64_C(1000000000)
 
@@ -214,10 +215,12 @@ static void die_with_zygote(struct native *n, bool does)
 void native_turn_over(struct native *n)
 {
     disarm_now(n);
+    n->goes_on = false;
 }
 
 void native_make_way(struct native *n)
 {
+    native_turn_over(n);
     die_with_zygote(n, false);
 }
 
@@ -238,7 +241,8 @@ static bool arm(struct native *n, struct bank *bank, const struct task *task)
         }
     }
     const bool is_set = n->armed_at_ns >= at_ns && n->armed_at_ns - at_ns <= ARMED_LATE_NS;
-    if (bank->n_mates > 0 && at_ns - now_ns > ARMED_LEFT_NS && at_ns < NEVER - ARMED_LATE_NS)
+    if ((bank->n_mates > 0 || n->goes_on) && at_ns - now_ns > ARMED_LEFT_NS &&
+        at_ns < NEVER - ARMED_LATE_NS)
         at_ns += ARMED_LATE_NS;
     atomic_store(&bank->call_kill_at_ns, is_set ? n->armed_at_ns : at_ns);
     atomic_store(&bank->call_kill_end, end);
@@ -256,9 +260,9 @@ static bool arm(struct native *n, struct bank *bank, const struct task *task)
 }
 
 /* The call has returned. What takes longer than a moment after it calls disarm_now first. */
-static void disarm(struct native *n, const struct bank *bank)
+static void disarm(struct native *n)
 {
-    if (bank->n_mates == 0 || n->armed_at_ns < clock_mono_ns() + ARMED_LEFT_NS)
+    if (n->armed_at_ns < clock_mono_ns() + ARMED_LEFT_NS)
         disarm_now(n);
 }
 
@@ -394,7 +398,7 @@ static int call_guarded(struct native *n, struct native_call *call, ganger_funct
     const int said = function(&call->seen);
     if (call->task->limit_memory != 0)
         (void)setrlimit(RLIMIT_AS, &before);
-    disarm(n, bank);
+    disarm(n);
     if (!atomic_compare_exchange_strong(&bank->call, &running, CALL_OVER + mate))
         for (;;)
             (void)pause(); /* the signal that kills us is on its way */
@@ -425,6 +429,7 @@ static void note_usage(struct native *n, struct bank *bank, uint64_t started_ns)
     bank->report.system_us = time_us(after.ru_stime) - time_us(before->ru_stime);
     bank->report.max_rss_bytes = (uint64_t)after.ru_maxrss * 1024;
     n->used = after;
+    n->goes_on = true;
 }
 
 void native_run(struct native *n, struct bank *bank, const struct inputs *inputs)
@@ -435,7 +440,7 @@ void native_run(struct native *n, struct bank *bank, const struct inputs *inputs
         .native = n, .bank = bank, .task = task, .inputs = inputs, .result_fd = -1};
     const char *why = obstacle(&call, function);
 
-    if (bank->mate == 0)
+    if (!n->goes_on)
         (void)getrusage(RUSAGE_SELF, &n->used);
     if (why == NULL && !native_call_init(&call))
         why = "the stored arguments are damaged";

@@ -22,10 +22,11 @@ struct native {
      * outlives the worker. */
     int out_fd[2];
     timer_t timer; /* its signal is SIGKILL */
-    /* What a turn of several calls need not do for each of them; 0, false: not done now. */
+    /* What calls that follow each other need not do for each of them; 0, false: not done now. */
     uint64_t armed_at_ns; /* when the timer kills */
     bool dies_with_zygote;
-    struct rusage used; /* when the call before ended */
+    bool goes_on;       /* since the call before ended, its worker has only gone to the next one */
+    struct rusage used; /* when that call ended */
     struct log log;
     int data_fd;
     int sock;     /* to the server */
@@ -46,7 +47,7 @@ MUST_CHECK bool native_open(struct native *n, const struct function_list *functi
 /* Calls the function; the bank holds the outcome. Returns only when nothing that it has forked is
  * left, or the outcome is TASK_UNKILLABLE; or not at all. */
 void native_run(struct native *n, struct bank *bank, const struct inputs *inputs);
-/* The last call of the bank has ended. */
+/* No call follows at once. */
 void native_turn_over(struct native *n);
 /* A task of another kind begins: its processes need this one when the zygote dies. Until then a
  * worker that has made a call dies with the zygote. */

@@ -45,6 +45,7 @@ static void tell_why(const struct worker *w, const char *why, const char *detail
 /* Server or zygote died. No task is running, but runners may be there. */
 static NORETURN void leave(struct worker *w)
 {
+    native_turn_over(&w->native);
     runners_end(&w->runners);
     _exit(0);
 }
@@ -332,11 +333,12 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
     arena_clear(&w->arena);
     if (is_wanted && bank->n_mates > 0)
         is_wanted = run_mates(w, bank, &over);
-    native_turn_over(&w->native);
     if (!is_wanted)
         leave(w);
-    if (bank->tells_resident != 0)
+    if (bank->tells_resident != 0) {
+        native_turn_over(&w->native);
         bank->resident_bytes = family_resident_bytes(getpid());
+    }
     if (FAULT("worker-before-done"))
         _exit(70);
     const bool is_unkillable = bank->report.end == TASK_UNKILLABLE;
@@ -347,6 +349,8 @@ static int32_t serve(struct worker *w, uint32_t number, struct frame_fds *fds)
                                  .job_no = over.job_no,
                                  .attempt = bank->attempt,
                                  .taken = is_unkillable || has_given_up ? 0 : take_offer(w)};
+    if (end.taken == 0)
+        native_turn_over(&w->native);
     tell_end(w, &end);
     /* From here on the bank is the server's. */
     if (is_unkillable)

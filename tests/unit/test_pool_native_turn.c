@@ -5,6 +5,7 @@
 #include "pool_native.h"
 
 #include <criterion/criterion.h>
+#include <poll.h>
 
 #define LATE_US INT64_C(10000) /* a timeout within a turn, at most */
 
@@ -68,4 +69,75 @@ Test(pool_native_turn, what_follows_a_call_is_not_part_of_its_timeout)
         const int64_t from_us = counted_from_us(ways[i], &first);
         cr_assert_geq(from_us - LATE_US, first.ended_us, "%s", ways[i]);
     }
+}
+
+/* ---- calls that follow each other as offers ---- */
+
+/* A call that goes on until it is let go. */
+static struct place hold(struct call *c, int64_t timeout_us, struct pool_live *ret_live)
+{
+    int64_t no;
+    const uint64_t until_ns = clock_mono_ns() + UINT64_C(20000000000);
+    struct task *task = call_of(c, "cancel");
+    task->timeout_us = timeout_us;
+    const struct place place = fixture_start(&f, task, &no);
+    while (!pool_live(f.pool, place.slot, no, ret_live) || ret_live->progress.text[0] == '\0')
+        cr_assert_lt(clock_mono_ns(), until_ns);
+    return place;
+}
+
+/* When it is let go, its worker takes the offer at once. */
+static struct task_outcome let_go(struct place held)
+{
+    struct task_outcome outcome;
+    pool_stop(f.pool, held, 0, -1);
+    (void)fixture_await(&f, POOL_DONE, &held);
+    pool_outcome(f.pool, held, &outcome);
+    pool_release(f.pool, held);
+    return outcome;
+}
+
+Test(pool_native_turn, a_timeout_of_an_offered_call_does_not_come_early)
+{
+    struct call first, second;
+    struct offered next;
+    struct pool_live live;
+    const struct place held = hold(&first, 60 * SECOND_US, &live);
+    cr_assert(fixture_offer(&f, call_of(&second, "pid"), &next));
+    const struct task_outcome outcome = let_go(held);
+    (void)fixture_await(&f, POOL_DONE, &next.task.place);
+    const struct bank *bank = slots_bank(&f.pool->worker.slots, next.task.place.slot,
+                                         next.task.place.bank);
+    const int64_t kill_us = (int64_t)(atomic_load(&bank->call_kill_at_ns) / 1000);
+    const int64_t mono_us = (int64_t)(clock_mono_ns() / 1000);
+    cr_assert_geq(kill_us - 60 * SECOND_US - mono_us + clock_wall_us(), outcome.ended_us);
+    pool_release(f.pool, next.task.place);
+    buf_release(&next.wire);
+}
+
+/* The timer may stay armed when one call follows another, but nothing else. */
+Test(pool_native_turn, a_timer_does_not_hit_a_command_behind_the_call)
+{
+    struct call first;
+    struct offered next;
+    struct pool_live live;
+    TASK_OF(longer, "sleep", "1.7");
+    const struct place held = hold(&first, 3 * SECOND_US / 2, &live);
+    cr_assert(fixture_offer(&f, &longer, &next));
+    cr_assert_eq(let_go(held).end, TASK_EXITED);
+    (void)fixture_await(&f, POOL_DONE, &next.task.place);
+    pool_release(f.pool, next.task.place);
+    buf_release(&next.wire);
+}
+
+Test(pool_native_turn, a_timer_does_not_hit_a_worker_that_rests)
+{
+    struct call first, second;
+    struct task_outcome outcome;
+    struct pool_live live;
+    cr_assert_eq(let_go(hold(&first, 3 * SECOND_US / 2, &live)).end, TASK_EXITED);
+    (void)poll(NULL, 0, 1700); /* in which nothing is to happen */
+    const struct place place = fixture_run(&f, call_of(&second, "pid"), &outcome);
+    cr_assert_eq(strtol(outcome.result.inline_bytes.ptr, NULL, 10), live.worker_pid);
+    pool_release(f.pool, place);
 }
