@@ -172,7 +172,7 @@ static struct batch_body batch_body(const struct plan *plan, bool open, int64_t 
     if (out == NULL)
         die("no memory");
     fprintf(out, "{\"queue\":\"%s\",\"open\":%s,", plan->queue, open ? "true" : "false");
-    if (plan->chunk > 1)
+    if (plan->chunk > 0)
         fprintf(out, "\"chunksize\":%lld,", (long long)plan->chunk);
     put_what(plan, out);
     fprintf(out, "%s", body.is_lines ? "}\n" : ",\"items\":[");
