@@ -91,7 +91,6 @@ static bool make_task(const struct mate_maker *m, const struct mate *mate, struc
             .name = name_of(m, &element, mate->row.no, &scratch),
             .attempt = m->f->attempt,
             .traceparent = m->f->info.traceparent,
-            .has_token = true,
         };
         if (names.name == NULL)
             return false;

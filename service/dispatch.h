@@ -296,7 +296,6 @@ struct start_names {
     const char *name;
     uint32_t attempt;
     struct slice traceparent;
-    bool has_token; /* of its own */
 };
 void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env);
 /* A committed reservation leaves for the worker, if it is idle. */

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define MAX_POOL_EVENTS 256
+#define MAX_POOL_EVENTS 64 /* at a time */
 #define MAX_SOURCES 4
 #define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
 

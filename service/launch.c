@@ -20,7 +20,7 @@ static void env_add(struct start_env *env, const char *name, struct slice value)
 
 void flight_env(const struct dispatch *d, const struct start_names *names, struct start_env *env)
 {
-    char id[37], attempt[21];
+    char id[37], attempt[21], token[JOB_TOKEN_SIZE];
     arena_init_small(&env->arena, MAX_ENV_BYTES);
     env->n = 0;
     job_id_format(names->id, id);
@@ -30,11 +30,8 @@ void flight_env(const struct dispatch *d, const struct start_names *names, struc
     env_add(env, "GANGER_ATTEMPT", slice_of(attempt));
     if (d->url != NULL)
         env_add(env, "GANGER_URL", slice_of(d->url));
-    if (names->has_token) {
-        char token[JOB_TOKEN_SIZE];
-        job_token_write(&d->token_key, names->id, names->attempt, token);
-        env_add(env, "GANGER_TOKEN", slice_of(token));
-    }
+    job_token_write(&d->token_key, names->id, names->attempt, token);
+    env_add(env, "GANGER_TOKEN", slice_of(token));
     if (names->traceparent.len > 0)
         env_add(env, "TRACEPARENT", names->traceparent);
 }
@@ -46,9 +43,11 @@ static struct pool_task make_task(const struct dispatch *d, const struct flight 
     const struct start_names names = {.id = &f->info.row.id,
                                       .name = f->info.name,
                                       .attempt = f->attempt,
-                                      .traceparent = f->info.traceparent,
-                                      .has_token = !task_is_native(f->info.task)};
-    flight_env(d, &names, env);
+                                      .traceparent = f->info.traceparent};
+    env->arena = (struct arena){0};
+    env->n = 0;
+    if (!task_is_native(f->info.task)) /* which has no environment of its own */
+        flight_env(d, &names, env);
     starts_note(&d->starts, f->info.row.no, f->attempt, env->note);
     struct pool_task task = {
         .place = place,
