@@ -414,7 +414,7 @@ static bool scan_all(struct scan *s)
 bool json_validate(struct slice text, struct json_limits limits, struct err *err)
 {
     PRE(limits.max_depth <= MAX_DEPTH);
-    struct scan s; /* not cleared as a whole: 5 KiB that a small text never touches */
+    struct scan s UNCLEARED; /* 5 KiB that a small text never touches */
     s.begin = s.p = text.ptr;
     s.end = text.ptr + text.len;
     s.expect = VALUE;

@@ -15,6 +15,13 @@
 #define PRINTF_LIKE(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
+/* The compiler clears all variables that are not initialised (cmake/flags.cmake): all but this one.
+ */
+#if __has_attribute(uninitialized)
+#define UNCLEARED __attribute__((uninitialized))
+#else
+#define UNCLEARED
+#endif
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
