@@ -40,7 +40,7 @@ static bool cancel_all(struct engine *e, const struct batch *b, const char *why,
     struct batch_range all = {b->no, 0, INT64_MAX};
     int64_t left = b->n - batch_done(b), n_stopping = 0;
     if (batch_is_over(b))
-        return true;
+        return chores_stop_retries(e, b->no, err);
     /* The words are kept once, with the batch; an element that has none of its own shows them. */
     if (!batch_halt(e, b, why, err) || !stop_flights(e, &all, NULL, &n_stopping, err))
         return false;
@@ -191,6 +191,10 @@ bool batch_retry_step(struct engine *e, struct chore *c, struct err *err)
 {
     const struct batch *b;
     const bool is_first = c->tally.id == 0;
+    if (c->is_refused)
+        return err_set(
+            err, ERR_STATE_CONFLICT,
+            "The batch was cancelled, or halted by max_failures, before all was retried");
     if (!batch_get_by_no(e->store, c->target, &b, err) || !may_retry(b, err) ||
         (is_first && !pools_admit_queue(e, b->queue, err)))
         return false;

@@ -38,7 +38,8 @@ bool batch_halt(struct engine *e, const struct batch *b, const char *why, struct
     halted.work = BATCH_WORK_CANCEL;
     halted.place = 0;
     e->has_batch_work = true;
-    return settle_flights(e, halted.no, err) && jobs_put_words(e->store, halted.no, why, err) &&
+    return chores_stop_retries(e, halted.no, err) && settle_flights(e, halted.no, err) &&
+           jobs_put_words(e->store, halted.no, why, err) &&
            batch_put(e->store, &halted, e->turn.now_us, err);
 }
 

@@ -35,6 +35,11 @@ bool chore_begin(struct engine *e, struct command *cmd, struct chore *c, enum ve
     return true;
 }
 
+bool chores_stop_retries(struct engine *e, int64_t batch, struct err *err)
+{
+    return !e->has_chores || chore_refuse_retries(e->store, batch, err);
+}
+
 static bool end_chore(struct engine *e, const struct chore *c, const struct err *why,
                       struct err *err)
 {

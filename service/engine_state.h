@@ -313,6 +313,8 @@ MUST_CHECK bool batch_retry_step(struct engine *e, struct chore *c, struct err *
 MUST_CHECK bool chore_begin(struct engine *e, struct command *cmd, struct chore *c,
                             enum verdict *ret, struct err *err);
 MUST_CHECK bool apply_chore_work(struct engine *e, struct err *err);
+/* A batch is stopped: what is being retried of it must not bring it back. */
+MUST_CHECK bool chores_stop_retries(struct engine *e, int64_t batch, struct err *err);
 /* At the start: uploads that a dead server was taking are cancelled. */
 MUST_CHECK bool batches_recover(struct engine *e, struct err *err);
 

@@ -5,6 +5,7 @@
 
 #define BY_INDEX 1
 #define STOPPING 2
+#define REFUSED 4
 _Static_assert(sizeof(struct index_range) == 16, "CHORE_NEXT cuts the ranges by their size");
 #define MAX_WALKED 4000 /* rows that one step of a purge looks at */
 
@@ -43,6 +44,16 @@ bool chore_put(struct store *store, const struct chore *c, struct err *err)
     bind_i64(put, 1, c->tally.id);
     bind_progress(put, c);
     return store_run(store, put, err);
+}
+
+bool chore_refuse_retries(struct store *store, int64_t batch, struct err *err)
+{
+    sqlite3_stmt *refuse = store_stmt(store, SQL_CHORE_REFUSE);
+
+    bind_i64(refuse, 1, REFUSED);
+    bind_i64(refuse, 2, CHORE_RETRY);
+    bind_i64(refuse, 3, batch);
+    return store_run(store, refuse, err);
 }
 
 bool chore_delete(struct store *store, int64_t id, struct err *err)
@@ -88,6 +99,7 @@ bool chore_next(struct store *store, int64_t after, struct chore *ret, bool *ret
     };
     flags = sqlite3_column_int64(next, 6);
     ret->by_index = (flags & BY_INDEX) != 0;
+    ret->is_refused = (flags & REFUSED) != 0;
     ret->tally.is_stopping = (flags & STOPPING) != 0;
     why = column_slice(next, 9);
     if (why.len > 0)

@@ -12,6 +12,8 @@ MUST_CHECK bool chore_insert(struct store *store, struct chore *c, const struct 
                              struct err *err);
 MUST_CHECK bool chore_put(struct store *store, const struct chore *c, struct err *err);
 MUST_CHECK bool chore_delete(struct store *store, int64_t id, struct err *err);
+/* Retries of this batch, which is being stopped, are not to go on. */
+MUST_CHECK bool chore_refuse_retries(struct store *store, int64_t batch, struct err *err);
 /* The one behind this id. It points into itself. */
 MUST_CHECK bool chore_next(struct store *store, int64_t after, struct chore *ret, bool *ret_found,
                            struct err *err);

@@ -381,6 +381,7 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
                              " VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")                 \
     X(CHORE_PUT,       HOT,  "UPDATE chores SET range = ?2, place = ?3, up_to = ?4, changed = ?5," \
                              " expired = ?6, flags = ?7 WHERE id = ?1")                            \
+    X(CHORE_REFUSE,    COLD, "UPDATE chores SET flags = flags | ?1 WHERE kind = ?2 AND target = ?3")\
     X(CHORE_DELETE,    HOT,  "DELETE FROM chores WHERE id = ?1")                                   \
     X(CHORE_NEXT,      HOT,  "SELECT id, range, place, up_to, changed, expired, flags, kind,"      \
                              " target, why, length(ranges) / 16,"                                  \

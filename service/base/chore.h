@@ -29,8 +29,9 @@ struct chore_tally {
 #define CHORE_WINDOW 128 /* ranges of a stored one that are read at a time */
 struct chore {
     enum chore_kind kind;
-    bool by_index;  /* else RETRY: those that failed */
-    int64_t target; /* batches.no, or the number of a queue */
+    bool by_index;   /* else RETRY: those that failed */
+    bool is_refused; /* RETRY: the batch has been stopped since */
+    int64_t target;  /* batches.no, or the number of a queue */
     /* CANCEL, RETRY: `n_ranges` of those that are not done, of which there were `all_ranges`. */
     const struct index_range *ranges;
     uint32_t n_ranges;

@@ -8,12 +8,12 @@
 #define N 6000 /* elements: several turns of each verb */
 
 /* So many elements that wait in a paused queue. */
-static struct job_ref waiting_batch(struct server *s, const char *extra)
+static struct job_ref waiting_batch_of(struct server *s, int n, const char *extra)
 {
     struct text_builder b = {0};
     AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/p", "{'paused':true}", NULL);
     text_add(&b, "{\"command\":[\"true\"],\"queue\":\"p\",%s\"items\":[0", extra);
-    for (int i = 1; i < N; i++)
+    for (int i = 1; i < n; i++)
         text_add(&b, ",%d", i % 10);
     text_add(&b, "]}");
     struct call call = {.method = "POST", .path = "/v1/batches", .body = b.text, .body_len = b.len};
@@ -23,13 +23,23 @@ static struct job_ref waiting_batch(struct server *s, const char *extra)
     return job_of(r);
 }
 
-static struct job_ref cancelled_batch(struct server *s)
+static struct job_ref waiting_batch(struct server *s, const char *extra)
 {
-    struct job_ref batch = waiting_batch(s, "");
+    return waiting_batch_of(s, N, extra);
+}
+
+static struct job_ref cancelled_batch_of(struct server *s, int n)
+{
+    struct job_ref batch = waiting_batch_of(s, n, "");
     AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
     AUTO_RESPONSE over = batch_await(s, batch);
-    expect_int(over, "counts.cancelled", N);
+    expect_int(over, "counts.cancelled", n);
     return batch;
+}
+
+static struct job_ref cancelled_batch(struct server *s)
+{
+    return cancelled_batch_of(s, N);
 }
 
 /* Sends it and is gone. */
@@ -116,6 +126,23 @@ SERVER_TEST(chores, what_is_refused_in_the_middle_ends_it)
     AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
     AWAIT(batch_count(s, batch, "cancelled") == N, 60);
     AWAIT(is_retried(s, batch), 60); /* not before the cancel, too, knows that it is over */
+}
+
+/* The cancel is over in one turn, before the next step of the retry: that must not bring the batch
+ * back. */
+SERVER_TEST(chores, a_cancel_of_the_whole_ends_its_retry)
+{
+    enum { ONE_TURN = 4000 };
+    struct job_ref batch = cancelled_batch_of(s, ONE_TURN);
+    AUTO_CONN c = conn_open(s);
+    cr_assert(conn_request(c, s, text_of("POST /v1/batches/%s/retry", batch.id).s, "",
+                           "{'indexes':'0-3999'}"));
+    AWAIT(batch_count(s, batch, "queued") > 0, 60);
+    AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
+    cr_assert(conn_await_end(c, 60));
+    AWAIT(batch_count(s, batch, "cancelled") == ONE_TURN, 60);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_text(over, "state", "cancelled");
 }
 
 static const struct server_options plain = {.workers = 2};
