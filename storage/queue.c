@@ -98,7 +98,7 @@ static bool template_read(struct store *store, struct arena *a, struct start_inf
 bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct start_info *ret,
                       struct err *err)
 {
-    struct spec_texts spec;
+    struct spec_texts spec = {0};
     struct slice name;
 
     if (!jobs_get_by_no(store, no, &ret->row, err) || !spec_read(store, no, a, &spec, err))
