@@ -58,6 +58,24 @@ static void last_line_id(const struct answer *answer, char ret_id[JOB_ID_BYTES])
     check_job_id(line_feed != NULL ? line_feed + 1 : answer->body, ret_id);
 }
 
+/* A commit may take as long as the disk likes. */
+static void wait_until_over(struct client *client, const char *queue)
+{
+    char path[128];
+    struct answer answer;
+    snprintf(path, sizeof(path), "/v1/queues/%s", queue);
+    for (int tries = 0; tries < 3000; tries++) {
+        client_ask(client, &(struct request){.method = "GET", .path = path}, &answer);
+        check_status(&answer, 200, path);
+        if (strstr(answer.body, "\"scheduled\":0,\"blocked\":0,\"queued\":0,\"running\":0,"
+                                "\"stopping\":0,") != NULL)
+            return;
+        pause_ns(10000000);
+    }
+    errno = 0;
+    die("jobs do not end in half a minute: %s", answer.body);
+}
+
 /* Submits and waits until the last job has ended. The answer lines are read only then: parsing them
  * would take the processors from the workers. */
 static double submit_and_wait(const struct plan *plan)
@@ -72,7 +90,7 @@ static double submit_and_wait(const struct plan *plan)
     uint64_t answered_ns = now_ns() - start_ns;
     last_line_id(&answer, id);
     wait_for(reader, id);
-    pause_ns(100000000); /* the other workers' last jobs */
+    wait_until_over(reader, plan->queue); /* the other workers' last jobs */
     int64_t n_lines = check_bulk_lines(answer.body);
     if (n_lines != plan->n)
         die("%lld answer lines", (long long)n_lines);

@@ -48,8 +48,8 @@ p8_round()
     # Whoever waits for each answer leaves workers idle, which would begin one of the million, a command, instead.
     load call PUT /v1/queues/depth '{"paused":true}' >/dev/null || die "P8: pause failed"
     measure P8.calls_deep load calls -c 64 -n 50000 -q "p8c-$r" -P 50 -f noop -N ganger_calls_depth"$depth_jobs"
-    load call PUT /v1/queues/depth '{"paused":false}' >/dev/null || die "P8: resume failed"
     measure P8.batches_deep load batches -c 8 -n 50000 -q "p8b-$r" -f noop -N ganger_batches_depth"$depth_jobs"
+    load call PUT /v1/queues/depth '{"paused":false}' >/dev/null || die "P8: resume failed"
     measure P8.bulk_deep load bulk -n 4000 -q "p8-$r" -P 50 -N ganger_bulk_depth"$depth_jobs" /bin/true
     p8_block
 }
@@ -97,7 +97,7 @@ bench_P8()
     server_forget deep
     row P8 "P1 bulk with $depth_jobs jobs waiting" jobs/s P8.bulk_deep P8.bulk_empty "ganger, empty" '>=' 0.90
     row P8 "P4 with $depth_jobs jobs waiting in a paused queue" calls/s P8.calls_deep P8.calls_empty "ganger, empty" '>=' 0.90
-    row P8 "P5 with $depth_jobs jobs waiting" calls/s P8.batches_deep P8.batches_empty "ganger, empty" '>=' 0.90
+    row P8 "P5 with $depth_jobs jobs waiting in a paused queue" calls/s P8.batches_deep P8.batches_empty "ganger, empty" '>=' 0.90
     row P8 "P3 at 64 with $depth_jobs jobs waiting" req/s P8.submit_deep P8.submit_empty "ganger, empty" '>=' 0.90
     row P8 "submit p50 at 1 connection" us P8.latency_deep P8.latency_empty "ganger, empty" '<=' 1.5
     row_bound P8 "growth of the server's RSS by $depth_jobs jobs" MiB P8.rss '<=' 64
