@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which calls are brief: how long those of each template have taken, so that neighbours of a batch
  * may share one turn of a worker (chunk_run.h) when a turn is dearer than they are. In memory only:
- * a new server learns it anew. */
+ * a new server learns it anew. Owner: the engine thread. */
 #ifndef GANGER_SERVICE_BRIEF_H
 #define GANGER_SERVICE_BRIEF_H
 

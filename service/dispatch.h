@@ -52,7 +52,7 @@ struct flight {
     struct feed *feed; /* its standard input, if clients feed it; from its START on */
     uint32_t attempt;
     uint64_t brief_key; /* of its template (brief.h); 0: its calls are not counted */
-    uint64_t begun_ns;  /* as far as it is known */
+    uint64_t begun_ns;  /* of a chunk: when it began, or was seen to */
     bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
                         it */
     bool recording;  /* the open transaction does */

@@ -43,11 +43,11 @@ static inline uint32_t pools_number(const struct pools *pools, const struct pool
 }
 
 struct engine;
-struct pool_entry *pools_find(struct engine *e, struct slice name); /* NULL: there is none */
-/* Whose workers run it: the one of its queue's name, else the default one. */
 struct job_spec;
+struct pool_entry *pools_find(struct engine *e, struct slice name); /* NULL: there is none */
+struct pool_entry *pools_free(struct engine *e);                    /* the same */
+/* Whose workers run it: the one of its queue's name, else the default one. */
 const struct pool_entry *pools_of(const struct engine *e, const struct job_spec *spec);
-struct pool_entry *pools_free(struct engine *e); /* the same */
 uint32_t pools_sum_of_sizes(const struct engine *e);
 /* What the dispatcher has to know of `now`. Nothing begins while the service stops, or in a pool
  * that is terminated. */
