@@ -68,7 +68,9 @@ static bool run_give_up(struct engine *e, const void *arg, struct err *err)
 {
     const struct chore *c = *(struct chore *const *)arg;
     struct err why = {0};
-    (void)err_set(&why, ERR_INTERNAL, "The rest was given up");
+    (void)err_set(&why, ERR_INTERNAL,
+                  "The rest was given up after an error that the log tells; the same request again "
+                  "does the rest");
     return end_chore(e, c, &why, err);
 }
 
