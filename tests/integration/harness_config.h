@@ -17,16 +17,17 @@ void config_remove(const struct config_file *file);
 void server_start_configured(struct server *s, int workers, const char *text);
 void server_restart_configured(struct server *s, int workers, const char *text);
 
-/* A test (harness_test.h) with a server of two workers and this configuration. */
-#define CONFIGURED_TEST(suite, name, text)               \
-    static void suite##_##name##_body(struct server *s); \
-    PLAIN_TEST(suite, name)                              \
-    {                                                    \
-        struct server server;                            \
-        server_start_configured(&server, 2, text);       \
-        suite##_##name##_body(&server);                  \
-        server_stop(&server);                            \
-    }                                                    \
+/* A test (harness_test.h) with a server of two workers, or so many, and this configuration. */
+#define CONFIGURED_TEST(suite, name, text) CONFIGURED_TEST_OF(suite, name, 2, text)
+#define CONFIGURED_TEST_OF(suite, name, n_workers, text)   \
+    static void suite##_##name##_body(struct server *s);   \
+    PLAIN_TEST(suite, name)                                \
+    {                                                      \
+        struct server server;                              \
+        server_start_configured(&server, n_workers, text); \
+        suite##_##name##_body(&server);                    \
+        server_stop(&server);                              \
+    }                                                      \
     static void suite##_##name##_body(struct server *s)
 
 #endif

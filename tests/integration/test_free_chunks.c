@@ -10,20 +10,7 @@ static const char registry[] = "[function misbehave]\n"
                                "kind = native\n"
                                "module = " GANGER_HELPER_DIR "/native_misbehave.so\n";
 
-#define FREE_CHUNK_TEST(name, n_workers)                                         \
-    static void free_chunks_##name##_body(struct server *s);                     \
-    PLAIN_TEST(free_chunks, name)                                                \
-    {                                                                            \
-        struct server server;                                                    \
-        const struct config_file file = config_write(registry);                  \
-        const struct server_options options = {.workers = (n_workers),           \
-                                               .args = {"--config", file.path}}; \
-        server_start(&server, &options);                                         \
-        free_chunks_##name##_body(&server);                                      \
-        server_stop(&server);                                                    \
-        config_remove(&file);                                                    \
-    }                                                                            \
-    static void free_chunks_##name##_body(struct server *s)
+#define FREE_CHUNK_TEST(name, n_workers) CONFIGURED_TEST_OF(free_chunks, name, n_workers, registry)
 
 enum { ITEMS = 64 };
 
