@@ -94,29 +94,36 @@ OWN_TEST(a_job_submits_pipelines, "token")
     fifo_release(other.fifo.s);
 }
 
+struct refused {
+    const char *body, *rest; /* between them the id of another's job */
+    int status;
+    const char *slug, *pointer;
+};
+
+static void expect_refused(struct server *s, const struct holder *h, const char *path,
+                           struct job_ref foreign, const struct refused *row)
+{
+    AUTO_RESPONSE r = own_ask(s, h, "POST", path,
+                              text_of("%s%s%s", row->body, foreign.id, row->rest).s);
+    expect_problem(r, row->status, row->slug);
+    if (row->pointer != NULL)
+        expect_text(r, "errors.0.pointer", row->pointer);
+}
+
 /* Nor is a pipeline a way around it. */
 OWN_TEST(a_pipeline_of_a_job_is_as_its_jobs, "token")
 {
     struct holder h = own_hold(s, "me");
     AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
-    const struct {
-        const char *body, *rest; /* between them the id of another's job */
-        int status;
-        const char *slug, *pointer;
-    } rows[] = {
+    static const struct refused rows[] = {
         {"{'stages':[{'command':['echo','", "']}]}", 403, "forbidden", NULL},
         {"{'stages':[{'function':'echo','args':['x']}],'depends_on':['", "']}", 422,
          "invalid-request", "/depends_on/0"},
         {"{'stages':[{'function':'echo','args':['x'],'stdin_from':{'job':'", "'}}]}", 403,
          "forbidden", "/stages/0/stdin_from"},
     };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct text body = text_of("%s%s%s", rows[i].body, job_of(foreign).id, rows[i].rest);
-        AUTO_RESPONSE r = own_ask(s, &h, "POST", "/v1/pipelines", body.s);
-        expect_problem(r, rows[i].status, rows[i].slug);
-        if (rows[i].pointer != NULL)
-            expect_text(r, "errors.0.pointer", rows[i].pointer);
-    }
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_refused(s, &h, "/v1/pipelines", job_of(foreign), &rows[i]);
     fifo_release(h.fifo.s);
 }
 
@@ -125,11 +132,7 @@ OWN_TEST(a_batch_of_a_job_is_as_its_jobs, "token")
 {
     struct holder h = own_hold(s, "me");
     AUTO_RESPONSE foreign = job_run(s, "{'command':['echo','secret']}");
-    const struct {
-        const char *body, *rest; /* between them the id of another's job */
-        int status;
-        const char *slug, *pointer;
-    } rows[] = {
+    static const struct refused rows[] = {
         {"{'command':['echo','", "'],'items':[1]}", 403, "forbidden", NULL},
         {"{'jobs':[{'command':['echo','", "']}]}", 403, "forbidden", NULL},
         {"{'function':'echo','items':['x'],'depends_on':['", "']}", 422, "invalid-request",
@@ -138,13 +141,8 @@ OWN_TEST(a_batch_of_a_job_is_as_its_jobs, "token")
          "'depends_on':['",
          "']}]}", 422, "invalid-request", "/jobs/1/depends_on/0"},
     };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct text body = text_of("%s%s%s", rows[i].body, job_of(foreign).id, rows[i].rest);
-        AUTO_RESPONSE r = own_ask(s, &h, "POST", "/v1/batches", body.s);
-        expect_problem(r, rows[i].status, rows[i].slug);
-        if (rows[i].pointer != NULL)
-            expect_text(r, "errors.0.pointer", rows[i].pointer);
-    }
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_refused(s, &h, "/v1/batches", job_of(foreign), &rows[i]);
     AUTO_RESPONSE lines = lines_of(s, &h, "/v1/batches", "{'command':['echo']}\n'z'\n");
     expect_problem(lines, 403, "forbidden");
     AUTO_RESPONSE theirs = http(s, "POST", "/v1/batches",
