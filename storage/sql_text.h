@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Pieces that statements share, and the orders of columns that readers of rows know. */
+#ifndef GANGER_STORAGE_SQL_TEXT_H
+#define GANGER_STORAGE_SQL_TEXT_H
+
+#include "service/base/job.h"
+
+#define TEXT_BLOCKED "1"
+#define TEXT_QUEUED "2"
+#define TEXT_ENDED "state > 4"
+#define TEXT_GATED "flags & 8"
+#define TEXT_LISTED "flags & 2056 = 8"
+_Static_assert(JOB_BLOCKED == 1, "TEXT_BLOCKED names this state by its number");
+_Static_assert(JOB_QUEUED == 2,
+               "jobs_ready in schema.sql and TEXT_QUEUED name this state by its number");
+_Static_assert(JOB_SUCCEEDED == 5, "TEXT_ENDED names the state before this one by its number");
+_Static_assert(JOB_GATED == 8,
+               "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
+_Static_assert((JOB_GATED | JOB_CHUNKED) == 2056, "jobs_gated and TEXT_LISTED name these flags");
+_Static_assert(JOB_STATE_COUNT == 8,
+               "the CHECK of jobs.state and the columns of queues list the states");
+
+/* The hot row; row_read knows the order. */
+#define TEXT_ROW                                                                                \
+    "SELECT no, state, queue, priority, attempt, max_attempts, version, created_us, salt, "     \
+    "due_us, queued_us,"                                                                        \
+    " started_us, finished_us, queue_deadline_us, deadline_us, keep_us, result, retry, slot, "  \
+    "reason, exit_code,"                                                                        \
+    " signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, " \
+    "output_flags, batch, idx, flags, value_bytes"                                              \
+    " FROM jobs "
+
+/* A result; result_read knows the order. A cancelled element without words shows its batch's. The
+ * side tables are looked into only when there is something: a CASE without ELSE is NULL, and no row
+ * has that number. 5 = succeeded. */
+#define TEXT_RESULT                                                                   \
+    " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
+    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
+    " j.value_bytes, coalesce(j.value, o.value),"                                     \
+    " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
+    " THEN j.batch END)) FROM "
+#define TEXT_RESULT_SIDES                                                             \
+    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND (j.stdout_bytes > 0 OR" \
+    " j.value_bytes > 0 AND j.value IS NULL) THEN j.no"                               \
+    " END AND o.attempt = j.attempt"                                                  \
+    " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
+_Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
+               "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
+
+/* What an attempt has left in the database: one row, or none. */
+#define TEXT_OUTPUT                                                                \
+    "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2"     \
+    " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
+    " AND value IS NOT NULL"
+
+/* What a row has when it is born, beside salt and key; row_bind_born knows the order. */
+#define TEXT_BORN                                                                        \
+    "no, state, queue, priority, timer, wake_us, created_us, due_us, queue_deadline_us," \
+    " deadline_us, keep_us, max_attempts, result, retry, batch, idx, flags"
+
+/* A row with all that the end of an attempt may say. */
+#define TEXT_ROW_MOVE                                                     \
+    "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
+    " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"       \
+    " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
+    " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
+    " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
+    " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
+    " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
+
+/* Those of the jobs [?1, ?2) that wait in state ?3, or behind a gate, at the time ?7; row_swept
+ * knows the order. */
+#define TEXT_CANCEL                                                  \
+    "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6," \
+    " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"            \
+    " flags = flags & ~8"                                            \
+    " WHERE no >= ?1 AND no < ?2 AND +state = ?3 AND (flags & 8) = ?4"
+#define TEXT_CANCELLED " no, queue, salt, version, created_us, idx, attempt, flags"
+
+/* A batch; batch_read knows the order. */
+#define TEXT_BATCH                                                                         \
+    "SELECT no, created_us, salt, version, kind, phase, work, place, queue, n, ended, "    \
+    "failed_first, max_parallel, max_failures, chunksize, keep_us, finished_us, flags,"    \
+    " scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled, gated," \
+    " gone_us, remaining FROM batches "
+
+/* A queue, its numbers in the order of enum job_state, its settings; queue_read knows the order. */
+#define TEXT_QUEUE                                                                              \
+    "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled," \
+    " queues.id, version, gone, paused, concurrency, rate_n, rate_us, weight, max_length,"      \
+    " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
+
+/* A pool with its settings, twice; entry_read and pools_put know the order. */
+#define TEXT_POOL                                                                             \
+    "name, version, made, phase, place, up_to, why, runner, size, min, idle_us, max_jobs,"    \
+    " start_failures, start_timeout_us, max_rss, on_death, isolation, base_size, base_min,"   \
+    " base_idle_us, base_max_jobs, base_start_failures, base_start_timeout_us, base_max_rss," \
+    " base_on_death, base_isolation"
+
+/* A blob; blob_read knows the order. */
+#define TEXT_BLOB "SELECT no, created_us, salt, file, bytes, sha256, gone_us FROM blobs "
+/* The same with the job that has left it. */
+#define TEXT_BLOB_VIEW                                                                       \
+    "SELECT b.no, b.created_us, b.salt, b.file, b.bytes, b.sha256, b.gone_us, b.name, j.no," \
+    " j.created_us, j.salt FROM blobs b LEFT JOIN jobs j ON j.no = b.job "
+
+/* clang-format off */
+/* So many elements are inserted by one statement. Their numbers and indexes are consecutive; what
+ * one of them has of its own is ?18 and so on. */
+#define ELEMENTS_AT_ONCE 16
+#define TEXT_ELEMENTS(ROW)                                                                         \
+    ROW(0, 18) "," ROW(1, 19) "," ROW(2, 20) "," ROW(3, 21) "," ROW(4, 22) "," ROW(5, 23) ","      \
+    ROW(6, 24) "," ROW(7, 25) "," ROW(8, 26) "," ROW(9, 27) "," ROW(10, 28) "," ROW(11, 29) ","    \
+    ROW(12, 30) "," ROW(13, 31) "," ROW(14, 32) "," ROW(15, 33)
+#define TEXT_ELEMENT_ROW(k, salt)                                                                  \
+    "(?1 + " #k ", ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 + " #k        \
+    ", ?17, ?" #salt ")"
+#define TEXT_ELEMENT_SPEC(k, item) "(?1 + " #k ", ?" #item ")"
+/* clang-format on */
+
+#endif
