@@ -223,6 +223,8 @@ void dispatch_committed(struct dispatch *d); /* starts and stops leave, banks ar
 void dispatch_rolled_back(struct dispatch *d);
 
 bool dispatch_has_news(const struct dispatch *d);    /* ends or beginnings that are not stored */
+size_t dispatch_news(const struct dispatch *d);      /* how many, as far as they are counted: not
+                                                        the ends within a chunk that goes on */
 bool dispatch_has_ready(struct dispatch *d);         /* a claim could find something that is neither
                                                         running nor reserved */
 uint32_t dispatch_ahead(const struct dispatch *d);   /* reserved jobs, offered or not */

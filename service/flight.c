@@ -178,6 +178,19 @@ bool dispatch_has_news(const struct dispatch *d)
     return false;
 }
 
+size_t dispatch_news(const struct dispatch *d)
+{
+    size_t n = 0;
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        if (f->state == FLIGHT_ENDED)
+            n += f->chunk == NULL ? 1 : f->chunk->n + 1 - f->chunk->current;
+        else
+            n += f->unrecorded;
+    }
+    return n;
+}
+
 bool dispatch_has_ready(struct dispatch *d)
 {
     int64_t taken = flight_count(d, FLIGHT_RESERVED) + flight_count(d, FLIGHT_OFFERED);

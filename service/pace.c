@@ -13,6 +13,7 @@
 #define IN_HAND_NS UINT64_C(3000000)     /* what a worker has to do, if its jobs are so short */
 #define COMMIT_MAX_NS UINT64_C(10000000) /* a disk that is slower than that costs throughput */
 #define NAP_MIN_NS UINT64_C(100000)      /* shorter ones are not worth their two system calls */
+#define GATHERED_JOBS 256                /* they make a commit cheap: nothing more gathers */
 #define HOT_NS UINT64_C(2000000) /* jobs are short when the last two ended within this time */
 
 /* Somebody is parked on something that the next commit would tell. */
@@ -72,6 +73,16 @@ static bool awaits_kill(const struct engine *e)
         }
     }
     return false;
+}
+
+/* So many share the commit that it costs each next to nothing, and what goes on gathering while the
+ * engine waits is work that it will have to catch up with. */
+static bool is_plenty(const struct engine *e)
+{
+    size_t n = dispatch_news(&e->dispatch);
+    for (size_t i = 0; i < e->n_batch && n < GATHERED_JOBS; i++)
+        n += command_jobs(e->batch[i]);
+    return n >= GATHERED_JOBS;
 }
 
 /* From the beginning of the nap in which it may have happened. */
@@ -164,7 +175,7 @@ enum pace pace_of_turn(struct engine *e)
         return PACE_NOW;
     if (awaits_kill(e))
         return linger(e, KILL_NS);
-    if (!is_saturated(e) || e->n_batch == MAX_BATCH)
+    if (!is_saturated(e) || e->n_batch == MAX_BATCH || is_plenty(e))
         return PACE_NOW;
     if (linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS) == PACE_NOW)
         return PACE_NOW;
