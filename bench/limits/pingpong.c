@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* pingpong: TCP over loopback between two processes that are pinned to a core each: the round trip
  * of one byte, and how many messages of 128 bytes go one way when each is a write of its own. With
- * `pipe`: the round trip through two pipes.
- * usage: pingpong SECONDS [pipe] */
+ * `pipe`: the round trip through two pipes. With `rest`: the median of TCP round trips with 20 ms
+ * between them, for which both sides wake from rest.
+ * usage: pingpong SECONDS [pipe|rest] */
 #define _GNU_SOURCE
 #include "common.h"
 
@@ -10,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define MESSAGE_BYTES 128
+#define PAUSE_NS 20000000
 
 /* What a process reads from and writes to. */
 struct ends {
@@ -61,6 +64,23 @@ static double round_trip_us(struct ends ends, uint64_t for_ns)
         echo(ends, 'x');
     double us = (double)(now_ns() - start_ns) / 1000 / (double)n;
     echo(ends, 'q');
+    return us;
+}
+
+static double rest_round_trip_us(struct ends ends, uint64_t for_ns)
+{
+    size_t n = (size_t)(for_ns / PAUSE_NS) + 1;
+    uint64_t *samples_ns = must_alloc(n * sizeof(*samples_ns));
+    for (size_t i = 0; i < n; i++) {
+        pause_ns(PAUSE_NS);
+        uint64_t start_ns = now_ns();
+        echo(ends, 'x');
+        samples_ns[i] = now_ns() - start_ns;
+    }
+    echo(ends, 'q');
+    samples_sort(samples_ns, n);
+    double us = samples_us(samples_ns, n, 50);
+    free(samples_ns);
     return us;
 }
 
@@ -110,8 +130,9 @@ int main(int argc, char **argv)
     struct ends mine;
     struct ends its;
     bool is_pipe = argc == 3 && strcmp(argv[2], "pipe") == 0;
-    if (argc != 2 && !is_pipe)
-        die("usage: pingpong SECONDS [pipe]");
+    bool rests = argc == 3 && strcmp(argv[2], "rest") == 0;
+    if (argc != 2 && !is_pipe && !rests)
+        die("usage: pingpong SECONDS [pipe|rest]");
     uint64_t for_ns = (uint64_t)(seconds_of(argv[1]) * 1e9);
     if (is_pipe)
         open_pipes(&mine, &its);
@@ -128,8 +149,11 @@ int main(int argc, char **argv)
     close(its.in);
     close(its.out);
     pin(0);
-    double us = round_trip_us(mine, for_ns);
-    if (is_pipe) {
+    double us = rests ? rest_round_trip_us(mine, for_ns) : round_trip_us(mine, for_ns);
+    if (rests) {
+        close(mine.out);
+        printf("ipc_tcp_rest_roundtrip: %.2f us\n", us);
+    } else if (is_pipe) {
         close(mine.out);
         printf("ipc_pipe_split_roundtrip: %.2f us\n", us);
     } else {
