@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#define RUNS_TRUE "\"command\":[\"true\"],"
 #define N 6000 /* elements: several turns of each verb */
 
 /* So many elements that wait in a paused queue. */
@@ -12,7 +13,7 @@ static struct job_ref waiting_batch_of(struct server *s, int n, const char *extr
 {
     struct text_builder b = {0};
     AUTO_RESPONSE queue = http(s, "PUT", "/v1/queues/p", "{'paused':true}", NULL);
-    text_add(&b, "{\"command\":[\"true\"],\"queue\":\"p\",%s\"items\":[0", extra);
+    text_add(&b, "{%s\"queue\":\"p\",\"items\":[0", extra);
     for (int i = 1; i < n; i++)
         text_add(&b, ",%d", i % 10);
     text_add(&b, "]}");
@@ -28,9 +29,9 @@ static struct job_ref waiting_batch(struct server *s, const char *extra)
     return waiting_batch_of(s, N, extra);
 }
 
-static struct job_ref cancelled_batch_of(struct server *s, int n)
+static struct job_ref cancelled_batch_as(struct server *s, int n, const char *extra)
 {
-    struct job_ref batch = waiting_batch_of(s, n, "");
+    struct job_ref batch = waiting_batch_of(s, n, extra);
     AUTO_RESPONSE cancelled = batch_post(s, batch, "cancel", NULL);
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_int(over, "counts.cancelled", n);
@@ -39,7 +40,7 @@ static struct job_ref cancelled_batch_of(struct server *s, int n)
 
 static struct job_ref cancelled_batch(struct server *s)
 {
-    return cancelled_batch_of(s, N);
+    return cancelled_batch_as(s, N, RUNS_TRUE);
 }
 
 /* Sends it and is gone. */
@@ -63,7 +64,7 @@ static struct text_builder many_ranges(void)
 
 SERVER_TEST(chores, a_cancel_by_index_goes_on_when_its_client_has_left)
 {
-    struct job_ref batch = waiting_batch(s, "");
+    struct job_ref batch = waiting_batch(s, RUNS_TRUE);
     struct text_builder body = many_ranges();
     ask_and_leave(s, text_of("POST /v1/batches/%s/cancel", batch.id).s, body.text);
     text_free(&body);
@@ -79,8 +80,8 @@ SERVER_TEST(chores, a_retry_goes_on_when_its_client_has_left)
 
 SERVER_TEST(chores, a_purge_goes_on_when_its_client_has_left)
 {
-    struct job_ref queued = waiting_batch(s, "");
-    struct job_ref scheduled = waiting_batch(s, "\"delay\":\"1h\",");
+    struct job_ref queued = waiting_batch(s, RUNS_TRUE);
+    struct job_ref scheduled = waiting_batch(s, RUNS_TRUE "\"delay\":\"1h\",");
     ask_and_leave(s, "POST /v1/queues/p/purge", NULL);
     AWAIT(batch_count(s, queued, "cancelled") == N, 60);
     AWAIT(batch_count(s, scheduled, "cancelled") == N, 60);
@@ -97,7 +98,7 @@ SERVER_TEST(chores, who_stays_hears_the_whole_number)
     text_free(&body);
     expect_status(stopped, 200);
     expect_int(stopped, "cancelled", N);
-    (void)waiting_batch(s, "\"delay\":\"1h\",");
+    (void)waiting_batch(s, RUNS_TRUE "\"delay\":\"1h\",");
     AUTO_RESPONSE purged = http(s, "POST", "/v1/queues/p/purge", NULL, NULL);
     expect_int(purged, "purged", N);
 }
@@ -128,12 +129,13 @@ SERVER_TEST(chores, what_is_refused_in_the_middle_ends_it)
     AWAIT(is_retried(s, batch), 60); /* not before the cancel, too, knows that it is over */
 }
 
+#define ONE_TURN 4000 /* elements that are cancelled by one turn, and retried by several */
+
 /* The cancel is over in one turn, before the next step of the retry: that must not bring the batch
  * back. */
 SERVER_TEST(chores, a_cancel_of_the_whole_ends_its_retry)
 {
-    enum { ONE_TURN = 4000 };
-    struct job_ref batch = cancelled_batch_of(s, ONE_TURN);
+    struct job_ref batch = cancelled_batch_as(s, ONE_TURN, RUNS_TRUE);
     AUTO_CONN c = conn_open(s);
     cr_assert(conn_request(c, s, text_of("POST /v1/batches/%s/retry", batch.id).s, "",
                            "{'indexes':'0-3999'}"));
@@ -143,6 +145,22 @@ SERVER_TEST(chores, a_cancel_of_the_whole_ends_its_retry)
     AWAIT(batch_count(s, batch, "cancelled") == ONE_TURN, 60);
     AUTO_RESPONSE over = batch_await(s, batch);
     expect_text(over, "state", "cancelled");
+}
+
+/* So does the batch's own limit, when what was tried again first fails: the rest stays as it was.
+ */
+SERVER_TEST(chores, max_failures_ends_a_retry)
+{
+    struct job_ref batch = cancelled_batch_as(s, ONE_TURN,
+                                              "\"command\":[\"false\"],\"max_failures\":1,");
+    AUTO_RESPONSE resumed = http(s, "PUT", "/v1/queues/p", "{'paused':false}", NULL);
+    AUTO_RESPONSE refused = batch_post(s, batch, "retry", "{'indexes':'0-3999'}");
+    expect_status(refused, 409);
+    AUTO_RESPONSE over = batch_await(s, batch);
+    expect_text(over, "state", "failed");
+    int64_t failed = json_int(over, "counts.failed"); /* with those that workers had taken */
+    cr_assert(failed >= 1 && failed < 100, "%lld", (long long)failed);
+    expect_int(over, "counts.cancelled", ONE_TURN - failed);
 }
 
 static const struct server_options plain = {.workers = 2};
@@ -159,7 +177,7 @@ static void start_again(struct server *s)
 
 DYING_TEST(a_cancel_by_index_goes_on_after_kill_9)
 {
-    struct job_ref batch = waiting_batch(s, "");
+    struct job_ref batch = waiting_batch(s, RUNS_TRUE);
     struct text_builder body = many_ranges();
     ask_and_leave(s, text_of("POST /v1/batches/%s/cancel", batch.id).s, body.text);
     text_free(&body);
@@ -177,8 +195,8 @@ DYING_TEST(a_retry_goes_on_after_kill_9)
 
 DYING_TEST(a_purge_goes_on_after_kill_9)
 {
-    struct job_ref queued = waiting_batch(s, "");
-    struct job_ref scheduled = waiting_batch(s, "\"delay\":\"1h\",");
+    struct job_ref queued = waiting_batch(s, RUNS_TRUE);
+    struct job_ref scheduled = waiting_batch(s, RUNS_TRUE "\"delay\":\"1h\",");
     ask_and_leave(s, "POST /v1/queues/p/purge", NULL);
     start_again(s);
     AWAIT(batch_count(s, queued, "cancelled") == N, 60);
