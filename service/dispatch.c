@@ -175,7 +175,7 @@ static bool look(struct dispatch *d, const struct turn *turn, uint32_t group, si
     for (uint32_t slot = 0; dispatch_next_idle(d, group, &slot, &place); slot++)
         n_idle++;
     size_t max = n_idle + dispatch_reserves(pool_group_size(d->pool, group));
-    struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)d->n)};
+    struct ready_list list = {.jobs = d->ready, .max = MIN(max, (size_t)MAX(d->n, d->wanted_n))};
     if (group > 0) {
         list.only = d->pool_queue[group];
         list.without = JOB_GANG; /* a queue that is older than its pool may hold some */

@@ -136,9 +136,9 @@ struct dispatch {
     struct blob_cache *blobs;
     struct element_memo memo;
     struct brief brief;
-    uint32_t n; /* of the arrays above that are in use: banks and reservations of every worker */
-    uint32_t wanted_n; /* as many as the pools need now; what is above is given up when it is free
-                        */
+    uint32_t n;        /* flights in use lie below it: at rest, a turn looks at them alone */
+    uint32_t wanted_n; /* as many as the pools need now: banks and reservations of every worker; one
+                          above is not used again */
     uint32_t made_n;   /* have had an arena so far */
     bool dirty;        /* queue or workers have changed: dispatch_claim has work */
     bool closed;       /* draining: nothing new starts */
@@ -258,7 +258,7 @@ void flight_free(struct flight *f);
  * when they make no command; the job has failed then, as if exec had. */
 MUST_CHECK bool flight_make_own(struct dispatch *d, const struct turn *turn, struct flight *f,
                                 bool *ret_ok, struct err *err);
-void flight_trim(struct dispatch *d); /* after a commit: the table is as small as the pools */
+void flight_trim(struct dispatch *d); /* after a commit: what is not in use is not looked at */
 struct flight *flight_new(struct dispatch *d); /* NULL: all are in use */
 /* What a start needs to know of the job. */
 MUST_CHECK bool flight_read(struct dispatch *d, struct flight *f, int64_t no, struct err *err);
@@ -269,6 +269,7 @@ struct flight *flight_waiting(struct dispatch *d, int64_t no); /* reserved, offe
 void dispatch_pair(struct dispatch *d, size_t n_ready);
 struct flight *flight_at(struct dispatch *d, struct place place); /* offered or running there */
 uint32_t flight_count(const struct dispatch *d, enum flight_state state);
+uint32_t flight_spare(const struct dispatch *d); /* so many flight_new would give */
 /* The START frame leaves, with ends of pipes or NULL. False: nothing has started. */
 MUST_CHECK bool flight_launch(struct dispatch *d, struct flight *f, const struct pool_ends *ends);
 /* START could not leave: its end is that it did not begin. */

@@ -18,13 +18,12 @@ void dispatch_fit(struct dispatch *d, uint32_t flights)
     d->wanted_n = MIN(flights, most_flights(d));
     for (; d->made_n < d->wanted_n; d->made_n++)
         arena_init_small(&d->flights[d->made_n].arena, MAX_FLIGHT_BYTES);
-    d->n = MAX(d->n, d->wanted_n);
     d->dirty = true;
 }
 
 void flight_trim(struct dispatch *d)
 {
-    while (d->n > d->wanted_n && d->flights[d->n - 1].state == FLIGHT_FREE &&
+    while (d->n > 0 && d->flights[d->n - 1].state == FLIGHT_FREE &&
            (d->stored[d->n - 1].entry.no == 0 || d->stored[d->n - 1].is_over))
         d->n--;
 }
@@ -85,9 +84,11 @@ void flight_free(struct flight *f)
 
 struct flight *flight_new(struct dispatch *d)
 {
-    for (uint32_t k = 0; k < d->n; k++)
-        if (d->flights[k].state == FLIGHT_FREE)
+    for (uint32_t k = 0; k < d->wanted_n; k++)
+        if (d->flights[k].state == FLIGHT_FREE) {
+            d->n = MAX(d->n, k + 1);
             return &d->flights[k];
+        }
     return NULL;
 }
 
@@ -166,6 +167,14 @@ uint32_t flight_count(const struct dispatch *d, enum flight_state state)
     uint32_t n = 0;
     for (uint32_t k = 0; k < d->n; k++)
         n += d->flights[k].state == state;
+    return n;
+}
+
+uint32_t flight_spare(const struct dispatch *d)
+{
+    uint32_t n = d->wanted_n;
+    for (uint32_t k = 0; k < MIN(d->n, d->wanted_n); k++)
+        n -= d->flights[k].state != FLIGHT_FREE;
     return n;
 }
 

@@ -252,7 +252,7 @@ bool gang_claim(struct dispatch *d, struct turn *turn, const struct ready_job *r
     d->suspect = ready->no;
     if (!gang_get(d->store, ready->batch, &gang, err))
         return false;
-    if (flight_count(d, FLIGHT_FREE) < gang.n) {
+    if (flight_spare(d) < gang.n) {
         d->dirty = true; /* outcomes that wait for this commit hold them */
         return true;
     }

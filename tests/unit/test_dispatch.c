@@ -140,7 +140,7 @@ Test(dispatch, what_is_taken_in_the_middle_of_a_turn_runs_and_is_recorded_once, 
     for (int i = 0; i < 500 && count_lines(path) == 0; i++)
         (void)poll(NULL, 0, 10);
     cr_assert_eq(count_lines(path), 1, "the worker needed nobody to go on");
-    for (uint32_t i = 0; i < b.d.n; i++)
+    for (uint32_t i = 0; i < b.d.wanted_n; i++)
         (void)submit(&b, "true", 9); /* so many are more urgent that the offer must be recalled */
     turn_close(&b);
     struct flight *f = dispatch_find(&b.d, taken);
@@ -148,6 +148,31 @@ Test(dispatch, what_is_taken_in_the_middle_of_a_turn_runs_and_is_recorded_once, 
     cr_assert(f->unrecorded, "this commit did not store that it runs");
     run_until(&b, taken, JOB_SUCCEEDED);
     cr_assert_eq(count_lines(path), 1, "it was started once");
+    bench_close(&b);
+}
+
+/* At rest a turn does not look through places for all that the workers could have in hand. */
+Test(dispatch, flights_that_are_not_in_use_are_not_looked_at, .timeout = 60)
+{
+    struct bench b;
+    int64_t last = 0;
+    bench_open(&b, 2);
+    wait_ready(&b);
+    cr_assert_eq(b.d.n, 0);
+    turn_open(&b);
+    for (int i = 0; i < 8; i++)
+        last = submit(&b, "true", 0);
+    turn_close(&b);
+    cr_assert_eq(b.d.n, 8);
+    cr_assert_eq(flight_spare(&b.d), b.d.wanted_n - 8);
+    run_until(&b, last, JOB_SUCCEEDED);
+    for (int i = 0; i < 500 && b.d.n > 0; i++) {
+        hear(&b, 10);
+        turn_open(&b);
+        turn_close(&b);
+    }
+    cr_assert_eq(b.d.n, 0, "all have ended, and nothing of them is left to be stored");
+    cr_assert_eq(flight_spare(&b.d), b.d.wanted_n);
     bench_close(&b);
 }
 

@@ -195,7 +195,7 @@ Test(dispatch_gang, many_that_wait_do_not_hide_what_is_behind_them, .timeout = 6
     b.d.hold.max_ns = 50000000;
     turn_open(&b);
     int64_t held = submit(&b, "sleep 60", 0);
-    for (uint32_t i = 0; i < b.d.n; i++)
+    for (uint32_t i = 0; i < b.d.wanted_n; i++)
         (void)submit_gang(&b, "q", "cat", 2);
     int64_t behind = submit(&b, "true", 0);
     turn_close(&b);
