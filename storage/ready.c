@@ -127,19 +127,40 @@ static bool list_takes(const struct ready_list *list, uint32_t queue)
     return true;
 }
 
+/* A job that is not written yet is not in the index. It need not be, if it is all there is. */
+static bool is_newborn_alone(const struct store *store, uint32_t queue)
+{
+    return store->newborn.row.no != 0 && store->newborn.row.queue == queue &&
+           store->counts.entries[queue - 1].now.count[JOB_QUEUED] == 1;
+}
+
+static void merge_newborn(struct ready_list *list, const struct row *row)
+{
+    const struct ready_job job = {
+        .no = row->no, .priority = row->priority, .queue = row->queue, .flags = row->flags};
+
+    if ((row->flags & list->without) == 0)
+        (void)ready_merge(list, &job);
+}
+
 /* One queue's head, as long as it comes before what is already there. */
 static bool peek_queue(struct store *store, uint32_t queue, struct ready_list *list,
                        struct err *err)
 {
-    AUTO_STMT sqlite3_stmt *ready = store_stmt(store, SQL_READY);
+    AUTO_STMT sqlite3_stmt *ready = NULL;
     size_t room = list->lanes == NULL ? list->max : MIN(list->max, list->lanes[queue - 1].room);
     struct ready_job job = {.queue = queue};
     struct step step;
 
     if (room == 0 || store->counts.entries[queue - 1].now.count[JOB_QUEUED] == 0)
         return true;
+    if (is_newborn_alone(store, queue)) {
+        merge_newborn(list, &store->newborn.row);
+        return true;
+    }
     if (list->without != 0)
         return peek_behind(store, list, &job, room, err);
+    ready = store_stmt(store, SQL_READY);
     bind_i64(ready, 1, queue);
     bind_i64(ready, 2, (int64_t)room);
     for (;; room--) {

@@ -153,8 +153,11 @@ void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt)
 
 bool row_insert(struct store *store, const struct row *row, struct err *err)
 {
-    sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
+    sqlite3_stmt *insert;
 
+    if (newborn_may_wait(row))
+        return newborn_keep(store, row, err) && row_born(store, row, err);
+    insert = store_stmt(store, SQL_ROW_INSERT);
     row_bind_born(insert, row);
     row_bind_salt(insert, ROW_BORN_OWN, row->salt);
     bind_blob(insert, ROW_BORN_OWN + 1, row->ukey);
@@ -220,25 +223,34 @@ static void row_has_moved(struct store *store, struct row *row, enum job_state f
     cache_slot(store, row->no)->value = (struct slice){0};
 }
 
+static bool move_write(struct store *store, enum job_state from, const struct row *moved,
+                       struct err *err)
+{
+    enum writer_sql how = moved->state == JOB_RUNNING ? SQL_ROW_START : SQL_ROW_MOVE;
+
+    if (how == SQL_ROW_START && newborn_is(store, moved->no))
+        return newborn_begin(store, moved, err);
+    if (!store_run(store, move_bind(store_stmt(store, how), moved), err))
+        return false;
+    /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
+    if (sqlite3_changes(store->db.handle) != 1)
+        return err_set(err, ERR_STATE_CONFLICT, "The job is %s and cannot become %s.",
+                       job_state_name(from), job_state_name(moved->state));
+    return true;
+}
+
 bool row_move(struct store *store, struct row *row, enum job_state to, struct err *err)
 {
     enum job_state from = row->state;
     bool was_gated = is_gated(row, from);
-    enum writer_sql how = to == JOB_RUNNING ? SQL_ROW_START : SQL_ROW_MOVE;
     struct row moved = *row;
 
     moved.state = to;
     moved.version++;
     if (to == JOB_QUEUED || job_state_is_end(to))
         moved.flags &= ~(uint32_t)JOB_GATED;
-    if (!row_is_counted(store, row, err))
+    if (!row_is_counted(store, row, err) || !move_write(store, from, &moved, err))
         return false;
-    if (!store_run(store, move_bind(store_stmt(store, how), &moved), err))
-        return false;
-    /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
-    if (sqlite3_changes(store->db.handle) != 1)
-        return err_set(err, ERR_STATE_CONFLICT, "The job is %s and cannot become %s.",
-                       job_state_name(from), job_state_name(to));
     POST(job_state_may_move(from, to));
     if (!timer_hand_on(store, row, err))
         return false;

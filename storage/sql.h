@@ -23,6 +23,9 @@
     X(ROW_INSERT,      HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, ukey)"                        \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
                              " ?14, ?15, ?16, ?17, ?18, ?19)")                                     \
+    X(ROW_BEGUN,       HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, version, attempt, slot,"      \
+                             " started_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"  \
+                             " ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)")            \
     X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt)"                              \
                              " VALUES " TEXT_ELEMENTS(TEXT_ELEMENT_ROW))                           \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \

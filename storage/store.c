@@ -70,6 +70,7 @@ bool store_begin(struct store *store, struct err *err)
     store->batches.n_changed = 0;
     store->timers = (struct timer_run){0};
     store->passing.n = 0;
+    store->newborn.row.no = 0;
     return true;
 }
 
@@ -83,6 +84,7 @@ void store_rollback(struct store *store)
     batch_cache_clear(&store->batches);
     store->changes.n = 0;
     store->passing.n = 0;
+    store->newborn.row.no = 0;
     store->newest = store->newest_at_begin;
     store->deliveries = store->deliveries_at_begin;
     store->blobs = store->blobs_at_begin;
@@ -105,7 +107,7 @@ bool store_savepoint(struct store *store, struct err *err)
     if (!store_can_go_on(store))
         return err_set(err, ERR_STORAGE, "The transaction cannot go on after an earlier error.");
     /* So that an undo may forget what is in memory. */
-    if (!batches_write(store, err) || !jobs_passed(store, err))
+    if (!newborn_write(store, err) || !batches_write(store, err) || !jobs_passed(store, err))
         return false;
     rc = control(store, SQL_SAVEPOINT);
     if (rc != SQLITE_DONE)
@@ -142,6 +144,7 @@ void store_savepoint_undo(struct store *store)
     spec_cache_clear(&store->specs);
     batch_cache_clear(&store->batches);
     store->passing.n = 0;
+    store->newborn.row.no = 0;            /* one from before was written by the savepoint */
     store->batches.n_changed = n_changed; /* what was changed before still was */
     store->changes.n = store->changes.n_at_savepoint;
     store->timers = (struct timer_run){0};
@@ -179,7 +182,8 @@ static bool commit_prepare(struct store *store, struct err *err)
         return err_set(err, ERR_STORAGE, "An earlier write of this transaction failed.");
     if (FAULT("store-before-commit"))
         return err_set(err, ERR_STORAGE, "Simulated failure before the commit.");
-    return jobs_passed(store, err) && batches_write(store, err) && counts_write(store, err);
+    return newborn_write(store, err) && jobs_passed(store, err) && batches_write(store, err) &&
+           counts_write(store, err);
 }
 
 static int commit_step(struct store *store)

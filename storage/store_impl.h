@@ -64,6 +64,14 @@ struct passing {
     size_t n;
 };
 
+/* The row of a job that was born a moment ago and is not written yet. At rest it begins in the same
+ * transaction, and is written once, as it is then; nor does it come and go in the index of what is
+ * ready, of which a page would be written for nothing. It waits for the first statement that might
+ * ask for it (store_stmt), and for the commit at the latest. */
+struct newborn {
+    struct row row; /* no 0: none. QUEUED, of no batch and without a unique key */
+};
+
 /* Bounded by what one turn of the engine may change. */
 struct change_list {
     struct job_change *items;
@@ -81,6 +89,7 @@ struct store {
     struct timer_run timers;
     struct leaping leaping;
     struct passing passing;
+    struct newborn newborn;
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;
@@ -96,8 +105,27 @@ struct store {
     const struct log *log;
 };
 
-static inline sqlite3_stmt *store_stmt(const struct store *store, enum writer_sql which)
+/* newborn.c: writes it, if there is one. */
+MUST_CHECK bool newborn_write(struct store *store, struct err *err);
+/* The row of a new job that may wait to be written: it does, and who waited before is written. */
+MUST_CHECK bool newborn_keep(struct store *store, const struct row *row, struct err *err);
+static inline bool newborn_may_wait(const struct row *row)
 {
+    return row->state == JOB_QUEUED && row->batch == 0 && row->ukey.ptr == NULL;
+}
+/* The same before a statement that might ask for it; a failure poisons the transaction. */
+void newborn_settle(struct store *store, enum writer_sql which);
+/* It begins: it is written as `begun`, which is the same row RUNNING. */
+MUST_CHECK bool newborn_begin(struct store *store, const struct row *begun, struct err *err);
+static inline bool newborn_is(const struct store *store, int64_t no)
+{
+    return store->newborn.row.no == no && no != 0;
+}
+
+static inline sqlite3_stmt *store_stmt(struct store *store, enum writer_sql which)
+{
+    if (store->newborn.row.no != 0)
+        newborn_settle(store, which);
     return db_stmt(&store->db, which);
 }
 

@@ -171,12 +171,35 @@ struct job_row job_see(struct fixture *f, int64_t no)
     return row;
 }
 
+void all_is_written(struct fixture *f)
+{
+    must(newborn_write(f->store, err));
+}
+
 int64_t ask(struct fixture *f, const char *sql)
 {
     int64_t n = -1;
 
+    all_is_written(f);
     must(db_query_i64(&f->store->db, sql, &n, err));
     return n;
+}
+
+#define ALL_COLUMNS                                                                         \
+    "state, queue, priority, attempt, max_attempts, version, timer, wake_us, created_us,"   \
+    " due_us, queued_us, started_us, finished_us, keep_us, result, retry, slot, reason,"    \
+    " exit_code, signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes," \
+    " stderr_bytes, output_flags, batch, idx, flags, value_bytes, value"
+
+int64_t kinds_of_rows(struct fixture *f, int64_t a, int64_t b)
+{
+    char sql[1024];
+
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT count(*) FROM (SELECT DISTINCT " ALL_COLUMNS
+                   " FROM jobs WHERE no IN (%lld, %lld))",
+                   (long long)a, (long long)b);
+    return ask(f, sql);
 }
 
 /* Who holds a unique key: its row says so, and no other. */

@@ -44,6 +44,10 @@ struct batch batch_see(struct fixture *f, int64_t no);
 struct job_end job_end_ok(void);
 struct job_row job_see(struct fixture *f, int64_t no);
 
+/* A new job may wait to be written: before statements that the store does not know. */
+void all_is_written(struct fixture *f);
+/* 1 when the two rows differ in no column but their number and salt; else 2. */
+int64_t kinds_of_rows(struct fixture *f, int64_t a, int64_t b);
 /* One integer from the store's own connection. */
 int64_t ask(struct fixture *f, const char *sql);
 /* The stored counts of all queues equal those in memory and what COUNT(*) finds, and unique keys

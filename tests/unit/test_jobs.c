@@ -134,6 +134,7 @@ Test(jobs, all_pairs_of_states_against_the_database)
             must(row_load(f.store, id.no, &row, err));
             (void)snprintf(sql, sizeof(sql), "UPDATE jobs SET state = %d WHERE no = %lld", from,
                            (long long)id.no);
+            all_is_written(&f);
             must(db_exec(&f.store->db, sql, err));
             counts_change(&f.store->counts, row.queue, row.state, -1);
             row.state = (enum job_state)from;

@@ -172,6 +172,7 @@ Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
         id = job_add(&f, NULL, 0);
         (void)snprintf(sql, sizeof(sql), "UPDATE jobs SET %s WHERE no = %lld", damages[i],
                        (long long)id.no);
+        all_is_written(&f);
         must(db_exec(&f.store->db, sql, err));
         row_cache_clear(&f.store->cache);
         must_fail(STORAGE, jobs_get(f.store, &id, &row, err));
@@ -198,6 +199,7 @@ Test(jobs_end, a_timer_that_does_not_fit_the_state_is_an_error)
     struct prune prune = {NOW_US, 5, files, ARRAY_LEN(files), 0, false};
 
     (void)job_add(&f, NULL, 0);
+    all_is_written(&f);
     must(db_exec(&f.store->db, "UPDATE jobs SET timer = 3, wake_us = 1", err));
     must_fail(STORAGE, jobs_prune(f.store, &prune, err));
 }

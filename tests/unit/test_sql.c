@@ -210,6 +210,7 @@ Test(sql, the_schema_knows_exactly_the_timers)
 
     tx_begin(&f);
     (void)job_add(&f, NULL, 0);
+    all_is_written(&f);
     for (int timer = 0; timer <= TIMER_COUNT; timer++) {
         bool known = timer > TIMER_NONE && timer < TIMER_COUNT;
 
