@@ -171,6 +171,28 @@ bool task_encode(const struct task *task, struct buf *out, struct err *err)
     return true;
 }
 
+bool task_encode_lead(const struct task *task, struct buf *out, struct err *err)
+{
+    PRE(task->stdin_bytes.len == 0 && task->n_files == 0 && task->n_outputs == 0);
+
+    if (!task_encode(task, out, err))
+        return false;
+    out->len--; /* the length of the input, which is last */
+    return true;
+}
+
+size_t task_put_input(char *out, struct slice lead, struct slice input)
+{
+    size_t len = lead.len;
+
+    _Static_assert(TASK_INPUT_HEAD == WIRE_NUMBER_MAX, "the length of the input");
+    memcpy(out, lead.ptr, len);
+    len += wire_put_number(out + len, input.len);
+    if (input.len > 0)
+        memcpy(out + len, input.ptr, input.len);
+    return len + input.len;
+}
+
 static struct task_file *read_files(struct wire_reader *r, struct arena *a, uint32_t *ret_n)
 {
     const uint32_t n = wire_read_u32(r, TASK_MAX_INPUTS);

@@ -64,6 +64,13 @@ uint64_t task_timeout_at(const struct task *task, uint64_t now_ns);
 /* Appends the wire form. Fails when `out` is full (TOO_LARGE), or a count passes its maximum or a
  * string has a NUL inside (INVALID). stop_signal 0 becomes SIGTERM. */
 MUST_CHECK bool task_encode(const struct task *task, struct buf *out, struct err *err);
+/* The same in two steps, for tasks that differ in nothing but their input: all that comes before
+ * it, which `task`, without input, files and outputs, has in common with them; and one of them,
+ * which takes at most lead.len + input.len + TASK_INPUT_HEAD bytes. The number that it has taken.
+ */
+#define TASK_INPUT_HEAD 10
+MUST_CHECK bool task_encode_lead(const struct task *task, struct buf *out, struct err *err);
+size_t task_put_input(char *out, struct slice lead, struct slice input);
 /* Slices of ret point into `wire` (which must live as long), the two arrays into `a`. Validates
  * every length: the bytes may be hostile. */
 MUST_CHECK bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct err *err);

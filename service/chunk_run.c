@@ -54,6 +54,7 @@ struct mate_maker {
     struct flight *f;
     const char *name;
     struct element_maker element;
+    struct arena *scratch; /* of one of them */
 };
 
 /* As flight_make_own does it for the head; "job-<no>" when the batch has no name. */
@@ -73,38 +74,50 @@ static const char *name_of(const struct mate_maker *m, const struct element *ele
     return template_name(slice_of(m->name), &item, a);
 }
 
+static bool put_task(const struct mate_maker *m, const struct task_extra *extra, struct slice wire,
+                     struct slice *ret)
+{
+    char *bytes = arena_alloc(&m->f->arena, task_extra_size(extra) + wire.len);
+    if (bytes == NULL)
+        return false;
+    const size_t len = task_extra_write(bytes, extra);
+    memcpy(bytes + len, wire.ptr, wire.len);
+    *ret = (struct slice){bytes, len + wire.len};
+    return true;
+}
+
+static bool put_command(const struct mate_maker *m, const struct mate *mate,
+                        const struct element *element, struct slice wire, struct slice *ret)
+{
+    struct start_env env = {0};
+    const struct start_names names = {
+        .id = &mate->row.id,
+        .name = name_of(m, element, mate->row.no, m->scratch),
+        .attempt = m->f->attempt,
+        .traceparent = m->f->info.traceparent,
+    };
+    if (names.name == NULL)
+        return false;
+    flight_env(m->d, &names, &env);
+    const bool is_put = put_task(m, &(struct task_extra){.env = env.items, .n_env = env.n}, wire,
+                                 ret);
+    arena_release(&env.arena);
+    return is_put;
+}
+
 /* What its worker gets. False: it cannot be made, and says so when it is started alone. */
 static bool make_task(const struct mate_maker *m, const struct mate *mate, struct slice *ret)
 {
-    AUTO_ARENA struct arena scratch = {0};
-    struct start_env env = {0};
     struct err ignored;
     struct slice wire;
     const struct element element = {
         .item = mate->item, .index = mate->row.idx, .deadline_us = mate->row.deadline_us};
-    arena_init(&scratch, MAX_MATE_BYTES);
-    if (!element_make(&m->element, &element, &scratch, &wire, &ignored) || task_stdin_is_open(wire))
+    arena_clear(m->scratch);
+    if (!element_make(&m->element, &element, m->scratch, &wire, &ignored) ||
+        task_stdin_is_open(wire))
         return false; /* a pipe goes beside a START alone */
-    if (!task_is_native(wire)) {
-        const struct start_names names = {
-            .id = &mate->row.id,
-            .name = name_of(m, &element, mate->row.no, &scratch),
-            .attempt = m->f->attempt,
-            .traceparent = m->f->info.traceparent,
-        };
-        if (names.name == NULL)
-            return false;
-        flight_env(m->d, &names, &env);
-    }
-    const struct task_extra extra = {.env = env.items, .n_env = env.n};
-    char *bytes = arena_alloc(&m->f->arena, task_extra_size(&extra) + wire.len);
-    if (bytes != NULL) {
-        const size_t len = task_extra_write(bytes, &extra);
-        memcpy(bytes + len, wire.ptr, wire.len);
-        *ret = (struct slice){bytes, len + wire.len};
-    }
-    arena_release(&env.arena);
-    return bytes != NULL;
+    return task_is_native(wire) ? put_task(m, &(struct task_extra){0}, wire, ret)
+                                : put_command(m, mate, &element, wire, ret);
 }
 
 static void add_mates(const struct mate_maker *m, const struct mate_list *list)
@@ -125,11 +138,12 @@ static void add_mates(const struct mate_maker *m, const struct mate_list *list)
 static void make_mates(const struct dispatch *d, struct flight *f, const struct mate_list *list,
                        const struct chunk_source *source)
 {
-    AUTO_ARENA struct arena scratch = {0};
-    struct mate_maker m = {.d = d, .f = f, .name = source->name};
+    AUTO_ARENA struct arena of_all = {0}, of_one = {0};
+    struct mate_maker m = {.d = d, .f = f, .name = source->name, .scratch = &of_one};
     struct err ignored; /* the head was made from the same bytes */
-    arena_init(&scratch, ELEMENT_MEMORY);
-    if (element_read(source->template_bytes, &scratch, &m.element, &ignored))
+    arena_init(&of_all, ELEMENT_MEMORY);
+    arena_init(&of_one, MAX_MATE_BYTES);
+    if (element_read(source->template_bytes, &of_all, &m.element, &ignored))
         add_mates(&m, list);
 }
 

@@ -245,6 +245,22 @@ static bool item_in(const struct element *element, const struct template_head *h
     return filled || err_set(err, ERR_TOO_LARGE, "The item makes the command too large");
 }
 
+/* The JSON of a call is its input, and nothing else of its task depends on the item. */
+static bool read_lead(struct arena *a, struct element_maker *maker, struct err *err)
+{
+    AUTO_BUF struct buf lead = {0};
+    struct task task = maker->task;
+    if (!maker->call.takes_json || task.n_files > 0 || task.n_outputs > 0)
+        return true;
+    buf_init(&lead, 2 * MAX_ELEMENT_BYTES);
+    task.stdin_bytes = (struct slice){0};
+    if (!task_encode_lead(&task, &lead, err))
+        return false;
+    maker->lead = (struct slice){arena_dup(a, buf_slice(&lead)), lead.len};
+    return maker->lead.ptr != NULL ||
+           err_set(err, ERR_TOO_LARGE, "The template takes too much memory");
+}
+
 bool element_read(struct slice template_bytes, struct arena *a, struct element_maker *ret,
                   struct err *err)
 {
@@ -254,8 +270,10 @@ bool element_read(struct slice template_bytes, struct arena *a, struct element_m
         !task_decode(stored, a, &ret->task, err))
         return false;
     ret->call.star = ret->head.star != 0;
-    return ret->head.call_bytes == 0 || element_call_read(template_call(template_bytes, &ret->head),
-                                                          &ret->task, a, &ret->call, err);
+    return ret->head.call_bytes == 0 ||
+           (element_call_read(template_call(template_bytes, &ret->head), &ret->task, a, &ret->call,
+                              err) &&
+            read_lead(a, ret, err));
 }
 
 const struct element_maker *element_recall(struct element_memo *memo, struct slice template_bytes,
@@ -283,11 +301,26 @@ void element_forget(struct element_memo *memo)
     *memo = (struct element_memo){0};
 }
 
+static bool make_call(const struct element_maker *maker, struct slice item, struct arena *a,
+                      struct slice *ret, struct err *err)
+{
+    AUTO_BUF struct buf json = {0};
+    if (!element_call_json(&maker->call, item, &json, err))
+        return false;
+    char *wire = arena_alloc(a, maker->lead.len + TASK_INPUT_HEAD + json.len);
+    if (wire == NULL)
+        return err_set(err, ERR_TOO_LARGE, "The arguments take too much memory");
+    *ret = (struct slice){wire, task_put_input(wire, maker->lead, buf_slice(&json))};
+    return true;
+}
+
 bool element_make(const struct element_maker *maker, const struct element *element, struct arena *a,
                   struct slice *ret, struct err *err)
 {
     AUTO_ARENA struct arena scratch = {0};
     AUTO_BUF struct buf wire = {0};
+    if (maker->lead.ptr != NULL && element->deadline_us == 0)
+        return make_call(maker, element->item, a, ret, err);
     struct task task = maker->task;
     arena_init(&scratch, ELEMENT_MEMORY);
     buf_init(&wire, 2 * MAX_ELEMENT_BYTES);

@@ -34,6 +34,7 @@ struct element_maker {
     struct template_head head;
     struct task task;
     struct element_call call; /* with head.call_bytes */
+    struct slice lead;        /* task_encode_lead, when items differ in the input alone */
 };
 /* What it points to is in `template_bytes` and `a`, which must live as long; at most
  * ELEMENT_MEMORY. */

@@ -56,7 +56,7 @@ static bool expand(const struct element_call *call, struct slice item, struct ar
            call_expand(ret, &call->params, &values, a, err);
 }
 
-static bool write_json(const struct element_call *call, struct slice item, struct buf *out,
+bool element_call_json(const struct element_call *call, struct slice item, struct buf *out,
                        struct err *err)
 {
     const struct call asked = {
@@ -71,7 +71,7 @@ bool element_call_check(const struct element_call *call, struct slice item, stru
     struct call_command command;
     AUTO_BUF struct buf json = {0};
     if (call->takes_json)
-        return write_json(call, item, &json, err);
+        return element_call_json(call, item, &json, err);
     arena_init(&scratch, MAX_CALL_SCRATCH);
     return expand(call, item, &scratch, &command, err);
 }
@@ -82,7 +82,7 @@ bool element_call_fill(const struct element_call *call, struct slice item, struc
     struct call_command command;
     AUTO_BUF struct buf json = {0};
     if (call->takes_json) {
-        if (!write_json(call, item, &json, err))
+        if (!element_call_json(call, item, &json, err))
             return false;
         task->stdin_bytes = (struct slice){arena_dup(a, buf_slice(&json)), json.len};
         return task->stdin_bytes.ptr != NULL ||

@@ -26,6 +26,9 @@ MUST_CHECK bool element_call_read(struct slice json, const struct task *task, st
 /* INVALID with the place inside of the item. */
 MUST_CHECK bool element_call_check(const struct element_call *call, struct slice item,
                                    struct err *err);
+/* The JSON of a call that takes it. */
+MUST_CHECK bool element_call_json(const struct element_call *call, struct slice item,
+                                  struct buf *out, struct err *err);
 /* Puts the item into the task. */
 MUST_CHECK bool element_call_fill(const struct element_call *call, struct slice item,
                                   struct arena *a, struct task *task, struct err *err);

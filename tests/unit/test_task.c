@@ -79,6 +79,28 @@ Test(task, round_trip)
     arena_release(&a);
 }
 
+Test(task, of_many_is_made_from_what_they_share_and_their_input)
+{
+    const struct slice inputs[] = {SLICE_LIT(""), SLICE_LIT("7"), {NULL, 300}};
+    char long_input[300], made[1024];
+    struct buf lead, whole;
+    struct err err = {0};
+    struct task task = full_task();
+
+    memset(long_input, 'x', sizeof long_input);
+    task.stdin_bytes = (struct slice){0};
+    buf_init(&lead, 1 << 20);
+    cr_assert(task_encode_lead(&task, &lead, &err), "%s", err.detail);
+    for (size_t i = 0; i < ARRAY_LEN(inputs); i++) {
+        task.stdin_bytes = inputs[i].ptr == NULL ? (struct slice){long_input, 300} : inputs[i];
+        encode(&task, &whole);
+        const size_t len = task_put_input(made, buf_slice(&lead), task.stdin_bytes);
+        cr_assert(slice_eq((struct slice){made, len}, buf_slice(&whole)), "input %zu", i);
+        buf_release(&whole);
+    }
+    buf_release(&lead);
+}
+
 Test(task, is_small)
 {
     struct buf wire;
