@@ -3,6 +3,7 @@
  * does not depend on how many rows it writes. */
 #include "storage/batches.h"
 
+#include "storage/items.h"
 #include "storage/store_impl.h"
 
 static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
@@ -16,41 +17,44 @@ static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
     return insert;
 }
 
-static sqlite3_stmt *specs_bind(struct store *store, const struct row *row,
-                                const struct element_new *elements)
+/* What a birth brings with it beside row and item, of the newest one. */
+static bool note_birth(struct store *store, const struct row *row, struct slice item,
+                       struct err *err)
 {
-    sqlite3_stmt *insert = store_stmt(store, SQL_SPECS_INSERT);
-
-    bind_i64(insert, 1, row->no);
-    for (int i = 0; i < ELEMENTS_AT_ONCE; i++)
-        bind_blob(insert, ROW_BORN_OWN + i, elements[i].item);
-    return insert;
+    spec_keep(&store->specs, row->no, &(struct spec_texts){.task = item});
+    store->newest = (struct newest){row->no, row->created_us};
+    return batch_append(store, row->batch, row->no, err);
 }
 
-/* `row` is the first of them. */
-static bool insert_some(struct store *store, const struct row *first,
-                        const struct element_new *elements, struct err *err)
+/* `row` is that of the first one; afterwards, that of the next. */
+static bool insert_some(struct store *store, struct row *row, const struct element_new *elements,
+                        struct err *err)
 {
-    struct row row = *first;
-
-    if (!store_run(store, rows_bind(store, &row, elements), err) ||
-        !store_run(store, specs_bind(store, &row, elements), err))
+    if (!store_run(store, rows_bind(store, row, elements), err))
         return false;
-    for (size_t i = 0; i < ELEMENTS_AT_ONCE; i++, row.no++, row.idx++) {
-        row.salt = elements[i].salt;
-        spec_keep(&store->specs, row.no, &(struct spec_texts){.task = elements[i].item});
-        if (!row_born(store, &row, err) || !batch_append(store, row.batch, row.no, err))
+    for (size_t i = 0; i < ELEMENTS_AT_ONCE; i++, row->no++, row->idx++) {
+        row->salt = elements[i].salt;
+        if (!row_born(store, row, err) || !note_birth(store, row, elements[i].item, err))
             return false;
     }
-    store->newest = (struct newest){row.no - 1, row.created_us};
+    return true;
+}
+
+static bool insert_one(struct store *store, struct row *row, const struct element_new *element,
+                       struct err *err)
+{
+    row->salt = element->salt;
+    if (!queue_has_room(store, row->queue, err) || !row_insert(store, row, err) ||
+        !note_birth(store, row, element->item, err))
+        return false;
+    row->no++;
+    row->idx++;
     return true;
 }
 
 bool batch_insert_elements(struct store *store, const struct job_new *like,
                            const struct element_new *elements, size_t n, struct err *err)
 {
-    struct job_new job = *like;
-    struct job_id ignored;
     struct row row;
     size_t done = 0;
 
@@ -58,20 +62,14 @@ bool batch_insert_elements(struct store *store, const struct job_new *like,
 
     if (!job_row_new(store, like, &row, err))
         return false;
+    const int64_t first_no = row.no;
     /* Where the queue has a limit, each is asked whether there is room for it. */
     if (counts_state(&store->counts, row.queue)->settings.max_length == 0)
-        for (; n - done >= ELEMENTS_AT_ONCE; done += ELEMENTS_AT_ONCE) {
+        for (; n - done >= ELEMENTS_AT_ONCE; done += ELEMENTS_AT_ONCE)
             if (!insert_some(store, &row, &elements[done], err))
                 return false;
-            row.no += ELEMENTS_AT_ONCE;
-            row.idx += ELEMENTS_AT_ONCE;
-        }
-    for (; done < n; done++) {
-        job.idx = like->idx + (int64_t)done;
-        job.task = elements[done].item;
-        job.salt = elements[done].salt;
-        if (!jobs_insert(store, &job, &ignored, err))
+    for (; done < n; done++)
+        if (!insert_one(store, &row, &elements[done], err))
             return false;
-    }
-    return true;
+    return items_put(store, first_no, elements, n, err);
 }

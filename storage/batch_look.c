@@ -23,55 +23,6 @@ bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_li
     return false;
 }
 
-bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
-                 struct mate_list *ret, struct err *err)
-{
-    AUTO_STMT sqlite3_stmt *get = store_stmt(store, SQL_BATCH_MATES);
-    size_t left = ret->max_bytes;
-    bool found;
-
-    bind_i64(get, 1, head->no);
-    bind_i64(get, 2, head->no + (end - head->idx));
-    bind_i64(get, 3, JOB_ITEM | JOB_GATED | JOB_PARENT | JOB_CHUNKED);
-    bind_i64(get, 4, head->batch);
-    bind_i64(get, 5, head->queue);
-    bind_i64(get, 6, head->priority);
-    bind_i64(get, 7, head->attempt);
-    bind_i64(get, 8, (int64_t)ret->max);
-    bind_i64(get, 9, head->no - head->idx);
-    ret->n = 0;
-    while (db_next(&store->db, get, &found, err)) {
-        struct mate *mate = &ret->mates[ret->n];
-        struct slice item;
-
-        if (!found)
-            return true;
-        *mate = (struct mate){.row = *head};
-        mate->row.no = sqlite3_column_int64(get, 0);
-        mate->row.idx = sqlite3_column_int64(get, 1);
-        mate->row.created_us = sqlite3_column_int64(get, 3);
-        mate->row.id = (struct job_id){(uint64_t)mate->row.created_us / 1000, mate->row.no,
-                                       (uint32_t)sqlite3_column_int(get, 2)};
-        mate->row.state = JOB_BLOCKED;
-        mate->row.version = sqlite3_column_int64(get, 4);
-        mate->row.max_attempts = (uint32_t)sqlite3_column_int64(get, 5);
-        mate->row.keep_us = sqlite3_column_int64(get, 6);
-        mate->row.deadline_us = sqlite3_column_int64(get, 7);
-        mate->row.started_us = 0;
-        mate->row.flags = (uint32_t)sqlite3_column_int64(get, 8);
-        item = column_slice(get, 9);
-        /* Its payload is gone, which it says when it is started alone; or it has no room. */
-        if (item.ptr == NULL || item.len > left)
-            return true;
-        left -= item.len;
-        mate->item = (struct slice){arena_dup(ret->arena, item), item.len};
-        if (mate->item.ptr == NULL)
-            return true; /* as many as there is room for */
-        ret->n++;
-    }
-    return false;
-}
-
 bool batch_release(struct store *store, int64_t no, int64_t now_us, struct err *err)
 {
     struct row row;

@@ -55,9 +55,9 @@ MUST_CHECK bool batch_head(struct store *store, int64_t batch, struct template_h
 MUST_CHECK bool batch_gated(struct store *store, int64_t batch, int64_t from, struct due_list *ret,
                             struct err *err);
 /* Elements that the gate holds back and that may run behind `head` in the same turn of a worker:
- * those of the next indexes below `end` with the same queue, priority and attempt, and nothing that
- * needs a look elsewhere. Between their numbers there are only elements of the same batch. Items go
- * to `a`. */
+ * those of the next `max` indexes below `end` with the same queue, priority and attempt, and
+ * nothing that needs a look elsewhere. Between their numbers there are only elements of the same
+ * batch. Items go to `a`. */
 struct mate {
     struct job_row row;
     struct slice item;

@@ -3,13 +3,6 @@
 #include "storage/row.h"
 #include "storage/store_impl.h"
 
-static sqlite3_stmt *born_bind(sqlite3_stmt *insert, const struct row *row)
-{
-    row_bind_born(insert, row);
-    row_bind_salt(insert, ROW_BORN_OWN, row->salt);
-    return insert;
-}
-
 /* Nobody waits any more: its statement must not settle it once more. */
 static struct row take(struct store *store)
 {
@@ -22,14 +15,11 @@ static struct row take(struct store *store)
 bool newborn_write(struct store *store, struct err *err)
 {
     struct row row;
-    sqlite3_stmt *insert;
 
     if (store->newborn.row.no == 0)
         return true;
     row = take(store);
-    insert = born_bind(store_stmt(store, SQL_ROW_INSERT), &row);
-    bind_blob(insert, ROW_BORN_OWN + 1, (struct slice){0});
-    return store_run(store, insert, err);
+    return row_write_born(store, &row, err);
 }
 
 bool newborn_keep(struct store *store, const struct row *row, struct err *err)
@@ -49,7 +39,9 @@ bool newborn_begin(struct store *store, const struct row *begun, struct err *err
     PRE(newborn_is(store, begun->no) && begun->state == JOB_RUNNING);
 
     (void)take(store);
-    insert = born_bind(store_stmt(store, SQL_ROW_BEGUN), begun);
+    insert = store_stmt(store, SQL_ROW_BEGUN);
+    row_bind_born(insert, begun);
+    row_bind_salt(insert, ROW_BORN_OWN, begun->salt);
     bind_i64(insert, ROW_BORN_OWN + 1, begun->version);
     bind_i64(insert, ROW_BORN_OWN + 2, begun->attempt);
     bind_or_null(insert, ROW_BORN_OWN + 3, begun->slot >= 0, begun->slot);

@@ -6,6 +6,7 @@
 
 #include "storage/deliveries.h"
 #include "storage/inputs.h"
+#include "storage/items.h"
 #include "storage/store_impl.h"
 
 struct spool_list {
@@ -34,7 +35,9 @@ static bool row_forget(struct store *store, const struct row *row, struct err *e
            ((row->flags & JOB_CALLBACK) == 0 || callback_forget(store, row->no, err)) &&
            ((row->flags & JOB_OFFSPRING) == 0 ||
             store_run_no(store, SQL_OFFSPRING_DELETE, row->no, err)) &&
-           row_delete(store, row, err);
+           row_delete(store, row, err) &&
+           ((row->flags & JOB_ITEM) == 0 || row->output.expired ||
+            item_expire(store, row->no, err));
 }
 
 bool jobs_forget(struct store *store, int64_t no, struct output_ref ret_files[OUTPUT_STREAMS],
@@ -70,7 +73,8 @@ static bool result_expire(struct store *store, struct row *row, struct spool_lis
     spec_forget(&store->specs, row->no);
     return store_run_no(store, SQL_SPEC_EXPIRE, row->no, err) &&
            store_run_no(store, SQL_OUTPUT_DELETE, row->no, err) &&
-           row_expire(store, row, wake_us, err);
+           row_expire(store, row, wake_us, err) &&
+           ((row->flags & JOB_ITEM) == 0 || item_expire(store, row->no, err));
 }
 
 /* The earliest row of this timer; no = 0: none is due. One at a time, as its treatment removes it

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/queue.h"
 
+#include "storage/items.h"
 #include "storage/store_impl.h"
 
 #define MAX_TEXTS (20u << 20)  /* of a template: the largest request with its framing */
@@ -28,24 +29,36 @@ static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct 
     return slice_keep(column_slice(stmt, column), a, ret);
 }
 
+static bool texts_find(struct store *store, sqlite3_stmt *get, int64_t no, bool is_item,
+                       struct spec_texts *ret, struct err *err)
+{
+    bool is_there;
+
+    *ret = (struct spec_texts){0};
+    if (is_item && !item_read(&store->db, get, no, &ret->task, &is_there, err))
+        return false;
+    if (is_item)
+        return true;
+    bind_i64(get, 1, no);
+    if (!db_next(&store->db, get, &is_there, err))
+        return false;
+    *ret = (struct spec_texts){column_slice(get, 0), column_slice(get, 1), column_slice(get, 2)};
+    return is_there ||
+           err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.", (long long)no);
+}
+
 /* The slices live in `a`. */
-static bool spec_read(struct store *store, int64_t no, struct arena *a, struct spec_texts *ret,
-                      struct err *err)
+static bool spec_read(struct store *store, const struct job_row *row, struct arena *a,
+                      struct spec_texts *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = NULL;
+    const bool is_item = (row->flags & JOB_ITEM) != 0;
     struct spec_texts found;
-    bool is_there = spec_at_hand(&store->specs, no, &found);
 
-    if (!is_there) {
-        get = store_stmt(store, SQL_SPEC_START);
-        bind_i64(get, 1, no);
-        if (!db_next(&store->db, get, &is_there, err))
+    if (!spec_at_hand(&store->specs, row->no, &found)) {
+        get = store_stmt(store, is_item ? SQL_ITEM_GET : SQL_SPEC_START);
+        if (!texts_find(store, get, row->no, is_item, &found, err))
             return false;
-        if (!is_there)
-            return err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.",
-                           (long long)no);
-        found = (struct spec_texts){column_slice(get, 0), column_slice(get, 1),
-                                    column_slice(get, 2)};
     }
     return (slice_keep(found.name, a, &ret->name) &&
             slice_keep(found.traceparent, a, &ret->traceparent) &&
@@ -101,7 +114,7 @@ bool queue_start_info(struct store *store, int64_t no, struct arena *a, struct s
     struct spec_texts spec = {0};
     struct slice name;
 
-    if (!jobs_get_by_no(store, no, &ret->row, err) || !spec_read(store, no, a, &spec, err))
+    if (!jobs_get_by_no(store, no, &ret->row, err) || !spec_read(store, &ret->row, a, &spec, err))
         return false;
     name = spec.name;
     ret->traceparent = spec.traceparent;

@@ -5,6 +5,7 @@
 #include "service/base/template.h"
 #include "storage/batches_impl.h"
 #include "storage/deliveries.h"
+#include "storage/items.h"
 #include "storage/reader_impl.h"
 
 /* A batch's texts; the caller holds the snapshot open. */
@@ -189,18 +190,21 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
                       struct slice *name, struct err *err)
 {
     AUTO_ARENA struct arena scratch = {0};
+    AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ITEM);
     struct slice template_bytes, item;
     struct template_head head;
+    bool found;
 
-    if (name->ptr == NULL || memchr(name->ptr, '{', name->len) == NULL)
+    /* When the payload has expired, the pattern is all that is left. */
+    if (name->ptr == NULL || row->output.expired || memchr(name->ptr, '{', name->len) == NULL)
         return true;
     arena_init(&scratch, (size_t)24 << 20);
     if (!reader_template(reader, row->batch, &scratch, &template_bytes, err) ||
-        !bytes_get(reader, (struct lookup){SQL_READ_ITEM, row->no}, &scratch, &item, err) ||
-        !template_open(template_bytes, &head, NULL, err))
+        !template_open(template_bytes, &head, NULL, err) ||
+        !item_read(&reader->db, get, row->no, &item, &found, err))
         return false;
     if (item.ptr == NULL)
-        return true; /* the payload has expired: the pattern is all that is left */
+        return true;
     struct template_item values = {.raw = item, .index = row->idx, .star = head.star != 0};
     name->ptr = template_name(*name, &values, a);
     name->len = name->ptr == NULL ? 0 : strlen(name->ptr);

@@ -151,17 +151,21 @@ void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt)
     bind_i64(insert, index, (int32_t)salt); /* signed: four bytes on disk instead of six */
 }
 
-bool row_insert(struct store *store, const struct row *row, struct err *err)
+bool row_write_born(struct store *store, const struct row *row, struct err *err)
 {
-    sqlite3_stmt *insert;
+    sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
 
-    if (newborn_may_wait(row))
-        return newborn_keep(store, row, err) && row_born(store, row, err);
-    insert = store_stmt(store, SQL_ROW_INSERT);
     row_bind_born(insert, row);
     row_bind_salt(insert, ROW_BORN_OWN, row->salt);
     bind_blob(insert, ROW_BORN_OWN + 1, row->ukey);
-    return store_run(store, insert, err) && row_born(store, row, err);
+    return store_run(store, insert, err);
+}
+
+bool row_insert(struct store *store, const struct row *row, struct err *err)
+{
+    return (newborn_may_wait(row) ? newborn_keep(store, row, err)
+                                  : row_write_born(store, row, err)) &&
+           row_born(store, row, err);
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */

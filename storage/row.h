@@ -76,6 +76,8 @@ bool row_has_id(const struct row *row, const struct job_id *id);
 MUST_CHECK bool row_load(struct store *store, int64_t no, struct row *ret, struct err *err);
 /* A new row; counts it. */
 MUST_CHECK bool row_insert(struct store *store, const struct row *row, struct err *err);
+/* The statement of row_insert alone, now. */
+MUST_CHECK bool row_write_born(struct store *store, const struct row *row, struct err *err);
 /* For an INSERT of many rows elsewhere: the parameters that its statement shares with row_insert's,
  * of which ROW_BORN_OWN is the first that it has for itself, and all that row_insert does beside
  * the row. */

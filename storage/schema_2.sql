@@ -80,8 +80,8 @@ CREATE INDEX batches_work ON batches (no) WHERE work <> 0;
 -- Batches that are over, for retention.
 CREATE INDEX batches_gone ON batches (gone_us) WHERE gone_us IS NOT NULL;
 
--- What the elements of a batch have in common: an element with ROW_ITEM has its own item in specs.task and everything
--- else from here.
+-- What the elements of a batch have in common: an element with JOB_ITEM has its own item in specs.task or items, and
+-- everything else from here.
 CREATE TABLE batch_specs (
     no          INTEGER PRIMARY KEY,
     name        TEXT,
@@ -90,6 +90,14 @@ CREATE TABLE batch_specs (
     traceparent TEXT,
     policy      BLOB,  -- struct retry_policy
     template    BLOB   -- struct template_head, then the task whose texts hold {} and {index}
+) STRICT;
+
+-- The items of elements that were born together: a row holds those of the jobs no, no + 1 ... no + n - 1, which have
+-- none in specs. It goes with the payload of the last of them.
+CREATE TABLE items (
+    no    INTEGER PRIMARY KEY,
+    n     INTEGER NOT NULL,
+    bytes BLOB NOT NULL  -- storage/items.c
 ) STRICT;
 
 -- Which numbers the elements have: element first_index + i is job first_no + i. One row as a rule; a new one where

@@ -76,8 +76,6 @@
     /* its side tables */                                                                          \
     X(SPEC_INSERT,     HOT,  "INSERT INTO specs (no, name, labels, metadata, traceparent, policy," \
                              " task) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
-    X(SPECS_INSERT,    HOT,  "INSERT INTO specs (no, task) VALUES "                                \
-                             TEXT_ELEMENTS(TEXT_ELEMENT_SPEC))                                     \
     X(SPEC_START,      HOT,  "SELECT name, traceparent, task FROM specs WHERE no = ?1")            \
     X(SPEC_POLICY,     HOT,  "SELECT policy FROM specs WHERE no = ?1")                             \
     X(SPEC_CHANGE,     HOT,  "UPDATE specs SET name = coalesce(?2, name),"                         \
@@ -86,6 +84,14 @@
                              " WHERE no = ?1")                                                     \
     X(SPEC_EXPIRE,     HOT,  "UPDATE specs SET task = NULL, policy = NULL WHERE no = ?1")          \
     X(SPEC_DELETE,     HOT,  "DELETE FROM specs WHERE no = ?1")                                    \
+    X(ITEM_GET,        HOT,  TEXT_ITEM)                                                            \
+    X(ITEM_OWN,        HOT,  "INSERT INTO specs (no, task) VALUES (?1, ?2)")                       \
+    X(ITEMS_PUT,       HOT,  "INSERT INTO items (no, n, bytes) VALUES (?1, ?2, ?3)")               \
+    /* The last one is looked at first: it expires last, as a rule. 16 = OUTPUT_EXPIRED. */        \
+    X(ITEMS_EXPIRE,    HOT,  "DELETE FROM items WHERE no = (SELECT no FROM items WHERE no <= ?1"   \
+                             " ORDER BY no DESC LIMIT 1) AND no + n > ?1 AND (SELECT j.no"         \
+                             " FROM jobs j WHERE j.no >= items.no AND j.no < items.no + items.n"   \
+                             " AND NOT j.output_flags & 16 ORDER BY j.no DESC LIMIT 1) IS NULL")   \
     X(OUTPUT_PUT,      HOT,  "INSERT OR REPLACE INTO outputs (no, attempt, stdout, stderr, value)" \
                              " VALUES (?1, ?2, ?3, ?4, ?5)")                                           \
     X(OUTPUT_DELETE,   HOT,  "DELETE FROM outputs WHERE no = ?1")                                  \
@@ -147,14 +153,12 @@
     /* Who has ended is not gated, and the state is found sooner in a row than its flags. */       \
     X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND NOT " TEXT_ENDED  \
                              " AND " TEXT_GATED " ORDER BY no LIMIT 1")                            \
-    X(BATCH_MATES,     HOT,  "SELECT j.no, j.idx, j.salt, j.created_us, j.version, j.max_attempts," \
-                             " j.keep_us, j.deadline_us, j.flags, s.task"                          \
-                             " FROM jobs j CROSS JOIN specs s ON s.no = j.no"                      \
-                             " WHERE j.no > ?1 AND j.no < ?2 AND j.state = " TEXT_BLOCKED          \
-                             " AND j.flags | ?3 = ?3 AND j." TEXT_GATED " AND +j.batch = ?4"       \
-                             " AND j.queue = ?5 AND j.priority = ?6 AND j.attempt = ?7"            \
-                             " AND j.no - j.idx = ?9"                                              \
-                             " ORDER BY j.no LIMIT ?8")                                            \
+    X(BATCH_MATES,     HOT,  "SELECT board(no, salt, created_us, version, max_attempts, keep_us,"  \
+                             " deadline_us, flags) FROM jobs"                                      \
+                             " WHERE no > ?1 AND no < ?2 AND state = " TEXT_BLOCKED                \
+                             " AND flags | ?3 = ?3 AND " TEXT_GATED " AND +batch = ?4"             \
+                             " AND queue = ?5 AND priority = ?6 AND attempt = ?7"                  \
+                             " AND no - idx = ?8")                                                 \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
                              " ORDER BY no LIMIT ?4")                                              \
     X(BATCH_CANCEL,    HOT,  TEXT_CANCEL " RETURNING" TEXT_CANCELLED)                              \
@@ -291,7 +295,7 @@
     X(READ_BATCH_SPEC, HOT,  "SELECT name, labels, metadata FROM batch_specs WHERE no = ?1")       \
     X(READ_BATCH_NOS,  HOT,  "SELECT no FROM batches WHERE no < ?1 ORDER BY no DESC LIMIT ?2")     \
     X(READ_TEMPLATE,   HOT,  "SELECT template FROM batch_specs WHERE no = ?1")                     \
-    X(READ_ITEM,       HOT,  "SELECT task FROM specs WHERE no = ?1")                               \
+    X(READ_ITEM,       HOT,  TEXT_ITEM)                                                            \
     X(READ_BATCH_ID,   HOT,  "SELECT created_us, salt, flags FROM batches WHERE no = ?1")          \
     X(READ_PARTS,      HOT,  "SELECT first_index, first_no, n FROM batch_parts WHERE batch = ?1"   \
                              " AND first_index >= ?2 ORDER BY first_index")                        \

@@ -47,6 +47,13 @@ _Static_assert(JOB_STATE_COUNT == 8,
 _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
 
+/* The item of element ?1: its own, or the row where it lies among others; item_row_of knows the
+ * order. */
+#define TEXT_ITEM                                                                   \
+    "SELECT task, no, 0 FROM specs WHERE no = ?1"                                   \
+    " UNION ALL SELECT bytes, no, n FROM items"                                     \
+    " WHERE no = (SELECT no FROM items WHERE no <= ?1 ORDER BY no DESC LIMIT 1)"
+
 /* What an attempt has left in the database: one row, or none. */
 #define TEXT_OUTPUT                                                                \
     "SELECT stdout, stderr, value FROM outputs WHERE no = ?1 AND attempt = ?2"     \
@@ -115,7 +122,6 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 #define TEXT_ELEMENT_ROW(k, salt)                                                                  \
     "(?1 + " #k ", ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 + " #k        \
     ", ?17, ?" #salt ")"
-#define TEXT_ELEMENT_SPEC(k, item) "(?1 + " #k ", ?" #item ")"
 /* clang-format on */
 
 #endif

@@ -57,6 +57,8 @@ struct leaping {
     struct leap_row *rows;
 };
 
+struct boarding;
+
 /* Rows that have passed from QUEUED to their ends and are not written yet (row_pass). */
 #define PASSES_AT_ONCE 32
 struct passing {
@@ -88,6 +90,7 @@ struct store {
     struct change_list changes;
     struct timer_run timers;
     struct leaping leaping;
+    struct boarding *boarding; /* mates.c */
     struct passing passing;
     struct newborn newborn;
     struct ballast ballast;
@@ -163,6 +166,8 @@ MUST_CHECK bool leap_open(struct store *store, struct err *err);
 struct leap_row leap_row_of(const struct row *row);
 /* Those parameters of an end that neighbours share: reason, exit code, signal, killed. */
 bool leap_is_alike(const struct row *a, const struct row *b);
+/* The SQL function board(). */
+MUST_CHECK bool mates_open(struct store *store, struct err *err);
 /* The row's last attempt becomes history. */
 MUST_CHECK bool attempt_insert(struct store *store, const struct row *row,
                                const struct job_end *end, struct err *err);

@@ -389,6 +389,10 @@ static const char *const rules[] = {
     "jobs j WHERE batch IS NOT NULL AND batch NOT IN (SELECT no FROM batches)",
     "(SELECT 1 FROM jobs WHERE batch IS NOT NULL GROUP BY batch, idx HAVING count(*) > 1)",
     "specs WHERE no NOT IN (SELECT no FROM jobs)",
+    "items i WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE no >= i.no AND no < i.no + i.n"
+    " AND NOT output_flags & 16)",
+    "jobs j WHERE flags & 1 AND NOT output_flags & 16 AND no NOT IN (SELECT no FROM specs) AND"
+    " no >= coalesce((SELECT no + n FROM items WHERE no <= j.no ORDER BY no DESC LIMIT 1), 0)",
     "attempts WHERE no NOT IN (SELECT no FROM jobs)",
     "inputs WHERE no NOT IN (SELECT no FROM jobs UNION SELECT no FROM batches)",
     "errors WHERE no NOT IN (SELECT no FROM jobs UNION SELECT no FROM batches)",

@@ -3,21 +3,27 @@
 #include "storage/settings.h"
 #include "storage_fixture.h"
 
-#define N (2 * ELEMENTS_AT_ONCE + 5)
+#define N (3 * ELEMENTS_AT_ONCE + 5)
 #define COLUMNS                                                                              \
     "state, queue, priority, attempt, max_attempts, version, timer, wake_us, created_us,"    \
     " salt, due_us, queued_us, queue_deadline_us, deadline_us, keep_us, result, retry, idx," \
-    " flags, ukey, task, name, policy"
+    " flags, ukey, name, policy"
 
 static struct fixture f;
 static struct element_new elements[N];
-static char items[N][8];
+static char items[N][1500];
+
+/* Short ones, then so many that several rows hold them, then long ones between short ones. */
+static int width(uint32_t i)
+{
+    return i < ELEMENTS_AT_ONCE ? 1 : i < 2 * ELEMENTS_AT_ONCE ? 400 : i % 3 == 0 ? 1400 : 9;
+}
 
 static void setup(void)
 {
     fixture_open(&f);
     for (uint32_t i = 0; i < N; i++) {
-        (void)snprintf(items[i], sizeof items[i], "%u", i);
+        (void)snprintf(items[i], sizeof items[i], "%0*u", width(i), i);
         elements[i] = (struct element_new){slice_of(items[i]), i * 2654435761u};
     }
 }
@@ -40,8 +46,9 @@ static int64_t differences(int64_t a, int64_t b)
     char sql[1024];
 
     (void)snprintf(sql, sizeof sql,
-                   "SELECT count(*) FROM (SELECT " COLUMNS " FROM jobs JOIN specs USING (no)"
-                   " WHERE batch = %lld EXCEPT SELECT " COLUMNS " FROM jobs JOIN specs USING (no)"
+                   "SELECT count(*) FROM (SELECT " COLUMNS " FROM jobs LEFT JOIN specs USING (no)"
+                   " WHERE batch = %lld EXCEPT SELECT " COLUMNS
+                   " FROM jobs LEFT JOIN specs USING (no)"
                    " WHERE batch = %lld)",
                    (long long)a, (long long)b);
     return ask(&f, sql);
@@ -107,6 +114,81 @@ Test(batches_elements, many_at_once_are_as_each_alone)
                                   .queue_deadline_us = NOW_US + 2 * SECOND_US,
                                   .deadline_us = NOW_US + 3 * SECOND_US,
                                   .flags = JOB_ITEM});
+}
+
+static void expect_items(const struct job_id *ids)
+{
+    AUTO_ARENA struct arena a = {0};
+    struct start_info info;
+
+    spec_cache_clear(&f.store->specs);
+    arena_init(&a, 1u << 20);
+    for (uint32_t i = 0; i < N; i++) {
+        must(queue_start_info(f.store, ids[i].no, &a, &info, err));
+        cr_assert(slice_eq(info.item, elements[i].item), "item %u", i);
+    }
+}
+
+/* The batch; its first element is in the queue, as if it was let in. */
+static int64_t gated_batch(struct job_id *ret_ids, int64_t keep_us)
+{
+    const struct job_spec spec = {.max_attempts = 1, .keep_us = keep_us};
+    struct job_new job = {.spec = &spec, .now_us = NOW_US, .flags = JOB_ITEM | JOB_GATED};
+
+    job.batch = batch_add(&spec);
+    must(batch_insert_elements(f.store, &job, elements, N, err));
+    for (uint32_t i = 0; i < N; i++)
+        ret_ids[i] = job_see(&f, job.batch + 1 + i).id;
+    return job.batch;
+}
+
+Test(batches_elements, an_item_is_found_where_it_lies)
+{
+    struct mate mates[N];
+    AUTO_ARENA struct arena a = {0};
+    struct mate_list list = {.mates = mates, .max = N, .max_bytes = 1u << 20, .arena = &a};
+    struct job_id ids[N];
+
+    tx_begin(&f);
+    (void)gated_batch(ids, SECOND_US);
+    cr_assert_gt(ask(&f, "SELECT count(*) FROM items"), 3);
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM specs"), N / 3 - 2 * ELEMENTS_AT_ONCE / 3);
+    expect_items(ids);
+    arena_init(&a, 1u << 20);
+    const struct job_row head = job_see(&f, ids[0].no);
+    must(batch_mates(f.store, &head, N, &list, err));
+    cr_assert_eq(list.n, N - 1);
+    for (uint32_t i = 0; i + 1 < N; i++)
+        cr_assert(slice_eq(mates[i].item, elements[i + 1].item), "mate %u", i);
+    list.max_bytes = 1000;
+    must(batch_mates(f.store, &head, N, &list, err));
+    cr_assert_eq(list.n, ELEMENTS_AT_ONCE + 1, "as many as have room");
+    must(db_exec(&f.store->db, "UPDATE items SET bytes = x'00'", err));
+    must(batch_mates(f.store, &head, N, &list, err));
+    cr_assert_eq(list.n, 0, "a damaged row is none");
+    tx_commit(&f);
+}
+
+Test(batches_elements, items_go_with_the_last_that_has_one)
+{
+    struct output_ref files[OUTPUT_STREAMS];
+    struct prune prune = {NOW_US + 5 * SECOND_US, N, files, ARRAY_LEN(files), 0, false};
+    struct job_id ids[N];
+    size_t n_files;
+
+    tx_begin(&f);
+    const int64_t batch = gated_batch(ids, SECOND_US);
+    const int64_t rows = ask(&f, "SELECT count(*) FROM items");
+    must(batch_cancel(f.store, &(struct batch_range){batch, 0, N - 1}, NOW_US, NULL, err));
+    must(jobs_forget(f.store, ids[0].no, files, &n_files, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM items"), rows, "others have theirs");
+    must(jobs_prune(f.store, &prune, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM items"), 1, "the last one has not ended");
+    cr_assert_eq(ask(&f, "SELECT count(task) FROM specs"), 0);
+    must(batch_cancel(f.store, &(struct batch_range){batch, N - 1, 1}, NOW_US, NULL, err));
+    must(jobs_forget(f.store, ids[N - 1].no, files, &n_files, err));
+    cr_assert_eq(ask(&f, "SELECT count(*) FROM items"), 0);
+    tx_commit(&f);
 }
 
 Test(batches_elements, a_queue_takes_no_more_than_its_limit)
