@@ -102,23 +102,56 @@ struct leap_row leap_row_of(const struct row *row)
     };
 }
 
-static struct leap_row row_ask(struct timer_run *timers, const struct row *row)
-{
-    const bool has_timer = !timer_goes_along(timers, row);
-    struct leap_row asked = leap_row_of(row);
+_Static_assert(TIMER_KEEP == 3, "TEXT_LEAP names this timer by its number");
 
-    asked.ints[LEAP_TIMER] = has_timer ? TIMER_KEEP : TIMER_NONE;
-    asked.ints[LEAP_WAKE] = has_timer ? timer_shared_us(row) : 0;
-    return asked;
+/* Neighbours that one statement writes. */
+struct leap_run {
+    const struct row *rows;
+    size_t n;
+    int64_t timer_no, wake_us; /* the only one that has a timer; 0: none */
+    bool put_out_alike;
+};
+
+static bool put_out_alike(const struct row *a, const struct row *b)
+{
+    const struct job_output *x = &a->output, *y = &b->output;
+
+    return a->usage.max_rss_bytes == b->usage.max_rss_bytes && x->bytes[0] == y->bytes[0] &&
+           x->bytes[1] == y->bytes[1] && x->has_value == y->has_value &&
+           x->bytes[STREAM_VALUE] == y->bytes[STREAM_VALUE] &&
+           (a->value.ptr == NULL) == (b->value.ptr == NULL) && slice_eq(a->value, b->value);
 }
 
-/* `row` is the first of n. */
-static sqlite3_stmt *run_bind(struct store *store, const struct row *row, size_t n)
+/* Of n neighbours as many as have one timer. */
+static struct leap_run run_of(struct timer_run *timers, const struct row *rows, size_t n)
 {
-    sqlite3_stmt *leap = store_stmt(store, SQL_ROWS_LEAP);
+    struct leap_run run = {.rows = rows, .put_out_alike = true};
+
+    for (; run.n < n; run.n++) {
+        const struct row *row = &rows[run.n];
+        struct timer_run next = *timers;
+        const bool has_timer = !timer_goes_along(&next, row);
+
+        if (has_timer && run.timer_no != 0)
+            break;
+        if (has_timer) {
+            run.timer_no = row->no;
+            run.wake_us = timer_shared_us(row);
+        }
+        run.put_out_alike = run.put_out_alike && put_out_alike(rows, row);
+        *timers = next;
+    }
+    return run;
+}
+
+static sqlite3_stmt *run_bind(struct store *store, const struct leap_run *run)
+{
+    const struct row *row = run->rows;
+    sqlite3_stmt *leap = store_stmt(store,
+                                    run->put_out_alike ? SQL_ROWS_LEAP_ALIKE : SQL_ROWS_LEAP);
 
     bind_i64(leap, 1, row->no);
-    bind_i64(leap, 2, row->no + (int64_t)n);
+    bind_i64(leap, 2, row->no + (int64_t)run->n);
     bind_i64(leap, 3, row->version - 1);
     bind_i64(leap, 4, row->flags | JOB_GATED);
     bind_i64(leap, 5, (int64_t)row->state);
@@ -129,6 +162,15 @@ static sqlite3_stmt *run_bind(struct store *store, const struct row *row, size_t
     bind_i64(leap, 10, row->signal);
     bind_i64(leap, 11, row->usage.processes_killed);
     bind_i64(leap, 12, row_output_flags(row));
+    bind_i64(leap, 13, run->timer_no);
+    bind_i64(leap, 14, run->wake_us);
+    if (!run->put_out_alike)
+        return leap;
+    bind_i64(leap, 15, (int64_t)row->usage.max_rss_bytes);
+    bind_i64(leap, 16, (int64_t)row->output.bytes[0]);
+    bind_i64(leap, 17, (int64_t)row->output.bytes[1]);
+    bind_or_null(leap, 18, row->output.has_value, (int64_t)row->output.bytes[STREAM_VALUE]);
+    bind_blob(leap, 19, row->value);
     return leap;
 }
 
@@ -145,24 +187,27 @@ static bool row_has_leapt(struct store *store, const struct row *row, const stru
            jobs_put_words(store, row->no, end->error_detail, err);
 }
 
-static bool run_leap(struct store *store, struct job_leap *leaps, const struct row *rows, size_t n,
-                     struct err *err)
+/* *ret_n of them, from the first one on. */
+static bool run_leap(struct store *store, struct job_leap *leaps, const struct row *rows,
+                     size_t *ret_n, struct err *err)
 {
     struct leap_row asked[LEAPS_AT_ONCE];
     struct timer_run timers = store->timers;
+    const struct leap_run run = run_of(&timers, rows, *ret_n);
 
+    *ret_n = run.n;
     /* Else the counts are damaged, which a move by itself says. */
-    if (store->counts.entries[rows->queue - 1].now.count[JOB_BLOCKED] < (int64_t)n)
+    if (store->counts.entries[rows->queue - 1].now.count[JOB_BLOCKED] < (int64_t)run.n)
         return true;
-    for (size_t i = 0; i < n; i++)
-        asked[i] = row_ask(&timers, &rows[i]);
-    store->leaping = (struct leaping){rows->no, n, asked};
-    const bool ok = store_run(store, run_bind(store, rows, n), err);
+    for (size_t i = 0; i < run.n; i++)
+        asked[i] = leap_row_of(&rows[i]);
+    store->leaping = (struct leaping){rows->no, run.n, asked};
+    const bool ok = store_run(store, run_bind(store, &run), err);
     store->leaping = (struct leaping){0};
     if (!ok)
         return false;
     store->timers = timers;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < run.n; i++) {
         leaps[i].has_leapt = asked[i].done;
         if (asked[i].done ? !row_has_leapt(store, &rows[i], &leaps[i].end, err)
                           : !timer_hand_on(store, &rows[i], err))
@@ -177,16 +222,15 @@ bool jobs_leap(struct store *store, struct job_leap *leaps, size_t n, struct err
 
     PRE(n <= LEAPS_AT_ONCE);
 
-    for (size_t first = 0, end; first < n; first = end) {
-        rows[first] = row_after(&leaps[first]);
-        leaps[first].has_leapt = false;
-        for (end = first + 1; end < n; end++) {
-            leaps[end].has_leapt = false;
-            rows[end] = row_after(&leaps[end]);
-            if (!is_alike(&rows[end - 1], &rows[end]))
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = row_after(&leaps[i]);
+        leaps[i].has_leapt = false;
+    }
+    for (size_t first = 0, together; first < n; first += together) {
+        for (together = 1; first + together < n; together++)
+            if (!is_alike(&rows[first + together - 1], &rows[first + together]))
                 break;
-        }
-        if (!run_leap(store, &leaps[first], &rows[first], end - first, err))
+        if (!run_leap(store, &leaps[first], &rows[first], &together, err))
             return false;
     }
     return true;

@@ -33,16 +33,11 @@
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
     X(ROW_MOVE,        HOT,  TEXT_ROW_MOVE)                                                        \
-    X(ROWS_LEAP,       HOT,  "UPDATE jobs SET state = ?5, version = ?3 + 1, timer = leap(no, 0),"  \
-                             " wake_us = leap(no, 1), attempt = ?6, queued_us = leap(no, 2),"      \
-                             " started_us = leap(no, 2), finished_us = leap(no, 3), slot = ?7,"    \
-                             " reason = ?8, exit_code = ?9, signal = ?10, wall_us = leap(no, 4),"  \
-                             " user_us = leap(no, 5), system_us = leap(no, 6),"                    \
-                             " max_rss_bytes = leap(no, 7), killed = ?11,"                         \
-                             " stdout_bytes = leap(no, 8), stderr_bytes = leap(no, 9),"            \
-                             " output_flags = ?12, flags = ?4 & ~8, value_bytes = leap(no, 12),"   \
-                             " value = leap(no, 13) WHERE no >= ?1 AND no < ?2"                    \
-                             " AND state = " TEXT_BLOCKED " AND version = ?3 AND flags = ?4")      \
+    X(ROWS_LEAP,       HOT,  TEXT_LEAP(" max_rss_bytes = leap(no, 7), stdout_bytes = leap(no, 8)," \
+                             " stderr_bytes = leap(no, 9), value_bytes = leap(no, 12),"            \
+                             " value = leap(no, 13)"))                                             \
+    X(ROWS_LEAP_ALIKE, HOT,  TEXT_LEAP(" max_rss_bytes = ?15, stdout_bytes = ?16,"                 \
+                             " stderr_bytes = ?17, value_bytes = ?18, value = ?19"))               \
     X(ROWS_PASS,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = leap(no, 0),"      \
                              " wake_us = leap(no, 1), attempt = ?5, started_us = leap(no, 2),"     \
                              " finished_us = leap(no, 3), keep_us = ?6, reason = ?7,"              \

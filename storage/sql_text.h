@@ -49,9 +49,9 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 
 /* The item of element ?1: its own, or the row where it lies among others; item_row_of knows the
  * order. */
-#define TEXT_ITEM                                                                   \
-    "SELECT task, no, 0 FROM specs WHERE no = ?1"                                   \
-    " UNION ALL SELECT bytes, no, n FROM items"                                     \
+#define TEXT_ITEM                                 \
+    "SELECT task, no, 0 FROM specs WHERE no = ?1" \
+    " UNION ALL SELECT bytes, no, n FROM items"   \
     " WHERE no = (SELECT no FROM items WHERE no <= ?1 ORDER BY no DESC LIMIT 1)"
 
 /* What an attempt has left in the database: one row, or none. */
@@ -74,6 +74,18 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
     " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
     " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
+
+/* The jobs [?1, ?2) go from behind the gate to their ends; ?13 is the one with a timer. What they
+ * have put out comes from leap() row by row, or all have put out the same: 3 = TIMER_KEEP. */
+#define TEXT_LEAP(OUTPUTS)                                                           \
+    "UPDATE jobs SET state = ?5, version = ?3 + 1,"                                  \
+    " timer = CASE no WHEN ?13 THEN 3 END, wake_us = CASE no WHEN ?13 THEN ?14 END," \
+    " attempt = ?6, queued_us = leap(no, 2), started_us = leap(no, 2),"              \
+    " finished_us = leap(no, 3), slot = ?7, reason = ?8, exit_code = ?9,"            \
+    " signal = ?10, wall_us = leap(no, 4), user_us = leap(no, 5),"                   \
+    " system_us = leap(no, 6), killed = ?11, output_flags = ?12,"                    \
+    " flags = ?4 & ~8," OUTPUTS " WHERE no >= ?1 AND no < ?2"                        \
+    " AND state = " TEXT_BLOCKED " AND version = ?3 AND flags = ?4"
 
 /* Those of the jobs [?1, ?2) that wait in state ?3, or behind a gate, at the time ?7; row_swept
  * knows the order. */

@@ -273,3 +273,47 @@ Test(leap, many_at_once_keep_what_is_their_own)
               b.count[JOB_FAILED] == 1 && b.failed_first == 3);
     counts_check(&f);
 }
+
+/* Mate i returns values[i], of the same length. */
+static void leap_with(const char *const values[N - 1])
+{
+    struct job_leap leaps[N - 1];
+
+    for (uint32_t i = 0; i < N - 1; i++) {
+        leaps[i] = leap_of(i);
+        leaps[i].end.finished_us += i < 2 ? 0 : 2 * SECOND_US;
+        leaps[i].end.usage.wall_us = 10 + i;
+        leaps[i].end.usage.max_rss_bytes = 4096;
+        leaps[i].end.output.has_value = true;
+        leaps[i].end.output.bytes[STREAM_VALUE] = 2;
+        leaps[i].end.inline_out[STREAM_VALUE] = slice_of(values[i]);
+    }
+    tx_begin(&f);
+    must(jobs_leap(f.store, leaps, N - 1, err));
+    tx_commit(&f);
+    for (uint32_t i = 0; i < N - 1; i++) {
+        char sql[320];
+
+        cr_assert(leaps[i].has_leapt);
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT count(*) FROM jobs WHERE no = %lld AND wall_us = %u AND"
+                       " max_rss_bytes = 4096 AND stdout_bytes = 0 AND stderr_bytes = 0 AND"
+                       " value_bytes = 2 AND value = CAST('%s' AS BLOB) AND (timer = 3) IS %s AND"
+                       " (wake_us = finished_us + keep_us + 1000000) IS %s",
+                       (long long)nos[i + 1], 10 + i, values[i], i == 0 || i == 2 ? "1" : "NULL",
+                       i == 0 || i == 2 ? "1" : "NULL");
+        cr_assert_eq(ask(&f, sql), 1, "mate %u", i);
+    }
+    cr_assert_eq(timers(), 2, "of those that end within a second one has a timer");
+    counts_check(&f);
+}
+
+Test(leap, neighbours_that_put_out_the_same_share_it)
+{
+    leap_with((const char *const[]){"aa", "aa", "aa", "aa", "aa"});
+}
+
+Test(leap, values_of_the_same_length_are_not_the_same)
+{
+    leap_with((const char *const[]){"aa", "ab", "aa", "ac", "aa"});
+}
