@@ -6,14 +6,23 @@
 #include "storage/items.h"
 #include "storage/store_impl.h"
 
-static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
-                               const struct element_new *elements)
+/* How many of n are written by one statement. */
+static size_t at_once(size_t n)
 {
-    sqlite3_stmt *insert = store_stmt(store, SQL_ROWS_INSERT);
+    return n >= ELEMENTS_AT_ONCE    ? ELEMENTS_AT_ONCE
+           : n >= ELEMENTS_AT_LEAST ? ELEMENTS_AT_LEAST
+                                    : 1;
+}
+
+static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
+                               const struct element_new *elements, size_t n)
+{
+    sqlite3_stmt *insert = store_stmt(store, n == ELEMENTS_AT_ONCE ? SQL_ROWS_INSERT_MANY
+                                                                   : SQL_ROWS_INSERT);
 
     row_bind_born(insert, row);
-    for (int i = 0; i < ELEMENTS_AT_ONCE; i++)
-        row_bind_salt(insert, ROW_BORN_OWN + i, elements[i].salt);
+    for (size_t i = 0; i < n; i++)
+        row_bind_salt(insert, ROW_BORN_OWN + (int)i, elements[i].salt);
     return insert;
 }
 
@@ -28,11 +37,11 @@ static bool note_birth(struct store *store, const struct row *row, struct slice 
 
 /* `row` is that of the first one; afterwards, that of the next. */
 static bool insert_some(struct store *store, struct row *row, const struct element_new *elements,
-                        struct err *err)
+                        size_t n, struct err *err)
 {
-    if (!store_run(store, rows_bind(store, row, elements), err))
+    if (!store_run(store, rows_bind(store, row, elements, n), err))
         return false;
-    for (size_t i = 0; i < ELEMENTS_AT_ONCE; i++, row->no++, row->idx++) {
+    for (size_t i = 0; i < n; i++, row->no++, row->idx++) {
         row->salt = elements[i].salt;
         if (!row_born(store, row, err) || !note_birth(store, row, elements[i].item, err))
             return false;
@@ -64,12 +73,12 @@ bool batch_insert_elements(struct store *store, const struct job_new *like,
         return false;
     const int64_t first_no = row.no;
     /* Where the queue has a limit, each is asked whether there is room for it. */
-    if (counts_state(&store->counts, row.queue)->settings.max_length == 0)
-        for (; n - done >= ELEMENTS_AT_ONCE; done += ELEMENTS_AT_ONCE)
-            if (!insert_some(store, &row, &elements[done], err))
-                return false;
-    for (; done < n; done++)
-        if (!insert_one(store, &row, &elements[done], err))
+    const bool has_limit = counts_state(&store->counts, row.queue)->settings.max_length > 0;
+    for (size_t together; done < n; done += together) {
+        together = has_limit ? 1 : at_once(n - done);
+        if (!(together == 1 ? insert_one(store, &row, &elements[done], err)
+                            : insert_some(store, &row, &elements[done], together, err)))
             return false;
+    }
     return items_put(store, first_no, elements, n, err);
 }

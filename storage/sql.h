@@ -26,8 +26,11 @@
     X(ROW_BEGUN,       HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, version, attempt, slot,"      \
                              " started_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"  \
                              " ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)")            \
-    X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt)"                              \
-                             " VALUES " TEXT_ELEMENTS(TEXT_ELEMENT_ROW))                           \
+    X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt) VALUES "                      \
+                             TEXT_ELEMENTS_16(0x0))                                                \
+    X(ROWS_INSERT_MANY, HOT, "INSERT INTO jobs (" TEXT_BORN ", salt) VALUES "                      \
+                             TEXT_ELEMENTS_16(0x0) "," TEXT_ELEMENTS_16(0x1) ","                   \
+                             TEXT_ELEMENTS_16(0x2))                                                \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
                              " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \

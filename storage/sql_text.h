@@ -125,15 +125,15 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 
 /* clang-format off */
 /* So many elements are inserted by one statement. Their numbers and indexes are consecutive; what
- * one of them has of its own is ?18 and so on. */
-#define ELEMENTS_AT_ONCE 16
-#define TEXT_ELEMENTS(ROW)                                                                         \
-    ROW(0, 18) "," ROW(1, 19) "," ROW(2, 20) "," ROW(3, 21) "," ROW(4, 22) "," ROW(5, 23) ","      \
-    ROW(6, 24) "," ROW(7, 25) "," ROW(8, 26) "," ROW(9, 27) "," ROW(10, 28) "," ROW(11, 29) ","    \
-    ROW(12, 30) "," ROW(13, 31) "," ROW(14, 32) "," ROW(15, 33)
-#define TEXT_ELEMENT_ROW(k, salt)                                                                  \
-    "(?1 + " #k ", ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16 + " #k        \
-    ", ?17, ?" #salt ")"
+ * one of them has of its own is ?18 and so on, as each ? is the next parameter. */
+#define ELEMENTS_AT_ONCE 48
+#define ELEMENTS_AT_LEAST 16
+#define TEXT_ELEMENT(k) "(?1+" #k ",?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16+" #k ",?17,?)"
+#define TEXT_ELEMENTS_4(k, a, b, c, d)                                                             \
+    TEXT_ELEMENT(k##a) "," TEXT_ELEMENT(k##b) "," TEXT_ELEMENT(k##c) "," TEXT_ELEMENT(k##d)
+#define TEXT_ELEMENTS_16(k)                                                                        \
+    TEXT_ELEMENTS_4(k, 0, 1, 2, 3) "," TEXT_ELEMENTS_4(k, 4, 5, 6, 7) ","                          \
+    TEXT_ELEMENTS_4(k, 8, 9, a, b) "," TEXT_ELEMENTS_4(k, c, d, e, f)
 /* clang-format on */
 
 #endif
