@@ -2,7 +2,7 @@
 /* Which job goes to which worker, and what is in flight. Owner: the engine thread.
  *
  * Invariants
- * 1. An attempt begins only after its claim or reservation is committed (a place in `flights`); its
+ * 1. An attempt begins only after its claim or reservation is committed (a place in `ledger`); its
  * worker notes the beginning (starts.h).
  * 2. A reservation changes nothing that a client can see: the job stays `queued`, and every turn
  * compares the reservations with the head of the queue anew, so a more urgent job, a cancel or a
@@ -11,7 +11,7 @@
  * wake-up lies between two jobs. An offer is recalled before anything is decided about its job;
  * when it has been taken, the job runs, and `dispatch_settle` says so in the same transaction.
  * 4. A flight that has ended keeps its bank until its outcome is committed.
- * 5. `stored` is what the table flights holds once the open transaction commits, `committed` what
+ * 5. `stored` is what the table ledger holds once the open transaction commits, `committed` what
  * it holds now. */
 #ifndef GANGER_SERVICE_DISPATCH_H
 #define GANGER_SERVICE_DISPATCH_H
@@ -84,7 +84,7 @@ struct flight {
     } marked;             /* by dispatch_mark */
 };
 
-/* A place of `flights` as the database has it. One whose attempt has ended is left until its group
+/* A place of `ledger` as the database has it. One whose attempt has ended is left until its group
  * is written again: recovery sees from the job's own row that this attempt is over. That saves a
  * write when nothing follows. */
 struct flight_row {
@@ -207,7 +207,7 @@ MUST_CHECK bool dispatch_settle_queue(struct dispatch *d, struct turn *turn, uin
                                       struct err *err);
 MUST_CHECK bool dispatch_claim(struct dispatch *d, struct turn *turn, struct err *err);
 void dispatch_claim_undone(struct dispatch *d);                     /* nothing of it was stored */
-MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of `flights` */
+MUST_CHECK bool dispatch_sync(struct dispatch *d, struct err *err); /* the rows of flights */
 struct flight *dispatch_find(struct dispatch *d, int64_t no); /* claimed, running or ended and not
                                                                  stored; NULL */
 void dispatch_stop(struct flight *flight, int32_t signal, int64_t grace_us); /* STOP leaves in

@@ -27,7 +27,8 @@ bool queue_number(struct store *store, struct slice name, uint32_t *ret_number, 
             return false;
         bind_i64(insert, 1, number);
         bind_text(insert, 2, name);
-        if (!store_run(store, insert, err) || !settings_forget(store, number, err))
+        if (!store_run(store, insert, err) || !store_run_no(store, SQL_QUEUE_LEDGER, number, err) ||
+            !settings_forget(store, number, err))
             return false;
     }
     *ret_number = number;

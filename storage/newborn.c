@@ -54,7 +54,8 @@ bool newborn_begin(struct store *store, const struct row *begun, struct err *err
 static bool is_indifferent(enum writer_sql which)
 {
     return which == SQL_SPEC_INSERT || which == SQL_INFLIGHT_PUT || which == SQL_QUEUE_COUNTS ||
-           which == SQL_QUEUE_NAME || which == SQL_ROLLBACK || which == SQL_UNDO;
+           which == SQL_QUEUE_NAME || which == SQL_QUEUE_LEDGER || which == SQL_ROLLBACK ||
+           which == SQL_UNDO;
 }
 
 void newborn_settle(struct store *store, enum writer_sql which)

@@ -20,12 +20,32 @@ ALTER TABLE outputs ADD COLUMN value BLOB;
 -- The same when it is short and nothing else is in `outputs`: a row there would cost more than what it holds.
 ALTER TABLE jobs ADD COLUMN value BLOB;
 
--- Reserved and running attempts, as `inflight` had them in version 1 (which is only read, once): a row is a group of
--- places, since a statement for each would cost more than what it writes.
-CREATE TABLE flights (
-    k       INTEGER PRIMARY KEY,
-    entries BLOB NOT NULL  -- struct inflight in storage/queue.h, one after another
+-- What most commits write, whatever they are about, in one table: so it is on one page as a rule.
+--   k > 0: how many jobs of queue k are in which state; one UPDATE per commit and queue, and never a COUNT(*).
+--   k < 0: reserved and running attempts, as `inflight` had them in version 1 (which is only read, once). Row -1 - g is
+--          group g of their places, since a statement for each would cost more than what it writes.
+CREATE TABLE ledger (
+    k         INTEGER PRIMARY KEY,
+    entries   BLOB,  -- k < 0: struct inflight in storage/queue.h, one after another
+    scheduled INTEGER NOT NULL DEFAULT 0,
+    blocked   INTEGER NOT NULL DEFAULT 0,
+    queued    INTEGER NOT NULL DEFAULT 0,
+    running   INTEGER NOT NULL DEFAULT 0,
+    stopping  INTEGER NOT NULL DEFAULT 0,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    failed    INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+INSERT INTO ledger (k, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled)
+    SELECT id, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled FROM queues;
+ALTER TABLE queues DROP COLUMN scheduled;
+ALTER TABLE queues DROP COLUMN blocked;
+ALTER TABLE queues DROP COLUMN queued;
+ALTER TABLE queues DROP COLUMN running;
+ALTER TABLE queues DROP COLUMN stopping;
+ALTER TABLE queues DROP COLUMN succeeded;
+ALTER TABLE queues DROP COLUMN failed;
+ALTER TABLE queues DROP COLUMN cancelled;
 
 -- How that attempt ended: enum job_state. One that was followed by an automatic retry has failed; the retry verb repeats
 -- others as well.

@@ -118,9 +118,9 @@
                              " + min(keep_us, 9223372036854775807 - finished_us)"                  \
                              " WHERE no = ?1 AND batch = ?2 AND timer IS NULL AND " TEXT_ENDED)    \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
-    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO flights (k, entries) VALUES (?1, ?2)")        \
-    X(INFLIGHT_DELETE, COLD, "DELETE FROM flights")                                                \
-    X(INFLIGHT_ALL,    COLD, "SELECT entries FROM flights ORDER BY k")                             \
+    X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO ledger (k, entries) VALUES (-1 - ?1, ?2)")    \
+    X(INFLIGHT_DELETE, COLD, "DELETE FROM ledger WHERE k < 0")                                     \
+    X(INFLIGHT_ALL,    COLD, "SELECT entries FROM ledger WHERE k < 0 ORDER BY k DESC")             \
     X(INFLIGHT_DELETE_OLD, COLD, "DELETE FROM inflight")                                           \
     X(INFLIGHT_OLD,    COLD, "SELECT no, attempt FROM inflight ORDER BY k")                        \
     /* batches */                                                                                  \
@@ -233,12 +233,14 @@
     X(BLOB_UNUSE,      HOT,  "DELETE FROM blob_uses WHERE blob = ?1 AND no = ?2")                  \
     /* queues and counts */                                                                        \
     X(QUEUES_ALL,      COLD, "SELECT id, name, scheduled, blocked, queued, running, stopping,"     \
-                             " succeeded, failed, cancelled FROM queues")                          \
+                             " succeeded, failed, cancelled FROM queues"                           \
+                             " LEFT JOIN ledger ON k = id")                                        \
     X(QUEUE_NAME,      HOT,  "INSERT INTO queues (id, name) VALUES (?1, ?2)"                       \
                              " ON CONFLICT (id) DO UPDATE SET name = excluded.name")               \
-    X(QUEUE_COUNTS,    HOT,  "UPDATE queues SET scheduled = ?2, blocked = ?3, queued = ?4,"        \
+    X(QUEUE_LEDGER,    HOT,  "INSERT OR IGNORE INTO ledger (k) VALUES (?1)")                       \
+    X(QUEUE_COUNTS,    HOT,  "UPDATE ledger SET scheduled = ?2, blocked = ?3, queued = ?4,"        \
                              " running = ?5, stopping = ?6, succeeded = ?7, failed = ?8,"          \
-                             " cancelled = ?9 WHERE id = ?1")                                      \
+                             " cancelled = ?9 WHERE k = ?1")                                       \
     X(SETTINGS_ALL,    COLD, "SELECT id, version, gone, paused, concurrency, rate_n, rate_us,"     \
                              " weight, max_length, defaults IS NOT NULL FROM queue_settings")      \
     X(SETTINGS_PUT,    HOT,  "INSERT INTO queue_settings (id, version, gone, paused, concurrency," \

@@ -18,7 +18,7 @@ _Static_assert(JOB_GATED == 8,
                "jobs_gated in schema_2.sql and TEXT_GATED name this flag by its number");
 _Static_assert((JOB_GATED | JOB_CHUNKED) == 2056, "jobs_gated and TEXT_LISTED name these flags");
 _Static_assert(JOB_STATE_COUNT == 8,
-               "the CHECK of jobs.state and the columns of queues list the states");
+               "the CHECK of jobs.state and the columns of ledger list the states");
 
 /* The hot row; row_read knows the order. */
 #define TEXT_ROW                                                                                \
@@ -107,7 +107,8 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 #define TEXT_QUEUE                                                                              \
     "SELECT name, scheduled, blocked, queued, running, stopping, succeeded, failed, cancelled," \
     " queues.id, version, gone, paused, concurrency, rate_n, rate_us, weight, max_length,"      \
-    " defaults FROM queues LEFT JOIN queue_settings ON queue_settings.id = queues.id "
+    " defaults FROM queues LEFT JOIN ledger ON ledger.k = queues.id"                            \
+    " LEFT JOIN queue_settings ON queue_settings.id = queues.id "
 
 /* A pool with its settings, twice; entry_read and pools_put know the order. */
 #define TEXT_POOL                                                                             \

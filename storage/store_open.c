@@ -111,7 +111,7 @@ static bool journal_limit(struct store *store, struct err *err)
 /* Far beyond any option; a larger number comes from a damaged file. */
 #define MAX_QUEUE_NUMBER (1 << 20)
 
-/* One row of `queues`. */
+/* One row of `queues`, with its counts. */
 static bool queue_load(struct store *store, sqlite3_stmt *row, struct err *err)
 {
     int64_t number = sqlite3_column_int64(row, 0);

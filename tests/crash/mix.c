@@ -370,7 +370,10 @@ static const char *const rules[] = {
     "telling",
     "waits",
     "deps",
-    "queues q WHERE scheduled + blocked + queued + running + stopping <> 0 OR succeeded <>"
+    "queues WHERE id NOT IN (SELECT k FROM ledger)",
+    "ledger WHERE k > 0 AND k NOT IN (SELECT id FROM queues)",
+    "queues q JOIN ledger ON k = q.id WHERE scheduled + blocked + queued + running + stopping <> 0 "
+    "OR succeeded <>"
     " (SELECT count(*) FROM jobs WHERE queue = q.id AND state = 5) OR failed <>"
     " (SELECT count(*) FROM jobs WHERE queue = q.id AND state = 6) OR cancelled <>"
     " (SELECT count(*) FROM jobs WHERE queue = q.id AND state = 7)",

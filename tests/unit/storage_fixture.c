@@ -229,7 +229,8 @@ void counts_check(struct fixture *f)
                            s, queues[i].queue);
             cr_assert_eq(queues[i].count[s], ask(f, sql), "%s %s", queues[i].queue,
                          job_state_name((enum job_state)s));
-            (void)snprintf(sql, sizeof(sql), "SELECT %s FROM queues WHERE name = '%s'",
+            (void)snprintf(sql, sizeof(sql),
+                           "SELECT %s FROM queues JOIN ledger ON k = id WHERE name = '%s'",
                            job_state_name((enum job_state)s), queues[i].queue);
             cr_assert_eq(queues[i].count[s], ask(f, sql), "stored: %s", sql);
             total[s] += queues[i].count[s];

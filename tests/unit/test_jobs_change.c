@@ -143,8 +143,9 @@ Test(jobs_change, another_queue_counts_it)
     counts_check(&f);
     fixture_reopen(&f);
     counts_check(&f);
-    cr_assert_eq(ask(&f, "SELECT queued FROM queues WHERE name = 'there'"), 1);
-    cr_assert_eq(ask(&f, "SELECT queued FROM queues WHERE name = 'here'"), 0);
+    cr_assert_eq(ask(&f, "SELECT queued FROM queues JOIN ledger ON k = id WHERE name = 'there'"),
+                 1);
+    cr_assert_eq(ask(&f, "SELECT queued FROM queues JOIN ledger ON k = id WHERE name = 'here'"), 0);
 }
 
 Test(jobs_change, too_many_queues_are_refused)

@@ -186,7 +186,7 @@ Test(jobs_end, damaged_counts_are_an_error_and_never_an_abort)
     size_t n;
 
     tx_commit(&f);
-    must(db_exec(&f.store->db, "UPDATE queues SET queued = 0, succeeded = 0", err));
+    must(db_exec(&f.store->db, "UPDATE ledger SET queued = 0, succeeded = 0", err));
     fixture_reopen(&f);
     tx_begin(&f);
     must_fail(STORAGE, jobs_start(f.store, &(struct job_start){queued.no, 1, 0, NOW_US}, err));

@@ -390,7 +390,7 @@ Test(queue, a_damaged_list_of_what_is_in_flight_is_an_error)
     size_t n;
 
     tx_commit(&f);
-    must(db_exec(&f.store->db, "INSERT INTO flights (k, entries) VALUES (0, x'0102')", err));
+    must(db_exec(&f.store->db, "INSERT INTO ledger (k, entries) VALUES (-1, x'0102')", err));
     must_fail(STORAGE, inflight_all(f.store, out, 2, &n, err));
 }
 

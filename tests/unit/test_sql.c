@@ -221,13 +221,13 @@ Test(sql, the_schema_knows_exactly_the_timers)
     store_rollback(f.store);
 }
 
-Test(sql, queues_has_one_column_per_state_in_order)
+Test(sql, the_ledger_has_one_column_per_state_in_order)
 {
     sqlite3_stmt *columns = NULL;
     int n = 0;
 
     cr_assert_eq(sqlite3_prepare_v2(f.store->db.handle,
-                                    "SELECT name FROM pragma_table_info('queues') ORDER BY cid", -1,
+                                    "SELECT name FROM pragma_table_info('ledger') ORDER BY cid", -1,
                                     &columns, NULL),
                  SQLITE_OK);
     while (sqlite3_step(columns) == SQLITE_ROW) {
