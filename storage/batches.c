@@ -12,6 +12,7 @@ void batch_cache_clear(struct batch_cache *cache)
 {
     for (size_t i = 0; i < BATCH_CACHE_SIZE; i++)
         cache->slots[i] = (struct batch_cached){0};
+    cache->n_dirty = 0;
     cache->n_changed = 0;
     cache->texts.batch = 0;
 }
@@ -102,11 +103,12 @@ static bool ends_put(struct store *store, struct batch_cached *slot, struct err 
 
 static bool slot_write(struct store *store, struct batch_cached *slot, struct err *err)
 {
-    sqlite3_stmt *put = store_stmt(store, SQL_BATCH_PUT);
+    sqlite3_stmt *put;
     struct batch *b = &slot->batch;
 
     if (!slot->is_dirty)
         return true;
+    put = store_stmt(store, SQL_BATCH_PUT);
     if (!part_put(store, slot, err) || !ends_put(store, slot, err))
         return false;
     b->version++;
@@ -129,12 +131,13 @@ static bool slot_write(struct store *store, struct batch_cached *slot, struct er
     bind_time(put, 12 + JOB_STATE_COUNT, b->gone_us);
     bind_i64(put, 13 + JOB_STATE_COUNT, b->remaining);
     slot->is_dirty = false;
+    store->batches.n_dirty--;
     return store_run(store, put, err);
 }
 
 bool batches_write(struct store *store, struct err *err)
 {
-    for (size_t i = 0; i < BATCH_CACHE_SIZE; i++) {
+    for (size_t i = 0; i < BATCH_CACHE_SIZE && store->batches.n_dirty > 0; i++) {
         if (!slot_write(store, &store->batches.slots[i], err))
             return false;
     }
@@ -173,6 +176,7 @@ static void slot_change(struct store *store, struct batch_cached *slot)
     if (slot->is_dirty)
         return;
     slot->is_dirty = true;
+    store->batches.n_dirty++;
     if (cache->n_changed == cache->cap_changed) {
         cache->cap_changed = MAX(cache->cap_changed * 2, (size_t)16);
         cache->changed = must_realloc(cache->changed, cache->cap_changed * sizeof(*cache->changed));
@@ -413,8 +417,10 @@ void batch_drop(struct store *store, int64_t no)
 {
     struct batch_cached *slot = &store->batches.slots[(uint64_t)no % BATCH_CACHE_SIZE];
 
-    if (slot->batch.no == no)
-        *slot = (struct batch_cached){0};
+    if (slot->batch.no != no)
+        return;
+    store->batches.n_dirty -= slot->is_dirty ? 1 : 0;
+    *slot = (struct batch_cached){0};
 }
 
 bool batch_wait_for_rows(struct store *store, int64_t no, bool *ret_waits, struct err *err)

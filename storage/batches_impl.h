@@ -35,6 +35,7 @@ struct batch_texts {
 };
 struct batch_cache {
     struct batch_cached slots[BATCH_CACHE_SIZE]; /* at no % size */
+    size_t n_dirty;                              /* of them */
     int64_t *changed;                            /* numbers, for store_changed_batches */
     size_t n_changed, cap_changed;
     struct batch_texts texts;
