@@ -270,11 +270,12 @@ static size_t room_for_frames(const struct pool *pool)
     return (pool->pending_max - pool->n_pending) / POOL_EVENTS_PER_FRAME;
 }
 
-/* Of short tasks several have ended since the last look; `others` sockets want room as well. */
+/* Of short tasks several have ended since the last look; `others` sockets want room as well. Who
+ * has nothing to do says nothing either: that need not be asked. */
 static void read_some(struct pool *pool, struct seat *seat, size_t others)
 {
     for (int n = 0; n < MAX_FRAMES && room_for_frames(pool) > others; n++)
-        if (!pool_read_worker(pool, seat))
+        if (!pool_read_worker(pool, seat) || seat->state == SEAT_IDLE)
             return;
 }
 
