@@ -277,10 +277,15 @@ static void close_worker(struct worker *w)
         MHD_stop_daemon(t->daemon);
     request_free_pool(t);
     query_close(t->query);
-    if (t->mailbox.event_fd > 0)
-        mailbox_close(&t->mailbox);
     if (t->epoll_fd > 0)
         (void)close(t->epoll_fd);
+}
+
+/* When nobody is left who may notify it. */
+static void close_mailbox(struct worker *w)
+{
+    if (w->thread.mailbox.event_fd > 0)
+        mailbox_close(&w->thread.mailbox);
 }
 
 static bool start_worker(struct worker *w, struct err *err)
@@ -376,6 +381,8 @@ void http_stop(struct http *http)
     for (uint32_t i = 0; i < http->n_workers; i++)
         close_worker(&http->workers[i]);
     blob_writer_stop(http->shared.blobs);
+    for (uint32_t i = 0; i < http->n_workers; i++)
+        close_mailbox(&http->workers[i]);
     for (uint32_t i = 0; i < http->n_listeners; i++)
         listener_close(&http->listeners[i]);
     free(http->workers);

@@ -57,14 +57,15 @@ static bool finish(struct blob_writer *w, struct command *cmd)
 
 static void do_write(struct blob_writer *w, struct command *cmd)
 {
+    struct mailbox *home = cmd->home; /* which may use the command again before it is notified */
     bool ok = cmd->blob.upload != NULL || begin(w, cmd);
     ok = ok &&
          (blob_file_put(&cmd->blob.upload->file, cmd->blob.piece) || fail(cmd, "write the blob"));
     if (ok && cmd->blob.is_last)
         ok = finish(w, cmd);
     PRE(ok == (cmd->err.code == ERR_NONE));
-    if (mailbox_push(cmd->home, cmd))
-        mailbox_notify(cmd->home);
+    if (mailbox_push(home, cmd))
+        mailbox_notify(home);
     inbox_unreserve(&w->inbox);
 }
 
