@@ -104,6 +104,7 @@ static void on_client(struct worker *w, struct conn *conn, uint32_t events)
     (void)w;
 }
 
+/* The event is not reset: each new one is an edge. */
 static void take_mail(struct worker *w)
 {
     struct command *cmd = mailbox_take(&w->thread.mailbox);
@@ -264,7 +265,7 @@ static bool open_worker(struct http *http, struct worker *w, struct err *err)
         return err_sys(err, ERR_INTERNAL, "start the HTTP library");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(t->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     if (info == NULL || !watch(t->epoll_fd, info->epoll_fd, EPOLLIN, &w->from_library) ||
-        !watch(t->epoll_fd, t->mailbox.event_fd, EPOLLIN, &w->from_mailbox))
+        !watch(t->epoll_fd, t->mailbox.event_fd, EPOLLIN | EPOLLET, &w->from_mailbox))
         return err_sys(err, ERR_INTERNAL, "epoll_ctl");
     set_listening(w, true);
     return true;

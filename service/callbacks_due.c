@@ -65,6 +65,7 @@ bool callbacks_take_reports(struct callbacks *c)
 {
     bool all = true;
     struct command *next;
+    mailbox_heard(&c->mailbox);
     for (struct command *cmd = mailbox_take(&c->mailbox); cmd != NULL; cmd = next) {
         struct slot *slot = cmd->owner;
         next = cmd->next;

@@ -23,8 +23,10 @@ struct mailbox {
 };
 MUST_CHECK bool mailbox_open(struct mailbox *box, struct err *err);
 void mailbox_close(struct mailbox *box);
-/* All commands that have come back, oldest first, linked by `next`. Resets the eventfd. */
+/* All commands that have come back, oldest first, linked by `next`. */
 struct command *mailbox_take(struct mailbox *box);
+/* Before it, where the descriptor is not watched for edges: resets it. */
+void mailbox_heard(struct mailbox *box);
 
 enum command_kind {
     CMD_SUBMIT, /* one or more jobs */

@@ -116,9 +116,13 @@ void mailbox_close(struct mailbox *box)
     box->event_fd = -1;
 }
 
-struct command *mailbox_take(struct mailbox *box)
+void mailbox_heard(struct mailbox *box)
 {
     event_reset(box->event_fd);
+}
+
+struct command *mailbox_take(struct mailbox *box)
+{
     return take_oldest_first(&box->head);
 }
 

@@ -121,6 +121,7 @@ Test(mailbox, comes_back_oldest_first)
     cr_assert_not(mailbox_push(&box, &b));
     mailbox_notify(&box);
     cr_assert(is_readable(box.event_fd));
+    mailbox_heard(&box);
     struct command *list = mailbox_take(&box);
     cr_assert_eq(list, &a);
     cr_assert_eq(a.next, &b);
