@@ -109,18 +109,20 @@ bool item_expire(struct store *store, int64_t no, struct err *err)
 /* ---- reading ---- */
 
 bool item_read(const struct db *db, sqlite3_stmt *get, int64_t no, struct slice *ret,
-               bool *ret_found, struct err *err)
+               struct err *err)
 {
+    bool found;
+
     *ret = (struct slice){NULL, 0};
     bind_i64(get, 1, no);
-    if (!db_next(db, get, ret_found, err))
+    if (!db_next(db, get, &found, err))
         return false;
-    if (!*ret_found)
+    if (!found)
         return true;
     const struct item_row row = item_row_of(get);
     if (row.n == 0)
         *ret = row.bytes; /* its own */
     else
-        *ret_found = item_row_find(&row, no, ret);
+        (void)item_row_find(&row, no, ret);
     return true;
 }

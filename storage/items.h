@@ -14,10 +14,10 @@ struct store;
 /* Those of the jobs first_no, first_no + 1 ... */
 MUST_CHECK bool items_put(struct store *store, int64_t first_no, const struct element_new *elements,
                           size_t n, struct err *err);
-/* That of job `no`, from the statement TEXT_ITEM with it as its parameter; ptr NULL: gone,
- * *ret_found false: there never was one. Good until the statement moves on. */
+/* That of job `no`, from the statement TEXT_ITEM with it as its parameter; ptr NULL: there is none,
+ * or none any more. Good until the statement, which stands on its row, moves on. */
 MUST_CHECK bool item_read(const struct db *db, sqlite3_stmt *get, int64_t no, struct slice *ret,
-                          bool *ret_found, struct err *err);
+                          struct err *err);
 /* The payload of job `no`, whose row says so or is gone, goes. */
 MUST_CHECK bool item_expire(struct store *store, int64_t no, struct err *err);
 

@@ -112,14 +112,18 @@ struct leap_run {
     bool put_out_alike;
 };
 
+static bool is_same(struct slice a, struct slice b)
+{
+    return a.ptr == NULL || b.ptr == NULL ? a.ptr == b.ptr : slice_eq(a, b);
+}
+
 static bool put_out_alike(const struct row *a, const struct row *b)
 {
     const struct job_output *x = &a->output, *y = &b->output;
 
     return a->usage.max_rss_bytes == b->usage.max_rss_bytes && x->bytes[0] == y->bytes[0] &&
            x->bytes[1] == y->bytes[1] && x->has_value == y->has_value &&
-           x->bytes[STREAM_VALUE] == y->bytes[STREAM_VALUE] &&
-           (a->value.ptr == NULL) == (b->value.ptr == NULL) && slice_eq(a->value, b->value);
+           x->bytes[STREAM_VALUE] == y->bytes[STREAM_VALUE] && is_same(a->value, b->value);
 }
 
 /* Of n neighbours as many as have one timer. */

@@ -70,13 +70,12 @@ static bool items_read(struct store *store, struct mate_list *list, struct err *
     for (list->n = 0; list->n < n; list->n++) {
         struct mate *mate = &list->mates[list->n];
         struct slice item = {NULL, 0};
-        bool found;
 
         if (!item_row_find(&row, mate->row.no, &item)) {
             (void)sqlite3_reset(get);
-            if (!item_read(&store->db, get, mate->row.no, &item, &found, err))
+            if (!item_read(&store->db, get, mate->row.no, &item, err))
                 return false;
-            row = found ? item_row_of(get) : (struct item_row){0};
+            row = item.ptr != NULL ? item_row_of(get) : (struct item_row){0};
         }
         /* Its payload is gone, which it says when it is started alone; or it has no room. */
         if (item.ptr == NULL || item.len > left)

@@ -29,22 +29,22 @@ static bool column_keep(sqlite3_stmt *stmt, int column, struct arena *a, struct 
     return slice_keep(column_slice(stmt, column), a, ret);
 }
 
-static bool texts_find(struct store *store, sqlite3_stmt *get, int64_t no, bool is_item,
+static bool texts_find(struct store *store, sqlite3_stmt *get, const struct job_row *row,
                        struct spec_texts *ret, struct err *err)
 {
     bool is_there;
 
     *ret = (struct spec_texts){0};
-    if (is_item && !item_read(&store->db, get, no, &ret->task, &is_there, err))
-        return false;
-    if (is_item)
-        return true;
-    bind_i64(get, 1, no);
+    if ((row->flags & JOB_ITEM) != 0)
+        return item_read(&store->db, get, row->no, &ret->task, err);
+    bind_i64(get, 1, row->no);
     if (!db_next(&store->db, get, &is_there, err))
         return false;
+    if (!is_there)
+        return err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.",
+                       (long long)row->no);
     *ret = (struct spec_texts){column_slice(get, 0), column_slice(get, 1), column_slice(get, 2)};
-    return is_there ||
-           err_set(err, ERR_INTERNAL, "The specification of job %lld is missing.", (long long)no);
+    return true;
 }
 
 /* The slices live in `a`. */
@@ -52,12 +52,11 @@ static bool spec_read(struct store *store, const struct job_row *row, struct are
                       struct spec_texts *ret, struct err *err)
 {
     AUTO_STMT sqlite3_stmt *get = NULL;
-    const bool is_item = (row->flags & JOB_ITEM) != 0;
     struct spec_texts found;
 
     if (!spec_at_hand(&store->specs, row->no, &found)) {
-        get = store_stmt(store, is_item ? SQL_ITEM_GET : SQL_SPEC_START);
-        if (!texts_find(store, get, row->no, is_item, &found, err))
+        get = store_stmt(store, (row->flags & JOB_ITEM) != 0 ? SQL_ITEM_GET : SQL_SPEC_START);
+        if (!texts_find(store, get, row, &found, err))
             return false;
     }
     return (slice_keep(found.name, a, &ret->name) &&

@@ -193,7 +193,6 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
     AUTO_STMT sqlite3_stmt *get = reader_stmt(reader, SQL_READ_ITEM);
     struct slice template_bytes, item;
     struct template_head head;
-    bool found;
 
     /* When the payload has expired, the pattern is all that is left. */
     if (name->ptr == NULL || row->output.expired || memchr(name->ptr, '{', name->len) == NULL)
@@ -201,7 +200,7 @@ bool reader_item_name(struct reader *reader, const struct row *row, struct arena
     arena_init(&scratch, (size_t)24 << 20);
     if (!reader_template(reader, row->batch, &scratch, &template_bytes, err) ||
         !template_open(template_bytes, &head, NULL, err) ||
-        !item_read(&reader->db, get, row->no, &item, &found, err))
+        !item_read(&reader->db, get, row->no, &item, err))
         return false;
     if (item.ptr == NULL)
         return true;
