@@ -17,6 +17,7 @@
  *   big      one job of ARGV that writes N MiB to stdout, until it has succeeded; prints GiB/s and the job's id
  *   results  a batch of N that is over, read as NDJSON; events/s
  *   through  a batch of N and its stream, from the POST to the line that ends it; with -k in chunks
+ *   imap     the same, but N items go into an open batch while its results are read
  *   lag      N elements one after the other, from the sync of each end (limits/synctime.c) to its line
  *   beside   N delayed submissions, one after the other, while ARGV[0] requests wait for a job; quantiles
  *   get      N times GET ARGV[0] over CONNECTIONS connections, each must be a 200 (for the peers)
@@ -52,6 +53,7 @@ static const struct mode modes[] = {
     {"big",    mode_big},
     {"results", mode_results},
     {"through", mode_through},
+    {"imap",   mode_imap},
     {"lag",    mode_lag},
     {"beside", mode_beside},
     {"get",    mode_get},

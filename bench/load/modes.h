@@ -31,6 +31,7 @@ void mode_cancel(const struct plan *plan);
 void mode_big(const struct plan *plan);
 void mode_results(const struct plan *plan);
 void mode_through(const struct plan *plan);
+void mode_imap(const struct plan *plan);
 void mode_batches(const struct plan *plan);
 void mode_lag(const struct plan *plan);
 void mode_beside(const struct plan *plan);

@@ -262,6 +262,75 @@ void mode_through(const struct plan *plan)
     printf("%s: %.0f jobs/s  all: %.3f ms\n", plan->name, (double)plan->n / took_s, took_s * 1e3);
 }
 
+/* N items as they are added to an open batch. */
+static struct batch_body items_body(const struct plan *plan, int64_t n)
+{
+    struct batch_body body = {.is_lines = true};
+    FILE *out = open_memstream(&body.bytes, &body.len);
+    if (out == NULL)
+        die("no memory");
+    for (int64_t i = 0; i < n; i++)
+        fprintf(out, "%s\n", item_of(plan, i));
+    fclose(out);
+    return body;
+}
+
+/* Of the open batch `id`. */
+static void batch_tell(struct client *client, const char *id, const char *verb,
+                       const struct batch_body *body)
+{
+    struct answer answer;
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/batches/%s/%s", id, verb);
+    struct request request = {.method = "POST",
+                              .path = path,
+                              .body = body->bytes,
+                              .body_len = body->len,
+                              .type = body->is_lines ? "application/x-ndjson" : NULL};
+    client_ask(client, &request, &answer);
+    check_status(&answer, body->len > 0 ? 202 : 200, path);
+}
+
+/* Who reads while the items still go in. */
+struct reading {
+    const struct plan *plan;
+    const char *id;
+};
+
+static void *read_stream(void *arg)
+{
+    const struct reading *r = arg;
+    struct client *client = client_open(r->plan->port, r->plan->token);
+    struct stream *s = results_open(client, r->id);
+    read_all(s, r->plan->n);
+    stream_close(s);
+    client_close(client);
+    return NULL;
+}
+
+/* As imap_unordered: N items go in while their results come out, from the making of the batch to
+ * the line that ends its stream. */
+void mode_imap(const struct plan *plan)
+{
+    char id[JOB_ID_BYTES];
+    pthread_t reader;
+    const struct reading reading = {plan, id};
+    const struct batch_body none = {0};
+    struct client *client = client_open(plan->port, plan->token);
+    struct batch_body items = items_body(plan, plan->n);
+    uint64_t start_ns = now_ns();
+    batch_create(plan, true, 0, id);
+    if (pthread_create(&reader, NULL, read_stream, (void *)&reading) != 0)
+        die("no thread");
+    batch_tell(client, id, "jobs", &items);
+    batch_tell(client, id, "close", &none);
+    pthread_join(reader, NULL);
+    double took_s = (double)(now_ns() - start_ns) / 1e9;
+    client_close(client);
+    free(items.bytes);
+    printf("%s: %.0f jobs/s  all: %.3f ms\n", plan->name, (double)plan->n / took_s, took_s * 1e3);
+}
+
 /* What the threads of `batches` share. */
 struct rounds {
     const struct plan *plan;
@@ -317,18 +386,6 @@ static _Atomic uint64_t *sync_time(void)
     return map;
 }
 
-static void add_item(struct client *client, const char *id)
-{
-    static const char body[] = "{\"items\":[[]]}";
-    struct answer answer;
-    char path[128];
-    snprintf(path, sizeof(path), "/v1/batches/%s/jobs", id);
-    struct request request = {
-        .method = "POST", .path = path, .body = body, .body_len = sizeof(body) - 1};
-    client_ask(client, &request, &answer);
-    check_status(&answer, 202, "add an item");
-}
-
 /* N jobs one after the other, each an element of an open batch whose stream is open: from the
  * return of the fdatasync that made its end durable to its line. Nothing is stored in between. */
 void mode_lag(const struct plan *plan)
@@ -340,8 +397,9 @@ void mode_lag(const struct plan *plan)
     struct client *reader = client_open(plan->port, plan->token);
     batch_create(plan, true, 0, id);
     struct stream *s = results_open(reader, id);
+    struct batch_body item = items_body(plan, 1);
     for (int64_t i = 0; i < plan->n; i++) {
-        add_item(client, id);
+        batch_tell(client, id, "jobs", &item);
         if (!stream_lines(s, i + 1))
             die("the stream has ended");
         samples_ns[i] = now_ns() - atomic_load(synced_ns);
@@ -350,6 +408,7 @@ void mode_lag(const struct plan *plan)
     printf("%s: p50 %.1f us p99 %.1f us\n", plan->name, samples_us(samples_ns, (size_t)plan->n, 50),
            samples_us(samples_ns, (size_t)plan->n, 99));
     stream_close(s);
+    free(item.bytes);
     client_close(reader);
     client_close(client);
     free(samples_ns);
