@@ -149,25 +149,26 @@ static bool db_configure(struct db *db, uint64_t cache_bytes, struct err *err)
 }
 
 /* Nobody else finds its VFS: the connection keeps the address. */
-static int open_to_write(struct db *db, const char *path, struct wal_vfs *wal)
+static int open_to_write(struct db *db, const char *path, struct gather_vfs *vfs)
 {
     int rc;
 
-    wal_vfs_init(wal);
-    rc = sqlite3_vfs_register(&wal->vfs, 0);
+    gather_vfs_init(vfs);
+    rc = sqlite3_vfs_register(&vfs->vfs, 0);
     if (rc == SQLITE_OK)
-        rc = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | OPEN_FLAGS, WAL_VFS_NAME);
-    (void)sqlite3_vfs_unregister(&wal->vfs);
+        rc = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | OPEN_FLAGS,
+                             GATHER_VFS_NAME);
+    (void)sqlite3_vfs_unregister(&vfs->vfs);
     return rc;
 }
 
-bool db_open(struct db *db, const char *path, struct wal_vfs *wal, uint64_t cache_bytes,
+bool db_open(struct db *db, const char *path, struct gather_vfs *vfs, uint64_t cache_bytes,
              struct err *err)
 {
     int rc;
 
     *db = (struct db){0};
-    rc = wal != NULL ? open_to_write(db, path, wal)
+    rc = vfs != NULL ? open_to_write(db, path, vfs)
                      : sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READONLY | OPEN_FLAGS, NULL);
     if (rc != SQLITE_OK)
         return db_fail(db, rc, path, err);

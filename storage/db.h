@@ -6,7 +6,7 @@
 
 #include "service/base/buf.h"
 #include "service/base/error.h"
-#include "storage/wal_vfs.h"
+#include "storage/gather_vfs.h"
 
 #include <sqlite3.h>
 
@@ -17,11 +17,11 @@ struct db {
     size_t n_stmts;
 };
 
-/* `wal`: of a connection that writes, which it has to outlive; NULL: this one reads. Sets what both
+/* `vfs`: of a connection that writes, which it has to outlive; NULL: this one reads. Sets what both
  * kinds of connection want: a busy timeout, no mapped memory, no checkpoint but on demand, cell
  * checks, a schema that is not trusted. */
-MUST_CHECK bool db_open(struct db *db, const char *path, struct wal_vfs *wal, uint64_t cache_bytes,
-                        struct err *err);
+MUST_CHECK bool db_open(struct db *db, const char *path, struct gather_vfs *vfs,
+                        uint64_t cache_bytes, struct err *err);
 /* Gives the pages in memory back. Statements stay: together they are 75 KB. */
 void db_rest(const struct db *db);
 void db_close(struct db *db); /* accepts a zeroed or half-opened one */

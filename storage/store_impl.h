@@ -81,7 +81,7 @@ struct change_list {
 };
 
 struct store {
-    struct wal_vfs wal_vfs;
+    struct gather_vfs vfs;
     struct db db;
     struct counts counts;
     struct row_cache cache;

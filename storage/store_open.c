@@ -212,7 +212,7 @@ static bool store_load(struct store *store, const struct store_config *cfg, cons
                        struct err *err)
 {
     if (!file_create(cfg->data_dir, path, err) ||
-        !db_open(&store->db, path, &store->wal_vfs, cfg->cache_bytes, err) ||
+        !db_open(&store->db, path, &store->vfs, cfg->cache_bytes, err) ||
         !writer_configure(store, cfg->sync_full, err) || !journal_limit(store, err) ||
         !migrate_schema(&store->db, err) || !leap_open(store, err) || !mates_open(store, err))
         return false;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Which module's test belongs to which layer. A test of an unknown module goes to unit_other, so that none is left out.
 set(unit_base     footprint template parameter call address base64 callback error buf json text job config log metrics util value)
-set(unit_storage  batches chores wal blobs pools deliveries store queue jobs sql reader idem recover deps gang results)
+set(unit_storage  batches chores gather blobs pools deliveries store queue jobs sql reader idem recover deps gang results)
 set(unit_pool     frame slot task proc pool spool zygote worker progress runner teller oom)
 set(unit_service  turn element delivery signature inbox waiters events brief dispatch window admission retry command query engine)
 set(unit_api      gate routes codec problem openapi http)

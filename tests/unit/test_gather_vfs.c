@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The log's writes are joined, and nobody can tell: not a reader, not whoever opens the files after
- * a kill -9, also when nothing is synced. */
+/* Writes of the log and of checkpoints are joined, and nobody can tell: not a reader, not whoever
+ * opens the files after a kill -9, also when nothing is synced. */
 #include "storage_fixture.h"
 #include "storage_vfs.h"
 
@@ -67,7 +67,7 @@ static int64_t waiting_after_a_kill(void)
     return waiting;
 }
 
-Test(wal_vfs, a_commit_is_one_write)
+Test(gather_vfs, a_commit_is_one_write)
 {
     struct io_log log;
     size_t before;
@@ -84,7 +84,7 @@ Test(wal_vfs, a_commit_is_one_write)
     io_log_release(&log);
 }
 
-Test(wal_vfs, nothing_of_a_commit_stays_behind)
+Test(gather_vfs, nothing_of_a_commit_stays_behind)
 {
     for (int sync_full = 0; sync_full < 2; sync_full++) {
         open_store(sync_full != 0, 4 << 20);
@@ -96,7 +96,7 @@ Test(wal_vfs, nothing_of_a_commit_stays_behind)
     }
 }
 
-Test(wal_vfs, a_reader_sees_each_commit_that_nothing_has_synced)
+Test(gather_vfs, a_reader_sees_each_commit_that_nothing_has_synced)
 {
     struct reader *reader;
     bool found;
@@ -117,21 +117,121 @@ Test(wal_vfs, a_reader_sees_each_commit_that_nothing_has_synced)
     fixture_close(&f);
 }
 
+static char long_task[5000];
+
+static void long_jobs(int n)
+{
+    struct job_spec spec = {.max_attempts = 1};
+    struct job_new job = {.spec = &spec, .now_us = NOW_US, .task = {long_task, sizeof(long_task)}};
+
+    memset(long_task, 'x', sizeof(long_task));
+    for (int i = 0; i < n; i++)
+        (void)job_add_as(&f, &job);
+}
+
+static int checkpoint(void)
+{
+    return gather_vfs_checkpoint(f.store->db.handle);
+}
+
+/* Whether the database file was written after it was synced last. */
+static bool is_unsynced(const struct io_log *log)
+{
+    bool unsynced = false;
+
+    for (size_t i = 0; i < log->n; i++)
+        if (log->ops[i].file == IO_DB && log->ops[i].kind != IO_MARK)
+            unsynced = log->ops[i].kind != IO_SYNC;
+    return unsynced;
+}
+
+Test(gather_vfs, a_checkpoint_writes_neighbours_together_and_leaves_none)
+{
+    struct io_log log;
+    size_t before;
+
+    vfs_record(&log);
+    open_store(true, 4 << 20);
+    tx_begin(&f);
+    long_jobs(200); /* of more than a page each */
+    tx_commit(&f);
+    before = log.n_writes[IO_DB];
+    cr_assert_eq(checkpoint(), SQLITE_OK);
+    cr_assert_gt(log.n_writes[IO_DB], before);
+    cr_assert_lt(log.n_writes[IO_DB] - before, 50);
+    cr_assert(!is_unsynced(&log));
+    cr_assert_eq(
+        sqlite3_wal_checkpoint_v2(f.store->db.handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+        SQLITE_OK);
+    cr_assert_eq(waiting_after_a_kill(), 200, "the log is empty, the file has all");
+    fixture_close(&f);
+    vfs_stop();
+    io_log_release(&log);
+}
+
+/* SQLite asks a checkpoint in part for no sync, and others read what it wrote at once. */
+Test(gather_vfs, a_checkpoint_in_part_gathers_nothing)
+{
+    sqlite3_stmt *last;
+    struct io_log log;
+    struct reader *reader;
+    size_t before;
+    bool found;
+
+    vfs_record(&log);
+    open_store(true, 4 << 20);
+    tx_begin(&f);
+    long_jobs(200);
+    tx_commit(&f);
+    must(reader_open(f.dir, 64 << 10, &reader, err));
+    last = reader_stmt(reader, SQL_READ_LAST);
+    must(db_next(&reader->db, last, &found, err));
+    one_job();
+    before = log.n_writes[IO_DB];
+    cr_assert_eq(checkpoint(), SQLITE_BUSY);
+    cr_assert_gt(log.n_writes[IO_DB] - before, 200, "a call for each page");
+    (void)sqlite3_reset(last);
+    cr_assert_eq(checkpoint(), SQLITE_OK);
+    reader_close(reader);
+    fixture_close(&f);
+    vfs_stop();
+    io_log_release(&log);
+}
+
+/* Also the last one, which SQLite does not ask for: the log keeps what is not in the file. */
+Test(gather_vfs, a_checkpoint_fails_with_any_of_its_writes)
+{
+    struct io_log log;
+    int nth = 1;
+
+    vfs_record(&log);
+    open_store(true, 4 << 20);
+    tx_begin(&f);
+    long_jobs(20);
+    tx_commit(&f);
+    for (bool failed = true; failed; nth++) {
+        vfs_fail(IO_WRITE, nth, SQLITE_FULL);
+        const int rc = checkpoint();
+
+        failed = vfs_failed();
+        cr_assert_eq(rc, failed ? SQLITE_FULL : SQLITE_OK, "write %d", nth);
+        cr_assert_eq(waiting_after_a_kill(), 20);
+    }
+    cr_assert_gt(nth, 3);
+    fixture_close(&f);
+    vfs_stop();
+    io_log_release(&log);
+}
+
 /* Of a transaction that is larger than the cache, pages are written, read again and written over
  * before its end, and SQLite goes back to the headers of what it had written. */
-Test(wal_vfs, a_transaction_larger_than_the_cache_is_whole)
+Test(gather_vfs, a_transaction_larger_than_the_cache_is_whole)
 {
-    static char task[5000];
-    struct job_spec spec = {.max_attempts = 1};
-    struct job_new job = {.spec = &spec, .now_us = NOW_US, .task = {task, sizeof(task)}};
-
-    memset(task, 'x', sizeof(task));
     for (int sync_full = 0; sync_full < 2; sync_full++) {
         open_store(sync_full != 0, 64 << 10);
         for (int64_t turn = 1; turn <= 3; turn++) {
             tx_begin(&f);
-            for (int i = 0; i < 200; i++)
-                (void)job_add_as(&f, &job);
+            long_jobs(200);
             cr_assert_eq(ask(&f, "SELECT count(*) FROM specs WHERE length(task) = 5000"),
                          200 * turn);
             for (int64_t no = 200 * (turn - 1) + 1; no <= 200 * turn; no++) {
@@ -143,8 +243,7 @@ Test(wal_vfs, a_transaction_larger_than_the_cache_is_whole)
             tx_commit(&f);
             cr_assert_eq(waiting_after_a_kill(), 200 * turn);
             tx_begin(&f);
-            for (int i = 0; i < 200; i++)
-                (void)job_add_as(&f, &job);
+            long_jobs(200);
             store_rollback(f.store);
         }
         integrity_check(&f);
