@@ -313,7 +313,8 @@ static void end_task(struct drive *d)
     if (!d->was_empty || d->tree.reaped != 1)
         progress_pump(d->io->progress);
     progress_end(d->io->progress, survivors == 0);
-    report(d, survivors);
+    if (drive_has_begun(d))
+        report(d, survivors);
     atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);
 }
 
@@ -324,6 +325,7 @@ enum drive_result drive_run(const struct drive_io *io, struct bank *bank, const 
         .io = io,
         .bank = bank,
         .task = task,
+        .proc = proc,
         .stdin_fd = -1,
         .out = {{.pipe_fd = -1, .task_fd = -1, .file_fd = -1},
                 {.pipe_fd = -1, .task_fd = -1, .file_fd = -1}},

@@ -103,6 +103,18 @@ void drive_refuse(struct bank *bank, enum task_end end, int error, const char *t
     (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
 }
 
+bool drive_has_begun(const struct drive *d)
+{
+    struct proc_started ended;
+    const enum proc_result result = d->tree.main_reaped
+                                        ? proc_outcome(d->io->launcher, d->proc, &ended)
+                                        : PROC_STARTED;
+    if (result != PROC_STARTED)
+        drive_refuse(d->bank, result == PROC_EXEC_FAILED ? TASK_EXEC_FAILED : TASK_START_FAILED,
+                     ended.error, ended.text);
+    return result == PROC_STARTED;
+}
+
 bool drive_start(struct drive *d, struct proc *proc)
 {
     struct ends ends = {{proc->fds[0], proc->fds[1], -1}};
@@ -116,15 +128,14 @@ bool drive_start(struct drive *d, struct proc *proc)
         drive_refuse(d->bank, TASK_START_FAILED, error, "cannot make a pipe");
         return false;
     }
-    proc->no_pidfd = true;
+    proc->no_pidfd = proc->goes_on = true;
     d->started_ns = clock_mono_ns();
     d->bank->report.started_us = clock_wall_us();
     const enum proc_result result = proc_start(d->io->launcher, proc, &started);
     close_ends(&ends);
     if (result != PROC_STARTED) {
         drive_close_own(d);
-        drive_refuse(d->bank, result == PROC_EXEC_FAILED ? TASK_EXEC_FAILED : TASK_START_FAILED,
-                     started.error, started.text);
+        drive_refuse(d->bank, TASK_START_FAILED, started.error, started.text);
         return false;
     }
     d->tree.main_pid = started.pid;

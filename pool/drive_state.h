@@ -21,6 +21,7 @@ struct drive {
     const struct drive_io *io;
     struct bank *bank;
     const struct task *task;
+    const struct proc *proc;
     struct tree tree;
     struct capture out[2];
     int stdin_fd;
@@ -55,6 +56,8 @@ void drive_resume(struct drive *d);
 
 /* Pipes, then the process. False: refused, and the bank says so. */
 bool drive_start(struct drive *d, struct proc *proc);
+/* At its end. False: its process has failed before exec, and the bank says how. */
+bool drive_has_begun(const struct drive *d);
 /* Writes what the pipe takes now. */
 void drive_feed_stdin(struct drive *d);
 void drive_close_own(struct drive *d);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define STACK_SIZE ((size_t)256 << 10)
@@ -21,18 +22,55 @@
 #endif
 #endif
 
-/* CLONE_VFORK: the worker sleeps until exec, so the report is complete when clone returns.
- * CLONE_VM: no page table is copied; the child has its own stack, descriptors and signal handlers.
+/* CLONE_VM: no page table is copied; the child has its own stack, descriptors and signal handlers.
+ * CLONE_VFORK: the caller sleeps until exec, so the report is complete when clone returns. Without
+ * it (`goes_on`) the two run side by side on one memory, until exec.
  * A sanitizer's shadow memory does not survive two flows of control on one address space, so there
  * the child gets a copy and only the report is shared. */
 #ifdef IS_SANITIZED
-#define CLONE_FLAGS (CLONE_VFORK | SIGCHLD)
+#define CLONE_FLAGS SIGCHLD
 #else
-#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | SIGCHLD)
+#define CLONE_FLAGS (CLONE_VM | SIGCHLD)
 #endif
 
 /* The child runs on a stack that the sanitizers do not know. */
 #define ON_CHILD_STACK __attribute__((no_sanitize("address", "thread")))
+
+/* What the kernel answers: < 0 is an errno. errno itself is the worker's, which may be about to
+ * look at its own, so a child that runs beside it must not write there. */
+#if defined(__x86_64__)
+#define CAN_GO_ON true
+static ON_CHILD_STACK long ask(long number, long a, long b, long c, long d)
+{
+    register long r10 __asm__("r10") = d;
+    long result;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#elif defined(__aarch64__)
+#define CAN_GO_ON true
+static ON_CHILD_STACK long ask(long number, long a, long b, long c, long d)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return x0;
+}
+#else
+#define CAN_GO_ON false
+static ON_CHILD_STACK long ask(long number, long a, long b, long c, long d)
+{
+    const long result = syscall(number, a, b, c, d);
+    return result < 0 ? -errno : result;
+}
+#endif
+#define AT(pointer) ((long)(uintptr_t)(pointer))
 
 bool proc_launcher_init(struct proc_launcher *l, struct err *err)
 {
@@ -184,110 +222,127 @@ bool proc_prepare(struct proc *p, const struct proc_source *from, struct arena *
     return make_candidates(p, task->argv[0], path, a);
 }
 
+/* Lies where its stack ends, so that it is there as long as the child needs it. */
 struct child {
     const struct proc *proc;
     struct proc_report *report;
     pid_t parent;
 };
 
-static NORETURN ON_CHILD_STACK void child_fail(const struct child *c, enum proc_step step,
-                                               int error)
+static NORETURN ON_CHILD_STACK void child_exit(void)
 {
-    c->report->step = (int)step;
-    c->report->error = error;
-    _exit(127);
+    for (;;)
+        (void)ask(SYS_exit_group, 127, 0, 0, 0);
 }
 
-static ON_CHILD_STACK bool says_not_here(int error)
+static NORETURN ON_CHILD_STACK void child_fail(const struct child *c, enum proc_step step,
+                                               long answer)
 {
-    return error == EACCES || error == ENOENT || error == ENOTDIR || error == ESTALE ||
-           error == ENODEV || error == ETIMEDOUT;
+    c->report->error = (int)-answer;
+    c->report->step = (int)step;
+    child_exit();
+}
+
+static ON_CHILD_STACK bool says_not_here(long answer)
+{
+    return answer == -EACCES || answer == -ENOENT || answer == -ENOTDIR || answer == -ESTALE ||
+           answer == -ENODEV || answer == -ETIMEDOUT;
 }
 
 /* The search goes on where execvp(3) would; a permission problem is remembered since it says more
  * than "not found". */
-static ON_CHILD_STACK int child_exec(const struct proc *p)
+static ON_CHILD_STACK long child_exec(const struct proc *p)
 {
-    int error = ENOENT;
+    long first = -ENOENT;
     for (char **path = p->candidates; *path != NULL; path++) {
-        (void)execve(*path, p->argv, p->envp);
+        const long answer = ask(SYS_execve, AT(*path), AT(p->argv), AT(p->envp), 0);
         const bool is_searched = p->candidates[1] != NULL;
-        if (!is_searched || !says_not_here(errno))
-            return errno;
-        if (errno == EACCES)
-            error = EACCES;
+        if (!is_searched || !says_not_here(answer))
+            return answer;
+        if (answer == -EACCES)
+            first = -EACCES;
     }
-    return error;
+    return first;
 }
 
-/* dup2 of a descriptor to itself would leave it CLOEXEC. What had number 3 before has been taken
- * already. */
-static ON_CHILD_STACK bool child_set_progress(int fd)
+static ON_CHILD_STACK long child_dup(int fd, int number)
 {
-    return fd == 3 ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, 3) == 3;
+    return ask(SYS_dup3, fd, number, 0, 0);
 }
 
-/* Returns the first descriptor that the task does not have; -1: failed. */
-static ON_CHILD_STACK int child_set_more(const struct proc *p)
+/* As the functions below: < 0 when it failed. A copy of a descriptor to itself would leave it
+ * CLOEXEC. What had number 3 before has been taken already. */
+static ON_CHILD_STACK long child_set_progress(int fd)
 {
+    return fd == 3 ? ask(SYS_fcntl, fd, F_SETFD, 0, 0) : child_dup(fd, 3);
+}
+
+/* Returns the first descriptor that the task does not have. */
+static ON_CHILD_STACK long child_set_fds(const struct proc *p)
+{
+    long answer = 0;
     int next = 3;
-    if (p->progress_fd > 0 && !child_set_progress(p->progress_fd))
-        return -1;
+    for (int fd = 0; fd < 3 && answer >= 0; fd++)
+        answer = child_dup(p->fds[fd], fd);
+    if (answer >= 0 && p->progress_fd > 0)
+        answer = child_set_progress(p->progress_fd);
     next += p->progress_fd > 0;
-    for (int i = 0; i < PROC_MORE_FDS && p->more_fds[i] > 0; i++)
-        if (dup2(p->more_fds[i], next++) < 0)
-            return -1;
-    return next;
+    for (int i = 0; answer >= 0 && i < PROC_MORE_FDS && p->more_fds[i] > 0; i++)
+        answer = child_dup(p->more_fds[i], next++);
+    return answer < 0 ? answer : next;
 }
 
 /* The others go. ENOSYS of close_range before Linux 5.9: ours are all O_CLOEXEC anyway. */
-static ON_CHILD_STACK bool child_set_blobs(const struct proc *p, int first_free)
+static ON_CHILD_STACK long child_set_blobs(const struct proc *p, long first_free)
 {
-    for (uint32_t i = 0; i < p->n_blobs; i++)
-        if (dup2(p->blob_fds[i], PROC_BLOB_FD + (int)i) < 0)
-            return false;
+    long answer = 0;
+    for (uint32_t i = 0; i < p->n_blobs && answer >= 0; i++)
+        answer = child_dup(p->blob_fds[i], PROC_BLOB_FD + (int)i);
     if (p->n_blobs == 0) {
-        (void)close_range((unsigned)first_free, ~0U, 0);
-        return true;
+        (void)ask(SYS_close_range, first_free, ~0U, 0, 0);
+        return answer;
     }
-    (void)close_range((unsigned)first_free, PROC_BLOB_FD - 1, 0);
-    (void)close_range(PROC_BLOB_FD + p->n_blobs, ~0U, 0);
-    return true;
+    (void)ask(SYS_close_range, first_free, PROC_BLOB_FD - 1, 0, 0);
+    (void)ask(SYS_close_range, PROC_BLOB_FD + p->n_blobs, ~0U, 0, 0);
+    return answer;
 }
 
-/* Between clone and exec. Shares the worker's memory: only async-signal-safe calls, writes to its
- * own stack and the report alone. Umask, core limit, NO_NEW_PRIVS, oom_score_adj and default
- * dispositions come from the worker, which sets them once. */
+static ON_CHILD_STACK void child_set_limits(const struct child *c)
+{
+    for (uint32_t i = 0; i < c->proc->n_limits; i++) {
+        const struct proc_limit *limit = &c->proc->limits[i];
+        const long answer = ask(SYS_prlimit64, 0, limit->resource, AT(&limit->value), 0);
+        if (answer < 0) {
+            c->report->limit = (int)i;
+            child_fail(c, PROC_STEP_LIMIT, answer);
+        }
+    }
+}
+
+/* Between clone and exec. Shares the worker's memory, and perhaps runs beside it: no function of
+ * the library, writes to its own stack and the report alone. Umask, core limit, NO_NEW_PRIVS,
+ * oom_score_adj and default dispositions come from the worker, which sets them once. */
 static ON_CHILD_STACK int child_main(void *arg)
 {
     const struct child *c = arg;
     const struct proc *p = c->proc;
-    sigset_t none;
+    const uint64_t no_signal = 0;
+    long answer;
 
-    if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-        child_fail(c, PROC_STEP_SETUP, errno);
+    if ((answer = ask(SYS_setsid, 0, 0, 0, 0)) < 0 ||
+        (answer = ask(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0)) < 0)
+        child_fail(c, PROC_STEP_SETUP, answer);
     /* The parent may have died before prctl; then there is nobody to report to. */
-    if (getppid() != c->parent)
-        _exit(127);
-    if ((p->cwd == NULL ? fchdir(p->cwd_fd) : chdir(p->cwd)) != 0)
-        child_fail(c, PROC_STEP_DIRECTORY, errno);
-    for (int fd = 0; fd < 3; fd++)
-        if (dup2(p->fds[fd], fd) < 0)
-            child_fail(c, PROC_STEP_SETUP, errno);
-    const int first_free = child_set_more(p);
-    if (first_free < 0)
-        child_fail(c, PROC_STEP_SETUP, errno);
-    if (!child_set_blobs(p, first_free))
-        child_fail(c, PROC_STEP_SETUP, errno);
-    for (uint32_t i = 0; i < p->n_limits; i++) {
-        const struct proc_limit *limit = &p->limits[i];
-        if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) != 0) {
-            c->report->limit = (int)i;
-            child_fail(c, PROC_STEP_LIMIT, errno);
-        }
-    }
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (ask(SYS_getppid, 0, 0, 0, 0) != c->parent)
+        child_exit();
+    answer = p->cwd == NULL ? ask(SYS_fchdir, p->cwd_fd, 0, 0, 0)
+                            : ask(SYS_chdir, AT(p->cwd), 0, 0, 0);
+    if (answer < 0)
+        child_fail(c, PROC_STEP_DIRECTORY, answer);
+    if ((answer = child_set_fds(p)) < 0 || (answer = child_set_blobs(p, answer)) < 0)
+        child_fail(c, PROC_STEP_SETUP, answer);
+    child_set_limits(c);
+    (void)ask(SYS_rt_sigprocmask, SIG_SETMASK, AT(&no_signal), 0, sizeof(no_signal));
     child_fail(c, PROC_STEP_EXEC, child_exec(p));
 }
 
@@ -366,19 +421,28 @@ static void close_pidfd(int pidfd)
         (void)close(pidfd);
 }
 
+enum proc_result proc_outcome(const struct proc_launcher *l, const struct proc *p,
+                              struct proc_started *ret)
+{
+    if (l->report->step == PROC_STEP_NONE)
+        return PROC_STARTED;
+    explain(p, l->report, ret);
+    return judge(p, l->report);
+}
+
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret)
 {
-    struct child child = {.proc = p, .report = l->report, .parent = l->self};
+    struct child *child = l->stack;
+    const bool goes_on = CAN_GO_ON && p->goes_on;
     int pidfd = -1;
 
     PRE(p->fds[0] > 2 && p->fds[1] > 2 && p->fds[2] > 2);
+    *child = (struct child){.proc = p, .report = l->report, .parent = l->self};
     *l->report = (struct proc_report){0};
-    ret->pidfd = -1;
-    ret->error = 0;
-    ret->text[0] = '\0';
-    const int flags = CLONE_FLAGS | (p->no_pidfd ? 0 : CLONE_PIDFD);
-    ret->pid = clone(child_main, (char *)l->stack + l->stack_size, flags, &child, &pidfd);
+    *ret = (struct proc_started){.pidfd = -1};
+    const int flags = CLONE_FLAGS | (goes_on ? 0 : CLONE_VFORK) | (p->no_pidfd ? 0 : CLONE_PIDFD);
+    ret->pid = clone(child_main, (char *)l->stack + l->stack_size, flags, child, &pidfd);
     if (ret->pid < 0 || FAULT("proc-clone")) {
         ret->error = ret->pid < 0 ? errno : EAGAIN;
         if (ret->pid >= 0) {
@@ -390,13 +454,13 @@ enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                        describe(ret->error));
         return PROC_NOT_STARTED;
     }
-    if (l->report->step == PROC_STEP_NONE) {
+    const enum proc_result result = p->goes_on ? PROC_STARTED : proc_outcome(l, p, ret);
+    if (result == PROC_STARTED) {
         ret->pidfd = pidfd;
-        return PROC_STARTED;
+        return result;
     }
     while (waitpid(ret->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     close_pidfd(pidfd);
-    explain(p, l->report, ret);
-    return judge(p, l->report);
+    return result;
 }

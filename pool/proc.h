@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One process of a task: prepared in full by the worker, then started by clone with shared memory,
- * so that nothing is copied and the worker knows when it returns whether exec succeeded. */
+ * so that nothing is copied. The worker knows when clone returns whether exec succeeded, or goes on
+ * at once and asks when the process has ended: that spares two switches between them. */
 #ifndef GANGER_POOL_PROC_H
 #define GANGER_POOL_PROC_H
 
@@ -25,7 +26,7 @@ struct proc_report {
 
 /* Owner: the worker; made once by the process that will use it, then used for each task. */
 struct proc_launcher {
-    void *stack; /* of the child until exec; guarded below */
+    void *stack; /* of the child until exec, and at its end what it is told; guarded below */
     size_t stack_size;
     struct proc_report *report; /* shared mapping */
     pid_t self;
@@ -51,6 +52,7 @@ struct proc {
     int fds[3];      /* what becomes 0, 1, 2; each at least 3 */
     int progress_fd; /* what becomes 3, at least 3; 0: nothing does */
     bool no_pidfd;   /* the caller hears of the end by SIGCHLD, which costs less */
+    bool goes_on;    /* the caller does not wait for exec */
     /* What becomes 4, 5 and 6, each at least PROC_ABOVE_FDS as is progress_fd then; 0: nothing. */
     int more_fds[PROC_MORE_FDS];
     /* What becomes PROC_BLOB_FD and the numbers behind it, each at least PROC_ABOVE_FDS. */
@@ -84,10 +86,15 @@ struct proc_started {
     int error;      /* errno of a failure */
     char text[128]; /* "No such file or directory: foo" */
 };
-/* Returns when the child has exec'ed or failed. A failed child is already reaped. On success it is
+/* Returns when the child has exec'ed or failed. A failed child is already reaped. With goes_on it
+ * returns once there is a child: what it was given, its memory and the launcher's are its own until
+ * it has ended, and then proc_outcome says whether it came to exec. On success it is
  * the leader of a new session and group, dies with the calling thread (PR_SET_PDEATHSIG), and has
  * descriptors 0, 1 and 2 only, 3 for its progress, and those of more_fds and blob_fds. */
 enum proc_result proc_start(const struct proc_launcher *l, const struct proc *p,
                             struct proc_started *ret);
+/* Of a child that was started with goes_on and has been reaped. */
+enum proc_result proc_outcome(const struct proc_launcher *l, const struct proc *p,
+                              struct proc_started *ret);
 
 #endif

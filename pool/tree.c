@@ -182,7 +182,9 @@ bool tree_group_is_alive(const struct tree *tree)
 void tree_signal(const struct tree *tree, int signal)
 {
     PRE(tree->main_pid > 1 && !tree->main_reaped);
-    (void)kill(-tree->main_pid, signal);
+    /* It makes its group by itself, and may not have come to it yet. */
+    if (kill(-tree->main_pid, signal) != 0 && errno == ESRCH)
+        (void)kill(tree->main_pid, signal);
 }
 
 static void kill_grandchildren(pid_t parent, int depth);

@@ -96,17 +96,23 @@ Test(proc, a_slash_means_no_search)
     arena_release(&arena);
 }
 
-static enum proc_result start(const struct task *task, struct proc_started *ret)
+/* Ready to start: with a descriptor without close-on-exec, which the child must not have. */
+static struct proc make_ready(const struct task *task, struct proc_launcher *ret_launcher)
 {
     struct err err;
-    struct proc_launcher launcher;
     struct proc proc = prepare(task, NULL, 0, "");
 
-    /* A descriptor without close-on-exec: the child must not have it. */
     cr_assert_geq(open("/dev/null", O_RDONLY), 0);
-    cr_assert(proc_launcher_init(&launcher, &err), "%s", err.detail);
+    cr_assert(proc_launcher_init(ret_launcher, &err), "%s", err.detail);
     const int null_fd = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, 10);
     proc.fds[0] = proc.fds[1] = proc.fds[2] = null_fd;
+    return proc;
+}
+
+static enum proc_result start(const struct task *task, struct proc_started *ret)
+{
+    struct proc_launcher launcher;
+    const struct proc proc = make_ready(task, &launcher);
     const enum proc_result result = proc_start(&launcher, &proc, ret);
     arena_release(&arena);
     return result;
@@ -185,6 +191,58 @@ Test(proc, says_why_exec_failed)
     (void)snprintf(text, sizeof(text), "No such file or directory: the interpreter of %s", path);
     assert_refused(&script, ENOENT, text);
     fixture_remove_dir(dir);
+}
+
+/* The child runs beside us then, on our memory: what it fails at is told at its end, and our errno
+ * is not touched meanwhile. */
+Test(proc, who_goes_on_hears_at_the_end_why_exec_failed)
+{
+    struct proc_launcher launcher;
+    struct proc_started started;
+    siginfo_t info = {0};
+    TASK_OF(task, "no-such-program-here");
+    struct proc proc = make_ready(&task, &launcher);
+
+    proc.goes_on = true;
+    cr_assert_eq(proc_start(&launcher, &proc, &started), PROC_STARTED, "%s", started.text);
+    errno = 0;
+    cr_assert_eq(waitid(P_PIDFD, (id_t)started.pidfd, &info, WEXITED | WNOWAIT), 0);
+    cr_assert_eq(errno, 0);
+    cr_assert_eq(WEXITSTATUS(status_of(started.pid)), 127);
+    cr_assert_eq(proc_outcome(&launcher, &proc, &started), PROC_EXEC_FAILED);
+    cr_assert_eq(started.error, ENOENT, "errno %d", started.error);
+    cr_assert_str_eq(started.text, "No such file or directory: no-such-program-here");
+    arena_release(&arena);
+}
+
+Test(proc, who_goes_on_hears_at_the_end_that_exec_succeeded)
+{
+    struct proc_launcher launcher;
+    struct proc_started started;
+    TASK_OF(task, "sh", "-c", "exit 127");
+    struct proc proc = make_ready(&task, &launcher);
+
+    proc.goes_on = true;
+    cr_assert_eq(proc_start(&launcher, &proc, &started), PROC_STARTED, "%s", started.text);
+    cr_assert_eq(WEXITSTATUS(status_of(started.pid)), 127);
+    cr_assert_eq(proc_outcome(&launcher, &proc, &started), PROC_STARTED);
+    arena_release(&arena);
+}
+
+/* A task may be stopped before its process has come to make its group. */
+Test(proc, a_process_without_a_group_of_its_own_is_signalled_alone)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)alarm(5); /* a signal that does not come ends the test nevertheless */
+        (void)pause();
+        _exit(0);
+    }
+    const struct tree tree = {.main_pid = child};
+    tree_signal(&tree, SIGTERM);
+    const int status = status_of(child);
+    cr_assert(WIFSIGNALED(status));
+    cr_assert_eq(WTERMSIG(status), SIGTERM);
 }
 
 Test(proc, a_long_name_is_cut_between_characters)
