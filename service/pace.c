@@ -5,7 +5,7 @@
  * once. */
 #include "service/engine_state.h"
 
-#define LAZY_NS UINT64_C(5000000) /* ends that nobody waits for */
+#define LAZY_NS UINT64_C(10000000) /* ends that nobody waits for */
 #define LINGER_NS \
     UINT64_C(1000000) /* what somebody waits for, while all workers are busy with short jobs */
 #define KILL_NS \
@@ -13,23 +13,39 @@
 #define IN_HAND_NS UINT64_C(3000000)     /* what a worker has to do, if its jobs are so short */
 #define COMMIT_MAX_NS UINT64_C(10000000) /* a disk that is slower than that costs throughput */
 #define NAP_MIN_NS UINT64_C(100000)      /* shorter ones are not worth their two system calls */
+#define NAP_MAX_NS UINT64_C(3000000)     /* while nobody waits for what may end meanwhile */
 #define GATHERED_JOBS 256                /* they make a commit cheap: nothing more gathers */
 #define HOT_NS UINT64_C(2000000) /* jobs are short when the last two ended within this time */
 
+static bool is_awaited(const struct engine *e, const struct flight *f)
+{
+    const int64_t no = f->info.row.no;
+    return waiters_any(e->waiters, topic_end(no)) || waiters_any(e->waiters, topic_job(no)) ||
+           waiters_any(e->waiters, topic_output(no));
+}
+
 /* Somebody is parked on something that the next commit would tell. */
-static bool is_awaited(const struct engine *e)
+static bool is_news_awaited(const struct engine *e)
 {
     if (waiters_count(e->waiters) == 0)
         return false;
     for (uint32_t k = 0; k < e->dispatch.n; k++) {
         const struct flight *f = &e->dispatch.flights[k];
-        int64_t no = f->info.row.no;
-        if (f->state != FLIGHT_ENDED && !f->unrecorded)
-            continue;
-        if (waiters_any(e->waiters, topic_end(no)) || waiters_any(e->waiters, topic_job(no)) ||
-            waiters_any(e->waiters, topic_output(no)))
+        if ((f->state == FLIGHT_ENDED || f->unrecorded) && is_awaited(e, f))
             return true;
     }
+    return false;
+}
+
+/* Or on what may end or begin before that. */
+static bool is_anything_awaited(const struct engine *e)
+{
+    if (waiters_count(e->waiters) == 0)
+        return false;
+    for (uint32_t k = 0; k < e->dispatch.n; k++)
+        if (e->dispatch.flights[k].state >= FLIGHT_OFFERED &&
+            is_awaited(e, &e->dispatch.flights[k]))
+            return true;
     return false;
 }
 
@@ -159,7 +175,7 @@ bool pace_naps(struct engine *e, uint64_t now_ns, uint64_t *at_ns)
     if (nap_ns < NAP_MIN_NS)
         return false;
     e->nap_from_ns = now_ns;
-    *at_ns = MIN(*at_ns, now_ns + MIN(nap_ns, LINGER_NS));
+    *at_ns = MIN(*at_ns, now_ns + MIN(nap_ns, is_anything_awaited(e) ? LINGER_NS : NAP_MAX_NS));
     return true;
 }
 
@@ -177,7 +193,7 @@ enum pace pace_of_turn(struct engine *e)
         return linger(e, KILL_NS);
     if (!is_saturated(e) || e->n_batch == MAX_BATCH || is_plenty(e))
         return PACE_NOW;
-    if (linger(e, writes || is_awaited(e) ? LINGER_NS : LAZY_NS) == PACE_NOW)
+    if (linger(e, writes || is_news_awaited(e) ? LINGER_NS : LAZY_NS) == PACE_NOW)
         return PACE_NOW;
     return PACE_NAP;
 }

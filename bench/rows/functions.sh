@@ -63,12 +63,12 @@ bench_P6()
     local r
     functions_start chunks
     for r in $(seq "$rounds"); do
-        measure P6.ganger load through -n "$call_jobs" -k 100 -q "chunks-$r" -f noop -N ganger_chunks_of_100
+        measure P6.ganger load imap -n "$call_jobs" -k 100 -q "chunks-$r" -f noop -N ganger_chunks_of_100
         peer_calls P6.map1 map1
         peer_calls P6.imap100 imap100
     done
     server_end chunks
-    row P6 "a native no-op, one batch of $call_jobs in chunks of 100 and its stream" calls/s P6.ganger P6.map1 \
+    row P6 "a native no-op, one batch of $call_jobs in chunks of 100, its results read while its items go in" calls/s P6.ganger P6.map1 \
         "CPython Executor.map(chunksize=1)" '>=' 12
     row P6 "the same" calls/s P6.ganger P6.imap100 "CPython Pool.imap_unordered(chunksize=100)" '>=' 0.2
 }
