@@ -159,18 +159,19 @@ bench_P10()
     row_bound P10 "files made by ten results of 1 byte" files P10.small_files '<=' 0
 }
 
-# (a) and (b): a stream of results that is over, and one that waits for the next end.
+# (a) and (b): a stream of results that is over, and one that waits for the next end. Each comes right after its limit, and what
+# leaves the disk busy behind it comes last.
 p11_streams()
 {
     local r=$1
-    measure P11.roundtrip "$tools/pingpong" "$seconds"
-    record P11.oneway "$(printf '%s\n' "$line" | number_at 2)"
-    server_use results
-    measure P11.results load results -n 100000 -q "results-$r" -N ganger_results "$tools/tiny"
     server_use lag
-    measure P11.lag load lag -n 200 -q "lag-$r" -N ganger_lag /bin/true
     measure P11.rest "$tools/pingpong" "$seconds" rest
     measure P11.rest_lag load lag -n 100 -q "rest-$r" -N ganger_rest_lag sh -c 'exec sleep 0.02'
+    measure P11.roundtrip "$tools/pingpong" "$seconds"
+    record P11.oneway "$(printf '%s\n' "$line" | number_at 2)"
+    measure P11.lag load lag -n 400 -q "lag-$r" -N ganger_lag /bin/true
+    server_use results
+    measure P11.results load results -n 100000 -q "results-$r" -N ganger_results "$tools/tiny"
 }
 
 # (d): waiting jobs that one call cancels, beside rows that are only inserted.
