@@ -27,7 +27,11 @@ static void expect_order(const struct seen *seen, const int64_t *want, size_t n)
               (long long)want[i]);
 }
 
-SERVER_TEST_WITH(results, come_as_they_complete_or_held_back_to_their_order, .workers = 3)
+/* No sign of life comes to the aid of a stream that waits for nothing. */
+#define NO_BEATS "--http-heartbeat", "1m"
+
+SERVER_TEST_WITH(results, come_as_they_complete_or_held_back_to_their_order, .workers = 3,
+                 .args = {NO_BEATS})
 {
     static const int64_t completed[] = {2, 0, 1}, ordered[] = {0, 1, 2};
     struct text hold[3];
@@ -86,6 +90,23 @@ SERVER_TEST(results, what_a_follower_gets_is_what_is_stored)
     cr_assert(conn_await_end(stored, 20));
     cr_assert_str_eq(without_beats(live->body), without_beats(stored->body));
     cr_assert(strstr(live->body, "\"value\":\"text\\n\"") != NULL, "%s", live->body);
+}
+
+/* Each one comes while the stream is busy with one before it, or about to wait again. */
+SERVER_TEST_WITH(results, none_is_missed_between_two_waits, .args = {NO_BEATS})
+{
+    for (int round = 0; round < 10; round++) {
+        struct job_ref batch = batch_submit(s, "{'command':['true'],'items':[],'open':true}");
+        AUTO_CONN live = items_open(s, results_of(batch, "").s, LINES);
+        for (size_t i = 0; i < 20; i++) {
+            AUTO_RESPONSE added = batch_post(s, batch, "jobs", "{'items':[1,2,3]}");
+            expect_status(added, 202);
+        }
+        cr_assert(items_await(live, 60, 20));
+        AUTO_RESPONSE closed = batch_post(s, batch, "close", NULL);
+        expect_status(closed, 200);
+        cr_assert(conn_await_end(live, 20));
+    }
 }
 
 /* imap: next(timeout) is one item behind the last one, within a time. */
