@@ -145,6 +145,13 @@ static int file_close(sqlite3_file *base)
     return file->real->pMethods->xClose(file->real);
 }
 
+/* clang-format off */
+#define FILE_METHODS                                                                               \
+    .xClose = file_close, .xTruncate = file_truncate, .xSync = file_sync, .xFileSize = file_size,  \
+    .xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_is_reserved,            \
+    .xFileControl = file_control, .xSectorSize = file_sector, .xDeviceCharacteristics = file_device
+/* clang-format on */
+
 /* ---- the log ---- */
 
 static bool is_commit(const unsigned char *header)
@@ -175,18 +182,9 @@ static int log_read(sqlite3_file *base, void *bytes, int len, sqlite3_int64 offs
 
 static const sqlite3_io_methods log_methods = {
     .iVersion = 1, /* the later ones are about the database file */
-    .xClose = file_close,
+    FILE_METHODS,
     .xRead = log_read,
     .xWrite = log_write,
-    .xTruncate = file_truncate,
-    .xSync = file_sync,
-    .xFileSize = file_size,
-    .xLock = file_lock,
-    .xUnlock = file_unlock,
-    .xCheckReservedLock = file_is_reserved,
-    .xFileControl = file_control,
-    .xSectorSize = file_sector,
-    .xDeviceCharacteristics = file_device,
 };
 
 /* ---- the database file ---- */
@@ -231,18 +229,9 @@ static int db_shm_unmap(sqlite3_file *base, int delete)
 /* Version 2: none of xFetch, since nothing is mapped (PRAGMA mmap_size=0). */
 static const sqlite3_io_methods db_methods = {
     .iVersion = 2,
-    .xClose = file_close,
+    FILE_METHODS,
     .xRead = db_read,
     .xWrite = db_write,
-    .xTruncate = file_truncate,
-    .xSync = file_sync,
-    .xFileSize = file_size,
-    .xLock = file_lock,
-    .xUnlock = file_unlock,
-    .xCheckReservedLock = file_is_reserved,
-    .xFileControl = file_control,
-    .xSectorSize = file_sector,
-    .xDeviceCharacteristics = file_device,
     .xShmMap = db_shm_map,
     .xShmLock = db_shm_lock,
     .xShmBarrier = db_shm_barrier,
