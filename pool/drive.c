@@ -313,7 +313,7 @@ static void end_task(struct drive *d)
     if (!d->was_empty || d->tree.reaped != 1)
         progress_pump(d->io->progress);
     progress_end(d->io->progress, survivors == 0);
-    if (drive_has_begun(d))
+    if (drive_confirm_start(d))
         report(d, survivors);
     atomic_store_explicit(&d->bank->job_pid, 0, memory_order_relaxed);
 }

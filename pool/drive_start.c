@@ -103,7 +103,7 @@ void drive_refuse(struct bank *bank, enum task_end end, int error, const char *t
     (void)snprintf(bank->error_text, sizeof(bank->error_text), "%s", text);
 }
 
-bool drive_has_begun(const struct drive *d)
+bool drive_confirm_start(const struct drive *d)
 {
     struct proc_started ended;
     const enum proc_result result = d->tree.main_reaped

@@ -57,7 +57,7 @@ void drive_resume(struct drive *d);
 /* Pipes, then the process. False: refused, and the bank says so. */
 bool drive_start(struct drive *d, struct proc *proc);
 /* At its end. False: its process has failed before exec, and the bank says how. */
-bool drive_has_begun(const struct drive *d);
+bool drive_confirm_start(const struct drive *d);
 /* Writes what the pipe takes now. */
 void drive_feed_stdin(struct drive *d);
 void drive_close_own(struct drive *d);
