@@ -125,8 +125,9 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " j.created_us, j.salt FROM blobs b LEFT JOIN jobs j ON j.no = b.job "
 
 /* clang-format off */
-/* So many elements are inserted by one statement. Their numbers and indexes are consecutive; what
- * one of them has of its own is ?18 and so on, as each ? is the next parameter. */
+/* So many elements are inserted by one statement: AT_ONCE when there are as many, else AT_LEAST, and
+ * fewer one by one. Their numbers and indexes are consecutive; what one of them has of its own is
+ * ?18 and so on, as each ? is the next parameter. */
 #define ELEMENTS_AT_ONCE 48
 #define ELEMENTS_AT_LEAST 16
 #define TEXT_ELEMENT(k) "(?1+" #k ",?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16+" #k ",?17,?)"
