@@ -184,17 +184,23 @@ static struct batch_body batch_body(const struct plan *plan, bool open, int64_t 
     return body;
 }
 
+static void post(struct client *client, const char *path, const struct batch_body *body,
+                 struct answer *ret)
+{
+    struct request request = {.method = "POST",
+                              .path = path,
+                              .body = body->bytes,
+                              .body_len = body->len,
+                              .type = body->is_lines ? "application/x-ndjson" : NULL};
+    client_ask(client, &request, ret);
+    check_status(ret, body->len > 0 ? 202 : 200, path);
+}
+
 static void batch_post(struct client *client, const struct batch_body *body,
                        char ret_id[JOB_ID_BYTES])
 {
     struct answer answer;
-    struct request request = {.method = "POST",
-                              .path = "/v1/batches",
-                              .body = body->bytes,
-                              .body_len = body->len,
-                              .type = body->is_lines ? "application/x-ndjson" : NULL};
-    client_ask(client, &request, &answer);
-    check_status(&answer, 202, "make a batch");
+    post(client, "/v1/batches", body, &answer);
     check_job_id(answer.body, ret_id);
 }
 
@@ -282,13 +288,7 @@ static void batch_tell(struct client *client, const char *id, const char *verb,
     struct answer answer;
     char path[128];
     snprintf(path, sizeof(path), "/v1/batches/%s/%s", id, verb);
-    struct request request = {.method = "POST",
-                              .path = path,
-                              .body = body->bytes,
-                              .body_len = body->len,
-                              .type = body->is_lines ? "application/x-ndjson" : NULL};
-    client_ask(client, &request, &answer);
-    check_status(&answer, body->len > 0 ? 202 : 200, path);
+    post(client, path, body, &answer);
 }
 
 /* Who reads while the items still go in. */
