@@ -23,6 +23,20 @@ static void open_store(bool sync_full, uint64_t cache_bytes)
     must(store_open(&f.cfg, &f.store, err));
 }
 
+/* As a service does it, and each call of the system is written down. */
+static void open_recorded(struct io_log *log)
+{
+    vfs_record(log);
+    open_store(true, 4 << 20);
+}
+
+static void close_recorded(struct io_log *log)
+{
+    fixture_close(&f);
+    vfs_stop();
+    io_log_release(log);
+}
+
 static void one_job(void)
 {
     tx_begin(&f);
@@ -72,16 +86,13 @@ Test(gather_vfs, a_commit_is_one_write)
     struct io_log log;
     size_t before;
 
-    vfs_record(&log);
-    open_store(true, 4 << 20);
+    open_recorded(&log);
     one_job();
     before = log.n_writes[IO_WAL];
     for (int i = 0; i < 10; i++)
         one_job();
     cr_assert_eq(log.n_writes[IO_WAL] - before, 10);
-    fixture_close(&f);
-    vfs_stop();
-    io_log_release(&log);
+    close_recorded(&log);
 }
 
 Test(gather_vfs, nothing_of_a_commit_stays_behind)
@@ -150,8 +161,7 @@ Test(gather_vfs, a_checkpoint_writes_neighbours_together_and_leaves_none)
     struct io_log log;
     size_t before;
 
-    vfs_record(&log);
-    open_store(true, 4 << 20);
+    open_recorded(&log);
     tx_begin(&f);
     long_jobs(200); /* of more than a page each */
     tx_commit(&f);
@@ -164,9 +174,7 @@ Test(gather_vfs, a_checkpoint_writes_neighbours_together_and_leaves_none)
         sqlite3_wal_checkpoint_v2(f.store->db.handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
         SQLITE_OK);
     cr_assert_eq(waiting_after_a_kill(), 200, "the log is empty, the file has all");
-    fixture_close(&f);
-    vfs_stop();
-    io_log_release(&log);
+    close_recorded(&log);
 }
 
 /* SQLite asks a checkpoint in part for no sync, and others read what it wrote at once. */
@@ -178,8 +186,7 @@ Test(gather_vfs, a_checkpoint_in_part_gathers_nothing)
     size_t before;
     bool found;
 
-    vfs_record(&log);
-    open_store(true, 4 << 20);
+    open_recorded(&log);
     tx_begin(&f);
     long_jobs(200);
     tx_commit(&f);
@@ -193,9 +200,7 @@ Test(gather_vfs, a_checkpoint_in_part_gathers_nothing)
     (void)sqlite3_reset(last);
     cr_assert_eq(checkpoint(), SQLITE_OK);
     reader_close(reader);
-    fixture_close(&f);
-    vfs_stop();
-    io_log_release(&log);
+    close_recorded(&log);
 }
 
 /* Also the last one, which SQLite does not ask for: the log keeps what is not in the file. */
@@ -204,8 +209,7 @@ Test(gather_vfs, a_checkpoint_fails_with_any_of_its_writes)
     struct io_log log;
     int nth = 1;
 
-    vfs_record(&log);
-    open_store(true, 4 << 20);
+    open_recorded(&log);
     tx_begin(&f);
     long_jobs(20);
     tx_commit(&f);
@@ -218,9 +222,7 @@ Test(gather_vfs, a_checkpoint_fails_with_any_of_its_writes)
         cr_assert_eq(waiting_after_a_kill(), 20);
     }
     cr_assert_gt(nth, 3);
-    fixture_close(&f);
-    vfs_stop();
-    io_log_release(&log);
+    close_recorded(&log);
 }
 
 /* Of a transaction that is larger than the cache, pages are written, read again and written over
