@@ -270,6 +270,7 @@ static bool take_by_name(struct job_reader *r)
         return codec_arena_full(r->err);
     argv[0] = slice_of(r->function->name);
     r->spec->kind = r->function->kind;
+    r->spec->is_pure = r->function->is_pure;
     r->spec->needs_runner = r->function->kind == FUNCTION_RUNNER && r->function->argv == NULL;
     r->spec->argv = argv;
     r->spec->n_argv = 1;

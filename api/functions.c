@@ -26,7 +26,7 @@ static void put_function(struct buf *out, const struct function *f)
     put_text(out, "doc", f->doc);
     put_text(out, "queue", codec_queue_of(f));
     put_text(out, "pool", f->pool == NULL ? "default" : f->pool);
-    buf_putc(out, '}');
+    buf_printf(out, ",\"pure\":%s}", f->is_pure ? "true" : "false");
 }
 
 static void write_page(struct request *rq, uint32_t from, uint32_t n)

@@ -17,7 +17,8 @@ enum wire_flag {
     WIRE_HAS_FILES = 4,
     WIRE_HAS_OUTPUTS = 8,
     WIRE_STDIN_OPEN = 16,
-    WIRE_ALL_FLAGS = 31
+    WIRE_PURE = 32,
+    WIRE_ALL_FLAGS = 63
 };
 
 bool task_is_native(struct slice wire)
@@ -28,6 +29,11 @@ bool task_is_native(struct slice wire)
 bool task_is_command(struct slice wire)
 {
     return wire.len >= 4 && wire.ptr[1] == TASK_COMMAND;
+}
+
+bool task_is_pure(struct slice wire)
+{
+    return wire.len >= 4 && ((unsigned char)wire.ptr[2] & WIRE_PURE) != 0;
 }
 
 bool task_stdin_is_open(struct slice wire)
@@ -111,6 +117,8 @@ static bool check_task(const struct task *task, struct err *err)
         return err_set(err, ERR_INVALID, "a size is too large");
     if (task->stdin_open && (task->kind != TASK_COMMAND || task->stdin_bytes.len > 0))
         return err_set(err, ERR_INVALID, "the standard input is of two kinds");
+    if (task->is_pure && task->kind == TASK_COMMAND)
+        return err_set(err, ERR_INVALID, "a command is not pure");
     if (task->stop_signal < 0 || task->stop_signal > WIRE_MAX_SIGNAL)
         return err_set(err, ERR_INVALID, "unknown signal %d", task->stop_signal);
     return check_strings(task, err) && check_files(task, err) && check_outputs(task, err);
@@ -138,7 +146,7 @@ bool task_encode(const struct task *task, struct buf *out, struct err *err)
                       (task->output_limit_fails ? WIRE_OUTPUT_LIMIT_FAILS : 0) |
                       (task->n_files > 0 ? WIRE_HAS_FILES : 0) |
                       (task->n_outputs > 0 ? WIRE_HAS_OUTPUTS : 0) |
-                      (task->stdin_open ? WIRE_STDIN_OPEN : 0);
+                      (task->stdin_open ? WIRE_STDIN_OPEN : 0) | (task->is_pure ? WIRE_PURE : 0);
     const char head[4] = {WIRE_VERSION, (char)task->kind, (char)flags, (char)stop_signal};
 
     buf_append(out, head, sizeof(head));
@@ -223,6 +231,7 @@ bool task_decode(struct slice wire, struct arena *a, struct task *ret, struct er
     task.kind = (enum task_kind)(unsigned char)wire.ptr[1];
     task.stop_signal = (unsigned char)wire.ptr[3];
     task.stdin_open = (flags & WIRE_STDIN_OPEN) != 0;
+    task.is_pure = (flags & WIRE_PURE) != 0;
     task.output_limit_fails = (flags & WIRE_OUTPUT_LIMIT_FAILS) != 0;
     r.at += 4;
     task.timeout_us = wire_read_i64(&r);

@@ -35,6 +35,7 @@ struct task {
     struct slice cwd; /* terminated; ptr NULL: a fresh directory of the worker's */
     struct slice stdin_bytes;
     bool stdin_open; /* its standard input comes by a pipe with the START, which others feed */
+    bool is_pure;    /* no command: it changes nothing, so nobody minds when it runs in vain */
     struct task_file *files; /* n_files; only without cwd */
     uint32_t n_files;
     struct slice *outputs; /* paths in that directory of files that are kept; terminated */
@@ -54,6 +55,7 @@ struct task {
 /* What the server wants to know of a stored task without decoding it. */
 bool task_is_native(struct slice wire);
 bool task_is_command(struct slice wire);
+bool task_is_pure(struct slice wire);
 bool task_stdin_is_open(struct slice wire);
 int64_t task_stop_grace(struct slice wire);
 

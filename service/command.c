@@ -29,6 +29,7 @@ bool command_encode(const struct job_spec *spec, const struct command_frame *fra
         .cwd = spec->cwd,
         .stdin_bytes = spec->stdin_bytes,
         .stdin_open = spec->stdin_open,
+        .is_pure = spec->is_pure,
         .timeout_us = spec->timeout_us,
         .deadline_us = frame->deadline_us,
         .stop_signal = spec->stop_signal,

@@ -270,6 +270,13 @@ static bool read_args(struct key_reader *r, struct slice value)
     return keep_json(r, value, &r->f->args);
 }
 
+static bool read_pure(struct key_reader *r, struct slice value)
+{
+    r->f->is_pure = slice_is(value, "true");
+    return r->f->is_pure || slice_is(value, "false") ||
+           err_set(r->err, ERR_INVALID, "must be true or false");
+}
+
 static const struct {
     const char *key;
     bool (*read)(struct key_reader *r, struct slice value);
@@ -280,6 +287,7 @@ static const struct {
     {"queue", read_queue},   {"timeout", read_timeout}, {"retry", read_retry},
     {"limits", read_limits}, {"args", read_args},       {"doc", read_doc},
     {"init", read_init},     {"ping", read_ping},       {"start_timeout", read_start_timeout},
+    {"pure", read_pure},
 };
 
 /* The same key again: in its section, or in one of the same name that follows. */
@@ -345,6 +353,11 @@ bool function_list_finish(struct function_list *list, struct err *err)
                            "line %u: the function %s: limits/%s: is of a runner's process, and "
                            "without \"runner\" the function has none of its own",
                            f->line, f->name, limit);
+        if (f->is_pure && f->kind == FUNCTION_COMMAND)
+            return err_set(err, ERR_INVALID,
+                           "line %u: the function %s: pure: is of native functions and runners; a "
+                           "command is a process, which nobody can promise to be without effect",
+                           f->line, f->name);
         struct err why = {0};
         if (!function_read_params(f, &list->arena, &why))
             return err_set(err, ERR_INVALID, "line %u: the function %s: args%s %s", f->line,

@@ -41,7 +41,9 @@ struct function {
                           what its placeholders ask for */
     struct parameter_list params; /* the same, read */
     uint32_t line;                /* of its section, for messages */
-    uint32_t keys;                /* that were given: a bit for each row of their table */
+    bool is_pure;  /* a call has no effect but its result: it may begin before its submission is on
+                      disk, and once more when that is lost with the server */
+    uint32_t keys; /* that were given: a bit for each row of their table */
 };
 
 struct function_list {

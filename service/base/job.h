@@ -168,6 +168,7 @@ struct job_spec {
     uint32_t n_env;
     struct slice cwd; /* absent: the job's own directory (the service's default) */
     struct slice stdin_bytes;
+    bool is_pure;             /* as of the function that it calls */
     bool stdin_open;          /* clients feed it while it runs */
     struct slice name, queue; /* absent name: "job-<no>" */
     struct slice pool;        /* that it has named; absent: the one that has its queue */

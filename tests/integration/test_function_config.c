@@ -26,6 +26,10 @@ PLAIN_TEST(function_config, what_is_wrong_in_a_section_is_named)
          "the function f: limits/memroy: is not known here"},
         {"[function f]\nkind = command\ncommand = [\"ls\"]\ncwd = here\n",
          "line 4: the function f: cwd: must be an absolute path"},
+        {"[function f]\nkind = command\ncommand = [\"ls\"]\npure = true\n",
+         "line 2: the function f: pure: is of native functions and runners"},
+        {"[function f]\nkind = native\npure = maybe\n",
+         "line 3: the function f: pure: must be true or false"},
         {"[function f]\nkind = command\ncommand = [\"ls\"]\n[pool]\nworkers = 1\n[function f]\n"
          "kind = command\n",
          "line 7: the function f: kind: was given before"},

@@ -414,3 +414,32 @@ Test(task, an_open_stdin_is_part_of_the_wire)
     buf_release(&wire);
     arena_release(&a);
 }
+
+Test(task, what_is_pure_is_seen_without_decoding)
+{
+    struct buf wire;
+    struct arena a;
+    struct err err = {0};
+    struct task in = full_task(), out = {0};
+
+    arena_init(&a, ARENA);
+    in.is_pure = true;
+    buf_init(&wire, 1 << 20);
+    in.kind = TASK_COMMAND;
+    cr_assert(!task_encode(&in, &wire, &err), "a command is never");
+    for (enum task_kind kind = TASK_NATIVE; kind <= TASK_RUNNER; kind++) {
+        in.kind = kind;
+        in.is_pure = true;
+        buf_clear(&wire);
+        cr_assert(task_encode(&in, &wire, &err), "%s", err.detail);
+        cr_assert(task_is_pure(buf_slice(&wire)));
+        cr_assert(task_decode(buf_slice(&wire), &a, &out, &err), "%s", err.detail);
+        cr_assert(out.is_pure);
+        in.is_pure = false;
+        buf_clear(&wire);
+        cr_assert(task_encode(&in, &wire, &err), "%s", err.detail);
+        cr_assert(!task_is_pure(buf_slice(&wire)));
+    }
+    buf_release(&wire);
+    arena_release(&a);
+}
