@@ -241,32 +241,54 @@ static bool has_room(const struct engine *e)
     return e->turn.n_blobs + TASK_MAX_OUTPUTS <= TURN_BLOBS_OF_ENDS;
 }
 
+/* Its job was not stored, so nobody has heard of it: what it has left goes. */
+static void drop_disowned(struct engine *e, struct flight *f)
+{
+    const struct attempt_facts facts = {.row = {.no = f->disowned}, .attempt = f->attempt};
+    struct task_outcome outcome;
+    pool_outcome(e->parts.pool, f->place, &outcome);
+    drop_spool(e, &facts, &outcome);
+    f->outcome_applied = true;
+}
+
+static bool take_end(struct engine *e, struct flight *f, struct err *err)
+{
+    struct err why = {0};
+    if (!has_room(e))
+        return !flight_ends_unrecorded(f) || flight_record(&e->dispatch, &e->turn, f, err);
+    if (!apply_end(e, f, &why)) {
+        if (apply_is_store_failure(&why))
+            return err_set(err, why.code, "%s", why.detail);
+        /* Fencing: this attempt is not the running one any more, so its report changes nothing. */
+        log_error(e->parts.log, "late report of an attempt ignored", &why);
+    }
+    f->outcome_applied = true;
+    pools_landed(e, f);
+    return true;
+}
+
 bool apply_ends(struct engine *e, struct err *err)
 {
     for (uint32_t k = 0; k < e->dispatch.n; k++) {
         struct flight *f = &e->dispatch.flights[k];
-        if (f->state != FLIGHT_ENDED) {
-            if (f->state == FLIGHT_RUNNING && f->chunk != NULL && !chunk_apply(e, f, err))
-                return false;
-            continue;
-        }
-        if (!has_room(e)) {
-            if (flight_ends_unrecorded(f) && !flight_record(&e->dispatch, &e->turn, f, err))
-                return false;
-            continue;
-        }
-        struct err why = {0};
-        if (!apply_end(e, f, &why)) {
-            if (apply_is_store_failure(&why))
-                return err_set(err, why.code, "%s", why.detail);
-            /* Fencing: this attempt is not the running one any more, so its report changes
-             * nothing. */
-            log_error(e->parts.log, "late report of an attempt ignored", &why);
-        }
-        f->outcome_applied = true;
-        pools_landed(e, f);
+        if (f->state == FLIGHT_ENDED && f->disowned != 0)
+            drop_disowned(e, f);
+        else if (f->state == FLIGHT_ENDED && !take_end(e, f, err))
+            return false;
+        else if (f->state == FLIGHT_RUNNING && f->chunk != NULL && !chunk_apply(e, f, err))
+            return false;
     }
     (void)store_changes(e->store, &e->turn.n_until_landed);
+    return jobs_passed(e->store, err);
+}
+
+bool apply_early_ends(struct engine *e, struct err *err)
+{
+    for (uint32_t k = 0; k < e->dispatch.n; k++) {
+        struct flight *f = &e->dispatch.flights[k];
+        if (f->state == FLIGHT_ENDED && f->is_early && !take_end(e, f, err))
+            return false;
+    }
     return jobs_passed(e->store, err);
 }
 

@@ -301,11 +301,11 @@ void dispatch_claim_undone(struct dispatch *d)
 static bool sync_place(const struct flight *f, struct flight_row *row)
 {
     const struct job_row *first = f->chunk == NULL ? &f->info.row : &f->chunk->head;
-    if (f->outcome_applied && !f->unstarted && f->chunk == NULL) {
+    if (f->outcome_applied && !f->unstarted && f->chunk == NULL && row->entry.no == first->no) {
         row->is_over = true;
         return false;
     }
-    if (f->state == FLIGHT_FREE || f->outcome_applied) {
+    if (f->state == FLIGHT_FREE || f->outcome_applied || f->disowned != 0) {
         /* A reservation that was taken back, or a start that did not happen: it would be claimed
          * that it may have run. */
         if (row->entry.no == 0 || row->is_over)
@@ -413,7 +413,7 @@ void dispatch_committed(struct dispatch *d)
         struct flight *f = &d->flights[k];
         /* What a worker took after dispatch_record stays unrecorded until the next transaction. */
         f->unrecorded = f->unrecorded && !f->recording;
-        f->recording = false;
+        f->recording = f->is_early = false;
         if (f->state == FLIGHT_CLAIMED && f->stages > 0)
             gang_launch(d, f);
         else if (f->state == FLIGHT_CLAIMED && !flight_launch(d, f, NULL))
@@ -434,6 +434,22 @@ void dispatch_committed(struct dispatch *d)
     dispatch_offer(d);
 }
 
+/* A call that has left early, and whose birth was not stored. An offer comes back; one that has
+ * begun is asked to stop, and its end is dropped (apply.c). Its number is not used again: files of
+ * its output may have that in their names. */
+static void disown(struct dispatch *d, struct flight *f)
+{
+    f->is_early = false;
+    if (f->state == FLIGHT_OFFERED && flight_recall(d, f))
+        return; /* and goes with the other reservations */
+    if (f->state == FLIGHT_RUNNING)
+        pool_stop(d->pool, f->place, 0, -1);
+    f->disowned = f->info.row.no;
+    f->info.row.no = 0;
+    f->unrecorded = false;
+    jobs_skip(d->store, f->disowned);
+}
+
 void dispatch_rolled_back(struct dispatch *d)
 {
     memcpy(d->stored, d->committed, d->n * sizeof *d->stored);
@@ -449,6 +465,8 @@ void dispatch_rolled_back(struct dispatch *d)
         }
         if (f->chunk != NULL)
             chunk_rolled_back(d, f);
+        if (f->is_early)
+            disown(d, f);
     }
     dispatch_claim_undone(d);
 }

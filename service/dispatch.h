@@ -3,7 +3,8 @@
  *
  * Invariants
  * 1. An attempt begins only after its claim or reservation is committed (a place in `ledger`); its
- * worker notes the beginning (starts.h).
+ * worker notes the beginning (starts.h). The exception are pure calls that are born in the open
+ * transaction (early.c): when that is not stored, nobody has heard of them, and they are disowned.
  * 2. A reservation changes nothing that a client can see: the job stays `queued`, and every turn
  * compares the reservations with the head of the queue anew, so a more urgent job, a cancel or a
  * pause takes them back by itself.
@@ -53,9 +54,11 @@ struct flight {
     uint32_t attempt;
     uint64_t brief_key; /* of its template (brief.h); 0: its calls are not counted */
     uint64_t begun_ns;  /* of a chunk: when it began, or was seen to */
-    bool unrecorded; /* begun from a reservation: the row says `queued` until an apply has recorded
-                        it */
-    bool recording;  /* the open transaction does */
+    bool unrecorded;  /* begun from a reservation: the row says `queued` until an apply has recorded
+                         it */
+    bool recording;   /* the open transaction does */
+    bool is_early;    /* it has left for a worker, or was offered, before the commit of its birth */
+    int64_t disowned; /* … which was not stored: the number that its job had; 0: it was */
     bool never_started;  /* the START could not leave: ENDED without an outcome in the bank */
     bool unstarted;      /* its end was that it had not run: the attempt is not counted */
     bool stop_requested; /* by cancel: committed or in the open transaction */
@@ -184,6 +187,12 @@ void dispatch_idle(struct dispatch *d, uint32_t slot); /* its worker is free: a 
 void dispatch_offer_begun(struct dispatch *d, struct place place);
 void dispatch_offer_returned(struct dispatch *d, struct place place);
 void dispatch_offer(struct dispatch *d); /* reservations to busy workers that have no offer */
+
+/* early.c, before the commit: pure calls that were born in the open transaction leave for workers.
+ * How many have. */
+uint32_t dispatch_start_early(struct dispatch *d, const struct turn *turn);
+/* Takes an event of one of them; false: it is of something else, or has to wait for the commit. */
+bool dispatch_hear_early(struct dispatch *d, const struct pool_event *ev);
 
 /* apply */
 /* QUEUED → RUNNING of what has begun. What has ended as well is left to its end, which makes both

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define MAX_POOL_EVENTS 64 /* at a time */
 #define MAX_SOURCES 4
 #define RETRY_PAUSE_NS UINT64_C(100000000) /* after a transaction that was not stored */
 
@@ -39,58 +38,6 @@ static void collect_signals(struct engine *e)
             drain_hurry(e);
         }
     }
-}
-
-/* `idle`: the slots whose worker is left without a task by these events. */
-static void hear_pool(struct engine *e, const struct pool_event *ev, bool idle[MAX_WORKERS])
-{
-    struct dispatch *d = &e->dispatch;
-    uint32_t slot = ev->place.slot;
-    switch (ev->type) {
-    case POOL_READY:
-        metrics_add(e->parts.metrics, COUNT_WORKER_STARTS, 1);
-        idle[slot] = true;
-        break;
-    case POOL_DONE:
-        dispatch_ended(d, ev->place);
-        pace_note_end(e, ev->place);
-        idle[slot] = true;
-        break;
-    case POOL_STARTED:
-        dispatch_offer_begun(d, ev->place);
-        idle[slot] = false;
-        break;
-    case POOL_LOST: dispatch_ended(d, ev->place); break;
-    case POOL_PART: dispatch_part(d, ev->place); break;
-    case POOL_RETURNED: dispatch_offer_returned(d, ev->place); break;
-    case POOL_OUTPUT: publish_output(e, ev); break;
-    case POOL_WORKER_GONE:
-        idle[slot] = false;
-        pools_worker_gone(e, ev);
-        break;
-    case POOL_BROKEN:
-    case POOL_MENDED: pools_health_changed(e, ev); break;
-    case POOL_ZYGOTE_GONE: e->zygote_gone = true; break;
-    }
-}
-
-static void collect_pool(struct engine *e)
-{
-    struct pool_event events[MAX_POOL_EVENTS];
-    bool idle[MAX_WORKERS] = {false};
-    size_t n, all = 0;
-    do {
-        n = pool_collect(e->parts.pool, events, MAX_POOL_EVENTS);
-        for (size_t i = 0; i < n; i++)
-            hear_pool(e, &events[i], idle);
-        all += n;
-    } while (n == MAX_POOL_EVENTS || (n > 0 && e->nap_from_ns != 0)); /* several messages of a
-                                                                         worker may have come */
-    for (uint32_t slot = 0; all > 0 && slot < pool_slots(e->parts.pool); slot++)
-        if (idle[slot])
-            dispatch_idle(&e->dispatch, slot);
-    if (all > 0)
-        dispatch_offer(&e->dispatch);
 }
 
 void collect_commands(struct engine *e)
@@ -226,7 +173,8 @@ static bool apply(struct engine *e, struct err *err)
            apply_timers(e, err) && apply_telling(e, err) && apply_chore_work(e, err) &&
            apply_commands(e, err) && apply_batch_work(e, err) && apply_pool_work(e, err) &&
            chunk_part_late(&e->dispatch, &e->turn, err) && apply_changes(e, err) &&
-           apply_claims(e, err) && apply_changes(e, err) && dispatch_sync(&e->dispatch, err);
+           apply_claims(e, err) && apply_changes(e, err) && apply_early(e, err) &&
+           dispatch_sync(&e->dispatch, err);
 }
 
 /* Negative control of the crash harness: the answer leaves before the commit (tests/crash). */
@@ -258,6 +206,7 @@ static void transact(struct engine *e)
     bool was_telling = e->is_telling;
     enum commit_result result = COMMIT_NOT_STORED;
     if (store_begin(e->store, &err)) {
+        e->turn.newest = pools_newest(e->store);
         if (apply(e, &err)) {
             seeded_early_answer(e);
             uint64_t before_ns = clock_mono_ns();

@@ -16,15 +16,17 @@
 #include "storage/blobs.h"
 #include "storage/deps.h"
 #include "storage/inputs.h"
+#include "storage/pools.h"
 
 #define MAX_BATCH 512 /* commands of one turn */
 #define MAX_BATCH_JOBS \
     4096 /* jobs that they may hold together; the command that passes it is the turn's last */
 _Static_assert(TURN_BLOBS_OF_ENDS + TURN_BLOBS_OF_TIME + MAX_BATCH <= TURN_MAX_BLOBS,
                "each command may drop a blob");
-#define MAX_TIMERS 500 /* rows that due times may change in one turn */
-#define MAX_PRUNED 100 /* rows that retention may change in one turn */
-#define MAX_BOXES 65   /* HTTP threads, and the one of the callbacks */
+#define MAX_TIMERS 500     /* rows that due times may change in one turn */
+#define MAX_PRUNED 100     /* rows that retention may change in one turn */
+#define MAX_POOL_EVENTS 64 /* at a time */
+#define MAX_BOXES 65       /* HTTP threads, and the one of the callbacks */
 
 /* What happens to a command after the commit. */
 enum verdict { VERDICT_ANSWER, VERDICT_PARK };
@@ -66,6 +68,10 @@ struct engine {
     struct mailbox *touched[MAX_BOXES]; /* mailboxes to notify at the end of the turn */
     size_t n_touched;
 
+    /* What the pool has told during a transaction that was no matter of that one. */
+    struct pool_event held[MAX_POOL_EVENTS];
+    size_t n_held;
+
     uint64_t settings_epoch; /* of the settings that publish_queues has seen last */
     uint64_t n_feeds;        /* how often a standard input was lent */
     uint64_t salt_state;     /* of the generator for the random part of ids */
@@ -102,6 +108,7 @@ struct engine {
 /* apply.c: everything below runs inside the turn's transaction. False: the transaction must be
  * undone. */
 MUST_CHECK bool apply_ends(struct engine *e, struct err *err);
+MUST_CHECK bool apply_early_ends(struct engine *e, struct err *err); /* of what has left early */
 MUST_CHECK bool apply_timers(struct engine *e, struct err *err);
 MUST_CHECK bool apply_commands(struct engine *e, struct err *err); /* verbs.c */
 /* guard.c: a step that follows from what is stored, about the job or batch `id` (or none).
@@ -114,6 +121,9 @@ struct guarded {
 };
 MUST_CHECK bool guard(struct engine *e, const struct guarded *step, bool *ret_dropped,
                       struct err *err);
+
+/* early.c: calls of pure functions leave ahead of the commit. */
+MUST_CHECK bool apply_early(struct engine *e, struct err *err);
 
 /* claims.c: what may begin next is claimed or reserved. A job that cannot be read fails for it. */
 MUST_CHECK bool apply_claims(struct engine *e, struct err *err);
@@ -341,6 +351,9 @@ MUST_CHECK bool apply_pipeline(struct engine *e, struct command *cmd, struct err
  * begun. */
 MUST_CHECK bool apply_stage_change(struct engine *e, const struct job_change *change,
                                    struct err *err);
+
+/* hear.c: what workers have told, what they do next with it, and what is offered to them. */
+void collect_pool(struct engine *e);
 
 /* engine.c: moves commands from the inbox to the batch, as many as a turn takes. */
 void collect_commands(struct engine *e);

@@ -90,6 +90,11 @@ void inbox_heard(struct inbox *inbox)
     event_reset(inbox->event_fd);
 }
 
+bool inbox_has(const struct inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->head, memory_order_relaxed) != NULL;
+}
+
 struct command *inbox_take(struct inbox *inbox)
 {
     /* Before the exchange: who has pushed and found `raised` set is in the list that is taken now;

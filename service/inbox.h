@@ -27,6 +27,7 @@ void inbox_push(struct inbox *inbox, struct command *cmd); /* any thread; needs 
 void inbox_wake(struct inbox *inbox);            /* any thread; cheap when nothing was pushed */
 void inbox_heard(struct inbox *inbox);           /* engine: event_fd was readable */
 struct command *inbox_take(struct inbox *inbox); /* engine: all, oldest first */
+bool inbox_has(const struct inbox *inbox);       /* engine: whether it would give any */
 void inbox_unreserve(struct inbox *inbox); /* engine: the command has been answered or parked */
 
 /* The engine's half of a mailbox. push: true when it was empty, so its owner may sleep and wants

@@ -219,6 +219,44 @@ static void offer_in(struct dispatch *d, uint32_t group)
     }
 }
 
+static bool may_leave_early(const struct turn *turn, const struct flight *f)
+{
+    return f->info.row.no > turn->newest && task_is_pure(f->info.task) && f->stages == 0 &&
+           f->chunk == NULL;
+}
+
+/* To busy workers, in the order in which they would be offered after the commit. */
+static uint32_t offer_early(struct dispatch *d, const struct turn *turn, uint32_t group)
+{
+    struct place place;
+    struct flight *f;
+    uint32_t n = 0;
+    while (pool_find_offer(d->pool, group, &place) &&
+           (f = first_waiting(d, group, false)) != NULL && may_leave_early(turn, f) &&
+           offer_one(d, f, place)) {
+        f->is_early = true;
+        n++;
+    }
+    return n;
+}
+
+uint32_t dispatch_start_early(struct dispatch *d, const struct turn *turn)
+{
+    uint32_t n = 0;
+    if (d->closed)
+        return 0;
+    for (uint32_t k = 0; k < d->n; k++) {
+        struct flight *f = &d->flights[k];
+        if (f->state != FLIGHT_CLAIMED || !may_leave_early(turn, f) || !flight_launch(d, f, NULL))
+            continue; /* one that could not leave tries again after the commit, as others do */
+        f->is_early = true;
+        n++;
+    }
+    for (uint32_t group = 0; group < (d->has_pools ? POOL_GROUPS : 1u); group++)
+        n += offer_early(d, turn, group);
+    return n;
+}
+
 void dispatch_offer(struct dispatch *d)
 {
     if (d->closed)
@@ -247,6 +285,21 @@ void dispatch_ended(struct dispatch *d, struct place place)
     if (f->state == FLIGHT_OFFERED)
         begun_unrecorded(d, f);
     f->state = FLIGHT_ENDED;
+}
+
+bool dispatch_hear_early(struct dispatch *d, const struct pool_event *ev)
+{
+    if (ev->type != POOL_DONE && ev->type != POOL_STARTED)
+        return false;
+    struct flight *f = flight_at(d, ev->place);
+    if (f == NULL || !f->is_early)
+        return false;
+    if (f->state == FLIGHT_OFFERED)
+        begun_unrecorded(d, f);
+    if (ev->type == POOL_DONE)
+        f->state = FLIGHT_ENDED;
+    d->dirty = true;
+    return true;
 }
 
 void dispatch_part(struct dispatch *d, struct place place)

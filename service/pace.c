@@ -130,7 +130,7 @@ void pace_note_end(struct engine *e, struct place place)
 
 uint64_t pace_next_ns(struct engine *e)
 {
-    if (e->pending != NULL && e->lazy_until_ns == 0)
+    if ((e->pending != NULL && e->lazy_until_ns == 0) || e->n_held > 0)
         return 0;
     uint64_t at = MIN(waiters_next_deadline_ns(e->waiters), pool_next_deadline_ns(e->parts.pool));
     at = MIN(at, rest_next_ns(&e->rest));

@@ -23,6 +23,7 @@
 struct turn {
     int64_t now_us;
     uint64_t now_ns;
+    int64_t newest;        /* the number of the newest job when the transaction began */
     size_t n_seen;         /* of the store's changes: those that apply_changes has reacted to */
     size_t n_until_landed; /* … and those that were made before all ends were applied */
     struct output_ref files[TURN_MAX_FILES];

@@ -130,6 +130,14 @@ bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *
     return true;
 }
 
+void jobs_skip(struct store *store, int64_t no)
+{
+    PRE(!store_in_transaction(store));
+
+    store->newest.no = MAX(store->newest.no, no);
+    store->newest_at_begin.no = store->newest.no;
+}
+
 /* ---- looking at one ---- */
 
 static void row_show(const struct row *row, struct job_row *ret)

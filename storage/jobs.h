@@ -31,6 +31,8 @@ struct job_new {
  * without any row and settings makes room. Fails with QUEUE_LIMIT when the queue is full. */
 MUST_CHECK bool jobs_insert(struct store *store, const struct job_new *job, struct job_id *ret_id,
                             struct err *err);
+/* After a rollback: the numbers up to this one are used, though nothing is stored under them. */
+void jobs_skip(struct store *store, int64_t no);
 
 /* What the engine needs to know of a row. */
 struct job_row {

@@ -170,3 +170,23 @@ Test(jobs_born, that_cannot_be_written_refuses_the_commit)
     cr_assert_eq(store_commit(f.store, &why), COMMIT_NOT_STORED);
     cr_assert_eq(ask(&f, "SELECT count(*) FROM jobs"), 0);
 }
+
+/* Of a job that was not stored something may be left that has its number in its name. */
+Test(jobs_born, a_number_that_is_skipped_is_not_given_again)
+{
+    tx_begin(&f);
+    const int64_t first = add(NULL, 0, 0).no;
+    store_rollback(f.store);
+    jobs_skip(f.store, first);
+    tx_begin(&f);
+    const int64_t second = add(NULL, 0, 0).no;
+    cr_assert_eq(second, first + 1);
+    store_rollback(f.store);
+    tx_begin(&f);
+    cr_assert_eq(add(NULL, 0, 0).no, second, "only what is skipped is");
+    tx_commit(&f);
+    jobs_skip(f.store, first);
+    tx_begin(&f);
+    cr_assert_eq(add(NULL, 0, 0).no, second + 1, "nothing goes back");
+    tx_commit(&f);
+}
