@@ -41,12 +41,14 @@ static int run_kills(const struct run *run)
     return killer_count(&run->killer) + run->n_early_kills;
 }
 
-/* What tests/runners/mark.sh gets: it tells its life in the same words. */
+/* What tests/runners/mark.sh gets: it tells its life in the same words. Half of these calls leave
+ * for their worker ahead of their commit, and must keep all promises all the same. */
 static struct text call_line(struct run *run, int max_attempts)
 {
-    return text_of("{\"function\":\"mark\",\"args\":[\"0.0%u\"],"
+    const char *function = dice_below(&run->dice, 2) == 0 ? "mark" : "mark_early";
+    return text_of("{\"function\":\"%s\",\"args\":[\"0.0%u\"],"
                    "\"retry\":{\"max_attempts\":%d,\"delay\":0}}",
-                   1 + dice_below(&run->dice, 9), max_attempts);
+                   function, 1 + dice_below(&run->dice, 9), max_attempts);
 }
 
 /* One job as a JSON line. It tells its life in its own words: each is one write to a file opened
@@ -311,13 +313,18 @@ static void read_arguments(struct run *run, int argc, char **argv)
 /* Its log is that of the oracle, whose directory the server makes beside its own. */
 static struct text registry_of(const char *dir, const char *mark)
 {
-    return text_of("[function mark]\nkind = runner\ncall = work\n"
-                   "runner = [\"sh\", \"" GANGER_SOURCE_DIR "/runners/ganger_runner.sh\", "
-                   "\"" GANGER_SOURCE_DIR "/tests/runners/mark.sh\"]\n"
-                   "env = {\"LOG\": \"%s.files/jobs.log\", \"MARK\": \"%s\"}\n"
-                   "[function note]\nkind = native\nmodule = " GANGER_HELPER_DIR
-                   "/native_note.so\n",
-                   dir, mark);
+#define MARK(more)                                                           \
+    "kind = runner\ncall = work\n"                                           \
+    "runner = [\"sh\", \"" GANGER_SOURCE_DIR "/runners/ganger_runner.sh\", " \
+    "\"" GANGER_SOURCE_DIR "/tests/runners/mark.sh\"]\n"                     \
+    "env = {\"LOG\": \"%s.files/jobs.log\", \"MARK\": \"%s\"}\n" more
+#define NOTE(more) \
+    "kind = native\nmodule = " GANGER_HELPER_DIR "/native_note.so\nsymbol = note\n" more
+    return text_of(
+        "[function mark]\n" MARK("") "[function mark_early]\n" MARK(
+            "pure = true\n") "[function note]\n" NOTE("") "[function note_early]\n" NOTE("pure = "
+                                                                                         "true\n"),
+        dir, mark, dir, mark);
 }
 
 int main(int argc, char **argv)

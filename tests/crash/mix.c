@@ -110,6 +110,17 @@ static void new_calls(struct mix_client *c)
     text_free(&b);
 }
 
+/* One, of a function that is called pure (it is not, so that its traces tell), so it may begin
+ * before it is on disk. Nobody sends it again when there is no answer: once is enough. */
+static void new_early_call(struct mix_client *c)
+{
+    struct text_builder b = {0};
+    text_add(&b, "{\"function\":\"note_early\",\"queue\":\"calls\",\"args\":[\"%s\",%llu]}",
+             c->notes, (unsigned long long)(c->n_calls++ * MIX_CLIENTS + c->index));
+    AUTO_RESPONSE r = ask(c, "POST", "/v1/jobs", b.text);
+    text_free(&b);
+}
+
 static void new_batch(struct mix_client *c)
 {
     struct text_builder b = {0};
@@ -234,9 +245,9 @@ static void on_queue(struct mix_client *c)
 static void *client_main(void *arg)
 {
     static void (*const verbs[])(struct mix_client *) = {
-        new_batch, new_batch,  new_calls,  new_calls,    new_calls, new_child,
-        new_child, new_unique, new_unique, new_pipeline, new_graph, on_batch,
-        on_batch,  on_many,    on_job,     on_job,       on_queue,
+        new_batch, new_batch, new_calls,  new_calls,  new_calls,    new_early_call, new_early_call,
+        new_child, new_child, new_unique, new_unique, new_pipeline, new_graph,      on_batch,
+        on_batch,  on_many,   on_job,     on_job,     on_queue,
     };
     struct mix_client *c = arg;
     while (!*c->stop) {
