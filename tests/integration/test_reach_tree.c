@@ -291,7 +291,7 @@ SERVER_TEST(suspend, all_processes_stand_still_and_go_on)
                                     beat.s, far.s, beat.s, near.s);
     await_file(near.s, 20);
     await_file(far.s, 20);
-    AUTO_RESPONSE before = job_show(s, job);
+    AUTO_RESPONSE before = job_await_state(s, job, "running");
     cr_assert(!json_bool(before, "suspended"));
     suspend(s, job);
     expect_all_stopped(s, job);
