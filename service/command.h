@@ -262,6 +262,7 @@ struct command {
             int32_t signal;   /* 0: the job's own */
             int64_t grace_us; /* < 0: the job's own */
             char why[120];
+            bool has_left;  /* its signal, ahead of the commit */
             bool cancelled; /* answer: this call (or an earlier one) cancels it */
         } cancel;
         struct {

@@ -113,10 +113,22 @@ static const char *why_ended(const struct job_change *change)
     return "Another stage of its pipeline was cancelled";
 }
 
+/* The one whose cancel says with which signal, and how patiently. Its end may be in this
+ * transaction already. */
+static const struct flight *find_ordered(const struct dispatch *d, int64_t no)
+{
+    for (uint32_t k = 0; k < d->n; k++) {
+        const struct flight *f = &d->flights[k];
+        if (f->state >= FLIGHT_CLAIMED && f->info.row.no == no &&
+            (f->stop_due || f->early_stop_ns != 0))
+            return f;
+    }
+    return NULL;
+}
+
 static bool end_stage(struct engine *e, int64_t no, const struct job_change *cause, struct err *err)
 {
-    const struct flight *leader = dispatch_find(&e->dispatch, cause->no);
-    const bool has_order = leader != NULL && leader->stop_due;
+    const struct flight *ordered = find_ordered(&e->dispatch, cause->no);
     enum job_state state;
     struct job_row row;
     struct err missing = {0};
@@ -130,8 +142,8 @@ static bool end_stage(struct engine *e, int64_t no, const struct job_change *cau
     struct flight *f = dispatch_find(&e->dispatch, no);
     if (f != NULL && f->state != FLIGHT_ENDED) {
         f->stop_requested = true;
-        dispatch_stop(f, has_order ? leader->stop_signal : 0,
-                      has_order ? leader->stop_grace_us : -1);
+        dispatch_stop(f, ordered != NULL ? ordered->stop_signal : 0,
+                      ordered != NULL ? ordered->stop_grace_us : -1);
     }
     return true;
 }

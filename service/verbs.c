@@ -165,7 +165,8 @@ static bool apply_cancel(struct engine *e, struct command *cmd, enum verdict *re
     struct flight *f = dispatch_find(&e->dispatch, row.no);
     if (f != NULL) {
         f->stop_requested = true;
-        dispatch_stop(f, cmd->cancel.signal, cmd->cancel.grace_us);
+        if (!cmd->cancel.has_left)
+            dispatch_stop(f, cmd->cancel.signal, cmd->cancel.grace_us);
     }
     *ret = cmd->wait_until_ns != 0 ? VERDICT_PARK : VERDICT_ANSWER;
     return true;
@@ -184,7 +185,10 @@ void apply_stops_early(struct engine *e)
             continue;
         f->stop_requested = true;
         f->early_stop_ns = e->turn.now_ns;
-        pool_stop(e->parts.pool, f->place, cmd->cancel.signal, cmd->cancel.grace_us);
+        f->stop_signal = cmd->cancel.signal;
+        f->stop_grace_us = cmd->cancel.grace_us;
+        cmd->cancel.has_left = true;
+        pool_stop(e->parts.pool, f->place, f->stop_signal, f->stop_grace_us);
     }
 }
 

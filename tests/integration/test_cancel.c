@@ -149,6 +149,26 @@ SERVER_TEST(cancel, signal_and_grace_of_the_request_win)
     expect_output(s, job, "stdout", "int\n");
 }
 
+/* Programs take a second one for "at once". It would come with the commit of the cancel, and the
+ * signal that says "over" goes the same way behind it. */
+SERVER_TEST(cancel, its_signal_is_sent_once)
+{
+    struct text ready = text_of("%s/ready", s->scratch);
+    struct job_ref job = job_submit(s,
+                                    "{'command':['sh','-c','trap \\\"echo term\\\" TERM; trap "
+                                    "over=1 USR1; touch %s; until [ $over ]; do sleep 1; done']}",
+                                    ready.s);
+    await_file(ready.s, 20);
+    AUTO_RESPONSE r = job_cancel(s, job, "{'grace':'60s'}", 0);
+    expect_status(r, 202);
+    AUTO_RESPONSE over = http(s, "POST", text_of("/v1/jobs/%s/signal", job.id).s,
+                              "{'signal':'USR1'}", NULL);
+    expect_status(over, 202);
+    AUTO_RESPONSE end = job_await(s, job);
+    expect_outcome(end, "cancelled", NULL);
+    expect_output(s, job, "stdout", "term\n");
+}
+
 SERVER_TEST(cancel, a_deaf_job_is_killed_after_the_grace)
 {
     struct text ready = text_of("%s/ready", s->scratch), mark = marker_of(s, "deaf");

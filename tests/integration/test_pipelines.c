@@ -293,6 +293,25 @@ SERVER_TEST(pipelines, a_cancel_of_one_stage_ends_all)
     }
 }
 
+SERVER_TEST(pipelines, all_stages_get_the_signal_of_a_cancel_of_one)
+{
+    struct text ready[2] = {text_of("%s/0", s->scratch), text_of("%s/1", s->scratch)};
+    const char *script = "trap \\\"\\\" TERM; trap \\\"echo int >&2; exit 0\\\" INT; touch";
+    struct job_ref p = pipeline_submit(
+        s,
+        "{'stages':[{'command':['sh','-c','%s %s; while :; do sleep 1; done']},"
+        "{'command':['sh','-c','%s %s; while :; do sleep 1; done']}]}",
+        script, ready[0].s, script, ready[1].s);
+    await_file(ready[0].s, 20);
+    await_file(ready[1].s, 20);
+    AUTO_RESPONSE cancel = job_cancel(s, stage(s, p, 0), "{'signal':'INT','grace':'60s'}", 20);
+    expect_status(cancel, 200);
+    AUTO_RESPONSE over = batch_await(s, p);
+    expect_text(over, "state", "cancelled");
+    for (int i = 0; i < 2; i++)
+        expect_output(s, stage(s, p, i), "stderr", "int\n");
+}
+
 SERVER_TEST(pipelines, a_cancel_of_a_waiting_stage_ends_all)
 {
     for (int i = 0; i < 2; i++) {
