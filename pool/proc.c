@@ -14,20 +14,12 @@
 #define STACK_SIZE ((size_t)256 << 10)
 #define GUARD_SIZE ((size_t)64 << 10) /* a page on every architecture */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-
 /* CLONE_VM: no page table is copied; the child has its own stack, descriptors and signal handlers.
  * CLONE_VFORK: the caller sleeps until exec, so the report is complete when clone returns. Without
  * it (`goes_on`) the two run side by side on one memory, until exec.
  * A sanitizer's shadow memory does not survive two flows of control on one address space, so there
  * the child gets a copy and only the report is shared. */
-#ifdef IS_SANITIZED
+#if defined(WITH_ASAN) || defined(WITH_TSAN)
 #define CLONE_FLAGS SIGCHLD
 #else
 #define CLONE_FLAGS (CLONE_VM | SIGCHLD)

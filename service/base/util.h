@@ -23,6 +23,19 @@
 #define UNCLEARED
 #endif
 
+/* gcc has macros for its sanitizers, clang has features. */
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_TSAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN
+#elif __has_feature(thread_sanitizer)
+#define WITH_TSAN
+#endif
+#endif
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

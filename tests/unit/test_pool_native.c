@@ -324,7 +324,7 @@ Test(pool_native, a_kill_that_does_not_fit_is_not_lost)
 
 /* ---- memory ---- */
 
-#ifndef __SANITIZE_ADDRESS__ /* it cannot live with a limit of the address space */
+#ifndef WITH_ASAN /* it cannot live with a limit of the address space */
 Test(pool_native, memory_is_limited_for_the_call_alone)
 {
     struct task_outcome o;

@@ -236,7 +236,7 @@ static int images_with_loss(struct run *run, int images, bool torn)
 }
 
 /* A sanitizer is after the ways through the code, and needs fewer of them. */
-#ifdef __SANITIZE_ADDRESS__
+#ifdef WITH_ASAN
 #define IMAGES 200
 #else
 #define IMAGES 1000
