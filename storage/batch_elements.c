@@ -20,7 +20,7 @@ static sqlite3_stmt *rows_bind(struct store *store, const struct row *row,
     sqlite3_stmt *insert = store_stmt(store, n == ELEMENTS_AT_ONCE ? SQL_ROWS_INSERT_MANY
                                                                    : SQL_ROWS_INSERT);
 
-    row_bind_born(insert, row);
+    row_bind_born(store, insert, row);
     for (size_t i = 0; i < n; i++)
         row_bind_salt(insert, ROW_BORN_OWN + (int)i, elements[i].salt);
     return insert;

@@ -7,6 +7,15 @@
 
 /* ---- what the statement asks ---- */
 
+/* They stay until the statement is over. */
+static void answer_bytes(sqlite3_context *context, struct slice bytes)
+{
+    if (bytes.ptr == NULL)
+        sqlite3_result_null(context);
+    else
+        sqlite3_result_blob64(context, bytes.ptr, bytes.len, SQLITE_STATIC);
+}
+
 static void answer(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     const struct leaping *leaping = &((struct store *)sqlite3_user_data(context))->leaping;
@@ -17,12 +26,14 @@ static void answer(sqlite3_context *context, int argc, sqlite3_value **argv)
 
     struct leap_row *row = &leaping->rows[at];
     row->done = row->done || which != LEAP_IS_MEANT;
-    if (which == LEAP_VALUE && row->value.ptr != NULL)
-        sqlite3_result_blob64(context, row->value.ptr, row->value.len, SQLITE_STATIC);
-    else if (which == LEAP_VALUE_BYTES && row->has_value)
-        sqlite3_result_int64(context, row->value_bytes);
-    else if (which < LEAP_INTS && (which >= LEAP_TIMES || row->ints[which] != 0))
-        sqlite3_result_int64(context, row->ints[which]);
+    if (which == LEAP_RAN)
+        answer_bytes(context, packed_slice(&row->ran));
+    else if (which == LEAP_VALUE)
+        answer_bytes(context, row->value);
+    else if (which == LEAP_IS_MEANT)
+        sqlite3_result_int(context, row->is_meant);
+    else if (row->timer != TIMER_NONE)
+        sqlite3_result_int64(context, which == LEAP_TIMER ? (int64_t)row->timer : row->wake_us);
     else
         sqlite3_result_null(context);
 }
@@ -61,15 +72,13 @@ static struct row row_after(const struct job_leap *leap)
         job_state_is_end(leap->end.state) && leap->end.keep_us == from->keep_us);
 
     row_take_end(&row, &leap->end);
+    row.queued_us = row.started_us; /* nobody saw it queued before */
     return row;
 }
 
 bool leap_is_alike(const struct row *a, const struct row *b)
 {
     return b->version == a->version && b->attempt == a->attempt && b->state == a->state &&
-           b->reason == a->reason && b->has_exit_code == a->has_exit_code &&
-           b->exit_code == a->exit_code && b->signal == a->signal &&
-           b->usage.processes_killed == a->usage.processes_killed &&
            row_output_flags(b) == row_output_flags(a);
 }
 
@@ -77,29 +86,14 @@ bool leap_is_alike(const struct row *a, const struct row *b)
 static bool is_alike(const struct row *a, const struct row *b)
 {
     return b->no == a->no + 1 && b->batch == a->batch && b->queue == a->queue &&
-           b->flags == a->flags && b->slot == a->slot && leap_is_alike(a, b);
+           b->flags == a->flags && leap_is_alike(a, b);
 }
 
-struct leap_row leap_row_of(const struct row *row)
+void leap_row_of(const struct row *row, struct leap_row *ret)
 {
-    return (struct leap_row){
-        .ints =
-            {
-                [LEAP_STARTED] = row->started_us,
-                [LEAP_FINISHED] = row->finished_us,
-                [LEAP_WALL] = row->usage.wall_us,
-                [LEAP_USER] = row->usage.user_us,
-                [LEAP_SYSTEM] = row->usage.system_us,
-                [LEAP_RSS] = (int64_t)row->usage.max_rss_bytes,
-                [LEAP_STDOUT] = (int64_t)row->output.bytes[0],
-                [LEAP_STDERR] = (int64_t)row->output.bytes[1],
-                [LEAP_SLOT] = row->slot,
-                [LEAP_IS_MEANT] = 1,
-            },
-        .has_value = row->output.has_value,
-        .value_bytes = (int64_t)row->output.bytes[STREAM_VALUE],
-        .value = row->value,
-    };
+    row_pack_ran(row, &ret->ran);
+    ret->value = row->value;
+    ret->is_meant = true;
 }
 
 _Static_assert(TIMER_KEEP == 3, "TEXT_LEAP names this timer by its number");
@@ -109,7 +103,7 @@ struct leap_run {
     const struct row *rows;
     size_t n;
     int64_t timer_no, wake_us; /* the only one that has a timer; 0: none */
-    bool put_out_alike;
+    bool value_is_same;        /* all have returned this */
 };
 
 static bool is_same(struct slice a, struct slice b)
@@ -117,19 +111,10 @@ static bool is_same(struct slice a, struct slice b)
     return a.ptr == NULL || b.ptr == NULL ? a.ptr == b.ptr : slice_eq(a, b);
 }
 
-static bool put_out_alike(const struct row *a, const struct row *b)
-{
-    const struct job_output *x = &a->output, *y = &b->output;
-
-    return a->usage.max_rss_bytes == b->usage.max_rss_bytes && x->bytes[0] == y->bytes[0] &&
-           x->bytes[1] == y->bytes[1] && x->has_value == y->has_value &&
-           x->bytes[STREAM_VALUE] == y->bytes[STREAM_VALUE] && is_same(a->value, b->value);
-}
-
 /* Of n neighbours as many as have one timer. */
 static struct leap_run run_of(struct timer_run *timers, const struct row *rows, size_t n)
 {
-    struct leap_run run = {.rows = rows, .put_out_alike = true};
+    struct leap_run run = {.rows = rows, .value_is_same = true};
 
     for (; run.n < n; run.n++) {
         const struct row *row = &rows[run.n];
@@ -142,7 +127,7 @@ static struct leap_run run_of(struct timer_run *timers, const struct row *rows, 
             run.timer_no = row->no;
             run.wake_us = timer_shared_us(row);
         }
-        run.put_out_alike = run.put_out_alike && put_out_alike(rows, row);
+        run.value_is_same = run.value_is_same && is_same(rows->value, row->value);
         *timers = next;
     }
     return run;
@@ -152,7 +137,7 @@ static sqlite3_stmt *run_bind(struct store *store, const struct leap_run *run)
 {
     const struct row *row = run->rows;
     sqlite3_stmt *leap = store_stmt(store,
-                                    run->put_out_alike ? SQL_ROWS_LEAP_ALIKE : SQL_ROWS_LEAP);
+                                    run->value_is_same ? SQL_ROWS_LEAP_ALIKE : SQL_ROWS_LEAP);
 
     bind_i64(leap, 1, row->no);
     bind_i64(leap, 2, row->no + (int64_t)run->n);
@@ -160,21 +145,11 @@ static sqlite3_stmt *run_bind(struct store *store, const struct leap_run *run)
     bind_i64(leap, 4, row->flags | JOB_GATED);
     bind_i64(leap, 5, (int64_t)row->state);
     bind_i64(leap, 6, row->attempt);
-    bind_i64(leap, 7, row->slot);
-    bind_or_null(leap, 8, row->reason != REASON_NONE, (int64_t)row->reason);
-    bind_or_null(leap, 9, row->has_exit_code, row->exit_code);
-    bind_i64(leap, 10, row->signal);
-    bind_i64(leap, 11, row->usage.processes_killed);
-    bind_i64(leap, 12, row_output_flags(row));
-    bind_i64(leap, 13, run->timer_no);
-    bind_i64(leap, 14, run->wake_us);
-    if (!run->put_out_alike)
-        return leap;
-    bind_i64(leap, 15, (int64_t)row->usage.max_rss_bytes);
-    bind_i64(leap, 16, (int64_t)row->output.bytes[0]);
-    bind_i64(leap, 17, (int64_t)row->output.bytes[1]);
-    bind_or_null(leap, 18, row->output.has_value, (int64_t)row->output.bytes[STREAM_VALUE]);
-    bind_blob(leap, 19, row->value);
+    bind_i64(leap, 7, row_output_flags(row));
+    bind_i64(leap, 8, run->timer_no);
+    bind_i64(leap, 9, run->wake_us);
+    if (run->value_is_same)
+        bind_blob(leap, 10, row->value);
     return leap;
 }
 
@@ -195,7 +170,7 @@ static bool row_has_leapt(struct store *store, const struct row *row, const stru
 static bool run_leap(struct store *store, struct job_leap *leaps, const struct row *rows,
                      size_t *ret_n, struct err *err)
 {
-    struct leap_row asked[LEAPS_AT_ONCE];
+    struct leap_row asked[LEAPS_AT_ONCE] = {0};
     struct timer_run timers = store->timers;
     const struct leap_run run = run_of(&timers, rows, *ret_n);
 
@@ -204,7 +179,7 @@ static bool run_leap(struct store *store, struct job_leap *leaps, const struct r
     if (store->counts.entries[rows->queue - 1].now.count[JOB_BLOCKED] < (int64_t)run.n)
         return true;
     for (size_t i = 0; i < run.n; i++)
-        asked[i] = leap_row_of(&rows[i]);
+        leap_row_of(&rows[i], &asked[i]);
     store->leaping = (struct leaping){rows->no, run.n, asked};
     const bool ok = store_run(store, run_bind(store, &run), err);
     store->leaping = (struct leaping){0};

@@ -13,24 +13,32 @@ struct boarding {
 };
 
 /* The arguments, in the order of the statement. */
-enum { A_NO, A_SALT, A_CREATED, A_VERSION, A_MAX_ATTEMPTS, A_KEEP, A_DEADLINE, A_FLAGS };
+enum { A_NO, A_SALT, A_CREATED, A_VERSION, A_KEEP, A_TERMS, A_FLAGS };
 enum { N_ARGUMENTS = A_FLAGS + 1 };
 
-static void mate_read(sqlite3_value **values, const struct job_row *head, struct job_row *ret)
+/* False: its row is damaged, which it says when it is started alone. */
+static bool mate_read(sqlite3_value **values, const struct job_row *head, struct job_row *ret)
 {
+    const struct slice terms = {sqlite3_value_blob(values[A_TERMS]),
+                                (size_t)sqlite3_value_bytes(values[A_TERMS])};
+    struct row row = {.created_us = sqlite3_value_int64(values[A_CREATED])};
+
+    if (!row_unpack_terms(terms, &row))
+        return false;
     *ret = *head;
     ret->no = sqlite3_value_int64(values[A_NO]);
     ret->idx = head->idx + (ret->no - head->no);
-    ret->created_us = sqlite3_value_int64(values[A_CREATED]);
+    ret->created_us = row.created_us;
     ret->id = (struct job_id){(uint64_t)ret->created_us / 1000, ret->no,
                               (uint32_t)sqlite3_value_int(values[A_SALT])};
     ret->state = JOB_BLOCKED;
     ret->version = sqlite3_value_int64(values[A_VERSION]);
-    ret->max_attempts = (uint32_t)sqlite3_value_int64(values[A_MAX_ATTEMPTS]);
+    ret->max_attempts = row.max_attempts;
     ret->keep_us = sqlite3_value_int64(values[A_KEEP]);
-    ret->deadline_us = sqlite3_value_int64(values[A_DEADLINE]);
+    ret->deadline_us = row.deadline_us;
     ret->started_us = 0;
     ret->flags = (uint32_t)sqlite3_value_int64(values[A_FLAGS]);
+    return true;
 }
 
 static void take(sqlite3_context *context, int argc, sqlite3_value **argv)
@@ -41,7 +49,8 @@ static void take(sqlite3_context *context, int argc, sqlite3_value **argv)
 
     PRE(argc == N_ARGUMENTS && list->n < list->max);
 
-    mate_read(argv, boarding->head, row);
+    if (!mate_read(argv, boarding->head, row))
+        return;
     PRE(row->no > (list->n == 0 ? boarding->head->no : list->mates[list->n - 1].row.no));
     list->n++;
 }
@@ -97,7 +106,7 @@ bool batch_mates(struct store *store, const struct job_row *head, int64_t end,
 
     bind_i64(get, 1, head->no);
     bind_i64(get, 2, head->no + MIN(end - head->idx, (int64_t)ret->max + 1));
-    bind_i64(get, 3, JOB_ITEM | JOB_GATED | JOB_PARENT | JOB_CHUNKED);
+    bind_i64(get, 3, ~(int64_t)(JOB_ITEM | JOB_PARENT | JOB_CHUNKED)); /* gated, and no other */
     bind_i64(get, 4, head->batch);
     bind_i64(get, 5, head->queue);
     bind_i64(get, 6, head->priority);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/migrate.h"
 
+#include "storage/row_pack.h"
 #include "storage/schema.h"
 
 /* steps[i] leads from version i to i + 1. A released step is never edited; a change is a new step.
@@ -43,6 +44,8 @@ bool migrate_schema(struct db *db, struct err *err)
                        "version. Start that"
                        " version, or choose another data directory.",
                        (int)version, SCHEMA_VERSION);
+    if (version < SCHEMA_VERSION && !row_pack_migrates(db->handle))
+        return db_fail(db, sqlite3_errcode(db->handle), "create a function", err);
     for (; version < SCHEMA_VERSION; version++) {
         if (!step_apply(db, version, err))
             return false;

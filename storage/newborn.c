@@ -40,12 +40,11 @@ bool newborn_begin(struct store *store, const struct row *begun, struct err *err
 
     (void)take(store);
     insert = store_stmt(store, SQL_ROW_BEGUN);
-    row_bind_born(insert, begun);
+    row_bind_born(store, insert, begun);
     row_bind_salt(insert, ROW_BORN_OWN, begun->salt);
     bind_i64(insert, ROW_BORN_OWN + 1, begun->version);
     bind_i64(insert, ROW_BORN_OWN + 2, begun->attempt);
-    bind_or_null(insert, ROW_BORN_OWN + 3, begun->slot >= 0, begun->slot);
-    bind_time(insert, ROW_BORN_OWN + 4, begun->started_us);
+    row_bind_ran(store, insert, ROW_BORN_OWN + 3, begun);
     return store_run(store, insert, err);
 }
 

@@ -21,11 +21,7 @@ static sqlite3_stmt *pass_bind(struct store *store, const struct row *first, siz
     bind_i64(pass, 4, first->version);
     bind_i64(pass, 5, first->attempt);
     bind_i64(pass, 6, first->keep_us);
-    bind_or_null(pass, 7, first->reason != REASON_NONE, (int64_t)first->reason);
-    bind_or_null(pass, 8, first->has_exit_code, first->exit_code);
-    bind_i64(pass, 9, first->signal);
-    bind_i64(pass, 10, first->usage.processes_killed);
-    bind_i64(pass, 11, row_output_flags(first));
+    bind_i64(pass, 7, row_output_flags(first));
     return pass;
 }
 
@@ -45,8 +41,8 @@ static bool write_some(struct store *store, const struct row *const *rows, size_
         asked[i] = (struct leap_row){0};
     for (size_t i = 0; i < n; i++) {
         struct leap_row *row = &asked[rows[i]->no - first_no];
-        *row = leap_row_of(rows[i]);
-        row->ints[LEAP_TIMER] = row_timer(rows[i], &row->ints[LEAP_WAKE]);
+        leap_row_of(rows[i], row);
+        row->timer = row_timer(rows[i], &row->wake_us);
     }
     store->leaping = (struct leaping){first_no, span, asked};
     ok = store_run(store, pass_bind(store, rows[0], span), err);

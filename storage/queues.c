@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Queues and their numbers, as the writer keeps them: one row a queue, nothing is counted here. */
 #include "storage/reader_impl.h"
+#include "storage/row_pack.h"
 
 _Static_assert(JOB_SCHEDULED < JOB_QUEUED && JOB_BLOCKED < JOB_QUEUED,
                "the waiting states come first");
@@ -14,6 +15,7 @@ static bool oldest_read(struct reader *reader, int64_t queue, int64_t *ret_us, s
     *ret_us = 0;
     for (;;) {
         AUTO_STMT sqlite3_stmt *head = reader_stmt(reader, SQL_READ_WAITING);
+        struct row row = {0};
         int64_t since_us;
         bool found;
 
@@ -24,7 +26,10 @@ static bool oldest_read(struct reader *reader, int64_t queue, int64_t *ret_us, s
         if (!found)
             return true;
         below = sqlite3_column_int64(head, 0);
-        since_us = sqlite3_column_int64(head, 1);
+        row.created_us = sqlite3_column_int64(head, 1);
+        if (!row_unpack_ran(column_slice(head, 2), &row))
+            return err_set(err, ERR_STORAGE, "The stored row of a queued job is damaged.");
+        since_us = row.queued_us == 0 ? row.created_us : row.queued_us;
         *ret_us = *ret_us == 0 ? since_us : MIN(*ret_us, since_us);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "storage/reader_batch.h"
 #include "storage/reader_impl.h"
+#include "storage/row_pack.h"
 
 /* Columns of TEXT_RESULT. */
 enum {
@@ -14,48 +15,43 @@ enum {
     C_SALT,
     C_IDX,
     C_STATE,
-    C_REASON,
-    C_EXIT,
-    C_SIGNAL,
-    C_RESULT,
+    C_TERMS,
+    C_RAN,
     C_ATTEMPT,
-    C_BYTES,
-    C_ERR_BYTES,
     C_FLAGS,
     C_STDOUT,
-    C_VALUE_BYTES,
     C_VALUE,
     C_DETAIL
 };
 
 static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *err)
 {
-    int state = sqlite3_column_int(stmt, C_STATE), result = sqlite3_column_int(stmt, C_RESULT);
-    bool has_reason = sqlite3_column_type(stmt, C_REASON) != SQLITE_NULL;
-    int reason = has_reason ? sqlite3_column_int(stmt, C_REASON) : REASON_NONE;
+    int state = sqlite3_column_int(stmt, C_STATE);
     uint32_t flags = (uint32_t)sqlite3_column_int(stmt, C_FLAGS);
+    struct row row = {.created_us = sqlite3_column_int64(stmt, C_CREATED)};
 
-    if (state < 0 || state >= JOB_STATE_COUNT || result < RESULT_STDOUT || result > RESULT_VALUE ||
-        reason < REASON_NONE || reason >= REASON_COUNT)
+    if (state < 0 || state >= JOB_STATE_COUNT ||
+        !row_unpack_terms(column_slice(stmt, C_TERMS), &row) ||
+        !row_unpack_ran(column_slice(stmt, C_RAN), &row))
         return err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                        (long long)sqlite3_column_int64(stmt, C_NO));
     *ret = (struct result_row){
-        .id = {(uint64_t)sqlite3_column_int64(stmt, C_CREATED) / 1000,
-               sqlite3_column_int64(stmt, C_NO), (uint32_t)sqlite3_column_int(stmt, C_SALT)},
+        .id = {(uint64_t)row.created_us / 1000, sqlite3_column_int64(stmt, C_NO),
+               (uint32_t)sqlite3_column_int(stmt, C_SALT)},
         .seq = sqlite3_column_int64(stmt, C_SEQ),
         .index = sqlite3_column_int64(stmt, C_IDX),
         .state = (enum job_state)state,
-        .reason = (enum job_reason)reason,
-        .has_exit_code = sqlite3_column_type(stmt, C_EXIT) != SQLITE_NULL,
-        .exit_code = sqlite3_column_int(stmt, C_EXIT),
-        .signal = sqlite3_column_int(stmt, C_SIGNAL),
-        .result = (enum job_result)result,
+        .reason = row.reason,
+        .has_exit_code = row.has_exit_code,
+        .exit_code = row.exit_code,
+        .signal = row.signal,
+        .result = row.result,
         .attempt = (uint32_t)sqlite3_column_int64(stmt, C_ATTEMPT),
         .is_truncated = (flags & OUTPUT_STDOUT_TRUNCATED) != 0,
         .is_spooled = (flags & OUTPUT_STDOUT_SPOOLED) != 0,
         .is_expired = (flags & OUTPUT_EXPIRED) != 0,
-        .stdout_bytes = (uint64_t)sqlite3_column_int64(stmt, C_BYTES),
-        .stderr_bytes = (uint64_t)sqlite3_column_int64(stmt, C_ERR_BYTES),
+        .stdout_bytes = row.output.bytes[0],
+        .stderr_bytes = row.output.bytes[1],
         .value_type = (enum value_type)MIN((flags & OUTPUT_ALL_TYPES) / OUTPUT_VALUE_TYPE,
                                            VALUE_BYTES),
         .stdout_inline = column_slice(stmt, C_STDOUT),
@@ -65,7 +61,7 @@ static bool result_read(sqlite3_stmt *stmt, struct result_row *ret, struct err *
         return true;
     ret->is_truncated = false;
     ret->is_spooled = (flags & OUTPUT_VALUE_SPOOLED) != 0;
-    ret->value_bytes = (uint64_t)sqlite3_column_int64(stmt, C_VALUE_BYTES);
+    ret->value_bytes = row.output.bytes[STREAM_VALUE];
     ret->value_inline = column_slice(stmt, C_VALUE);
     return true;
 }
@@ -218,9 +214,11 @@ bool reader_member(struct reader *reader, const struct job_id *id, struct member
     if (!found || (uint64_t)sqlite3_column_int64(get, 0) / 1000 != id->ms ||
         (uint32_t)sqlite3_column_int(get, 1) != id->salt)
         return batch_member(reader, id, ret, err);
+    struct row row = {.created_us = sqlite3_column_int64(get, 0)};
+    const bool is_sound = row_unpack_ran(column_slice(get, 3), &row);
     *ret = (struct member_mark){.state = (enum job_state)sqlite3_column_int(get, 2),
-                                .finished_us = sqlite3_column_int64(get, 3)};
-    if (ret->state < 0 || ret->state >= JOB_STATE_COUNT)
+                                .finished_us = row.finished_us};
+    if (!is_sound || ret->state < 0 || ret->state >= JOB_STATE_COUNT)
         return err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
                        (long long)id->no);
     ret->is_done = job_state_is_end(ret->state);

@@ -2,6 +2,7 @@
 #include "storage/row.h"
 
 #include "storage/jobs.h"
+#include "storage/row_pack.h"
 #include "storage/row_timer.h"
 #include "storage/store_impl.h"
 
@@ -126,7 +127,19 @@ bool row_born(struct store *store, const struct row *row, struct err *err)
            row_changed(store, row, JOB_BIRTH, row->state, err);
 }
 
-void row_bind_born(sqlite3_stmt *insert, const struct row *row)
+static void terms_bind(struct store *store, sqlite3_stmt *stmt, int index, const struct row *row)
+{
+    row_pack_terms(row, &store->terms);
+    bind_blob(stmt, index, packed_slice(&store->terms));
+}
+
+void row_bind_ran(struct store *store, sqlite3_stmt *stmt, int index, const struct row *row)
+{
+    row_pack_ran(row, &store->ran);
+    bind_blob(stmt, index, packed_slice(&store->ran));
+}
+
+void row_bind_born(struct store *store, sqlite3_stmt *insert, const struct row *row)
 {
     bind_i64(insert, 1, row->no);
     bind_i64(insert, 2, (int64_t)row->state);
@@ -134,16 +147,11 @@ void row_bind_born(sqlite3_stmt *insert, const struct row *row)
     bind_i64(insert, 4, row->priority);
     timer_bind(insert, 5, row);
     bind_i64(insert, 7, row->created_us);
-    bind_time(insert, 8, row->due_us);
-    bind_time(insert, 9, row->queue_deadline_us);
-    bind_time(insert, 10, row->deadline_us);
-    bind_i64(insert, 11, row->keep_us);
-    bind_i64(insert, 12, row->max_attempts);
-    bind_i64(insert, 13, (int64_t)row->result);
-    bind_i64(insert, 14, row->retry);
-    bind_time(insert, 15, row->batch);
-    bind_or_null(insert, 16, row->batch != 0, row->idx);
-    bind_i64(insert, 17, row->flags);
+    bind_i64(insert, 8, row->keep_us);
+    terms_bind(store, insert, 9, row);
+    bind_time(insert, 10, row->batch);
+    bind_or_null(insert, 11, row->batch != 0, row->idx);
+    bind_i64(insert, 12, row->flags);
 }
 
 void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt)
@@ -155,7 +163,7 @@ bool row_write_born(struct store *store, const struct row *row, struct err *err)
 {
     sqlite3_stmt *insert = store_stmt(store, SQL_ROW_INSERT);
 
-    row_bind_born(insert, row);
+    row_bind_born(store, insert, row);
     row_bind_salt(insert, ROW_BORN_OWN, row->salt);
     bind_blob(insert, ROW_BORN_OWN + 1, row->ukey);
     return store_run(store, insert, err);
@@ -169,40 +177,27 @@ bool row_insert(struct store *store, const struct row *row, struct err *err)
 }
 
 /* The end of an attempt is known only to ends and retries; a start needs a third of the columns. */
-static sqlite3_stmt *move_bind(sqlite3_stmt *move, const struct row *row)
+static sqlite3_stmt *move_bind(struct store *store, enum writer_sql how, const struct row *row)
 {
+    sqlite3_stmt *move = store_stmt(store, how);
+
     bind_i64(move, 1, row->no);
     bind_i64(move, 2, job_state_sources(row->state));
     bind_i64(move, 3, (int64_t)row->state);
     bind_i64(move, 4, row->version);
     if (row->state == JOB_RUNNING) {
         bind_i64(move, 5, row->attempt);
-        bind_or_null(move, 6, row->slot >= 0, row->slot);
-        bind_time(move, 7, row->started_us);
+        row_bind_ran(store, move, 6, row);
         return move;
     }
     timer_bind(move, 5, row);
     bind_i64(move, 7, row->attempt);
-    bind_time(move, 8, row->due_us);
-    bind_time(move, 9, row->queued_us);
-    bind_time(move, 10, row->started_us);
-    bind_time(move, 11, row->finished_us);
-    bind_i64(move, 12, row->keep_us);
-    bind_or_null(move, 13, row->slot >= 0, row->slot);
-    bind_or_null(move, 14, row->reason != REASON_NONE, (int64_t)row->reason);
-    bind_or_null(move, 15, row->has_exit_code, row->exit_code);
-    bind_i64(move, 16, row->signal);
-    bind_i64(move, 17, row->usage.wall_us);
-    bind_i64(move, 18, row->usage.user_us);
-    bind_i64(move, 19, row->usage.system_us);
-    bind_i64(move, 20, (int64_t)row->usage.max_rss_bytes);
-    bind_i64(move, 21, row->usage.processes_killed);
-    bind_i64(move, 22, (int64_t)row->output.bytes[0]);
-    bind_i64(move, 23, (int64_t)row->output.bytes[1]);
-    bind_i64(move, 24, row_output_flags(row));
-    bind_i64(move, 25, row->flags);
-    bind_or_null(move, 26, row->output.has_value, (int64_t)row->output.bytes[STREAM_VALUE]);
-    bind_blob(move, 27, row->value);
+    bind_i64(move, 8, row->keep_us);
+    terms_bind(store, move, 9, row);
+    row_bind_ran(store, move, 10, row);
+    bind_i64(move, 11, row_output_flags(row));
+    bind_i64(move, 12, row->flags);
+    bind_blob(move, 13, row->value);
     return move;
 }
 
@@ -234,7 +229,7 @@ static bool move_write(struct store *store, enum job_state from, const struct ro
 
     if (how == SQL_ROW_START && newborn_is(store, moved->no))
         return newborn_begin(store, moved, err);
-    if (!store_run(store, move_bind(store_stmt(store, how), moved), err))
+    if (!store_run(store, move_bind(store, how, moved), err))
         return false;
     /* Zero rows: the WHERE, which is the table's column of `to`, does not list the stored state. */
     if (sqlite3_changes(store->db.handle) != 1)
@@ -289,7 +284,7 @@ bool row_pass(struct store *store, struct row *row, enum job_state to, struct er
 
 bool row_write_passed(struct store *store, const struct row *row, struct err *err)
 {
-    sqlite3_stmt *move = move_bind(store_stmt(store, SQL_ROW_MOVE), row);
+    sqlite3_stmt *move = move_bind(store, SQL_ROW_MOVE, row);
 
     bind_i64(move, 2, INT64_C(1) << JOB_QUEUED);
     return store_run(store, move, err);
@@ -310,13 +305,9 @@ bool row_change(struct store *store, const struct row *was, struct row *row, enu
     timer_bind(change, 3, row);
     bind_i64(change, 5, row->queue);
     bind_i64(change, 6, row->priority);
-    bind_time(change, 7, row->due_us);
-    bind_time(change, 8, row->queued_us);
-    bind_time(change, 9, row->queue_deadline_us);
-    bind_time(change, 10, row->deadline_us);
-    bind_i64(change, 11, row->keep_us);
-    bind_i64(change, 12, row->max_attempts);
-    bind_i64(change, 13, row->retry);
+    bind_i64(change, 7, row->keep_us);
+    terms_bind(store, change, 8, row);
+    row_bind_ran(store, change, 9, row);
     if (!store_run(store, change, err))
         return false;
     counts_change(&store->counts, was->queue, was->state, -1);

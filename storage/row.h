@@ -30,7 +30,8 @@ enum output_flag {
     OUTPUT_VALUE_SPOOLED = 32,
     OUTPUT_VALUE_TYPE = 64, /* times enum value_type */
     OUTPUT_ALL_TYPES = 192,
-    OUTPUT_DATA_SPOOLED = 256
+    OUTPUT_DATA_SPOOLED = 256,
+    OUTPUT_ASIDE = 512 /* its result is in `outputs`, if it has succeeded */
 };
 
 /* All columns but the timer and the unique key, which follows from the others. Times: 0 = none. */
@@ -57,7 +58,7 @@ struct row {
 };
 
 /* Columns of TEXT_ROW that are also looked at alone. */
-enum row_column { ROW_NO = 0, ROW_STATE = 1, ROW_QUEUE = 2, ROW_CREATED = 7 };
+enum row_column { ROW_NO = 0, ROW_STATE = 1, ROW_QUEUE = 2, ROW_CREATED = 6 };
 /* From a statement that stands on a row of TEXT_ROW. A damaged file is STORAGE, never an abort: a
  * state or queue out of range is found here. */
 MUST_CHECK bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err);
@@ -81,8 +82,10 @@ MUST_CHECK bool row_write_born(struct store *store, const struct row *row, struc
 /* For an INSERT of many rows elsewhere: the parameters that its statement shares with row_insert's,
  * of which ROW_BORN_OWN is the first that it has for itself, and all that row_insert does beside
  * the row. */
-#define ROW_BORN_OWN 18
-void row_bind_born(sqlite3_stmt *insert, const struct row *row);
+#define ROW_BORN_OWN 13
+void row_bind_born(struct store *store, sqlite3_stmt *insert, const struct row *row);
+/* jobs.ran of the row; stays until the next one is bound. */
+void row_bind_ran(struct store *store, sqlite3_stmt *stmt, int index, const struct row *row);
 void row_bind_salt(sqlite3_stmt *insert, int index, uint32_t salt);
 MUST_CHECK bool row_born(struct store *store, const struct row *row, struct err *err);
 /* Writes the row with its new state, version + 1, and counts it. Who is queued or has ended is

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The hot row as a statement shows it, and what its numbers stand for. */
-#include "storage/row.h"
+#include "storage/db.h"
+#include "storage/row_pack.h"
 
 uint32_t row_output_flags(const struct row *row)
 {
@@ -15,8 +16,15 @@ uint32_t row_output_flags(const struct row *row)
     flags |= output->spooled[STREAM_VALUE] ? (unsigned)OUTPUT_VALUE_SPOOLED : 0;
     flags |= output->spooled[STREAM_DATA] ? (unsigned)OUTPUT_DATA_SPOOLED : 0;
     flags |= (unsigned)output->value_type * OUTPUT_VALUE_TYPE;
+    flags |= output->bytes[0] > 0 || (output->bytes[STREAM_VALUE] > 0 && row->value.ptr == NULL)
+                 ? (unsigned)OUTPUT_ASIDE
+                 : 0;
     return flags;
 }
+
+_Static_assert(
+    OUTPUT_EXPIRED == 16 && OUTPUT_ASIDE == 512,
+    "ITEMS_EXPIRE, TEXT_RESULT_SIDES and schema_2.sql name these flags by their numbers");
 
 size_t row_spool_files(const struct row *row, struct output_ref ret[OUTPUT_STREAMS])
 {
@@ -29,42 +37,23 @@ size_t row_spool_files(const struct row *row, struct output_ref ret[OUTPUT_STREA
     return n;
 }
 
-/* The columns from `usage` on, in the order of TEXT_ROW. */
-static void outcome_read(sqlite3_stmt *stmt, int column, struct row *row)
+static void output_flags_read(int64_t flags, struct job_output *output)
 {
-    int64_t flags;
-
-    row->usage.wall_us = sqlite3_column_int64(stmt, column);
-    row->usage.user_us = sqlite3_column_int64(stmt, column + 1);
-    row->usage.system_us = sqlite3_column_int64(stmt, column + 2);
-    row->usage.max_rss_bytes = (uint64_t)sqlite3_column_int64(stmt, column + 3);
-    row->usage.processes_killed = (uint32_t)sqlite3_column_int64(stmt, column + 4);
-    row->output.bytes[0] = (uint64_t)sqlite3_column_int64(stmt, column + 5);
-    row->output.bytes[1] = (uint64_t)sqlite3_column_int64(stmt, column + 6);
-    flags = sqlite3_column_int64(stmt, column + 7);
-    row->output.truncated[0] = (flags & OUTPUT_STDOUT_TRUNCATED) != 0;
-    row->output.truncated[1] = (flags & OUTPUT_STDERR_TRUNCATED) != 0;
-    row->output.spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
-    row->output.spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
-    row->output.spooled[STREAM_VALUE] = (flags & OUTPUT_VALUE_SPOOLED) != 0;
-    row->output.spooled[STREAM_DATA] = (flags & OUTPUT_DATA_SPOOLED) != 0;
-    row->output.value_type = (enum value_type)((unsigned)(flags & OUTPUT_ALL_TYPES) /
-                                               OUTPUT_VALUE_TYPE);
-    row->output.expired = (flags & OUTPUT_EXPIRED) != 0;
+    output->truncated[0] = (flags & OUTPUT_STDOUT_TRUNCATED) != 0;
+    output->truncated[1] = (flags & OUTPUT_STDERR_TRUNCATED) != 0;
+    output->spooled[0] = (flags & OUTPUT_STDOUT_SPOOLED) != 0;
+    output->spooled[1] = (flags & OUTPUT_STDERR_SPOOLED) != 0;
+    output->spooled[STREAM_VALUE] = (flags & OUTPUT_VALUE_SPOOLED) != 0;
+    output->spooled[STREAM_DATA] = (flags & OUTPUT_DATA_SPOOLED) != 0;
+    output->value_type = (enum value_type)((unsigned)(flags & OUTPUT_ALL_TYPES) /
+                                           OUTPUT_VALUE_TYPE);
+    output->expired = (flags & OUTPUT_EXPIRED) != 0;
 }
 
-static int64_t column_or(sqlite3_stmt *stmt, int column, int64_t if_null)
-{
-    return sqlite3_column_type(stmt, column) == SQLITE_NULL ? if_null
-                                                            : sqlite3_column_int64(stmt, column);
-}
-
-/* Numbers that are used as indexes or shown by name. */
+/* Numbers that are used as indexes or shown by name; row_pack.c looks at the others. */
 static bool row_is_sound(const struct row *row)
 {
     return row->state >= 0 && row->state < JOB_STATE_COUNT && row->queue > 0 &&
-           row->reason >= REASON_NONE && row->reason < REASON_COUNT &&
-           row->result >= RESULT_STDOUT && row->result <= RESULT_VALUE &&
            row->output.value_type < VALUE_TYPE_COUNT && row->keep_us >= 0;
 }
 
@@ -76,33 +65,19 @@ bool row_read(sqlite3_stmt *stmt, struct row *ret, struct err *err)
     ret->queue = (uint32_t)sqlite3_column_int64(stmt, ROW_QUEUE);
     ret->priority = sqlite3_column_int(stmt, 3);
     ret->attempt = (uint32_t)sqlite3_column_int64(stmt, 4);
-    ret->max_attempts = (uint32_t)sqlite3_column_int64(stmt, 5);
-    ret->version = sqlite3_column_int64(stmt, 6);
+    ret->version = sqlite3_column_int64(stmt, 5);
     ret->created_us = sqlite3_column_int64(stmt, ROW_CREATED);
-    ret->salt = (uint32_t)sqlite3_column_int(stmt, 8);
-    ret->due_us = sqlite3_column_int64(stmt, 9);
-    ret->queued_us = sqlite3_column_int64(stmt, 10);
-    ret->started_us = sqlite3_column_int64(stmt, 11);
-    ret->finished_us = sqlite3_column_int64(stmt, 12);
-    ret->queue_deadline_us = sqlite3_column_int64(stmt, 13);
-    ret->deadline_us = sqlite3_column_int64(stmt, 14);
-    ret->keep_us = sqlite3_column_int64(stmt, 15);
-    ret->result = (enum job_result)sqlite3_column_int(stmt, 16);
-    ret->retry = sqlite3_column_int(stmt, 17) != 0;
-    ret->slot = (int32_t)column_or(stmt, 18, -1);
-    ret->reason = (enum job_reason)column_or(stmt, 19, REASON_NONE);
-    ret->has_exit_code = sqlite3_column_type(stmt, 20) != SQLITE_NULL;
-    ret->exit_code = sqlite3_column_int(stmt, 20);
-    ret->signal = sqlite3_column_int(stmt, 21);
-    outcome_read(stmt, 22, ret);
-    ret->batch = sqlite3_column_int64(stmt, 30);
-    ret->idx = sqlite3_column_int64(stmt, 31);
-    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 32);
-    ret->output.has_value = sqlite3_column_type(stmt, 33) != SQLITE_NULL;
-    ret->output.bytes[STREAM_VALUE] = (uint64_t)sqlite3_column_int64(stmt, 33);
-    return row_is_sound(ret) ? true
-                             : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
-                                       (long long)ret->no);
+    ret->salt = (uint32_t)sqlite3_column_int(stmt, 7);
+    ret->keep_us = sqlite3_column_int64(stmt, 8);
+    output_flags_read(sqlite3_column_int64(stmt, 10), &ret->output);
+    ret->batch = sqlite3_column_int64(stmt, 11);
+    ret->idx = sqlite3_column_int64(stmt, 12);
+    ret->flags = (uint32_t)sqlite3_column_int64(stmt, 13);
+    return (row_unpack_terms(column_slice(stmt, 9), ret) &&
+            row_unpack_ran(column_slice(stmt, 14), ret) && row_is_sound(ret))
+               ? true
+               : err_set(err, ERR_STORAGE, "The stored row of job %lld is damaged.",
+                         (long long)ret->no);
 }
 
 void row_view(const struct row *row, struct job_view *ret)

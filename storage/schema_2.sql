@@ -5,20 +5,52 @@
 -- the row of its batch; what only few jobs have lies in tables of their own, and a bit in jobs.flags says that a look
 -- there is worth it.
 
--- NULL: none. batches.no.
-ALTER TABLE jobs ADD COLUMN batch INTEGER;
--- Its place in the batch, from 0. NULL without one.
-ALTER TABLE jobs ADD COLUMN idx INTEGER;
--- enum row_flag in storage/row.h.
-ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
--- The first 16 bytes of the SHA-256 of unique.key. NULL: none.
-ALTER TABLE jobs ADD COLUMN ukey BLOB;
+-- The row that moves, anew: numbers that no statement looks at lie together in one column each (storage/row_pack.c),
+-- since what a start or an end costs grows with the number of columns. What a birth says comes first, in the order in
+-- which TEXT_BORN names it: so SQLite makes the values where it takes them from.
+DROP INDEX jobs_ready;
+DROP INDEX jobs_timer;
+ALTER TABLE jobs RENAME TO jobs_1;
+CREATE TABLE jobs (
+    no           INTEGER PRIMARY KEY,
+    state        INTEGER NOT NULL                 -- enum job_state; row_move changes it
+                 CHECK (state BETWEEN 0 AND 7),
+    queue        INTEGER NOT NULL,                -- queues.id
+    priority     INTEGER NOT NULL DEFAULT 0,      -- higher first
+    timer        INTEGER                          -- enum row_timer in storage/row.h:
+                 CHECK (timer BETWEEN 1 AND 4),   -- what the clock does to this row next,
+    wake_us      INTEGER,                         -- and when
+    created_us   INTEGER NOT NULL,                -- never decreases as no grows
+    keep_us      INTEGER NOT NULL DEFAULT 0,      -- a duration
+    terms        BLOB,                            -- row_pack_terms; NULL: nothing special
+    batch        INTEGER,                         -- batches.no; NULL: none
+    idx          INTEGER,                         -- its place in the batch, from 0
+    flags        INTEGER NOT NULL DEFAULT 0,      -- enum job_flag in service/base/job.h
+    salt         INTEGER NOT NULL,
+    ukey         BLOB,                            -- the first 16 bytes of the SHA-256 of unique.key; NULL: none
+    version      INTEGER NOT NULL DEFAULT 1,      -- + 1 with each move: the ETag
+    attempt      INTEGER NOT NULL DEFAULT 0,      -- the running or last one; 0 = none yet
+    output_flags INTEGER NOT NULL DEFAULT 0,      -- enum output_flag in storage/row.h
+    ran          BLOB,                            -- row_pack_ran; NULL: nothing yet
+    value        BLOB                             -- what a function has returned, when it is short and nothing else is
+                                                  -- in `outputs`: a row there would cost more than what it holds
+) STRICT;
+-- 512 = OUTPUT_ASIDE.
+INSERT INTO jobs (no, state, queue, priority, timer, wake_us, created_us, keep_us, terms, salt, version, attempt,
+                  output_flags, ran)
+    SELECT no, state, queue, priority, timer, wake_us, created_us, keep_us,
+           terms_of(created_us, max_attempts, result, retry, due_us, queue_deadline_us, deadline_us),
+           salt, version, attempt, output_flags | CASE WHEN stdout_bytes > 0 THEN 512 ELSE 0 END,
+           ran_of(created_us, queued_us, started_us, finished_us, slot, reason, exit_code, signal, wall_us, user_us,
+                  system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes)
+    FROM jobs_1 ORDER BY no;
+DROP TABLE jobs_1;
+-- As in version 1: the order in which jobs run, and the only timer that a row has.
+CREATE INDEX jobs_ready ON jobs (queue, priority DESC) WHERE state = 2;
+CREATE INDEX jobs_timer ON jobs (timer, wake_us) WHERE timer IS NOT NULL;
 
--- What a function has returned: its size; its type is in output_flags. NULL: nothing.
-ALTER TABLE jobs ADD COLUMN value_bytes INTEGER;
+-- What a function has returned, when it is not short; its size is in jobs.ran, its type in jobs.output_flags.
 ALTER TABLE outputs ADD COLUMN value BLOB;
--- The same when it is short and nothing else is in `outputs`: a row there would cost more than what it holds.
-ALTER TABLE jobs ADD COLUMN value BLOB;
 
 -- What most commits write, whatever they are about, in one table: so it is on one page as a rule.
 --   k > 0: how many jobs of queue k are in which state; one UPDATE per commit and queue, and never a COUNT(*).

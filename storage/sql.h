@@ -22,10 +22,10 @@
     /* the row */                                                                                  \
     X(ROW_INSERT,      HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, ukey)"                        \
                              " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
-                             " ?14, ?15, ?16, ?17, ?18, ?19)")                                     \
-    X(ROW_BEGUN,       HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, version, attempt, slot,"      \
-                             " started_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"  \
-                             " ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)")            \
+                             " ?14)")                                                              \
+    X(ROW_BEGUN,       HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt, version, attempt, ran)"       \
+                             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"    \
+                             " ?14, ?15, ?16)")                                                    \
     X(ROWS_INSERT,     HOT,  "INSERT INTO jobs (" TEXT_BORN ", salt) VALUES "                      \
                              TEXT_ELEMENTS_16(0x0))                                                \
     X(ROWS_INSERT_MANY, HOT, "INSERT INTO jobs (" TEXT_BORN ", salt) VALUES "                      \
@@ -33,29 +33,18 @@
                              TEXT_ELEMENTS_16(0x2))                                                \
     X(ROW_GET,         HOT,  TEXT_ROW "WHERE no = ?1")                                             \
     X(ROW_START,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = NULL,"             \
-                             " wake_us = NULL, attempt = ?5, slot = ?6, started_us = ?7"           \
+                             " wake_us = NULL, attempt = ?5, ran = ?6"                             \
                              " WHERE no = ?1 AND (?2 >> state) & 1")                               \
     X(ROW_MOVE,        HOT,  TEXT_ROW_MOVE)                                                        \
-    X(ROWS_LEAP,       HOT,  TEXT_LEAP(" max_rss_bytes = leap(no, 7), stdout_bytes = leap(no, 8)," \
-                             " stderr_bytes = leap(no, 9), value_bytes = leap(no, 12),"            \
-                             " value = leap(no, 13)"))                                             \
-    X(ROWS_LEAP_ALIKE, HOT,  TEXT_LEAP(" max_rss_bytes = ?15, stdout_bytes = ?16,"                 \
-                             " stderr_bytes = ?17, value_bytes = ?18, value = ?19"))               \
+    X(ROWS_LEAP,       HOT,  TEXT_LEAP("leap(no, 3)"))                                             \
+    X(ROWS_LEAP_ALIKE, HOT,  TEXT_LEAP("?10"))                                                     \
     X(ROWS_PASS,       HOT,  "UPDATE jobs SET state = ?3, version = ?4, timer = leap(no, 0),"      \
-                             " wake_us = leap(no, 1), attempt = ?5, started_us = leap(no, 2),"     \
-                             " finished_us = leap(no, 3), keep_us = ?6, reason = ?7,"              \
-                             " exit_code = ?8, signal = ?9, wall_us = leap(no, 4),"                \
-                             " user_us = leap(no, 5), system_us = leap(no, 6),"                    \
-                             " max_rss_bytes = leap(no, 7), killed = ?10,"                         \
-                             " stdout_bytes = leap(no, 8), stderr_bytes = leap(no, 9),"            \
-                             " slot = leap(no, 10), output_flags = ?11,"                           \
-                             " value_bytes = leap(no, 12), value = leap(no, 13)"                   \
+                             " wake_us = leap(no, 1), attempt = ?5, keep_us = ?6,"                 \
+                             " ran = leap(no, 2), output_flags = ?7, value = leap(no, 3)"          \
                              " WHERE no >= ?1 AND no < ?2 AND +state = " TEXT_QUEUED               \
-                             " AND leap(no, 11)")                                                  \
-    X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5,"   \
-                             " priority = ?6, due_us = ?7, queued_us = ?8,"                        \
-                             " queue_deadline_us = ?9, deadline_us = ?10, keep_us = ?11,"          \
-                             " max_attempts = ?12, retry = ?13 WHERE no = ?1")                     \
+                             " AND leap(no, 4)")                                                   \
+    X(ROW_CHANGE,      HOT,  "UPDATE jobs SET version = ?2, timer = ?3, wake_us = ?4, queue = ?5," \
+                             " priority = ?6, keep_us = ?7, terms = ?8, ran = ?9 WHERE no = ?1")   \
     X(ROW_FLAGS,       HOT,  "UPDATE jobs SET flags = ?2 WHERE no = ?1")                           \
     X(ROW_EXPIRE,      HOT,  "UPDATE jobs SET timer = ?2, wake_us = ?3, output_flags = ?4,"        \
                              " value = NULL WHERE no = ?1")                                        \
@@ -114,8 +103,8 @@
                              " ORDER BY priority DESC, no LIMIT 1")                                \
     X(TIMERS,          HOT,  "SELECT no FROM jobs WHERE timer = ?1 AND wake_us <= ?2"              \
                              " ORDER BY wake_us LIMIT ?3")                                         \
-    X(TIMER_HAND_ON,   HOT,  "UPDATE jobs SET timer = ?3, wake_us = finished_us"                   \
-                             " + min(keep_us, 9223372036854775807 - finished_us)"                  \
+    X(TIMER_HAND_ON,   HOT,  "UPDATE jobs SET timer = ?3, wake_us = expiry(ran, created_us,"       \
+                             " keep_us)"                                                           \
                              " WHERE no = ?1 AND batch = ?2 AND timer IS NULL AND " TEXT_ENDED)    \
     X(TIMER_NEXT,      HOT,  "SELECT wake_us FROM jobs WHERE timer = ?1 ORDER BY wake_us LIMIT 1") \
     X(INFLIGHT_PUT,    HOT,  "INSERT OR REPLACE INTO ledger (k, entries) VALUES (-1 - ?1, ?2)")    \
@@ -151,10 +140,11 @@
     /* Who has ended is not gated, and the state is found sooner in a row than its flags. */       \
     X(BATCH_GATED_IN,  HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND NOT " TEXT_ENDED  \
                              " AND " TEXT_GATED " ORDER BY no LIMIT 1")                            \
-    X(BATCH_MATES,     HOT,  "SELECT board(no, salt, created_us, version, max_attempts, keep_us,"  \
-                             " deadline_us, flags) FROM jobs"                                      \
+    /* IS, since a comparison as that of jobs_gated must not be written with a parameter. */       \
+    X(BATCH_MATES,     HOT,  "SELECT board(no, salt, created_us, version, keep_us, terms, flags)"  \
+                             " FROM jobs"                                                          \
                              " WHERE no > ?1 AND no < ?2 AND state = " TEXT_BLOCKED                \
-                             " AND flags | ?3 = ?3 AND " TEXT_GATED " AND +batch = ?4"             \
+                             " AND flags & ?3 IS 8 AND +batch = ?4"                                \
                              " AND queue = ?5 AND priority = ?6 AND attempt = ?7"                  \
                              " AND no - idx = ?8")                                                 \
     X(BATCH_FIND,      HOT,  "SELECT no FROM jobs WHERE no >= ?1 AND no < ?2 AND (?3 >> state) & 1" \
@@ -309,7 +299,7 @@
                              " ORDER BY e.seq, j.no")                                              \
     X(READ_RESULTS_OF, HOT,  "SELECT 0," TEXT_RESULT "jobs j" TEXT_RESULT_SIDES                    \
                              "WHERE j.no >= ?1 AND j.no < ?2 ORDER BY j.no")                       \
-    X(READ_END_OF,     HOT,  "SELECT created_us, salt, state, finished_us FROM jobs WHERE no = ?1")\
+    X(READ_END_OF,     HOT,  "SELECT created_us, salt, state, ran FROM jobs WHERE no = ?1")        \
     X(READ_LABELS,     HOT,  "SELECT coalesce((SELECT labels FROM specs WHERE no = ?1),"           \
                              " (SELECT labels FROM batch_specs WHERE no = ifnull("                 \
                              "(SELECT CASE WHEN flags & 1 THEN batch ELSE no END FROM jobs"        \
@@ -327,7 +317,7 @@
     X(READ_QUEUE_ID,   HOT,  "SELECT id FROM queues WHERE name = ?1")                              \
     X(READ_COUNTS,     HOT,  TEXT_QUEUE "WHERE name = ?1")                                         \
     X(READ_QUEUES,     HOT,  TEXT_QUEUE "WHERE name > ?1 ORDER BY name")                           \
-    X(READ_WAITING,    HOT,  "SELECT priority, coalesce(queued_us, created_us) FROM jobs"          \
+    X(READ_WAITING,    HOT,  "SELECT priority, created_us, ran FROM jobs"                          \
                              " WHERE queue = ?1 AND state = " TEXT_QUEUED                          \
                              " AND priority < ?2 ORDER BY priority DESC, no LIMIT 1")              \
     X(READ_ORDER,      HOT,  "SELECT no FROM jobs WHERE queue = ?1 AND state = " TEXT_QUEUED       \

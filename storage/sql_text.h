@@ -21,28 +21,21 @@ _Static_assert(JOB_STATE_COUNT == 8,
                "the CHECK of jobs.state and the columns of ledger list the states");
 
 /* The hot row; row_read knows the order. */
-#define TEXT_ROW                                                                                \
-    "SELECT no, state, queue, priority, attempt, max_attempts, version, created_us, salt, "     \
-    "due_us, queued_us,"                                                                        \
-    " started_us, finished_us, queue_deadline_us, deadline_us, keep_us, result, retry, slot, "  \
-    "reason, exit_code,"                                                                        \
-    " signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, " \
-    "output_flags, batch, idx, flags, value_bytes"                                              \
-    " FROM jobs "
+#define TEXT_ROW                                                                             \
+    "SELECT no, state, queue, priority, attempt, version, created_us, salt, keep_us, terms," \
+    " output_flags, batch, idx, flags, ran FROM jobs "
 
 /* A result; result_read knows the order. A cancelled element without words shows its batch's. The
  * side tables are looked into only when there is something: a CASE without ELSE is NULL, and no row
- * has that number. 5 = succeeded. */
+ * has that number. 5 = succeeded, 512 = OUTPUT_ASIDE. */
 #define TEXT_RESULT                                                                   \
-    " j.no, j.created_us, j.salt, j.idx, j.state, j.reason, j.exit_code, j.signal,"   \
-    " j.result, j.attempt, j.stdout_bytes, j.stderr_bytes, j.output_flags, o.stdout," \
-    " j.value_bytes, coalesce(j.value, o.value),"                                     \
+    " j.no, j.created_us, j.salt, j.idx, j.state, j.terms, j.ran, j.attempt,"         \
+    " j.output_flags, o.stdout, coalesce(j.value, o.value),"                          \
     " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
     " THEN j.batch END)) FROM "
-#define TEXT_RESULT_SIDES                                                             \
-    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND (j.stdout_bytes > 0 OR" \
-    " j.value_bytes > 0 AND j.value IS NULL) THEN j.no"                               \
-    " END AND o.attempt = j.attempt"                                                  \
+#define TEXT_RESULT_SIDES                                                           \
+    " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.output_flags & 512" \
+    " THEN j.no END AND o.attempt = j.attempt"                                      \
     " LEFT JOIN errors r ON r.no = CASE WHEN j.state > 5 THEN j.no END "
 _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED == 7,
                "TEXT_RESULT and TEXT_RESULT_SIDES name states by their numbers");
@@ -60,39 +53,34 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
     " UNION ALL SELECT NULL, NULL, value FROM jobs WHERE no = ?1 AND attempt = ?2" \
     " AND value IS NOT NULL"
 
-/* What a row has when it is born, beside salt and key; row_bind_born knows the order. */
-#define TEXT_BORN                                                                        \
-    "no, state, queue, priority, timer, wake_us, created_us, due_us, queue_deadline_us," \
-    " deadline_us, keep_us, max_attempts, result, retry, batch, idx, flags"
+/* What a row has when it is born, beside salt and key; row_bind_born knows the order, which is that
+ * of the table. */
+#define TEXT_BORN                                                                    \
+    "no, state, queue, priority, timer, wake_us, created_us, keep_us, terms, batch," \
+    " idx, flags"
 
 /* A row with all that the end of an attempt may say. */
 #define TEXT_ROW_MOVE                                                     \
     "UPDATE jobs SET state = ?3, version = ?4, timer = ?5, wake_us = ?6," \
-    " attempt = ?7, due_us = ?8, queued_us = ?9, started_us = ?10,"       \
-    " finished_us = ?11, keep_us = ?12, slot = ?13, reason = ?14,"        \
-    " exit_code = ?15, signal = ?16, wall_us = ?17, user_us = ?18,"       \
-    " system_us = ?19, max_rss_bytes = ?20, killed = ?21,"                \
-    " stdout_bytes = ?22, stderr_bytes = ?23, output_flags = ?24,"        \
-    " flags = ?25, value_bytes = ?26, value = ?27 WHERE no = ?1 AND (?2 >> state) & 1"
+    " attempt = ?7, keep_us = ?8, terms = ?9, ran = ?10,"                 \
+    " output_flags = ?11, flags = ?12, value = ?13"                       \
+    " WHERE no = ?1 AND (?2 >> state) & 1"
 
-/* The jobs [?1, ?2) go from behind the gate to their ends; ?13 is the one with a timer. What they
- * have put out comes from leap() row by row, or all have put out the same: 3 = TIMER_KEEP. */
-#define TEXT_LEAP(OUTPUTS)                                                           \
-    "UPDATE jobs SET state = ?5, version = ?3 + 1,"                                  \
-    " timer = CASE no WHEN ?13 THEN 3 END, wake_us = CASE no WHEN ?13 THEN ?14 END," \
-    " attempt = ?6, queued_us = leap(no, 2), started_us = leap(no, 2),"              \
-    " finished_us = leap(no, 3), slot = ?7, reason = ?8, exit_code = ?9,"            \
-    " signal = ?10, wall_us = leap(no, 4), user_us = leap(no, 5),"                   \
-    " system_us = leap(no, 6), killed = ?11, output_flags = ?12,"                    \
-    " flags = ?4 & ~8," OUTPUTS " WHERE no >= ?1 AND no < ?2"                        \
+/* The jobs [?1, ?2) go from behind the gate to their ends; ?8 is the one with a timer. What they
+ * have returned comes from leap() row by row, or all have returned the same: 3 = TIMER_KEEP. */
+#define TEXT_LEAP(VALUE)                                                          \
+    "UPDATE jobs SET state = ?5, version = ?3 + 1,"                               \
+    " timer = CASE no WHEN ?8 THEN 3 END, wake_us = CASE no WHEN ?8 THEN ?9 END," \
+    " attempt = ?6, ran = leap(no, 2), output_flags = ?7, flags = ?4 & ~8,"       \
+    " value = " VALUE " WHERE no >= ?1 AND no < ?2"                               \
     " AND state = " TEXT_BLOCKED " AND version = ?3 AND flags = ?4"
 
 /* Those of the jobs [?1, ?2) that wait in state ?3, or behind a gate, at the time ?7; row_swept
  * knows the order. */
-#define TEXT_CANCEL                                                  \
-    "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6," \
-    " wake_us = ?7 + min(keep_us, ?8), finished_us = ?7,"            \
-    " flags = flags & ~8"                                            \
+#define TEXT_CANCEL                                                       \
+    "UPDATE jobs SET state = ?5, version = version + 1, timer = ?6,"      \
+    " wake_us = ?7 + min(keep_us, ?8), ran = ended(ran, created_us, ?7)," \
+    " flags = flags & ~8"                                                 \
     " WHERE no >= ?1 AND no < ?2 AND +state = ?3 AND (flags & 8) = ?4"
 #define TEXT_CANCELLED " no, queue, salt, version, created_us, idx, attempt, flags"
 
@@ -127,10 +115,10 @@ _Static_assert(JOB_SUCCEEDED == 5 && JOB_FAILED > JOB_SUCCEEDED && JOB_CANCELLED
 /* clang-format off */
 /* So many elements are inserted by one statement: AT_ONCE when there are as many, else AT_LEAST, and
  * fewer one by one. Their numbers and indexes are consecutive; what one of them has of its own is
- * ?18 and so on, as each ? is the next parameter. */
+ * ?13 and so on, as each ? is the next parameter. */
 #define ELEMENTS_AT_ONCE 48
 #define ELEMENTS_AT_LEAST 16
-#define TEXT_ELEMENT(k) "(?1+" #k ",?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16+" #k ",?17,?)"
+#define TEXT_ELEMENT(k) "(?1+" #k ",?2,?3,?4,?5,?6,?7,?8,?9,?10,?11+" #k ",?12,?)"
 #define TEXT_ELEMENTS_4(k, a, b, c, d)                                                             \
     TEXT_ELEMENT(k##a) "," TEXT_ELEMENT(k##b) "," TEXT_ELEMENT(k##c) "," TEXT_ELEMENT(k##d)
 #define TEXT_ELEMENTS_16(k)                                                                        \

@@ -8,7 +8,7 @@
 #include "storage/blobs.h"
 #include "storage/counts.h"
 #include "storage/db.h"
-#include "storage/row.h"
+#include "storage/row_pack.h"
 #include "storage/row_timer.h"
 #include "storage/spec.h"
 #include "storage/sql.h"
@@ -26,30 +26,20 @@ struct newest {
 enum leap_column {
     LEAP_TIMER,
     LEAP_WAKE,
-    LEAP_STARTED,
-    LEAP_FINISHED,
-    LEAP_TIMES, /* so many columns are NULL instead of 0 */
-    LEAP_WALL = LEAP_TIMES,
-    LEAP_USER,
-    LEAP_SYSTEM,
-    LEAP_RSS,
-    LEAP_STDOUT,
-    LEAP_STDERR,
-    LEAP_SLOT,
-    LEAP_IS_MEANT, /* no column: whether the statement is to write this row */
-    LEAP_INTS,
-    LEAP_VALUE_BYTES = LEAP_INTS,
+    LEAP_RAN,
     LEAP_VALUE,
+    LEAP_IS_MEANT, /* no column: whether the statement is to write this row */
     LEAP_COLUMNS
 };
-_Static_assert(LEAP_COLUMNS == 14, "the statements name these columns by their numbers");
+_Static_assert(LEAP_COLUMNS == 5, "the statements name these columns by their numbers");
 
 /* What a statement that ends many jobs asks about its rows (leap.c). */
 struct leap_row {
-    int64_t ints[LEAP_INTS]; /* by enum leap_column */
-    bool has_value, done;
-    int64_t value_bytes;
+    enum row_timer timer;
+    int64_t wake_us;
+    struct packed ran;
     struct slice value;
+    bool is_meant, done;
 };
 struct leaping {
     int64_t first_no;
@@ -93,6 +83,7 @@ struct store {
     struct boarding *boarding; /* mates.c */
     struct passing passing;
     struct newborn newborn;
+    struct packed terms, ran; /* what is bound to a statement */
     struct ballast ballast;
     struct newest newest, newest_at_begin, newest_at_savepoint;
     struct blob_totals blobs, blobs_at_begin, blobs_at_savepoint;
@@ -163,8 +154,8 @@ MUST_CHECK bool outputs_put(struct store *store, const struct row *row, const st
                             struct err *err);
 /* The SQL function leap(), and what it answers of a row but for its timer. */
 MUST_CHECK bool leap_open(struct store *store, struct err *err);
-struct leap_row leap_row_of(const struct row *row);
-/* Those parameters of an end that neighbours share: reason, exit code, signal, killed. */
+void leap_row_of(const struct row *row, struct leap_row *ret);
+/* What neighbours share that end by one statement. */
 bool leap_is_alike(const struct row *a, const struct row *b);
 /* The SQL function board(). */
 MUST_CHECK bool mates_open(struct store *store, struct err *err);

@@ -214,7 +214,8 @@ static bool store_load(struct store *store, const struct store_config *cfg, cons
     if (!file_create(cfg->data_dir, path, err) ||
         !db_open(&store->db, path, &store->vfs, cfg->cache_bytes, err) ||
         !writer_configure(store, cfg->sync_full, err) || !journal_limit(store, err) ||
-        !migrate_schema(&store->db, err) || !leap_open(store, err) || !mates_open(store, err))
+        !migrate_schema(&store->db, err) || !leap_open(store, err) || !mates_open(store, err) ||
+        !row_pack_open(store, err))
         return false;
     db_set_texts(&store->db, writer_texts, ARRAY_LEN(writer_texts));
     return queues_load(store, cfg->max_queues, err) && settings_load(store, err) &&

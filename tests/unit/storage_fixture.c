@@ -42,6 +42,62 @@ void fixture_path(const struct fixture *f, const char *name, char ret[128])
     (void)snprintf(ret, 128, "%s/%s", f->dir, name);
 }
 
+/* clang-format off */
+/*    column             NULL unless            value */
+#define FACTS(X)                                                                                \
+    X(due_us,            row.due_us != 0,            row.due_us)                                \
+    X(queue_deadline_us, row.queue_deadline_us != 0, row.queue_deadline_us)                     \
+    X(deadline_us,       row.deadline_us != 0,       row.deadline_us)                           \
+    X(max_attempts,      true,                       row.max_attempts)                          \
+    X(result,            true,                       row.result)                                \
+    X(retry,             true,                       row.retry)                                 \
+    X(queued_us,         row.queued_us != 0,         row.queued_us)                             \
+    X(started_us,        row.started_us != 0,        row.started_us)                            \
+    X(finished_us,       row.finished_us != 0,       row.finished_us)                           \
+    X(slot,              row.slot >= 0,              row.slot)                                  \
+    X(reason,            row.reason != REASON_NONE,  row.reason)                                \
+    X(exit_code,         row.has_exit_code,          row.exit_code)                             \
+    X(signal,            true,                       row.signal)                                \
+    X(wall_us,           true,                       row.usage.wall_us)                         \
+    X(user_us,           true,                       row.usage.user_us)                         \
+    X(system_us,         true,                       row.usage.system_us)                       \
+    X(max_rss_bytes,     true,                       row.usage.max_rss_bytes)                   \
+    X(killed,            true,                       row.usage.processes_killed)                \
+    X(stdout_bytes,      true,                       row.output.bytes[0])                       \
+    X(stderr_bytes,      true,                       row.output.bytes[1])                       \
+    X(value_bytes,       row.output.has_value,       row.output.bytes[STREAM_VALUE])
+/* clang-format on */
+
+static struct slice argument(sqlite3_value *value)
+{
+    return (struct slice){sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)};
+}
+
+/* fact(which, terms, ran, created_us) */
+static void fact(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    const char *which = (const char *)sqlite3_value_text(argv[0]);
+    struct row row = {.created_us = argc == 4 ? sqlite3_value_int64(argv[3]) : 0};
+
+    cr_assert(row_unpack_terms(argument(argv[1]), &row));
+    cr_assert(row_unpack_ran(argument(argv[2]), &row));
+#define X(column, is_there, value)                 \
+    if (strcmp(which, #column) == 0 && (is_there)) \
+        sqlite3_result_int64(context, (sqlite3_int64)(value));
+    FACTS(X)
+#undef X
+}
+
+void facts_make(struct fixture *f)
+{
+    cr_assert_eq(sqlite3_create_function(f->store->db.handle, "fact", 4, SQLITE_UTF8, NULL, fact,
+                                         NULL, NULL),
+                 SQLITE_OK);
+#define X(column, is_there, value) ", fact('" #column "', terms, ran, created_us) AS " #column
+    must(db_exec(&f->store->db, "CREATE TEMP VIEW facts AS SELECT *" FACTS(X) " FROM jobs", err));
+#undef X
+}
+
 void fixture_open(struct fixture *f)
 {
     *f = (struct fixture){0};
@@ -54,12 +110,14 @@ void fixture_open(struct fixture *f)
         .max_queues = 8,
     };
     must(store_open(&f->cfg, &f->store, err));
+    facts_make(f);
 }
 
 void fixture_reopen(struct fixture *f)
 {
     store_close(f->store);
     must(store_open(&f->cfg, &f->store, err));
+    facts_make(f);
 }
 
 void fixture_close(struct fixture *f)
@@ -185,11 +243,9 @@ int64_t ask(struct fixture *f, const char *sql)
     return n;
 }
 
-#define ALL_COLUMNS                                                                         \
-    "state, queue, priority, attempt, max_attempts, version, timer, wake_us, created_us,"   \
-    " due_us, queued_us, started_us, finished_us, keep_us, result, retry, slot, reason,"    \
-    " exit_code, signal, wall_us, user_us, system_us, max_rss_bytes, killed, stdout_bytes," \
-    " stderr_bytes, output_flags, batch, idx, flags, value_bytes, value"
+#define ALL_COLUMNS                                                                          \
+    "state, queue, priority, timer, wake_us, created_us, keep_us, terms, batch, idx, flags," \
+    " version, attempt, output_flags, ran, value"
 
 int64_t kinds_of_rows(struct fixture *f, int64_t a, int64_t b)
 {

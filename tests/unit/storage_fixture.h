@@ -48,8 +48,13 @@ struct job_row job_see(struct fixture *f, int64_t no);
 void all_is_written(struct fixture *f);
 /* 1 when the two rows differ in no column but their number and salt; else 2. */
 int64_t kinds_of_rows(struct fixture *f, int64_t a, int64_t b);
-/* One integer from the store's own connection. */
+/* One integer from the store's own connection. There is a view `facts` of `jobs` beside the tables,
+ * where each packed number has a column: due_us, queue_deadline_us, deadline_us, max_attempts,
+ * result, retry; queued_us, started_us, finished_us, slot, reason, exit_code, signal, wall_us,
+ * user_us, system_us, max_rss_bytes, killed, stdout_bytes, stderr_bytes, value_bytes. */
 int64_t ask(struct fixture *f, const char *sql);
+/* Makes that view, for a store that was opened otherwise. */
+void facts_make(struct fixture *f);
 /* The stored counts of all queues equal those in memory and what COUNT(*) finds, and unique keys
  * are held by those that have not ended. After a commit. */
 void counts_check(struct fixture *f);

@@ -216,7 +216,7 @@ static int64_t mixed_batch(void)
 /* Everything but numbers, in the order of indexes. */
 #define ROWS_OF                                                                                    \
     "SELECT group_concat(state || ',' || version || ',' || flags || ',' || coalesce(timer, 0) || " \
-    "',' || coalesce(wake_us, 0) || ',' || coalesce(finished_us, 0)) FROM jobs WHERE batch = "
+    "',' || coalesce(wake_us, 0) || ',' || coalesce(finished_us, 0)) FROM facts WHERE batch = "
 
 static char *rows_of(int64_t batch)
 {

@@ -4,10 +4,9 @@
 #include "storage_fixture.h"
 
 #define N (ELEMENTS_AT_ONCE + ELEMENTS_AT_LEAST + 5)
-#define COLUMNS                                                                              \
-    "state, queue, priority, attempt, max_attempts, version, timer, wake_us, created_us,"    \
-    " salt, due_us, queued_us, queue_deadline_us, deadline_us, keep_us, result, retry, idx," \
-    " flags, ukey, name, policy"
+#define COLUMNS                                                                            \
+    "state, queue, priority, attempt, version, timer, wake_us, created_us, salt, keep_us," \
+    " terms, ran, idx, flags, ukey, name, policy"
 
 static struct fixture f;
 static struct element_new elements[N];

@@ -129,7 +129,7 @@ Test(deps, a_released_child_is_queued_unless_something_else_holds_it)
     must(queue_promote(f.store, NOW_US + 2 * SECOND_US, &due, err));
     cr_assert_eq(job_see(&f, later.no).state, JOB_QUEUED);
     tx_commit(&f);
-    cr_assert_eq(ask(&f, "SELECT queued_us FROM jobs ORDER BY no LIMIT 1"), NOW_US + 5);
+    cr_assert_eq(ask(&f, "SELECT queued_us FROM facts ORDER BY no LIMIT 1"), NOW_US + 5);
     counts_check(&f);
 }
 

@@ -173,7 +173,7 @@ Test(jobs, a_plain_life)
     cr_assert_eq(row.state, JOB_SUCCEEDED);
     cr_assert_eq(row.version, 3);
     tx_commit(&f);
-    cr_assert_eq(ask(&f, "SELECT wall_us * 1000 + user_us FROM jobs"), SECOND_US * 1000 + 400);
+    cr_assert_eq(ask(&f, "SELECT wall_us * 1000 + user_us FROM facts"), SECOND_US * 1000 + 400);
     cr_assert_eq(
         ask(&f, "SELECT count(*) FROM outputs WHERE stdout = x'6f7574' AND stderr IS NULL"), 1);
     counts_check(&f);
@@ -228,7 +228,7 @@ Test(jobs, a_start_that_did_not_happen_is_not_counted)
     must(jobs_unstart(f.store, id.no, 1, err));
     cr_assert_eq(job_see(&f, id.no).state, JOB_QUEUED);
     cr_assert_eq(job_see(&f, id.no).attempt, 0);
-    cr_assert_eq(ask(&f, "SELECT slot IS NULL AND started_us IS NULL FROM jobs"), 1);
+    cr_assert_eq(ask(&f, "SELECT slot IS NULL AND started_us IS NULL FROM facts"), 1);
     must(jobs_start(f.store, &(struct job_start){id.no, 1, 0, NOW_US}, err));
 }
 
@@ -249,10 +249,11 @@ Test(jobs, a_failed_attempt_becomes_history_and_the_job_waits_again)
     cr_assert_eq(job_see(&f, id.no).attempt, 1);
     cr_assert_eq(
         ask(&f,
-            "SELECT timer = 1 AND wake_us = due_us AND due_us - created_us = 5000000 FROM jobs"),
+            "SELECT timer = 1 AND wake_us = due_us AND due_us - created_us = 5000000 FROM facts"),
         1);
     cr_assert_eq(
-        ask(&f, "SELECT reason IS NULL AND exit_code IS NULL AND started_us IS NULL FROM jobs"), 1);
+        ask(&f, "SELECT reason IS NULL AND exit_code IS NULL AND started_us IS NULL FROM facts"),
+        1);
     cr_assert_eq(
         ask(&f, "SELECT exit_code FROM attempts WHERE attempt = 1 AND reason = 1 AND signal = 11"),
         -11);
@@ -336,7 +337,7 @@ Test(jobs, only_a_waiting_job_expires)
         }
     }
     cr_assert_eq(
-        ask(&f, "SELECT count(*) FROM jobs WHERE reason = 3 AND finished_us - created_us = 9"), 2);
+        ask(&f, "SELECT count(*) FROM facts WHERE reason = 3 AND finished_us - created_us = 9"), 2);
 }
 
 Test(jobs, a_retry_policy_comes_back_bit_for_bit)

@@ -17,7 +17,7 @@ static bool column_is(int64_t no, const char *column, int64_t value)
 {
     char sql[128];
 
-    (void)snprintf(sql, sizeof(sql), "SELECT coalesce(%s, 0) FROM jobs WHERE no = %lld", column,
+    (void)snprintf(sql, sizeof(sql), "SELECT coalesce(%s, 0) FROM facts WHERE no = %lld", column,
                    (long long)no);
     return ask(&f, sql) == value;
 }

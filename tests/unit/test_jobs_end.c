@@ -27,8 +27,8 @@ static int64_t add_one_of_each(void)
     return first;
 }
 
-#define WHAT_A_ROW_SAYS                                                                         \
-    "SELECT state, queue, timer, wake_us, version, attempt, finished_us, flags, slot, keep_us," \
+#define WHAT_A_ROW_SAYS                                                           \
+    "SELECT state, queue, timer, wake_us, version, attempt, ran, flags, keep_us," \
     " (SELECT detail FROM errors WHERE errors.no = jobs.no) FROM jobs WHERE no"
 
 Test(jobs_end, a_range_is_cancelled_like_one_by_one)
@@ -160,12 +160,22 @@ Test(jobs_end, retention_works_in_steps)
 Test(jobs_end, a_damaged_row_is_an_error_and_never_an_abort)
 {
     static const char *const damages[] = {
-        "state = 9",   "state = -1",  "queue = 77", "queue = 0",
-        "reason = 99", "reason = -5", "result = 4", "keep_us = -1",
+        "state = 9",
+        "state = -1",
+        "queue = 77",
+        "queue = 0",
+        "keep_us = -1",
+        "terms = x'020004'",           /* result 4 */
+        "terms = x'0100'",             /* a number is missing */
+        "ran = x'00106f'",             /* a reason that there is not */
+        "ran = x'00'",                 /* too short */
+        "ran = x'01000505'",           /* too long */
+        "ran = x'0100ff'",             /* a number without an end */
+        "ran = x'0800ffffffffffff7f'", /* a slot too large */
     };
     struct job_row row;
     struct job_id id;
-    char sql[64];
+    char sql[96];
 
     must(db_exec(&f.store->db, "PRAGMA ignore_check_constraints=ON", err));
     for (size_t i = 0; i < ARRAY_LEN(damages); i++) {

@@ -165,6 +165,8 @@ Test(leap, who_is_left_by_its_neighbour_has_a_timer)
     must(jobs_forget(f.store, nos[1], files, &n, err));
     tx_commit(&f);
     cr_assert_eq(timers(), 1);
+    prune_at(end.finished_us + end.keep_us - 1);
+    cr_assert(!is_expired(nos[2]));
     prune_at(end.finished_us + end.keep_us);
     cr_assert(is_expired(nos[2]), "at its own time, not a second later");
 }
@@ -226,7 +228,7 @@ static bool says(uint32_t i, const char *more)
     char sql[640];
 
     (void)snprintf(sql, sizeof sql,
-                   "SELECT count(*) FROM jobs WHERE no = %lld AND version = 2 AND attempt = 1"
+                   "SELECT count(*) FROM facts WHERE no = %lld AND version = 2 AND attempt = 1"
                    " AND slot = 7 AND flags = 2049 AND due_us IS NULL AND started_us = %lld"
                    " AND queued_us = started_us AND finished_us = %lld AND wall_us = %u"
                    " AND user_us = %u AND system_us = %u AND max_rss_bytes = %u AND %s",
@@ -296,7 +298,7 @@ static void leap_with(const char *const values[N - 1])
 
         cr_assert(leaps[i].has_leapt);
         (void)snprintf(sql, sizeof sql,
-                       "SELECT count(*) FROM jobs WHERE no = %lld AND wall_us = %u AND"
+                       "SELECT count(*) FROM facts WHERE no = %lld AND wall_us = %u AND"
                        " max_rss_bytes = 4096 AND stdout_bytes = 0 AND stderr_bytes = 0 AND"
                        " value_bytes = 2 AND value = CAST('%s' AS BLOB) AND (timer = 3) IS %s AND"
                        " (wake_us = finished_us + keep_us + 1000000) IS %s",

@@ -95,43 +95,6 @@ Test(store, a_newer_schema_is_refused_and_left_alone)
     refused("newer version");
 }
 
-static void make_version_1(const char *rest)
-{
-    char path[128], pragmas[96];
-    sqlite3 *db;
-
-    store_close(f.store);
-    fixture_path(&f, "jobs.db", path);
-    cr_assert_eq(unlink(path), 0);
-    cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
-    (void)snprintf(pragmas, sizeof(pragmas), "PRAGMA application_id=%d; PRAGMA user_version=1",
-                   APPLICATION_ID);
-    cr_assert_eq(sqlite3_exec(db, storage_schema_sql, NULL, NULL, NULL), SQLITE_OK);
-    cr_assert_eq(sqlite3_exec(db, pragmas, NULL, NULL, NULL), SQLITE_OK);
-    cr_assert_eq(sqlite3_exec(db, rest, NULL, NULL, NULL), SQLITE_OK);
-    cr_assert_eq(sqlite3_close(db), SQLITE_OK);
-    f.store = NULL;
-    must(store_open(&f.cfg, &f.store, err));
-}
-
-Test(store, the_counts_of_version_1_are_kept)
-{
-    make_version_1(
-        "INSERT INTO queues (id, name, queued, failed) VALUES (1, 'a', 0, 1), (3, 'b', 2, 0);"
-        "INSERT INTO jobs (state, queue, created_us, salt)"
-        " VALUES (6, 1, 1, 1), (2, 3, 1, 1), (2, 3, 1, 1)");
-    cr_assert_eq(store_count(f.store, JOB_QUEUED), 2);
-    cr_assert_eq(store_count(f.store, JOB_FAILED), 1);
-    tx_begin(&f);
-    (void)job_add(&f, "b", 0);
-    (void)job_add(&f, "new", 0);
-    tx_commit(&f);
-    counts_check(&f);
-    fixture_reopen(&f);
-    counts_check(&f);
-    cr_assert_eq(store_count(f.store, JOB_QUEUED), 4);
-}
-
 Test(store, a_database_of_somebody_else_is_refused)
 {
     must(db_exec(&f.store->db, "PRAGMA application_id=17", err));
