@@ -28,11 +28,11 @@ _Static_assert(JOB_STATE_COUNT == 8,
 /* A result; result_read knows the order. A cancelled element without words shows its batch's. The
  * side tables are looked into only when there is something: a CASE without ELSE is NULL, and no row
  * has that number. 5 = succeeded, 512 = OUTPUT_ASIDE. */
-#define TEXT_RESULT                                                                   \
-    " j.no, j.created_us, j.salt, j.idx, j.state, j.terms, j.ran, j.attempt,"         \
-    " j.output_flags, o.stdout, coalesce(j.value, o.value),"                          \
-    " coalesce(r.detail, (SELECT detail FROM errors WHERE no = CASE WHEN j.state = 7" \
-    " THEN j.batch END)) FROM "
+#define TEXT_RESULT                                                             \
+    " j.no, j.created_us, j.salt, j.idx, j.state, j.terms, j.ran, j.attempt,"   \
+    " j.output_flags, o.stdout, coalesce(j.value, o.value),"                    \
+    " CASE WHEN j.state = 7 THEN coalesce(r.detail, (SELECT detail FROM errors" \
+    " WHERE no = j.batch)) ELSE r.detail END FROM "
 #define TEXT_RESULT_SIDES                                                           \
     " LEFT JOIN outputs o ON o.no = CASE WHEN j.state = 5 AND j.output_flags & 512" \
     " THEN j.no END AND o.attempt = j.attempt"                                      \

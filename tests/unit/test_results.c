@@ -186,6 +186,52 @@ Test(results, a_value_has_its_type_and_place)
     }
 }
 
+#define LONG_VALUE 100 /* too long for the row itself */
+
+/* What each has to say: what it has returned, or else its words. */
+static bool take_beside(void *target, const struct result_row *row)
+{
+    char(*said)[LONG_VALUE + 1] = target;
+    const struct slice text = row->state == JOB_SUCCEEDED ? row->value_inline : row->error_detail;
+
+    (void)snprintf(said[row->index], sizeof *said, "%.*s", (int)text.len,
+                   text.ptr == NULL ? "" : text.ptr);
+    return true;
+}
+
+Test(results, what_lies_beside_the_row_is_found)
+{
+    char value[LONG_VALUE + 1], said[4][LONG_VALUE + 1] = {"", "", "", ""};
+    struct job_spec spec = {.max_attempts = 1, .result = RESULT_VALUE};
+    struct job_new job = {
+        .spec = &spec, .task = SLICE_LIT("task"), .now_us = NOW_US, .batch = batch_no};
+    struct job_end end = job_end_ok();
+    struct result_ask ask = {
+        .batch = batch_no, .order = RESULTS_BY_INDEX, .max = 9, .sink = {take_beside, said}};
+    enum job_state now;
+    int64_t no[4];
+
+    for (job.idx = 0; job.idx < 4; job.idx++)
+        no[job.idx] = job_add_as(&f, &job).no;
+    (void)snprintf(value, sizeof value, "%0*d", LONG_VALUE, 7);
+    end.output.has_value = true;
+    end.output.bytes[STREAM_VALUE] = LONG_VALUE;
+    end.inline_out[STREAM_VALUE] = slice_of(value);
+    begin_at(no[0], 1);
+    must(jobs_finish(f.store, no[0], 1, &end, err));
+    must(jobs_refuse(f.store, &(struct job_refusal){no[1], REASON_DEPENDENCY, NOW_US, "a parent"},
+                     err));
+    must(jobs_cancel(f.store, &(struct job_cancel){no[2], NOW_US, "its own"}, &now, err));
+    must(jobs_cancel(f.store, &(struct job_cancel){no[3], NOW_US, NULL}, &now, err));
+    must(jobs_put_words(f.store, batch_no, "its batch's", err));
+    tx_commit(&f);
+    must(reader_results(reader, &ask, err));
+    cr_assert_str_eq(said[0], value);
+    cr_assert_str_eq(said[1], "a parent");
+    cr_assert_str_eq(said[2], "its own");
+    cr_assert_str_eq(said[3], "its batch's");
+}
+
 Test(results, by_index_they_are_held_back)
 {
     int64_t a = add(), b = add(), c = add();
