@@ -55,6 +55,9 @@ for device in null zero full random urandom tty; do
     mount --bind "/dev/$device" "$room/dev/$device"
 done
 ln -s /proc/self/fd "$room/dev/fd"
+ln -s fd/0 "$room/dev/stdin"
+ln -s fd/1 "$room/dev/stdout"
+ln -s fd/2 "$room/dev/stderr"
 mkdir "$room/dev/shm" "$room/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$room/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$room/dev/pts"
