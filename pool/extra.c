@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pool/extra.h"
 
-#include "pool/wire.h"
+#include "service/base/wire.h"
 
 #define INPUT_NUMBERS 8 /* at most, of one input */
 

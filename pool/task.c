@@ -4,7 +4,7 @@
  * same on every machine. */
 #include "pool/task.h"
 
-#include "pool/wire.h"
+#include "service/base/wire.h"
 
 #include <signal.h>
 

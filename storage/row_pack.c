@@ -12,40 +12,25 @@ struct slice packed_slice(const struct packed *packed)
 
 static void pack(const uint64_t *numbers, size_t n, struct packed *ret)
 {
-    char *to = ret->bytes + 2;
+    size_t len = 2;
     unsigned which = 0;
 
     _Static_assert(sizeof ret->bytes <= UINT8_MAX, "len holds every length");
 
     for (size_t i = 0; i < n; i++) {
-        uint64_t rest = numbers[i];
-        if (rest == 0)
+        if (numbers[i] == 0)
             continue;
         which |= 1u << i;
-        for (; rest >= 0x80; rest >>= 7)
-            *to++ = (char)(rest | 0x80);
-        *to++ = (char)rest;
+        len += wire_put_number(ret->bytes + len, numbers[i]);
     }
     ret->bytes[0] = (char)which;
     ret->bytes[1] = (char)(which >> 8);
-    ret->len = which == 0 ? 0 : (uint8_t)(to - ret->bytes);
-}
-
-static bool unpack_one(const uint8_t **at, const uint8_t *end, uint64_t *ret)
-{
-    *ret = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        const uint8_t byte = *(*at)++;
-        *ret |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return true;
-    }
-    return false;
+    ret->len = which == 0 ? 0 : (uint8_t)len;
 }
 
 static bool unpack(struct slice bytes, uint64_t *ret, size_t n)
 {
-    const uint8_t *at = (const uint8_t *)bytes.ptr, *end = at + bytes.len;
+    struct wire_reader r;
     unsigned which;
 
     for (size_t i = 0; i < n; i++)
@@ -54,12 +39,12 @@ static bool unpack(struct slice bytes, uint64_t *ret, size_t n)
         return true;
     if (bytes.len < 2)
         return false;
-    which = at[0] | (unsigned)at[1] << 8;
-    at += 2;
+    which = (unsigned char)bytes.ptr[0] | (unsigned)(unsigned char)bytes.ptr[1] << 8;
+    r = (struct wire_reader){bytes.ptr + 2, bytes.ptr + bytes.len, false};
     for (size_t i = 0; i < n; i++)
-        if ((which >> i & 1) != 0 && !unpack_one(&at, end, &ret[i]))
-            return false;
-    return at == end;
+        if ((which >> i & 1) != 0)
+            ret[i] = wire_read_number(&r);
+    return !r.bad && r.at == r.end;
 }
 
 /* Small whether above or below 0. */

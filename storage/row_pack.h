@@ -4,14 +4,14 @@
 #ifndef GANGER_STORAGE_ROW_PACK_H
 #define GANGER_STORAGE_ROW_PACK_H
 
+#include "service/base/wire.h"
 #include "storage/row.h"
 
-/* Which numbers are not 0 (16 bits, the lowest first), and those, seven bits a byte, the lowest
- * first. Nothing: all are 0. */
+/* Which numbers are not 0 (16 bits, the lowest first), and those (wire.h). Nothing: all are 0. */
 #define MAX_PACKED 16
 struct packed {
     uint8_t len;
-    char bytes[2 + MAX_PACKED * 10];
+    char bytes[2 + MAX_PACKED * WIRE_NUMBER_MAX];
 };
 
 /* Absent when all numbers are 0; points into `packed`. */

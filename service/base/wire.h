@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The pieces of the wire form: unsigned LEB128 numbers and strings. A string is its length, its
  * bytes and a NUL that the length does not count, so that exec can use it where it lies. */
-#ifndef GANGER_POOL_WIRE_H
-#define GANGER_POOL_WIRE_H
+#ifndef GANGER_BASE_WIRE_H
+#define GANGER_BASE_WIRE_H
 
 #include "service/base/buf.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pool/wire.h"
+#include "service/base/wire.h"
 
 size_t wire_put_number(char out[WIRE_NUMBER_MAX], uint64_t v)
 {
