@@ -92,6 +92,13 @@ void bind_blob(sqlite3_stmt *stmt, int index, struct slice bytes)
         (void)sqlite3_bind_blob64(stmt, index, bytes.ptr, bytes.len, SQLITE_STATIC);
 }
 
+struct slice value_slice(sqlite3_value *value)
+{
+    const void *bytes = sqlite3_value_blob(value);
+
+    return (struct slice){bytes, (size_t)sqlite3_value_bytes(value)};
+}
+
 struct slice column_slice(sqlite3_stmt *stmt, int column)
 {
     static const char empty[] = "";

@@ -87,5 +87,6 @@ void bind_blob(sqlite3_stmt *stmt, int index, struct slice bytes);
 
 /* A column's bytes, valid until the statement is stepped or reset; ptr NULL for NULL. */
 struct slice column_slice(sqlite3_stmt *stmt, int column);
+struct slice value_slice(sqlite3_value *value); /* of an argument of an SQL function */
 
 #endif

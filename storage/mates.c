@@ -19,8 +19,7 @@ enum { N_ARGUMENTS = A_FLAGS + 1 };
 /* False: its row is damaged, which it says when it is started alone. */
 static bool mate_read(sqlite3_value **values, const struct job_row *head, struct job_row *ret)
 {
-    const struct slice terms = {sqlite3_value_blob(values[A_TERMS]),
-                                (size_t)sqlite3_value_bytes(values[A_TERMS])};
+    const struct slice terms = value_slice(values[A_TERMS]);
     struct row row = {.created_us = sqlite3_value_int64(values[A_CREATED])};
 
     if (!row_unpack_terms(terms, &row))

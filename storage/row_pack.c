@@ -193,13 +193,6 @@ bool row_unpack_ran(struct slice bytes, struct row *row)
 
 /* ---- SQL ---- */
 
-static struct slice value_slice(sqlite3_value *value)
-{
-    const void *bytes = sqlite3_value_blob(value);
-
-    return (struct slice){bytes, (size_t)sqlite3_value_bytes(value)};
-}
-
 static void answer(sqlite3_context *context, const struct packed *packed)
 {
     if (packed->len == 0)

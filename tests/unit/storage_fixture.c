@@ -68,19 +68,14 @@ void fixture_path(const struct fixture *f, const char *name, char ret[128])
     X(value_bytes,       row.output.has_value,       row.output.bytes[STREAM_VALUE])
 /* clang-format on */
 
-static struct slice argument(sqlite3_value *value)
-{
-    return (struct slice){sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)};
-}
-
 /* fact(which, terms, ran, created_us) */
 static void fact(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
     const char *which = (const char *)sqlite3_value_text(argv[0]);
     struct row row = {.created_us = argc == 4 ? sqlite3_value_int64(argv[3]) : 0};
 
-    cr_assert(row_unpack_terms(argument(argv[1]), &row));
-    cr_assert(row_unpack_ran(argument(argv[2]), &row));
+    cr_assert(row_unpack_terms(value_slice(argv[1]), &row));
+    cr_assert(row_unpack_ran(value_slice(argv[2]), &row));
 #define X(column, is_there, value)                 \
     if (strcmp(which, #column) == 0 && (is_there)) \
         sqlite3_result_int64(context, (sqlite3_int64)(value));
