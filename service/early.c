@@ -51,14 +51,14 @@ bool apply_early(struct engine *e, struct err *err)
         return true;
     if (FAULT("engine-early"))
         return err_set(err, ERR_STORAGE, "A fault after a call has left early");
-    const uint64_t until_ns = clock_mono_ns() + EARLY_NS;
-    uint64_t now_ns = until_ns - EARLY_NS;
+    const uint64_t begin_ns = clock_mono_ns();
+    uint64_t waited_ns = 0;
     uint32_t ended = hear(e);
     while (ended < left && e->n_held == 0 && e->typical_ns <= TYPICAL_NS && !is_asked(e) &&
-           now_ns < until_ns) {
-        wait_for_pool(e, until_ns - now_ns);
+           waited_ns < EARLY_NS) {
+        wait_for_pool(e, EARLY_NS - waited_ns);
         ended += hear(e);
-        now_ns = clock_mono_ns();
+        waited_ns = clock_mono_ns() - begin_ns;
     }
     return ended == 0 || (apply_early_ends(e, err) && apply_changes(e, err));
 }
