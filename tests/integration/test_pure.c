@@ -56,6 +56,12 @@ static void succeed(struct server *s, const char *body)
     expect_outcome(r, "succeeded", NULL);
 }
 
+static size_t n_jobs_in(struct server *s, const char *states)
+{
+    AUTO_RESPONSE list = http_get(s, "/v1/jobs?limit=1000&state=%s", states);
+    return (size_t)cJSON_GetArraySize(json_find(list, "items"));
+}
+
 /* One worker, which is there (job 1 tells), and a server that meets this fault. */
 #define FAULTY_TEST(name, fault)                                                 \
     static void pure_##name##_body(struct server *s);                            \
@@ -126,6 +132,23 @@ PURE_TEST(many_at_once_have_their_own_results)
     }
 }
 
+/* The first one is started and the others are offered; ends of both kinds join the commit. */
+PURE_TEST(those_that_come_together_share_a_commit)
+{
+    int64_t fewest = INT64_MAX;
+    for (int i = 0; i < MANY && fewest > 1; i++) {
+        const int64_t before = commits(s);
+        AUTO_RESPONSE r = http(s, "POST", "/v1/jobs",
+                               "{'function':'noop'}\n{'function':'noop'}\n{'function':'noop'}\n",
+                               "Content-Type: application/x-ndjson", NULL);
+        expect_status(r, 200);
+        AWAIT(n_jobs_in(s, "queued,running") == 0, 20);
+        const int64_t more = commits(s) - before;
+        fewest = more < fewest ? more : fewest;
+    }
+    cr_assert_eq(fewest, 1);
+}
+
 PURE_TEST(how_a_call_fails_is_as_ever)
 {
     static const char *const cases[][2] = {
@@ -180,8 +203,7 @@ static bool is_noted(const struct server *s, int i)
 
 static size_t n_jobs(struct server *s)
 {
-    AUTO_RESPONSE list = http_get(s, "/v1/jobs?limit=1000");
-    return (size_t)cJSON_GetArraySize(json_find(list, "items"));
+    return n_jobs_in(s, "scheduled,blocked,queued,running,stopping,succeeded,failed,cancelled");
 }
 
 FAULTY_TEST(a_refused_one_has_run_in_vain, "engine-early:error:2")
@@ -240,16 +262,11 @@ FAULTY_TEST(one_that_waited_does_not_leave_early, "engine-early:error:1")
 /* The worker has begun with the first one, and the others lie in its hand. */
 FAULTY_TEST(what_was_offered_with_it_comes_back, "engine-early:error:1")
 {
-    const char *headers[] = {"Content-Type: application/x-ndjson", NULL};
-    struct text body = text_of("{\"function\":\"misbehave\",\"args\":[\"cancel\"]}\n"
-                               "{\"function\":\"misbehave\",\"args\":[\"cancel\"]}\n"
-                               "{\"function\":\"misbehave\",\"args\":[\"cancel\"]}\n");
-    const struct call call = {.method = "POST",
-                              .path = "/v1/jobs",
-                              .body = body.s,
-                              .body_len = strlen(body.s),
-                              .headers = headers};
-    AUTO_RESPONSE refused = http_send(s, &call);
+    AUTO_RESPONSE refused = http(s, "POST", "/v1/jobs",
+                                 "{'function':'misbehave','args':['cancel']}\n"
+                                 "{'function':'misbehave','args':['cancel']}\n"
+                                 "{'function':'misbehave','args':['cancel']}\n",
+                                 "Content-Type: application/x-ndjson", NULL);
     expect_status(refused, 200);
     cr_assert_not_null(strstr(refused->body, "storage-unavailable"));
     succeed(s, "{'function':'noop'}");
